@@ -1,0 +1,3 @@
+//! The `seal` command line.
+
+fn main() {}

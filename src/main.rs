@@ -1,0 +1,3 @@
+//! The `waxwing` controller.
+
+fn main() {}
