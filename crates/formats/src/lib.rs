@@ -1,1 +1,16 @@
-//! To be filled.
+//! The formats that secrets are committed in, as pure functions: bytes and keys in, values out.
+//!
+//! Nothing here does I/O, reads the environment or a clock, or draws randomness of its own: time and
+//! randomness are arguments. Opening is a conversation: a document asks for keys ([`KeyRequest`]) and the
+//! caller, who may talk to a network, answers. What this crate never does is print a secret: a plaintext
+//! leaves it only as [`SecretBytes`].
+
+mod handle;
+mod key_path;
+mod key_request;
+mod secret;
+
+pub use handle::{Handle, HandleInput, Salt};
+pub use key_path::{KeyPath, Segment};
+pub use key_request::{KeyRequest, Refusal, RequestId, WrappedKey};
+pub use secret::{DataKey, SecretBytes};
