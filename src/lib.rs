@@ -1,1 +1,3 @@
-//! To be filled.
+//! The Waxwing controller as a library: a GitOps controller that understands secrets.
+
+pub mod api;
