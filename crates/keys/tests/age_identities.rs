@@ -129,7 +129,7 @@ fn a_damaged_file_never_opens_to_another_key() {
             let mut damaged = good.as_bytes().to_vec();
             damaged[at] = replacement;
             let answer = identities.answer(&wrapped(&String::from_utf8(damaged).unwrap()));
-            assert!(answer.is_err_and(|_| true) || good.as_bytes()[at] == replacement, "byte {at}");
+            assert!(answer.is_err() || good.as_bytes()[at] == replacement, "byte {at}");
         }
     }
 }
