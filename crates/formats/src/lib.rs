@@ -10,6 +10,7 @@ mod handle;
 pub mod json;
 mod key_path;
 mod key_request;
+pub mod sealed_secret;
 mod secret;
 pub mod sops;
 pub mod yaml;
