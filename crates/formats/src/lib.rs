@@ -8,6 +8,7 @@
 mod handle;
 mod key_path;
 mod key_request;
+pub mod sealed_secret;
 mod secret;
 
 pub use handle::{Handle, HandleInput, Salt};

@@ -1,0 +1,245 @@
+//! A SealedSecret as a manifest: what it binds to, its sealed values, and the Secret that it becomes.
+//!
+//! It works on the manifest as rendered, so the tokens may be handles by now. As the `unseal` of upstream's
+//! `sealedsecret_expansion.go`, with the parts refused that Waxwing doesn't support: the deprecated `spec.data`, and
+//! `spec.template.data`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{API_VERSION, KIND, Scope};
+use crate::KeyPath;
+
+/// A SealedSecret taken apart. All of it is public.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SealedSecretManifest {
+    name: String,
+    namespace: String,
+    scope: Scope,
+    items: BTreeMap<String, String>,
+    template_metadata: Map<String, Value>,
+    type_: Option<String>,
+    immutable: Option<bool>,
+}
+
+impl SealedSecretManifest {
+    /// Tells whether a manifest is a SealedSecret, well-formed or not.
+    pub fn is_sealed_secret(manifest: &Value) -> bool {
+        let group = API_VERSION.split('/').next();
+        let api_version = manifest.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        api_version.split('/').next() == group && manifest.get("kind").and_then(Value::as_str) == Some(KIND)
+    }
+
+    /// Takes apart a SealedSecret that has its final name and namespace. The scope is read from its own annotations,
+    /// never from the template's.
+    ///
+    /// # Errors
+    /// Refuses another kind or version, a missing name or namespace, fields of the wrong type, and what is not
+    /// supported; says where.
+    pub fn parse(manifest: &Value) -> Result<Self, ManifestError> {
+        let root = Field { value: manifest, path: KeyPath::root() };
+        if root.string("apiVersion")? != Some(API_VERSION) || root.string("kind")? != Some(KIND) {
+            return Err(ManifestError::NotASealedSecret);
+        }
+        let (metadata, spec) = (root.mapping("metadata")?, root.mapping("spec")?);
+        let template = spec.mapping("template")?;
+        refuse_unsupported(&spec, &template)?;
+        Ok(Self {
+            name: metadata.required_name("name")?,
+            namespace: metadata.required_name("namespace")?,
+            scope: metadata.map("annotations")?.map(Scope::from_annotations).unwrap_or_default(),
+            items: items(&spec)?,
+            template_metadata: template_metadata(&template.mapping("metadata")?)?,
+            type_: template.string("type")?.filter(|type_| !type_.is_empty()).map(str::to_owned),
+            immutable: template.boolean("immutable")?,
+        })
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Returns the scope that its annotations state.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Returns the OAEP label that all of its values must have been sealed with.
+    pub fn label(&self) -> Vec<u8> {
+        self.scope.label(&self.namespace, &self.name)
+    }
+
+    /// Returns the sealed values by their key in the Secret: base64 text, or what stands for it after a render.
+    pub fn items(&self) -> &BTreeMap<String, String> {
+        &self.items
+    }
+
+    /// Returns the Secret that it becomes, without `data`: labels, annotations and finalizers of the template, and the
+    /// SealedSecret's own name and namespace, whatever the template says.
+    pub fn secret_skeleton(&self) -> Value {
+        let mut metadata = self.template_metadata.clone();
+        metadata.insert("name".to_owned(), Value::from(self.name.as_str()));
+        metadata.insert("namespace".to_owned(), Value::from(self.namespace.as_str()));
+        let mut secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": self.type_.as_deref().unwrap_or("Opaque"),
+        });
+        if let (Some(immutable), Some(secret)) = (self.immutable, secret.as_object_mut()) {
+            secret.insert("immutable".to_owned(), Value::from(immutable));
+        }
+        secret
+    }
+}
+
+/// Why a SealedSecret was refused as a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It is another kind or version.
+    #[error("the document is not a SealedSecret of bitnami.com/v1alpha1")]
+    NotASealedSecret,
+    /// A field that must be there is not.
+    #[error("{path} is missing")]
+    Missing {
+        /// Where it should stand.
+        path: KeyPath,
+    },
+    /// A field has the wrong type.
+    #[error("{path} is not {expected}")]
+    WrongType {
+        /// Where it stands.
+        path: KeyPath,
+        /// What it should be, with its article.
+        expected: &'static str,
+    },
+    /// It has the deprecated form, one sealed blob for the whole Secret.
+    #[error(
+        "/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values, and is not supported"
+    )]
+    DeprecatedData,
+    /// It has values that are computed from its sealed values or stand in clear text.
+    #[error("{path} is not supported")]
+    TemplateData {
+        /// Where it stands.
+        path: KeyPath,
+    },
+}
+
+impl ManifestError {
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotASealedSecret => "set apiVersion to bitnami.com/v1alpha1",
+            Self::Missing { .. } | Self::WrongType { .. } => {
+                "seal the Secret again with `seal` to get a well-formed manifest"
+            }
+            Self::DeprecatedData => {
+                "seal the Secret again with `seal`: each value gets its own entry under spec.encryptedData"
+            }
+            Self::TemplateData { .. } => {
+                "seal the finished values instead: put them into the Secret and run `seal` again"
+            }
+        }
+    }
+}
+
+fn refuse_unsupported(spec: &Field<'_>, template: &Field<'_>) -> Result<(), ManifestError> {
+    if !spec.child("data").value.is_null() {
+        return Err(ManifestError::DeprecatedData);
+    }
+    for field in ["data", "stringData"] {
+        if template.map(field)?.is_some_and(|data| !data.is_empty()) {
+            return Err(ManifestError::TemplateData { path: template.path.key(field) });
+        }
+    }
+    Ok(())
+}
+
+fn items(spec: &Field<'_>) -> Result<BTreeMap<String, String>, ManifestError> {
+    let field = spec.child("encryptedData");
+    let items = spec.map("encryptedData")?.ok_or_else(|| ManifestError::Missing { path: field.path.clone() })?;
+    items.keys().map(|key| Ok((key.clone(), field.required_string(key)?))).collect()
+}
+
+fn template_metadata(metadata: &Field<'_>) -> Result<Map<String, Value>, ManifestError> {
+    let mut kept = Map::new();
+    for field in ["labels", "annotations"] {
+        let Some(strings) = metadata.map(field)?.filter(|strings| !strings.is_empty()) else { continue };
+        let child = metadata.child(field);
+        strings.keys().try_for_each(|key| child.required_string(key).map(drop))?;
+        kept.insert(field.to_owned(), Value::Object(strings.clone()));
+    }
+    match metadata.child("finalizers").value {
+        Value::Null => {}
+        Value::Array(finalizers) if finalizers.iter().all(Value::is_string) => {
+            kept.insert("finalizers".to_owned(), Value::from(finalizers.clone()));
+        }
+        _ => {
+            return Err(ManifestError::WrongType {
+                path: metadata.path.key("finalizers"),
+                expected: "a list of strings",
+            });
+        }
+    }
+    Ok(kept)
+}
+
+/// A value together with where it stands; what is absent is null.
+struct Field<'a> {
+    value: &'a Value,
+    path: KeyPath,
+}
+
+impl<'a> Field<'a> {
+    fn child(&self, key: &str) -> Field<'a> {
+        Field { value: self.value.get(key).unwrap_or(&Value::Null), path: self.path.key(key) }
+    }
+
+    fn mapping(&self, key: &str) -> Result<Field<'a>, ManifestError> {
+        self.map(key)?;
+        Ok(self.child(key))
+    }
+
+    fn string(&self, key: &str) -> Result<Option<&'a str>, ManifestError> {
+        self.typed(key, "a string", Value::as_str)
+    }
+
+    fn boolean(&self, key: &str) -> Result<Option<bool>, ManifestError> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    fn map(&self, key: &str) -> Result<Option<&'a Map<String, Value>>, ManifestError> {
+        self.typed(key, "a mapping", Value::as_object)
+    }
+
+    fn required_string(&self, key: &str) -> Result<String, ManifestError> {
+        let text = self.string(key)?.ok_or_else(|| ManifestError::Missing { path: self.path.key(key) })?;
+        Ok(text.to_owned())
+    }
+
+    fn required_name(&self, key: &str) -> Result<String, ManifestError> {
+        let name = self.required_string(key)?;
+        if name.is_empty() { Err(ManifestError::Missing { path: self.path.key(key) }) } else { Ok(name) }
+    }
+
+    fn typed<T>(
+        &self,
+        key: &str,
+        expected: &'static str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, ManifestError> {
+        let child = self.child(key);
+        if child.value.is_null() {
+            return Ok(None);
+        }
+        read(child.value).map(Some).ok_or(ManifestError::WrongType { path: child.path, expected })
+    }
+}

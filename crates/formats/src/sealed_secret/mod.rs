@@ -1,0 +1,31 @@
+//! SealedSecrets: values sealed with RSA-OAEP and AES-GCM for one cluster's sealing key.
+//!
+//! Byte-compatible with `kubeseal` and the Sealed Secrets controller 0.40 in both directions
+//! (`pkg/crypto/crypto.go` and `pkg/apis/sealedsecrets/v1alpha1` there). Opening is split: a [`SealedItem`] asks
+//! for its session key with a [`KeyRequest`](crate::KeyRequest) and opens with the answer. Sealing needs a
+//! certificate only, so it happens here whole.
+//!
+//! Not here: private-key operations, which sealing keys exist, and the deprecated form with one blob in `spec.data`.
+
+mod certificate;
+mod fingerprint;
+mod item;
+mod lenient_base64;
+mod manifest;
+pub mod pem;
+mod plain_secret;
+mod scope;
+mod seal;
+
+pub use certificate::{Certificate, CertificateError, PublicKey};
+pub use fingerprint::Fingerprint;
+pub use item::{ItemError, SealedItem};
+pub use manifest::{ManifestError, SealedSecretManifest};
+pub use plain_secret::{PlainSecret, PlainSecretError};
+pub use scope::{ParseScopeError, Scope};
+pub use seal::{SealError, seal, seal_item};
+
+/// The `apiVersion` of every SealedSecret.
+pub const API_VERSION: &str = "bitnami.com/v1alpha1";
+/// The `kind` of every SealedSecret.
+pub const KIND: &str = "SealedSecret";

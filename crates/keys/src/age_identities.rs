@@ -1,0 +1,137 @@
+//! age identities from a key file, and what they unwrap.
+//!
+//! Native X25519 identities only (<https://age-encryption.org/v1>). Plugins, SSH keys, passphrases and post-quantum
+//! identities are refused by name: a controller that runs no programs and asks nobody can't use the first three.
+//! The `age` crate wipes its keys; the identity text is borrowed and left to the caller to wipe.
+
+use std::io::Read;
+
+use age::x25519::Identity;
+use age::{DecryptError, Decryptor};
+use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
+use zeroize::Zeroizing;
+
+/// The identities of one key file.
+pub struct AgeIdentities(Vec<Identity>);
+
+impl AgeIdentities {
+    /// Parses a key file: one identity a line, `#` comments and empty lines between them.
+    ///
+    /// # Errors
+    /// Refuses a file without identities and one with a line of any other kind; gives the line's number, never its text.
+    pub fn parse(file: &[u8]) -> Result<Self, IdentityError> {
+        let text = std::str::from_utf8(file).map_err(|_| IdentityError::NotText)?;
+        let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+        let identities = lines.map(|(line, number)| parse_line(line, number)).collect::<Result<Vec<_>, _>>()?;
+        if identities.is_empty() { Err(IdentityError::Empty) } else { Ok(Self(identities)) }
+    }
+
+    /// Returns the recipients that the identities open for, such as `age1...`; these are public.
+    pub fn recipients(&self) -> Vec<String> {
+        self.0.iter().map(|identity| identity.to_public().to_string()).collect()
+    }
+
+    /// Unwraps a data key.
+    ///
+    /// # Errors
+    /// Says why it can't: another scheme, another recipient, a passphrase, or damage.
+    pub fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, Refusal> {
+        let WrappedKey::Age { recipient, enc } = wrapped else {
+            return Err(Refusal(format!("{}: an age identity does not open it", wrapped.recipient())));
+        };
+        self.unwrap(enc).map_err(|reason| Refusal(format!("age {recipient}: {reason}")))
+    }
+
+    fn unwrap(&self, armored: &str) -> Result<DataKey, String> {
+        let armor = age::armor::ArmoredReader::new(armored.trim().as_bytes());
+        let decryptor = Decryptor::new_buffered(armor).map_err(|_| DAMAGED.to_owned())?;
+        if decryptor.is_scrypt() {
+            return Err("it is wrapped with a passphrase, which is not supported; use an age recipient".to_owned());
+        }
+        let identities = self.0.iter().map(|identity| identity as &dyn age::Identity);
+        let plaintext = decryptor.decrypt(identities).map_err(|error| self.explain(&error))?;
+        read_key(plaintext)
+    }
+
+    fn explain(&self, error: &DecryptError) -> String {
+        match error {
+            DecryptError::NoMatchingKeys => {
+                format!("no identity matches; there are identities for {}", self.recipients().join(", "))
+            }
+            _ => DAMAGED.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for AgeIdentities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("AgeIdentities").field(&self.recipients()).finish()
+    }
+}
+
+/// Why a key file was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// It is not UTF-8.
+    #[error("the age key file is not text")]
+    NotText,
+    /// There is no identity in it.
+    #[error("the age key file has no identity")]
+    Empty,
+    /// A line is of a kind that is known and not supported.
+    #[error("line {line} of the age key file is {kind}, which is not supported")]
+    Unsupported {
+        /// The line's number, from 1.
+        line: usize,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// A line is nothing that is known.
+    #[error("line {line} of the age key file is not an age identity")]
+    NotAnIdentity {
+        /// The line's number, from 1.
+        line: usize,
+    },
+}
+
+impl IdentityError {
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        "put in what `age-keygen` prints: a line that begins with AGE-SECRET-KEY-1"
+    }
+}
+
+fn parse_line(line: &str, number: usize) -> Result<Identity, IdentityError> {
+    if let Some((_, kind)) = UNSUPPORTED.iter().find(|(prefix, _)| line.starts_with(prefix)) {
+        return Err(IdentityError::Unsupported { line: number, kind });
+    }
+    line.parse().map_err(|_| IdentityError::NotAnIdentity { line: number })
+}
+
+/// Reads one key into a buffer of fixed size, so that nothing is left behind by growth.
+fn read_key(mut plaintext: impl Read) -> Result<DataKey, String> {
+    let mut buffer = Zeroizing::new([0; MAX_KEY_LEN + 1]);
+    let mut len = 0;
+    while let Some(free) = buffer.get_mut(len..).filter(|free| !free.is_empty()) {
+        match plaintext.read(free) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(_) => return Err(DAMAGED.to_owned()),
+        }
+    }
+    match buffer.get(..len).filter(|key| key.len() <= MAX_KEY_LEN) {
+        Some(key) => Ok(DataKey::new(SecretBytes::concat(&[key]))),
+        None => Err("it is too long to be a data key".to_owned()),
+    }
+}
+
+/// A data key has 32 bytes and a Shamir share of it 33; anything near that is judged by who uses it.
+const MAX_KEY_LEN: usize = 64;
+const DAMAGED: &str = "it is damaged, or not an age file";
+const UNSUPPORTED: [(&str, &str); 5] = [
+    ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
+    ("AGE-PLUGIN-", "a plugin identity"),
+    ("age-encryption.org/", "an encrypted identity file"),
+    ("-----BEGIN AGE ENCRYPTED FILE", "an encrypted identity file"),
+    ("-----BEGIN ", "an SSH or PEM key"),
+];

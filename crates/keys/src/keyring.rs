@@ -1,0 +1,100 @@
+//! All sealing keys of a cluster: the newest seals, each of them opens.
+//!
+//! A sealed value doesn't say which key it is for, so keys are tried, the newest first; a caller that remembers which
+//! key opened a value's neighbours passes its name and saves the rest (an operation with 4096 bits takes over a
+//! millisecond). Newest is by the certificate's start date, as upstream's `--key-order-priority CertNotBefore`.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use waxwing_formats::sealed_secret::Fingerprint;
+use waxwing_formats::{DataKey, Refusal, WrappedKey};
+
+use crate::SealingKey;
+
+/// The sealing keys, the newest first.
+#[derive(Debug, Default)]
+pub struct Keyring {
+    keys: Vec<SealingKey>,
+    operations: AtomicU64,
+}
+
+impl Keyring {
+    /// Takes the keys in any order. Of several certificates for one key the newest is kept.
+    pub fn new(mut keys: Vec<SealingKey>) -> Self {
+        keys.sort_by_key(|key| Reverse(key.not_before()));
+        let mut seen = BTreeSet::new();
+        keys.retain(|key| seen.insert(key.fingerprint().clone()));
+        Self { keys, operations: AtomicU64::new(0) }
+    }
+
+    /// Returns the key that seals.
+    pub fn newest(&self) -> Option<&SealingKey> {
+        self.keys.first()
+    }
+
+    /// Returns the certificate of the key that seals, as PEM.
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.newest().map(SealingKey::certificate_pem)
+    }
+
+    /// Returns the names of all keys, the newest first.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.keys.iter().map(SealingKey::fingerprint)
+    }
+
+    /// Returns how many private-key operations were done since the keyring was made.
+    pub fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
+    }
+
+    /// Unwraps the session key of a SealedSecret item and says which key did it. The key named by `hint` is tried
+    /// first; keys of another size than the item's are not tried.
+    ///
+    /// # Errors
+    /// Says why no key opens it. A wrong key and a wrong name, namespace or scope can't be told apart.
+    pub fn open(&self, wrapped: &WrappedKey, hint: Option<&Fingerprint>) -> Result<(DataKey, Fingerprint), Refusal> {
+        let WrappedKey::SealedItem { rsa, label } = wrapped else {
+            return Err(Refusal(format!("{}: a sealing key does not open it", wrapped.recipient())));
+        };
+        let (hinted, others): (Vec<_>, Vec<_>) =
+            self.keys.iter().filter(|key| key.fits(rsa)).partition(|key| Some(key.fingerprint()) == hint);
+        let tried: Vec<&SealingKey> = hinted.into_iter().chain(others).collect();
+        let opened = tried.iter().find_map(|key| self.try_key(key, rsa, label));
+        opened.ok_or_else(|| self.refusal(&tried, rsa, label))
+    }
+
+    fn try_key(&self, key: &SealingKey, rsa: &[u8], label: &[u8]) -> Option<(DataKey, Fingerprint)> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        Some((key.open(rsa, label)?, key.fingerprint().clone()))
+    }
+
+    fn refusal(&self, tried: &[&SealingKey], rsa: &[u8], label: &[u8]) -> Refusal {
+        if self.keys.is_empty() {
+            return Refusal("there is no sealing key".to_owned());
+        }
+        if tried.is_empty() {
+            return Refusal(format!(
+                "it was sealed with a key of {} bits, and there is no sealing key of that size",
+                rsa.len() * 8
+            ));
+        }
+        let names: Vec<&str> = tried.iter().map(|key| key.fingerprint().as_str()).collect();
+        Refusal(format!(
+            "no sealing key opens it (tried {}): it was sealed with the certificate of another cluster, or not for {}",
+            names.join(", "),
+            describe(label),
+        ))
+    }
+}
+
+/// Puts a label into words; names of Kubernetes hold neither quotes nor control characters, other text is escaped.
+fn describe(label: &[u8]) -> String {
+    let label = String::from_utf8_lossy(label);
+    match label.split_once('/') {
+        Some((namespace, name)) => format!("the name {name:?} in the namespace {namespace:?} (scope strict)"),
+        None if label.is_empty() => "scope cluster-wide".to_owned(),
+        None => format!("the namespace {label:?} (scope namespace-wide)"),
+    }
+}

@@ -1,0 +1,222 @@
+//! One sealing key of a cluster: an RSA key and its certificate, as the Sealed Secrets controller keeps them in a
+//! TLS Secret (`pkg/crypto/keys.go` and `pkg/controller/keys.go` of sealed-secrets 0.40).
+//!
+//! Key files are taken apart with `pkcs1` and `pkcs8`; every operation with the private key is aws-lc-rs, which is
+//! constant-time and wipes what it holds. Not here: where the Secrets are and which labels they carry.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use aws_lc_rs::signature::RsaKeyPair;
+use jiff::{SignedDuration, Timestamp};
+use rsa::pkcs1::der::{Decode, Encode, pem::LineEnding};
+use rsa::pkcs1::{ALGORITHM_ID, RsaPrivateKey};
+use rsa::pkcs8::PrivateKeyInfo;
+use waxwing_formats::sealed_secret::{Certificate, CertificateError, Fingerprint, pem};
+use waxwing_formats::{DataKey, SecretBytes};
+use zeroize::Zeroizing;
+
+use crate::sealing_certificate;
+
+/// A private key that opens what was sealed with its certificate.
+pub struct SealingKey {
+    private: OaepPrivateDecryptingKey,
+    fingerprint: Fingerprint,
+    not_before: Timestamp,
+    certificate_pem: String,
+}
+
+impl SealingKey {
+    /// Reads a key (PKCS#1 or PKCS#8) and the first certificate of its file, expired or not.
+    ///
+    /// # Errors
+    /// Names what is wrong with which of the two files; a certificate of another key is refused too, because what
+    /// is sealed with it could never be opened.
+    pub fn from_pem(tls_key: &[u8], tls_crt: &[u8]) -> Result<Self, SealingKeyError> {
+        let pkcs1 = read_pkcs1(tls_key)?;
+        let fingerprint = check_numbers(&pkcs1)?;
+        let certificate = Certificate::from_pem(tls_crt).map_err(SealingKeyError::Certificate)?;
+        if certificate.public_key.fingerprint() != fingerprint {
+            return Err(SealingKeyError::OtherCertificate { key: fingerprint });
+        }
+        let certificate_der = pem::first_block(tls_crt, &[CERTIFICATE]).map(|block| block.der).unwrap_or_default();
+        Ok(Self {
+            private: private_key(&pkcs1)?,
+            fingerprint,
+            not_before: certificate.not_before,
+            certificate_pem: encode_pem(CERTIFICATE, &certificate_der)?.to_string(),
+        })
+    }
+
+    /// Makes a new key with a certificate that is valid from `now` on. Takes up to seconds: run it where blocking is
+    /// allowed. An empty `common_name` leaves the names in the certificate empty, as upstream does by default.
+    ///
+    /// # Errors
+    /// Fails when no key can be made, or when the dates are beyond the year 9999.
+    pub fn generate(
+        now: Timestamp,
+        validity: SignedDuration,
+        common_name: &str,
+        size: KeySize,
+    ) -> Result<GeneratedKey, SealingKeyError> {
+        let pair = RsaKeyPair::generate(size.into()).map_err(SealingKeyError::Generate)?;
+        let certificate = sealing_certificate::self_signed(&pair, now, validity, common_name)?;
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(SealingKeyError::Generate)?;
+        let info = PrivateKeyInfo::from_der(pkcs8.as_ref()).map_err(|_| SealingKeyError::Damaged)?;
+        let mut key_pem = encode_pem(PKCS1, info.private_key)?;
+        Ok(GeneratedKey {
+            tls_key_pem: SecretBytes::new(std::mem::take(&mut *key_pem).into_bytes()),
+            tls_crt_pem: encode_pem(CERTIFICATE, &certificate)?.to_string(),
+        })
+    }
+
+    /// Returns the key's name.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Returns when the key came into use, from its certificate.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// Returns the certificate to seal with.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Tells whether an RSA block of this length may be this key's. A few leading zeros may have been dropped.
+    pub(crate) fn fits(&self, block: &[u8]) -> bool {
+        self.private.key_size_bytes().checked_sub(block.len()).is_some_and(|missing| missing <= MAX_DROPPED_ZEROS)
+    }
+
+    /// Unwraps a session key, if the block is this key's and has this label.
+    pub(crate) fn open(&self, block: &[u8], label: &[u8]) -> Option<DataKey> {
+        let missing = self.private.key_size_bytes().checked_sub(block.len())?;
+        let padded = [vec![0; missing].as_slice(), block].concat();
+        let mut buffer = Zeroizing::new(vec![0; self.private.min_output_size()]);
+        let session_key = self.private.decrypt(&OAEP_SHA256_MGF1SHA256, &padded, &mut buffer, Some(label)).ok()?;
+        Some(DataKey::new(SecretBytes::concat(&[session_key])))
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealingKey({})", self.fingerprint)
+    }
+}
+
+/// A new sealing key in the form of a TLS Secret's `tls.key` and `tls.crt`.
+#[derive(Debug)]
+pub struct GeneratedKey {
+    /// The private key as PKCS#1 PEM.
+    pub tls_key_pem: SecretBytes,
+    /// The certificate as PEM.
+    pub tls_crt_pem: String,
+}
+
+/// The size of a new sealing key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeySize {
+    /// 2048 bits.
+    Rsa2048,
+    /// 3072 bits.
+    Rsa3072,
+    /// 4096 bits, as upstream does.
+    #[default]
+    Rsa4096,
+}
+
+impl From<KeySize> for aws_lc_rs::rsa::KeySize {
+    fn from(size: KeySize) -> Self {
+        match size {
+            KeySize::Rsa2048 => Self::Rsa2048,
+            KeySize::Rsa3072 => Self::Rsa3072,
+            KeySize::Rsa4096 => Self::Rsa4096,
+        }
+    }
+}
+
+/// Why a sealing key can't be read or made; none of it quotes the key.
+#[derive(Debug, thiserror::Error)]
+pub enum SealingKeyError {
+    /// The key file has no key.
+    #[error("there is no PEM private key in tls.key")]
+    Missing,
+    /// The key is of another kind.
+    #[error("the private key is not an RSA key")]
+    NotRsa,
+    /// The key file can't be read.
+    #[error("failed to read the private key")]
+    Damaged,
+    /// The key is too small or too big.
+    #[error("the RSA key has {bits} bits; 2048 to 8192 are supported")]
+    KeySize {
+        /// The size of the modulus.
+        bits: usize,
+    },
+    /// The certificate can't be read.
+    #[error("failed to read tls.crt")]
+    Certificate(#[source] CertificateError),
+    /// The certificate is of another key.
+    #[error("the certificate in tls.crt does not belong to the key {key} in tls.key")]
+    OtherCertificate {
+        /// The private key's name.
+        key: Fingerprint,
+    },
+    /// No key could be generated.
+    #[error("failed to generate a sealing key")]
+    Generate(#[source] Unspecified),
+    /// The certificate could not be made.
+    #[error("failed to make the certificate of a sealing key")]
+    MakeCertificate(#[source] x509_cert::der::Error),
+    /// The certificate's dates are out of range.
+    #[error("the certificate's dates are out of range")]
+    Dates,
+}
+
+fn read_pkcs1(tls_key: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealingKeyError> {
+    let block = pem::first_block(tls_key, &[PKCS1, PKCS8, SEC1]).ok_or(SealingKeyError::Missing)?;
+    match block.label.as_str() {
+        PKCS1 => Ok(block.der),
+        PKCS8 => {
+            let info = PrivateKeyInfo::from_der(&block.der).map_err(|_| SealingKeyError::Damaged)?;
+            let is_rsa = info.algorithm.oid == ALGORITHM_ID.oid;
+            if is_rsa { Ok(Zeroizing::new(info.private_key.to_vec())) } else { Err(SealingKeyError::NotRsa) }
+        }
+        _ => Err(SealingKeyError::NotRsa),
+    }
+}
+
+fn check_numbers(pkcs1: &[u8]) -> Result<Fingerprint, SealingKeyError> {
+    let numbers = RsaPrivateKey::from_der(pkcs1).map_err(|_| SealingKeyError::Damaged)?;
+    let (modulus, exponent) = (numbers.modulus.as_bytes(), numbers.public_exponent.as_bytes());
+    let leading_zeros = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let bits = modulus.len() * 8 - leading_zeros;
+    if !(2048..=8192).contains(&bits) {
+        return Err(SealingKeyError::KeySize { bits });
+    }
+    Ok(Fingerprint::of_rsa(modulus, exponent))
+}
+
+/// aws-lc-rs reads decryption keys as PKCS#8 only, so PKCS#1 is wrapped in it (RFC 5208 section 5).
+fn private_key(pkcs1: &[u8]) -> Result<OaepPrivateDecryptingKey, SealingKeyError> {
+    let wrapped = PrivateKeyInfo::new(ALGORITHM_ID, pkcs1).to_der().map_err(|_| SealingKeyError::Damaged)?;
+    let wrapped = Zeroizing::new(wrapped);
+    let key = PrivateDecryptingKey::from_pkcs8(&wrapped).map_err(|_| SealingKeyError::Damaged)?;
+    OaepPrivateDecryptingKey::new(key).map_err(|_| SealingKeyError::Damaged)
+}
+
+fn encode_pem(label: &str, der: &[u8]) -> Result<Zeroizing<String>, SealingKeyError> {
+    let encoded = rsa::pkcs1::der::pem::encode_string(label, LineEnding::LF, der);
+    encoded.map(Zeroizing::new).map_err(|_| SealingKeyError::Damaged)
+}
+
+const PKCS1: &str = "RSA PRIVATE KEY";
+const PKCS8: &str = "PRIVATE KEY";
+const SEC1: &str = "EC PRIVATE KEY";
+const CERTIFICATE: &str = "CERTIFICATE";
+/// 16 zero bytes in a row at the front of a block do not happen by chance; a smaller key does.
+const MAX_DROPPED_ZEROS: usize = 15;
