@@ -1,0 +1,30 @@
+//! Git: fetches a revision and hands out an immutable [`Tree`].
+//!
+//! The way through: a [`Remote`] names a repository ([`RemoteUrl`]) and what of it ([`Reference`]); [`Store::fetch`]
+//! asks the server which commit that is, receives it if it is new, and returns a [`Fetched`] with the [`Revision`] and
+//! its [`Tree`], which is shared between all that want the same commit.
+//!
+//! This room knows NO secret of a workload and no cluster: credentials for Git come in as its own types. It reads no
+//! Git configuration, no environment variable and no proxy setting, starts no program, follows no redirect, and writes
+//! only below the directory of its [`Store`]. gix is used here and nowhere else.
+
+mod error;
+mod fetch;
+mod http;
+mod local;
+mod mirror;
+mod path;
+mod remote;
+mod revision;
+mod store;
+mod tree;
+mod url;
+
+pub use error::SourceError;
+pub use http::TlsFault;
+pub use path::{PathError, RepoPath};
+pub use remote::{Credential, CredentialError, Credentials, Login, RefName, RefNameError, Reference, Remote};
+pub use revision::{CommitId, CommitIdError, ObjectId, Revision};
+pub use store::{Fetched, Settings, Store};
+pub use tree::{Blob, Entry, Kind, Tree, TreeError, Walk};
+pub use url::{Allowed, RemoteUrl, UrlError};
