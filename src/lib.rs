@@ -1,3 +1,4 @@
 //! To be filled.
 
+pub mod render;
 pub mod source;
