@@ -43,7 +43,9 @@ pub enum Rule {
     #[error("apiVersion, kind and metadata never take sealed values")]
     Identity,
     /// A list item, or a key of one, would be quoted in managedFields.
-    #[error("list items and the fields that tell them apart never take sealed values, as managedFields would quote them")]
+    #[error(
+        "list items and the fields that tell them apart never take sealed values, as managedFields would quote them"
+    )]
     ListItem,
 }
 
@@ -110,7 +112,8 @@ fn quoted_in_managed_fields(manifest: &Manifest, pointer: &str) -> bool {
     if manifest.body.pointer(parent).is_none_or(Value::is_array) {
         return true;
     }
-    let in_list = parent.rsplit_once('/').and_then(|(list, _)| manifest.body.pointer(list)).is_some_and(Value::is_array);
+    let in_list =
+        parent.rsplit_once('/').and_then(|(list, _)| manifest.body.pointer(list)).is_some_and(Value::is_array);
     in_list && (!is_built_in(&manifest.id.kind) || LIST_KEYS.contains(&field))
 }
 
@@ -120,7 +123,25 @@ fn is_built_in(kind: &GroupKind) -> bool {
 
 /// The `x-kubernetes-list-map-keys` of the built-in kinds (api/openapi-spec of Kubernetes 1.36).
 const LIST_KEYS: &[&str] = &[
-    "containerPort", "controllerName", "device", "devicePath", "driver", "host", "id", "ip", "key", "mountPath", "name",
-    "pool", "port", "protocol", "request", "resourceName", "servicePort", "topologyKey", "type", "uid",
+    "containerPort",
+    "controllerName",
+    "device",
+    "devicePath",
+    "driver",
+    "host",
+    "id",
+    "ip",
+    "key",
+    "mountPath",
+    "name",
+    "pool",
+    "port",
+    "protocol",
+    "request",
+    "resourceName",
+    "servicePort",
+    "topologyKey",
+    "type",
+    "uid",
     "whenUnsatisfiable",
 ];

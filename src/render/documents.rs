@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use waxwing_formats::sealed_secret::SealedSecretManifest;
-use waxwing_formats::sops::Store;
 use waxwing_formats::yaml;
 use waxwing_formats::{Handle, HandleInput, KeyPath};
 use waxwing_plan::Location;
@@ -10,12 +9,12 @@ use waxwing_plan::Location;
 use super::error::{Fault, Place};
 use super::handles::{HandleTable, Origin, mentions_handle};
 use super::manifests::{SourceDocument, child_pointer};
-use super::reader::{Reader, has_token};
+use super::reader::{Reader, has_token, store_of};
 use crate::source::RepoPath;
 
 impl Reader<'_> {
     pub(super) fn read_documents(&mut self, path: &RepoPath) -> Vec<SourceDocument> {
-        let store = Store::from_path(path.as_str());
+        let store = store_of(path);
         match self.sealed(path, store) {
             None => Vec::new(),
             Some(None) => self.plain_documents(path),
@@ -82,6 +81,13 @@ impl Reader<'_> {
         let handles = &mut self.handles;
         let skeletons =
             file.document.skeletons(&mut |document, leaf, token| add_leaf(handles, path, document, leaf, token));
+        let skeletons = match skeletons {
+            Ok(skeletons) => skeletons,
+            Err(error) => {
+                self.refuse(Place::file(path.as_str()), error);
+                return Vec::new();
+            }
+        };
         let lines = self.document_lines(path);
         let documents = skeletons.into_iter().enumerate().filter(|(_, value)| !is_empty(value));
         let documents = documents.map(|(index, mut value)| {
@@ -111,7 +117,8 @@ impl Reader<'_> {
     pub(super) fn take_values(&mut self, location: &Location, path: &KeyPath, value: &mut Value) {
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
         if kind.ends_with("List") {
-            for (index, item) in value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+            for (index, item) in value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().enumerate()
+            {
                 self.take_values(location, &path.key("items").index(index), item);
             }
         } else if SealedSecretManifest::is_sealed_secret(value) {

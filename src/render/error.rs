@@ -106,9 +106,6 @@ pub enum Fault {
     /// Sealed by SOPS, but not in a form that can be opened.
     #[error("failed to parse the SOPS file")]
     Sops(#[from] SopsError),
-    /// The folder to render has no manifest at all, or does not exist.
-    #[error("the folder does not exist in this revision")]
-    NoFolder,
     /// The files that go in are more or larger than one render takes.
     #[error("the files that go in exceed {limit}")]
     TooMuch {
@@ -310,23 +307,35 @@ impl Fault {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Tree(error) => error.hint(),
+            Self::Yaml(error) => error.hint(),
+            Self::Sops(error) => error.hint(),
             Self::SealedSecret(error) => error.hint(),
             Self::SealedItemMoved { .. } => "refer to the Secret by name, or seal the value for that object too",
             Self::NotASealedItem => "put the item there as `seal` printed it",
             Self::HandleInGit => "seal the value itself instead of copying from rendered output",
-            Self::CiphertextOutside => "commit the file as sops wrote it, with its metadata and a name that tells its format",
+            Self::CiphertextOutside => {
+                "commit the file as sops wrote it, with its metadata and a name that tells its format"
+            }
             Self::StraySopsBlock => "encrypt the file as a whole with sops instead of joining sealed documents",
-            Self::SealedNotAllowed { .. } => "decrypt this file, and seal the Secret manifests or generator files instead",
-            Self::NotAnObject { .. } => "move files that are not manifests elsewhere, or add a kustomization that lists what to apply",
+            Self::SealedNotAllowed { .. } => {
+                "decrypt this file, and seal the Secret manifests or generator files instead"
+            }
+            Self::NotAnObject { .. } => {
+                "move files that are not manifests elsewhere, or add a kustomization that lists what to apply"
+            }
             Self::GenerateName => "give the object a name: objects without one can't be kept equal to Git",
             Self::SecretValueNotText => "quote the value",
             Self::Duplicate { .. } => "keep one of them",
             Self::PlaintextSecret => "seal it with `seal` or `sops`, or set spec.secrets.plaintext to Warn or Allow",
             Self::TwoKustomizations(..) => "keep one of them",
-            Self::FieldNotAllowed { .. } => "render it beforehand and commit the result, or use resources, components and patches",
+            Self::FieldNotAllowed { .. } => {
+                "render it beforehand and commit the result, or use resources, components and patches"
+            }
             Self::UnknownField { .. } => "check its spelling against the reference of Kustomize",
             Self::RemoteEntry { .. } => "commit a copy into this repository and name that",
-            Self::AbsoluteEntry { .. } | Self::LeavesRepository { .. } => "name a file of this repository, relative to the kustomization",
+            Self::AbsoluteEntry { .. } | Self::LeavesRepository { .. } => {
+                "name a file of this repository, relative to the kustomization"
+            }
             Self::MissingEntry { .. } => "commit it, or take the entry out",
             Self::FolderEntry { .. } => "name the files one by one",
             Self::NoKustomization { .. } => "add a kustomization.yaml to it, or name its files one by one",

@@ -1,9 +1,9 @@
 //! The folder that a Sync names: a kustomization, or plain files, in which folders with a kustomization may lie.
 
-use super::error::{Fault, Place, RenderError};
+use super::SourceFiles;
+use super::error::{Place, RenderError};
 use super::manifests::SourceDocument;
 use super::reader::Reader;
-use super::{SourceFiles, kustomization};
 use crate::source::{Entry, Kind, RepoPath, TreeError};
 
 /// What a folder turned out to hold.

@@ -12,8 +12,7 @@ use super::documents::location;
 use super::error::{Fault, Place};
 use super::handles::{HandleTable, Origin};
 use super::kustomization::Kustomization;
-use super::reader::Reader;
-use super::staging;
+use super::reader::{Reader, store_of};
 use crate::source::RepoPath;
 
 impl Kustomization<'_, '_> {
@@ -74,7 +73,7 @@ impl Kustomization<'_, '_> {
 
 impl Reader<'_> {
     fn stage_whole(&mut self, path: &RepoPath, secret: bool) -> Option<String> {
-        let sealed = self.sealed(path, Store::from_path(path.as_str()))?.is_some();
+        let sealed = self.sealed(path, store_of(path))?.is_some();
         let bytes = self.file(path)?.bytes;
         if sealed {
             let handle = whole_handle(&bytes);
@@ -95,7 +94,7 @@ impl Reader<'_> {
             return self.stage_sealed_env(path, secret);
         }
         let bytes = self.file(path)?.bytes;
-        if self.sealed(path, Store::from_path(path.as_str()))?.is_some() {
+        if self.sealed(path, store_of(path))?.is_some() {
             self.refuse(Place::file(path.as_str()), Fault::EnvNotDotenv);
             return None;
         }
@@ -115,7 +114,13 @@ impl Reader<'_> {
             return None;
         }
         let handles = &mut self.handles;
-        let documents = file.document.skeletons(&mut |_, key, token| add_env_leaf(handles, path, key, token));
+        let documents = match file.document.skeletons(&mut |_, key, token| add_env_leaf(handles, path, key, token)) {
+            Ok(documents) => documents,
+            Err(error) => {
+                self.refuse(Place::file(path.as_str()), error);
+                return None;
+            }
+        };
         let mut lines = String::new();
         for (key, value) in documents.iter().filter_map(Value::as_object).flatten() {
             let text = value.as_str().unwrap_or_default().replace('\n', "\\n");

@@ -4,6 +4,7 @@
 //! `data` of a Secret). These are the forms that [`locate`] follows; anything else that was visibly made from a
 //! handle is refused. Not here: opening anything.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -146,7 +147,7 @@ pub fn locate(text: &str) -> Result<Option<Embedding>, Damage> {
     if !has_encoded_prefix(text) {
         return Ok(None);
     }
-    let bytes = STANDARD.decode(without_line_breaks(text)).map_err(|_| Damage::Encoded)?;
+    let bytes = STANDARD.decode(without_line_breaks(text).as_bytes()).map_err(|_| Damage::Encoded)?;
     let decoded = String::from_utf8(bytes).map_err(|_| Damage::Encoded)?;
     if has_encoded_prefix(&decoded) {
         return Err(Damage::Encoded);
@@ -174,7 +175,7 @@ fn has_encoded_prefix(text: &str) -> bool {
 }
 
 /// Kustomize breaks long base64 into lines of 70 characters.
-fn without_line_breaks(text: &str) -> std::borrow::Cow<'_, str> {
+fn without_line_breaks(text: &str) -> Cow<'_, str> {
     match text.contains(['\n', '\r']) {
         true => text.replace(['\n', '\r'], "").into(),
         false => text.into(),

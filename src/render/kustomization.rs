@@ -12,17 +12,31 @@ use waxwing_plan::Location;
 
 use super::documents::location;
 use super::error::{Fault, Place};
-use super::reader::Reader;
+use super::reader::{Reader, store_of};
 use super::staging;
-use crate::source::{PathError, RepoPath};
+use crate::source::{Entry, Kind, PathError, RepoPath, TreeError};
 
 /// The names of a kustomization file (`api/konfig/general.go`).
 pub(super) const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Fields without paths, kept as they are.
 const PLAIN_FIELDS: &[&str] = &[
-    "apiVersion", "kind", "metadata", "namePrefix", "nameSuffix", "namespace", "commonLabels", "labels",
-    "commonAnnotations", "images", "imageTags", "replicas", "vars", "sortOptions", "generatorOptions", "buildMetadata",
+    "apiVersion",
+    "kind",
+    "metadata",
+    "namePrefix",
+    "nameSuffix",
+    "namespace",
+    "commonLabels",
+    "labels",
+    "commonAnnotations",
+    "images",
+    "imageTags",
+    "replicas",
+    "vars",
+    "sortOptions",
+    "generatorOptions",
+    "buildMetadata",
 ];
 /// Fields that run programs, expand charts or take plugins.
 const REFUSED_FIELDS: &[&str] =
@@ -160,8 +174,8 @@ impl Kustomization<'_, '_> {
     }
 
     fn resource(&mut self, entry: &mut String, at: &KeyPath) {
-        let Some(path) = self.resolve(entry, at) else { return };
-        if self.reader.is_folder(&path) {
+        let Some(Entry { kind, path, .. }) = self.resolve(entry, at) else { return };
+        if kind == Kind::Folder {
             return self.base(&path, entry, at);
         }
         let documents: Vec<Value> = self.reader.documents(&path).into_iter().map(|document| document.value).collect();
@@ -171,10 +185,10 @@ impl Kustomization<'_, '_> {
     }
 
     fn component(&mut self, entry: &mut String, at: &KeyPath) {
-        let Some(path) = self.resolve(entry, at) else { return };
-        match self.reader.is_folder(&path) {
-            true => self.base(&path, entry, at),
-            false => self.refuse(at, Fault::WrongType { expected: "a folder" }),
+        let Some(Entry { kind, path, .. }) = self.resolve(entry, at) else { return };
+        match kind {
+            Kind::Folder => self.base(&path, entry, at),
+            _ => self.refuse(at, Fault::WrongType { expected: "a folder" }),
         }
     }
 
@@ -194,7 +208,7 @@ impl Kustomization<'_, '_> {
     /// Stages a file as it is: one that has no secrets by its nature.
     fn plain_file(&mut self, entry: &mut String, at: &KeyPath) {
         let Some(path) = self.resolve_file(entry, at) else { return };
-        let Some(sealed) = self.reader.sealed(&path, Store::from_path(path.as_str())).map(|file| file.is_some()) else {
+        let Some(sealed) = self.reader.sealed(&path, store_of(&path)).map(|file| file.is_some()) else {
             return;
         };
         if sealed {
@@ -208,13 +222,16 @@ impl Kustomization<'_, '_> {
     }
 
     /// Resolves an entry to something that exists in the repository.
-    pub(super) fn resolve(&mut self, entry: &str, at: &KeyPath) -> Option<RepoPath> {
-        match resolve(&self.folder, entry) {
-            Ok(path) if self.reader.is_file(&path) || self.reader.is_folder(&path) => Some(path),
-            Ok(_) => {
-                self.refuse(at, Fault::MissingEntry { entry: entry.to_owned() });
-                None
+    fn resolve(&mut self, entry: &str, at: &KeyPath) -> Option<Entry> {
+        let found = resolve(&self.folder, entry).and_then(|path| match self.reader.tree.resolve(&path) {
+            Ok(found) => Ok(found),
+            Err(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => {
+                Err(Fault::MissingEntry { entry: entry.to_owned() })
             }
+            Err(error) => Err(error.into()),
+        });
+        match found {
+            Ok(found) => Some(found),
             Err(fault) => {
                 self.refuse(at, fault);
                 None
@@ -224,12 +241,12 @@ impl Kustomization<'_, '_> {
 
     /// Resolves an entry to a file.
     pub(super) fn resolve_file(&mut self, entry: &str, at: &KeyPath) -> Option<RepoPath> {
-        let path = self.resolve(entry, at)?;
-        if self.reader.is_folder(&path) {
+        let found = self.resolve(entry, at)?;
+        if found.kind == Kind::Folder {
             self.refuse(at, Fault::FolderEntry { entry: entry.to_owned() });
             return None;
         }
-        Some(path)
+        Some(found.path)
     }
 
     /// Returns the path of something staged as this kustomization has to name it.
@@ -270,9 +287,17 @@ mod tests {
     #[test]
     fn entries_that_kustomize_would_fetch_are_told_from_paths() {
         let remote = [
-            "https://example.com/base", "HTTP://example.com/x.yaml", "ssh://git@example.com/org/repo", "git::x/y",
-            "git@example.com:org/repo", "github.com/org/repo", "GitHub.com/org/repo//base", "github.com:org/repo",
-            "file:///etc", "org@host/repo", "base?ref=main",
+            "https://example.com/base",
+            "HTTP://example.com/x.yaml",
+            "ssh://git@example.com/org/repo",
+            "git::x/y",
+            "git@example.com:org/repo",
+            "github.com/org/repo",
+            "GitHub.com/org/repo//base",
+            "github.com:org/repo",
+            "file:///etc",
+            "org@host/repo",
+            "base?ref=main",
         ];
         let local = ["base", "./base", "../github.com/base", "a b", "x.git/base", "./github.com/org", "dir/a@b"];
         assert_eq!(remote.iter().filter(|entry| !is_remote(entry)).collect::<Vec<_>>(), Vec::<&&str>::new());

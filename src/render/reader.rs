@@ -4,6 +4,7 @@
 //! and so which handles it gets, is decided in `documents` and `generators`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use waxwing_formats::sops::{self, Document, Sealed, Store};
@@ -50,7 +51,10 @@ pub(super) struct Reader<'a> {
     pub(super) handles: HandleTable,
     pub(super) plaintext: Vec<PlaintextSecret>,
     pub(super) sops: BTreeMap<RepoPath, SopsFile>,
+    /// What Kustomize will read, by its path in the staged folder.
     pub(super) staged: BTreeMap<String, Vec<u8>>,
+    /// The folders of the kustomizations that are being read, the outermost first.
+    pub(super) folders: Vec<RepoPath>,
     files: BTreeMap<RepoPath, Option<Contents>>,
     documents: BTreeMap<RepoPath, Vec<SourceDocument>>,
     total: usize,
@@ -66,6 +70,7 @@ impl<'a> Reader<'a> {
             plaintext: Vec::new(),
             sops: BTreeMap::new(),
             staged: BTreeMap::new(),
+            folders: Vec::new(),
             files: BTreeMap::new(),
             documents: BTreeMap::new(),
             total: 0,
@@ -156,6 +161,11 @@ impl<'a> Reader<'a> {
         self.refuse(Place::file(path.as_str()).line(line), Fault::CiphertextOutside);
         Some(())
     }
+}
+
+/// Returns the format that a sealed file of this name has.
+pub(super) fn store_of(path: &RepoPath) -> Store {
+    Store::from_path(Path::new(path.as_str()))
 }
 
 /// Tells whether a string is, or holds, a SOPS token.

@@ -48,9 +48,8 @@ pub(super) fn become_secret(
     manifest.version = "v1".to_owned();
     let (mut bindings, mut data) = (SealedBindings::new(), Map::new());
     for (key, text) in sealed.items() {
-        let handle = item_handle(handles, &origin, key, text).map_err(|fault| {
-            RenderError::new(place.at(format!("/spec/encryptedData/{key}")), fault)
-        })?;
+        let handle = item_handle(handles, &origin, key, text)
+            .map_err(|fault| RenderError::new(place.at(format!("/spec/encryptedData/{key}")), fault))?;
         data.insert(key.clone(), Value::String(STANDARD.encode(handle.as_str())));
         let binding = SealedBinding { handle, scope: sealed.scope(), label: sealed.label() };
         bindings.insert((manifest.id.clone(), data_pointer(key)), binding);
@@ -95,9 +94,5 @@ fn item_handle(handles: &mut HandleTable, location: &Location, item: &str, text:
 }
 
 fn location_of(place: &Place) -> Location {
-    Location {
-        file: place.file.clone(),
-        document: place.document.unwrap_or_default(),
-        line: place.line.unwrap_or(1),
-    }
+    Location { file: place.file.clone(), document: place.document.unwrap_or_default(), line: place.line.unwrap_or(1) }
 }

@@ -57,9 +57,8 @@ impl Staging {
 }
 
 /// All rooms, those with longer names first where one begins with another.
-const ROOMS: [&str; 8] = [
-    REPOSITORY, "sealed-secret-envs", "sealed-envs", "sealed", "secret-files", "secret-envs", "files", "envs",
-];
+const ROOMS: [&str; 8] =
+    [REPOSITORY, "sealed-secret-envs", "sealed-envs", "sealed", "secret-files", "secret-envs", "files", "envs"];
 
 /// Returns where something of the repository is staged.
 pub(super) fn in_repository(path: &RepoPath) -> String {
