@@ -28,8 +28,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use waxwing_formats::Salt;
-use waxwing_plan::{GroupKind, Manifest};
+use waxwing_formats::{Handle, Salt};
+use waxwing_plan::{self as plan, GroupKind, Manifest};
 
 use crate::source::{ObjectId, RepoPath, Tree};
 
@@ -39,10 +39,11 @@ pub use handles::{Damage, Embedding, HandleTable, Origin, locate};
 pub use manifests::Scope;
 pub use plaintext::{PlaintextPolicy, PlaintextSecret, judge};
 pub use reader::SopsFile;
-pub use sealed_secrets::{SealedBinding, SealedBindings};
+pub use sealed_secrets::SealedBinding;
 
 use manifests::SourceDocument;
 use reader::Reader;
+use sealed_secrets::SealedBindings;
 
 /// How to render.
 #[derive(Clone, Debug)]
@@ -79,8 +80,8 @@ impl SourceFiles {
     }
 
     /// Returns the SOPS files that go in, by path.
-    pub fn sops_files(&self) -> &[SopsFile] {
-        &self.sops
+    pub fn sops_files(&self) -> impl Iterator<Item = &SopsFile> {
+        self.sops.iter()
     }
 
     /// Returns the files that go in with the ids of their blobs.
@@ -97,18 +98,44 @@ impl SourceFiles {
 /// The outcome of a render.
 #[derive(Debug)]
 pub struct Rendered {
-    /// The objects, with handles; each id stands once.
-    pub manifests: Vec<Manifest>,
-    /// What the handles stand for.
-    pub handles: HandleTable,
-    /// What the items of SealedSecrets are bound to.
-    pub sealed: SealedBindings,
-    /// The SOPS files that went in, by path.
-    pub sops: Vec<SopsFile>,
-    /// The Secret values that stand in Git in clear text; [`judge`] says whether that is allowed.
-    pub plaintext: Vec<PlaintextSecret>,
-    /// The key of this render.
-    pub closure_key: ClosureKey,
+    manifests: Vec<Manifest>,
+    handles: HandleTable,
+    sealed: SealedBindings,
+    sops: Vec<SopsFile>,
+    plaintext: Vec<PlaintextSecret>,
+    closure_key: ClosureKey,
+}
+
+impl Rendered {
+    /// Returns the objects, with handles; each id stands once.
+    pub fn manifests(&self) -> &[Manifest] {
+        &self.manifests
+    }
+
+    /// Returns what a handle stands for, if it is of this render.
+    pub fn origin(&self, handle: &Handle) -> Option<&Origin> {
+        self.handles.get(handle)
+    }
+
+    /// Returns what the items of a SealedSecret are bound to, by their key in the Secret that it became.
+    pub fn sealed_bindings(&self, secret: &plan::ObjectId) -> impl Iterator<Item = (&str, &SealedBinding)> {
+        self.sealed.get(secret).into_iter().flatten().map(|(key, binding)| (key.as_str(), binding))
+    }
+
+    /// Returns the SOPS files that went in, by path.
+    pub fn sops_files(&self) -> impl Iterator<Item = &SopsFile> {
+        self.sops.iter()
+    }
+
+    /// Returns the Secret values that stand in Git in clear text; [`judge`] says whether that is allowed.
+    pub fn plaintext(&self) -> &[PlaintextSecret] {
+        &self.plaintext
+    }
+
+    /// Returns the key of this render.
+    pub fn closure_key(&self) -> &ClosureKey {
+        &self.closure_key
+    }
 }
 
 /// Reads the folder at `path` and everything that it refers to, and puts handles where values are sealed.

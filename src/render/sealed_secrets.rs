@@ -1,7 +1,7 @@
 //! SealedSecrets after a render: each becomes the Secret that it stands for, with a handle for each item.
 //!
 //! What a sealed value is bound to (its OAEP label) follows from the name, the namespace and the scope that the
-//! SealedSecret has by then, as the cluster would see it. So the label is kept for each key of each such Secret, and a
+//! SealedSecret has by then, as the cluster would see it. So these are kept for each key of each such Secret, and a
 //! sealed item resolves there and nowhere else.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 
 use super::documents::add_sealed_item;
 use super::error::{Fault, Place, RenderError};
-use super::handles::{HandleTable, Origin};
+use super::handles::{HandleTable, Origin, locate};
 use super::plaintext::data_pointer;
 
 /// What one item of a SealedSecret was sealed for.
@@ -25,12 +25,14 @@ pub struct SealedBinding {
     pub handle: Handle,
     /// How far it may be moved.
     pub scope: Scope,
-    /// The OAEP label that follows from scope, namespace and name as rendered.
-    pub label: Vec<u8>,
+    /// The namespace of the SealedSecret as rendered.
+    pub namespace: String,
+    /// The name of the SealedSecret as rendered.
+    pub name: String,
 }
 
-/// The sealed items of a render, by the object and the JSON pointer that they end in.
-pub type SealedBindings = BTreeMap<(ObjectId, String), SealedBinding>;
+/// The sealed items of a render, by the Secret and the key that they end in.
+pub(super) type SealedBindings = BTreeMap<ObjectId, BTreeMap<String, SealedBinding>>;
 
 /// Turns a SealedSecret into its Secret and returns what its items are bound to; leaves any other manifest alone.
 pub(super) fn become_secret(
@@ -46,29 +48,31 @@ pub(super) fn become_secret(
     let origin = manifest.location.clone().unwrap_or_else(|| location_of(place));
     manifest.id.kind = GroupKind::new("", "Secret");
     manifest.version = "v1".to_owned();
-    let (mut bindings, mut data) = (SealedBindings::new(), Map::new());
+    let (mut bindings, mut data) = (BTreeMap::new(), Map::new());
     for (key, text) in sealed.items() {
         let handle = item_handle(handles, &origin, key, text)
             .map_err(|fault| RenderError::new(place.at(format!("/spec/encryptedData/{key}")), fault))?;
         data.insert(key.clone(), Value::String(STANDARD.encode(handle.as_str())));
-        let binding = SealedBinding { handle, scope: sealed.scope(), label: sealed.label() };
-        bindings.insert((manifest.id.clone(), data_pointer(key)), binding);
+        let (namespace, name) = (sealed.namespace().to_owned(), sealed.name().to_owned());
+        bindings.insert(key.clone(), SealedBinding { handle, scope: sealed.scope(), namespace, name });
     }
     manifest.body = sealed.secret_skeleton();
     if let Some(secret) = manifest.body.as_object_mut() {
         secret.insert("data".to_owned(), Value::Object(data));
     }
-    Ok(bindings)
+    Ok(SealedBindings::from([(manifest.id.clone(), bindings)]))
 }
 
 /// Refuses items of SealedSecrets that a renderer copied elsewhere, where they could not be opened.
 pub(super) fn stay_in_place(manifest: &Manifest, handles: &HandleTable, bindings: &SealedBindings) -> Vec<Fault> {
+    let own = bindings.get(&manifest.id).into_iter().flatten();
+    let in_place: BTreeMap<String, &Handle> =
+        own.map(|(key, binding)| (data_pointer(key), &binding.handle)).collect();
     let is_elsewhere = |pointer: &&String| {
-        let key = (manifest.id.clone(), (*pointer).clone());
         let text = manifest.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let Ok(Some(embedding)) = super::handles::locate(text) else { return false };
+        let Ok(Some(embedding)) = locate(text) else { return false };
         let mut sealed = embedding.handles().filter(|handle| is_sealed_item(handles, handle));
-        sealed.any(|handle| bindings.get(&key).is_none_or(|binding| binding.handle != *handle))
+        sealed.any(|handle| in_place.get(*pointer) != Some(&handle))
     };
     let moved = manifest.secrets.keys().filter(is_elsewhere);
     moved.map(|pointer| Fault::SealedItemMoved { object: manifest.id.clone(), pointer: pointer.clone() }).collect()

@@ -1,1 +1,28 @@
-//! To be filled.
+//! Starts the real parts that tests, benches and the demo run against: a Kubernetes control plane, Git servers, the
+//! upstream programs, the controller itself.
+//!
+//! Everything here runs on loopback, in a private folder that is gone when the owner is, however the owner ends; it
+//! reads no `KUBECONFIG` and no configuration of the user, so it can't reach a cluster that is not its own. The
+//! programs come from `make tools`. What this is not: it fakes nothing, and it knows nothing of Waxwing's own types.
+
+mod call;
+mod certificates;
+mod cluster;
+mod failure;
+mod git_repo;
+mod process;
+mod run_dir;
+mod tools;
+mod upstream;
+mod waiting;
+
+pub use call::{Call, Finished};
+pub use certificates::{Authority, Identity};
+pub use cluster::{Cluster, ClusterOptions, NODE};
+pub use failure::Failure;
+pub use git_repo::GitRepo;
+pub use process::Process;
+pub use run_dir::RunDir;
+pub use tools::Tools;
+pub use upstream::{AgeKey, Upstream};
+pub use waiting::{eventually, eventually_async};

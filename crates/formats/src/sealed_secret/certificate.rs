@@ -128,7 +128,7 @@ impl CertificateError {
             Self::Missing => {
                 "pass the file that `seal cert` prints; it begins with -----BEGIN CERTIFICATE----- and is UTF-8"
             }
-            _ => "fetch the certificate again with `seal cert`",
+            _ => "seal with the certificate of the cluster's sealing key; `seal cert` prints it",
         }
     }
 }

@@ -28,7 +28,7 @@ impl PlainSecret {
     /// # Errors
     /// Refuses what is not a Secret, has no name, or has a field of the wrong type; says where, never what.
     pub fn from_manifest(manifest: Value) -> Result<Self, PlainSecretError> {
-        let mut manifest = into_map(manifest, &KeyPath::root())?;
+        let Value::Object(mut manifest) = manifest else { return Err(PlainSecretError::NotASecret) };
         if manifest.get("apiVersion") != Some(&Value::from("v1"))
             || manifest.get("kind") != Some(&Value::from("Secret"))
         {
@@ -129,7 +129,8 @@ impl PlainSecretError {
         match self {
             Self::NotASecret => "pass what `kubectl create secret ... --dry-run=client -o yaml` prints",
             Self::NoName => "name it: the name is part of what is sealed",
-            Self::WrongType { .. } => "quote the value in YAML, so that it is read as text",
+            Self::WrongType { expected: STRING, .. } => "quote the value in YAML, so that it is read as text",
+            Self::WrongType { .. } => "correct the field; `kubectl explain secret` says what belongs there",
             Self::NotBase64 { .. } => "put plain text under stringData instead of data",
         }
     }
@@ -165,7 +166,7 @@ fn template_metadata(mut metadata: Map<String, Value>) -> Result<Map<String, Val
         strings.retain(|key, _| !COPIES_OF_THE_OBJECT.contains(&key.as_str()));
         let path = metadata_path().key(field);
         if let Some((key, _)) = strings.iter().find(|(_, value)| !value.is_string()) {
-            return Err(PlainSecretError::WrongType { path: path.key(key), expected: "a string" });
+            return Err(PlainSecretError::WrongType { path: path.key(key), expected: STRING });
         }
         if !strings.is_empty() {
             kept.insert(field.to_owned(), Value::Object(strings));
@@ -192,7 +193,7 @@ fn into_string(value: Value, path: &KeyPath) -> Result<String, PlainSecretError>
     match value {
         Value::String(text) => Ok(text),
         Value::Null => Ok(String::new()),
-        _ => Err(PlainSecretError::WrongType { path: path.clone(), expected: "a string" }),
+        _ => Err(PlainSecretError::WrongType { path: path.clone(), expected: STRING }),
     }
 }
 
@@ -223,5 +224,6 @@ fn optional_bool(from: &mut Map<String, Value>, field: &str) -> Result<Option<bo
     }
 }
 
+const STRING: &str = "a string";
 const COPIES_OF_THE_OBJECT: [&str; 2] =
     ["kubectl.kubernetes.io/last-applied-configuration", "kubecfg.ksonnet.io/last-applied-configuration"];

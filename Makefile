@@ -1,0 +1,11 @@
+# The one entry point. `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools: ## Install the real programs that tests and the demo run against (minutes at first, nothing later)
+	@tests/install-tools "$${CARGO_TARGET_DIR:-target}/tools"

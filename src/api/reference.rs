@@ -1,0 +1,139 @@
+//! References from a spec to other things: an object in the same namespace, or a kind.
+//!
+//! There is no reference to another namespace on purpose: a tenant names only what lies beside its own objects.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use waxwing_plan::GroupKind;
+
+/// The name of an object in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LocalRef {
+    /// The object's name. Example: `fleet`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+impl LocalRef {
+    /// Makes a reference to the object called `name`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+}
+
+/// A place that decryption keys are read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeySource {
+    /// A Secret in the namespace of the Sync. Each of its entries whose key ends in `.agekey` is read as an age identity
+    /// file. It is read as the Sync's ServiceAccount. Example: `{name: sops-age}`.
+    pub secret_ref: LocalRef,
+}
+
+/// The pattern of a [`KindName`]: an optional API group and a slash, then the kind.
+const KIND_PATTERN: &str = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Z][A-Za-z0-9]*$";
+
+/// A kind without a version, written as `group/Kind`, or `Kind` for the core group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KindName(GroupKind);
+
+/// Says that a text does not name a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a kind is written as group/Kind, such as apps/Deployment, or as Kind alone for the core group")]
+pub struct ParseKindNameError;
+
+impl KindName {
+    /// Returns the group and the kind.
+    pub fn get(&self) -> &GroupKind {
+        &self.0
+    }
+}
+
+impl FromStr for KindName {
+    type Err = ParseKindNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (group, kind) = text.split_once('/').map_or((None, text), |(group, kind)| (Some(group), kind));
+        if group.is_none_or(is_group) && is_kind(kind) {
+            Ok(Self(GroupKind::new(group.unwrap_or_default(), kind)))
+        } else {
+            Err(ParseKindNameError)
+        }
+    }
+}
+
+fn is_group(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let outer = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    text.bytes().all(inner) && outer(text.bytes().next()) && outer(text.bytes().next_back())
+}
+
+fn is_kind(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_uppercase()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+impl TryFrom<String> for KindName {
+    type Error = ParseKindNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<KindName> for String {
+    fn from(name: KindName) -> Self {
+        name.to_string()
+    }
+}
+
+impl fmt::Display for KindName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl JsonSchema for KindName {
+    fn schema_name() -> Cow<'static, str> {
+        "KindName".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": 316, "pattern": KIND_PATTERN })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_named_with_and_without_a_group() {
+        for (text, group, kind) in [
+            ("ConfigMap", "", "ConfigMap"),
+            ("apps/Deployment", "apps", "Deployment"),
+            ("argoproj.io/Application", "argoproj.io", "Application"),
+        ] {
+            let name: Result<KindName, _> = text.parse();
+            assert_eq!(name.as_ref().map(KindName::get), Ok(&GroupKind::new(group, kind)));
+            assert_eq!(name.map(|name| name.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_kind_is_refused() {
+        for text in
+            ["", "/", "configmap", "apps/", "/Deployment", "apps/v1/Deployment", "Apps/X", "-a/X", "a./X", "Config Map"]
+        {
+            assert_eq!(text.parse::<KindName>(), Err(ParseKindNameError), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! `Sync`: which folder of a source belongs into the cluster, as whom, and under which rules.
+//!
+//! Only fields that work are here. The list of applied objects is not: that is the `Inventory`, since ten thousand
+//! entries do not fit into one status.
+
+use std::num::NonZeroU8;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{KeySource, KindName, LocalRef, Period, Reason};
+
+/// The most failures that a status lists.
+pub const FAILURES_LIMIT: usize = 50;
+
+/// What to do with the files of a source.
+#[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "waxwing.dev",
+    version = "v1alpha1",
+    kind = "Sync",
+    doc = "A folder of a source that the cluster is kept equal to.",
+    namespaced,
+    status = "SyncStatus",
+    derive = "PartialEq",
+    shortname = "wxs",
+    category = "waxwing",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether the cluster is what the revision says",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        description = "How long Ready has been what it is",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].lastTransitionTime"
+    ),
+    printcolumn(
+        name = "Revision",
+        type_ = "string",
+        description = "The last revision that was applied as a whole",
+        json_path = ".status.lastAppliedRevision"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        description = "What happened, and what to do about it",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Source", type_ = "string", priority = 1, json_path = ".spec.sourceRef.name"),
+    printcolumn(name = "Path", type_ = "string", priority = 1, json_path = ".spec.path"),
+    printcolumn(name = "Objects", type_ = "integer", priority = 1, json_path = ".status.counts.objects"),
+    printcolumn(name = "Suspended", type_ = "boolean", priority = 1, json_path = ".spec.suspend")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncSpec {
+    /// The GitSource in the same namespace that the files come from. Example: `{name: fleet}`.
+    pub source_ref: LocalRef,
+
+    /// The folder in the repository: with a kustomization it is built by Kustomize, without one all YAML and JSON files in it
+    /// and below are taken. It can't leave the repository. Default: `.`, the whole repository. Example: `./clusters/prod`.
+    #[serde(default = "whole_repository")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(part, part == '..')")
+        .message("the path is relative to the repository and may not leave it"))]
+    pub path: String,
+
+    /// How often to compare the cluster with the revision even where nothing is known to have changed.
+    /// Default: `10m`. Example: `1h`.
+    #[serde(default = "ten_minutes")]
+    pub interval: Period,
+
+    /// How long to wait after a failure before trying again. Default: `1m`. Example: `15s`.
+    #[serde(default = "one_minute")]
+    pub retry_interval: Period,
+
+    /// How long one sync may take: rendering, opening and applying, then waiting for health, then pruning; and how long a
+    /// deleted Sync may prune. Default: `5m`. Example: `15m`.
+    #[serde(default = "five_minutes")]
+    pub timeout: Period,
+
+    /// What happens to objects that leave the revision. Namespaces, CustomResourceDefinitions and PersistentVolumeClaims are
+    /// deleted only where they carry the annotation `waxwing.dev/prune: Confirmed`; an object that carries
+    /// `waxwing.dev/prune: Disabled` never is.
+    #[serde(default)]
+    pub prune: Prune,
+
+    /// Whether Ready, and pruning, wait for all objects to be healthy. Default: `true`.
+    #[serde(default = "yes")]
+    pub wait: bool,
+
+    /// The ServiceAccount in the same namespace that everything is read, dry run and applied as. Default: `default`.
+    /// Example: `deployer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub service_account_name: Option<String>,
+
+    /// How secrets are opened and where they may go.
+    #[serde(default)]
+    pub secrets: Secrets,
+
+    /// Whether to leave the cluster as it is. Default: `false`.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+impl SyncSpec {
+    /// Returns the name of the ServiceAccount that this Sync acts as.
+    pub fn service_account(&self) -> &str {
+        self.service_account_name.as_deref().unwrap_or("default")
+    }
+}
+
+fn whole_repository() -> String {
+    ".".to_owned()
+}
+
+fn ten_minutes() -> Period {
+    Period::from_mins(10)
+}
+
+fn five_minutes() -> Period {
+    Period::from_mins(5)
+}
+
+fn one_minute() -> Period {
+    Period::from_mins(1)
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What happens to objects that leave the revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Prune {
+    /// Whether objects that left the revision are deleted. Default: `true`.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+
+    /// Whether a revision without any object may delete everything. Default: `false`, so that nothing is deleted.
+    #[serde(default)]
+    pub allow_empty: bool,
+
+    /// The share of the applied objects that one sync may delete, in percent, from 1 to 100, where there are more than ten of
+    /// them; a sync that would delete more deletes nothing. Default: `50`.
+    #[serde(default = "half")]
+    #[schemars(range(min = 1, max = 100), extend("format" = "int32"))]
+    pub max_percent: NonZeroU8,
+}
+
+impl Default for Prune {
+    fn default() -> Self {
+        Self { enabled: true, allow_empty: false, max_percent: half() }
+    }
+}
+
+const fn half() -> NonZeroU8 {
+    NonZeroU8::MIN.saturating_add(49)
+}
+
+/// How secrets are opened and where they may go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Secrets {
+    /// What happens to a Secret that stands in Git unsealed: `Deny` refuses the revision, `Warn` applies it and says so in an
+    /// event, `Allow` applies it. Default: `Deny`.
+    #[serde(default)]
+    pub plaintext: Plaintext,
+
+    /// The further kinds, beside Secret, in which an opened value may end, as `group/Kind`. Whatever stands here, a value never
+    /// ends in `apiVersion`, `kind`, `metadata`, a map key or a keyed list. Default: none. Example: `[argoproj.io/Application]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "set"))]
+    pub bind_into: Vec<KindName>,
+
+    /// Where the keys for SOPS files are read from; all of them are tried. SealedSecrets need none: the cluster's sealing
+    /// keys open them. Default: none. Example: `[{secretRef: {name: sops-age}}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub keys_from: Vec<KeySource>,
+}
+
+/// What happens to a Secret that stands in Git unsealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Plaintext {
+    /// The revision is refused.
+    #[default]
+    Deny,
+    /// The Secret is applied, and an event says so.
+    Warn,
+    /// The Secret is applied.
+    Allow,
+}
+
+/// What the controller made of the last revision.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncStatus {
+    /// The generation of the spec that this status is about; older than `metadata.generation` while a change waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// What is the matter now: Ready, Reconciling, Stalled, Healthy and Unsealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// The last revision of which every object was applied. Example: `main@sha1:1f3d0c1be4b0d0b2f7f7ab0e0d5a4f1d6b1f0a7c`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied_revision: Option<String>,
+
+    /// The last revision that was tried, whatever came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempted_revision: Option<String>,
+
+    /// How many objects there are, and what the last sync that changed something did to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+
+    /// What is wrong, object by object; at most 50, the message of Ready says how many more there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = FAILURES_LIMIT), extend("x-kubernetes-list-type" = "atomic"))]
+    pub failures: Vec<Failure>,
+
+    /// The last value of the annotation `waxwing.dev/requestedAt` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_requested_at: Option<String>,
+}
+
+/// Numbers of objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// The objects of the revision.
+    #[serde(default)]
+    #[schemars(extend("format" = "int32"))]
+    pub objects: u32,
+
+    /// Those of them that are healthy.
+    #[serde(default)]
+    #[schemars(extend("format" = "int32"))]
+    pub ready: u32,
+
+    /// Those that the last sync created.
+    #[serde(default)]
+    #[schemars(extend("format" = "int32"))]
+    pub created: u32,
+
+    /// Those that it changed.
+    #[serde(default)]
+    #[schemars(extend("format" = "int32"))]
+    pub configured: u32,
+
+    /// Those that were as they should be.
+    #[serde(default)]
+    #[schemars(extend("format" = "int32"))]
+    pub unchanged: u32,
+
+    /// The objects that it deleted.
+    #[serde(default)]
+    #[schemars(extend("format" = "int32"))]
+    pub deleted: u32,
+
+    /// Those that it left alone because an annotation says so.
+    #[serde(default)]
+    #[schemars(extend("format" = "int32"))]
+    pub skipped: u32,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The object, as `group/Kind/namespace/name`; or the file, as `path:line`, where there is no object yet.
+    /// Example: `apps/Deployment/shop/web`.
+    pub object: String,
+
+    /// Why, from the same list as the reasons of conditions.
+    #[serde(deserialize_with = "Reason::deserialize_leniently")]
+    pub reason: Reason,
+
+    /// What happened, and what to do about it. It never holds a secret value.
+    pub message: String,
+}

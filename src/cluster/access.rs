@@ -1,0 +1,55 @@
+//! What an identity may do, asked of the API server before a sealing key is used for it.
+
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::call::{Call, CallError};
+use super::identity::{Identity, ServiceAccount};
+
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+const VERBS: [&str; 2] = ["create", "patch"];
+
+/// Tells whether `account` may create and patch Secrets in `namespace`.
+///
+/// The cluster's sealing keys open a SealedSecret only for those who could write the Secret themselves; otherwise
+/// a tenant could have another tenant's secret opened into an object that only the controller may write.
+///
+/// # Errors
+///
+/// Fails when the API server doesn't answer the review.
+pub async fn may_write_secrets(client: &Client, account: &ServiceAccount, namespace: &str) -> Result<bool, CallError> {
+    for verb in VERBS {
+        let review = review(account, namespace, verb);
+        let answer = Call::post(REVIEWS, &review).send(client, &Identity::Controller).await?;
+        if answer.pointer("/status/allowed") != Some(&Value::Bool(true)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn review(account: &ServiceAccount, namespace: &str, verb: &str) -> Value {
+    json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": account.user(),
+            "groups": account.groups(),
+            "resourceAttributes": {"namespace": namespace, "verb": verb, "version": "v1", "resource": "secrets"},
+        },
+    })
+}
+
+/// Tells whether the ServiceAccount exists.
+///
+/// # Errors
+///
+/// Fails when the API server doesn't answer.
+pub async fn exists(client: &Client, account: &ServiceAccount) -> Result<bool, CallError> {
+    let path = format!("/api/v1/namespaces/{}/serviceaccounts/{}", account.namespace(), account.name());
+    match Call::get(&path).accept(super::call::METADATA_ONLY).send(client, &Identity::Controller).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}

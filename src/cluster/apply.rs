@@ -1,0 +1,249 @@
+//! Sending requests: a dry run of everything, then stage by stage for real.
+//!
+//! Before the first change everything that the API server can judge has passed a dry run. What needs something that
+//! the same sync creates (a kind, a namespace, a Role) is dry run once that stands. Every failing object is
+//! reported, not just the first.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use kube::Client;
+use serde_json::Value;
+use waxwing_plan::{LiveMark, ObjectId};
+
+use super::adoption::adopt;
+use super::call::{Call, CallError, METADATA_ONLY};
+use super::discovery::{Kinds, KindsCache};
+use super::identity::Identity;
+use super::marks::metadata;
+use super::prerequisites::Prerequisites;
+use super::requests::{Request, Requests, UnboundPointer};
+use super::FIELD_MANAGER;
+
+const CONCURRENT_WRITES: usize = 8;
+/// How long new kinds are waited for after their CRDs were applied.
+const KINDS_DEADLINE: Duration = Duration::from_secs(15);
+const KINDS_POLL: Duration = Duration::from_millis(100);
+
+/// What applying did to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// It didn't exist.
+    Created,
+    /// It was changed.
+    Configured,
+    /// It was as it should be.
+    Unchanged,
+}
+
+/// An object that was applied.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    /// The object.
+    pub id: ObjectId,
+    /// What happened to it.
+    pub verb: Verb,
+    /// The live object's mark after the apply.
+    pub mark: LiveMark,
+    /// Whether it belonged to nobody before and is ours from now on.
+    pub adopted: bool,
+}
+
+/// When an object failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was changed.
+    DryRun,
+    /// Earlier objects have been applied.
+    Apply,
+}
+
+/// Why an object failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The API server refused it or didn't answer.
+    #[error("{0}")]
+    Call(CallError),
+    /// The API server doesn't have the kind.
+    #[error("the cluster has no kind {kind} in {api_version}")]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+        /// The group and version.
+        api_version: String,
+    },
+    /// A value was bound to a place that the object doesn't have.
+    #[error("{0}")]
+    Unbound(UnboundPointer),
+}
+
+/// An object that could not be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The object.
+    pub id: ObjectId,
+    /// When.
+    pub phase: Phase,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What came of a plan's requests.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// The objects that were applied.
+    pub landed: Vec<Landed>,
+    /// The objects that failed; those that are in neither list were not tried.
+    pub failures: Vec<Failure>,
+}
+
+/// One sync's connection to the API server, made for it and closed after it, since it carries secret values.
+pub struct Session<'a> {
+    /// The connection.
+    pub client: Client,
+    /// As whom objects are applied and deleted.
+    pub identity: Identity,
+    /// The kinds of the cluster.
+    pub kinds: &'a KindsCache,
+}
+
+/// The requests that can't be judged yet, with what the API server said.
+type Waiting = BTreeMap<ObjectId, Cause>;
+
+impl Session<'_> {
+    /// Dry runs all requests and applies them stage by stage; stops at the first stage with a failure.
+    pub async fn apply(&self, requests: &Requests) -> Applied {
+        let prerequisites = Prerequisites::of(requests);
+        let mut applied = Applied::default();
+        let mut waiting = self.judge(requests.iter().collect(), &prerequisites, Phase::DryRun, &mut applied).await;
+        for stage in requests.stages() {
+            if !applied.failures.is_empty() {
+                break;
+            }
+            self.apply_stage(stage, &prerequisites, &mut waiting, &mut applied).await;
+        }
+        applied
+    }
+
+    async fn apply_stage(&self, stage: &[Request], made: &Prerequisites, waiting: &mut Waiting, applied: &mut Applied) {
+        let mut pending: Vec<&Request> = stage.iter().collect();
+        while !pending.is_empty() && applied.failures.is_empty() {
+            let again = pending.iter().copied().filter(|request| waiting.contains_key(&request.id)).collect();
+            let still = self.judge(again, made, Phase::Apply, applied).await;
+            waiting.retain(|id, _| !pending.iter().any(|request| request.id == *id));
+            let (later, ready): (Vec<_>, Vec<_>) = pending.iter().partition(|request| still.contains_key(&request.id));
+            if ready.is_empty() {
+                return applied.failures.extend(still.into_iter().map(|(id, cause)| failure(id, Phase::Apply, cause)));
+            }
+            if applied.failures.is_empty() {
+                self.send_all(&ready, applied).await;
+                self.await_kinds(made, &ready).await;
+            }
+            waiting.extend(still);
+            pending = later;
+        }
+    }
+
+    /// Dry runs `requests`; failures go to `applied`, what must wait for something that this sync makes is returned.
+    async fn judge(&self, requests: Vec<&Request>, made: &Prerequisites, phase: Phase, applied: &mut Applied) -> Waiting {
+        let runs = stream::iter(requests).map(|request| async move { (request, self.send(request, true).await) });
+        let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
+        let mut waiting = Waiting::new();
+        for (request, verdict) in verdicts {
+            match verdict {
+                Ok(_) => {}
+                Err(cause) if made.explain(request, &cause) => drop(waiting.insert(request.id.clone(), cause)),
+                Err(cause) => applied.failures.push(failure(request.id.clone(), phase, cause)),
+            }
+        }
+        waiting
+    }
+
+    async fn send_all(&self, requests: &[&Request], applied: &mut Applied) {
+        let runs = stream::iter(requests).map(|request| async move { (request, self.land(request).await) });
+        let results: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
+        for (request, result) in results {
+            match result {
+                Ok(landed) => applied.landed.push(landed),
+                Err(cause) => applied.failures.push(failure(request.id.clone(), Phase::Apply, cause)),
+            }
+        }
+    }
+
+    async fn land(&self, request: &Request) -> Result<Landed, Cause> {
+        if request.adopts {
+            self.adopt(request).await?;
+        }
+        let mark = LiveMark::from_metadata(&self.send(request, false).await?);
+        let verb = match &request.live_version {
+            None => Verb::Created,
+            Some(version) if *version == mark.resource_version => Verb::Unchanged,
+            Some(_) => Verb::Configured,
+        };
+        Ok(Landed { id: request.id.clone(), verb, mark, adopted: request.adopts })
+    }
+
+    async fn adopt(&self, request: &Request) -> Result<(), Cause> {
+        let kinds = self.kinds.get().await.map_err(Cause::Call)?;
+        let path = object_path(&kinds, request)?;
+        let live = metadata(&self.client, &path).await.map_err(Cause::Call)?;
+        adopt(&self.client, &self.identity, &path, &live).await.map_err(Cause::Call)
+    }
+
+    async fn send(&self, request: &Request, dry_run: bool) -> Result<Value, Cause> {
+        let kinds = self.kinds.get().await.map_err(Cause::Call)?;
+        let mut path = object_path(&kinds, request)?;
+        path.push_str(&format!("?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"));
+        if dry_run {
+            path.push_str("&dryRun=All");
+        }
+        let body = request.body().map_err(Cause::Unbound)?;
+        let call = Call::apply(&path, body).accept(METADATA_ONLY).privacy(request.privacy());
+        call.send(&self.client, &self.identity).await.map_err(Cause::Call)
+    }
+
+    /// Waits until the kinds of CRDs that have just been applied are served; what isn't by then fails by itself.
+    async fn await_kinds(&self, made: &Prerequisites, applied: &[&Request]) {
+        let wanted = made.kinds_defined_by(applied);
+        if wanted.is_empty() {
+            return;
+        }
+        let served = async {
+            loop {
+                let kinds = self.kinds.refresh().await;
+                if kinds.is_ok_and(|kinds| wanted.iter().all(|(kind, version)| kinds.served(kind, version).is_some())) {
+                    return;
+                }
+                tokio::time::sleep(KINDS_POLL).await;
+            }
+        };
+        if tokio::time::timeout(KINDS_DEADLINE, served).await.is_err() {
+            tracing::warn!(kinds = wanted.len(), "kinds of applied definitions are not served yet");
+        }
+    }
+}
+
+fn object_path(kinds: &Kinds, request: &Request) -> Result<String, Cause> {
+    let unknown = || Cause::UnknownKind { kind: request.id.kind.kind.clone(), api_version: request.api_version() };
+    kinds.object_path(&request.id, &request.version).ok_or_else(unknown)
+}
+
+fn failure(id: ObjectId, phase: Phase, cause: Cause) -> Failure {
+    Failure { id, phase, cause }
+}
+
+impl Request {
+    fn api_version(&self) -> String {
+        match self.id.kind.group.as_str() {
+            "" => self.version.clone(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+}
+
+/// Tells whether a cause says that the object or its namespace is being deleted.
+pub fn is_terminating(cause: &Cause) -> bool {
+    matches!(cause, Cause::Call(CallError::Refused(refusal)) if refusal.terminating)
+}
+

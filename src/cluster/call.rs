@@ -1,0 +1,240 @@
+//! One request to the API server, and what is kept of its answer.
+//!
+//! Requests go through `Client::send`, not through `kube::Api`: the latter logs answers that it can't parse and
+//! carries the server's message in its errors, and the API server's messages quote values. What is kept of a
+//! refusal depends on [`Privacy`].
+
+use bytes::Bytes;
+use http::{Method, Request};
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+
+use super::identity::Identity;
+
+/// Asks for an answer with metadata alone.
+pub(super) const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// Asks for a list with metadata alone.
+pub(super) const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+/// The content type of a server-side apply; JSON is YAML.
+pub(super) const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+/// Whether an answer may quote a secret value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privacy {
+    /// The object has no secret value: the server's message is kept.
+    Public,
+    /// The object has secret values: code, reason and field paths are kept, never the message.
+    Secret,
+}
+
+/// What the API server said no with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiRefusal {
+    /// The HTTP status code.
+    pub code: u16,
+    /// The machine-readable reason of the `Status` answer, such as `Forbidden`; empty where there is none.
+    pub reason: String,
+    /// The field paths that the answer names as causes.
+    pub fields: Vec<String>,
+    /// The server's message, kept only under [`Privacy::Public`].
+    pub message: Option<String>,
+    /// Whether the object's namespace is being deleted.
+    pub terminating: bool,
+}
+
+impl std::fmt::Display for ApiRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the API server answered {}", self.code)?;
+        if !self.reason.is_empty() {
+            write!(f, " {}", self.reason)?;
+        }
+        if !self.fields.is_empty() {
+            write!(f, " at {}", self.fields.join(", "))?;
+        }
+        match &self.message {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a request brought no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The API server refused the request.
+    #[error("{0}")]
+    Refused(ApiRefusal),
+    /// The API server could not be reached, or the connection broke.
+    #[error("failed to reach the API server at {path}")]
+    Unreachable {
+        /// The path of the request.
+        path: String,
+    },
+    /// The answer is not the JSON that was asked for.
+    #[error("failed to read the API server's answer for {path}")]
+    Malformed {
+        /// The path of the request.
+        path: String,
+    },
+}
+
+impl CallError {
+    /// Returns the HTTP status code of a refusal.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code),
+            _ => None,
+        }
+    }
+
+    /// Tells whether the object, its kind or its namespace doesn't exist.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+}
+
+/// One request that is about to be sent. Not `Debug`: its body may hold secret values.
+pub(super) struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    accept: &'static str,
+    content_type: Option<&'static str>,
+    body: Bytes,
+    privacy: Privacy,
+}
+
+impl<'a> Call<'a> {
+    /// Reads `path`.
+    pub(super) fn get(path: &'a str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// Deletes at `path`, with delete options.
+    pub(super) fn delete(path: &'a str, options: &Value) -> Self {
+        Self::new(Method::DELETE, path).body("application/json", Bytes::from(options.to_string()))
+    }
+
+    /// Creates at `path`.
+    pub(super) fn post(path: &'a str, body: &Value) -> Self {
+        Self::new(Method::POST, path).body("application/json", Bytes::from(body.to_string()))
+    }
+
+    /// Applies `body` at `path` (server-side apply).
+    pub(super) fn apply(path: &'a str, body: Bytes) -> Self {
+        Self::new(Method::PATCH, path).body(APPLY_PATCH, body)
+    }
+
+    /// Patches at `path` with a JSON patch (RFC 6902).
+    pub(super) fn json_patch(path: &'a str, patch: &Value) -> Self {
+        Self::new(Method::PATCH, path).body(JSON_PATCH, Bytes::from(patch.to_string()))
+    }
+
+    fn new(method: Method, path: &'a str) -> Self {
+        let accept = "application/json";
+        Self { method, path, accept, content_type: None, body: Bytes::new(), privacy: Privacy::Public }
+    }
+
+    fn body(mut self, content_type: &'static str, body: Bytes) -> Self {
+        self.content_type = Some(content_type);
+        self.body = body;
+        self
+    }
+
+    /// Asks for another form of answer.
+    pub(super) fn accept(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// Says whether the answer may quote secret values.
+    pub(super) fn privacy(mut self, privacy: Privacy) -> Self {
+        self.privacy = privacy;
+        self
+    }
+
+    /// Sends the request and returns the raw answer.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Refused`] for any status but 2xx, [`CallError::Unreachable`] when there is no answer.
+    pub(super) async fn send_raw(self, client: &Client, identity: &Identity) -> Result<Bytes, CallError> {
+        let unreachable = || CallError::Unreachable { path: bare_path(self.path) };
+        let mut builder = Request::builder().method(self.method.clone()).uri(self.path);
+        builder = builder.header(http::header::ACCEPT, self.accept);
+        if let Some(content_type) = self.content_type {
+            builder = builder.header(http::header::CONTENT_TYPE, content_type);
+        }
+        let mut request = builder.body(Body::from(self.body.clone())).map_err(|_| unreachable())?;
+        identity.add_headers(request.headers_mut());
+        let response = client.send(request).await.map_err(|_| unreachable())?;
+        let status = response.status();
+        let bytes = response.into_body().collect_bytes().await.map_err(|_| unreachable())?;
+        if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes, self.privacy)) }
+    }
+
+    /// Sends the request and returns the answer as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Call::send_raw`], and [`CallError::Malformed`].
+    pub(super) async fn send(self, client: &Client, identity: &Identity) -> Result<Value, CallError> {
+        let path = bare_path(self.path);
+        let bytes = self.send_raw(client, identity).await?;
+        serde_json::from_slice(&bytes).map_err(|_| CallError::Malformed { path })
+    }
+}
+
+fn bare_path(path: &str) -> String {
+    path.split('?').next().unwrap_or_default().to_owned()
+}
+
+fn refusal(code: u16, body: &[u8], privacy: Privacy) -> CallError {
+    let status: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let causes = status.pointer("/details/causes").and_then(Value::as_array);
+    let causes = || causes.into_iter().flatten();
+    let fields = causes().filter_map(|cause| cause.get("field")?.as_str());
+    CallError::Refused(ApiRefusal {
+        code,
+        reason: text("/reason").unwrap_or_default(),
+        fields: fields.map(|field| public_field(field, privacy)).collect(),
+        message: text("/message").filter(|_| privacy == Privacy::Public),
+        terminating: causes().any(|cause| cause.get("reason").is_some_and(|reason| reason == "NamespaceTerminating")),
+    })
+}
+
+/// Cuts a field path at the first bracket with a quoted key, since the key of a keyed list is a value.
+fn public_field(field: &str, privacy: Privacy) -> String {
+    match (privacy, field.split_once("[\"").or_else(|| field.split_once("[{"))) {
+        (Privacy::Secret, Some((path, _))) => format!("{path}[...]"),
+        _ => field.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = r#"{"kind":"Status","code":422,"reason":"Invalid","message":"Secret \"x\" is invalid: data[a]: Invalid value: \"hunter2\"",
+        "details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: \"hunter2\"","field":"data[a]"},{"field":"spec.list[\"hunter2\"].x"}]}}"#;
+
+    #[test]
+    fn of_a_refusal_about_secret_values_only_code_reason_and_field_paths_are_kept() {
+        let CallError::Refused(refusal) = refusal(422, ANSWER.as_bytes(), Privacy::Secret) else { unreachable!() };
+        assert_eq!(refusal.to_string(), "the API server answered 422 Invalid at data[a], spec.list[...]");
+        assert!(!format!("{refusal:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn of_any_other_refusal_the_message_is_kept() {
+        let CallError::Refused(refusal) = refusal(422, ANSWER.as_bytes(), Privacy::Public) else { unreachable!() };
+        assert!(refusal.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_a_status_is_still_a_refusal() {
+        assert_eq!(refusal(502, b"<html>", Privacy::Public).code(), Some(502));
+    }
+}

@@ -1,0 +1,184 @@
+//! Which kinds the API server has, and where they live.
+//!
+//! Read once and kept; read again when a manifest has a kind that isn't known, since a CRD may have come since.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use kube::Client;
+use kube::discovery::{Discovery, Scope};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use waxwing_plan::{GroupKind, ObjectId};
+
+use super::call::CallError;
+
+/// What may stand in a path segment as it is (RFC 3986, "unreserved", and the colon of RBAC names).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
+/// One kind in one version, as the API server serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    plural: String,
+    /// Whether objects of this kind live in namespaces.
+    pub namespaced: bool,
+}
+
+/// The kinds that the API server had when they were read.
+#[derive(Clone, Debug, Default)]
+pub struct Kinds {
+    served: HashMap<GroupKind, Vec<(String, Served)>>,
+}
+
+impl Kinds {
+    /// Tells whether objects of this kind live in namespaces; none when the kind isn't known.
+    pub fn namespaced(&self, kind: &GroupKind) -> Option<bool> {
+        self.served.get(kind)?.first().map(|(_, served)| served.namespaced)
+    }
+
+    /// Returns the kind as served in `version`.
+    pub fn served(&self, kind: &GroupKind, version: &str) -> Option<&Served> {
+        self.served.get(kind)?.iter().find(|(served, _)| served == version).map(|(_, served)| served)
+    }
+
+    /// Returns the version to read this kind in when any will do: the API server's preferred one.
+    pub fn any_version(&self, kind: &GroupKind) -> Option<&str> {
+        self.served.get(kind)?.first().map(|(version, _)| version.as_str())
+    }
+
+    /// Returns the path of one object, none when the kind isn't served in `version`.
+    pub fn object_path(&self, id: &ObjectId, version: &str) -> Option<String> {
+        let name = segment(&id.name)?;
+        Some(format!("{}/{name}", self.collection_path(&id.kind, version, id.namespace.as_deref())?))
+    }
+
+    /// Returns the path of all objects of a kind, in one namespace or in all of them.
+    pub fn collection_path(&self, kind: &GroupKind, version: &str, namespace: Option<&str>) -> Option<String> {
+        let plural = &self.served(kind, version)?.plural;
+        let version = segment(version)?;
+        let root = match kind.group.as_str() {
+            "" => format!("/api/{version}"),
+            group => format!("/apis/{}/{version}", segment(group)?),
+        };
+        Some(match namespace {
+            Some(namespace) => format!("{root}/namespaces/{}/{plural}", segment(namespace)?),
+            None => format!("{root}/{plural}"),
+        })
+    }
+
+    fn add(&mut self, group: &str, resource: &kube::discovery::ApiResource, scope: &Scope) {
+        let served = Served { plural: resource.plural.clone(), namespaced: matches!(scope, Scope::Namespaced) };
+        let versions = self.served.entry(GroupKind::new(group, resource.kind.as_str())).or_default();
+        versions.push((resource.version.clone(), served));
+    }
+}
+
+/// Encodes a name for a path, and refuses what would climb out of it.
+fn segment(name: &str) -> Option<String> {
+    let safe = !matches!(name, "" | "." | "..");
+    safe.then(|| utf8_percent_encode(name, SEGMENT).to_string())
+}
+
+/// Reads the kinds and keeps them.
+pub struct KindsCache {
+    client: Client,
+    kinds: RwLock<Option<Arc<Kinds>>>,
+}
+
+impl KindsCache {
+    /// Starts with nothing read.
+    pub fn new(client: Client) -> Self {
+        Self { client, kinds: RwLock::new(None) }
+    }
+
+    /// Returns the kinds, from memory where they have been read before.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the API server doesn't answer.
+    pub async fn get(&self) -> Result<Arc<Kinds>, CallError> {
+        let kept = self.kinds.read().ok().and_then(|kinds| kinds.clone());
+        match kept {
+            Some(kinds) => Ok(kinds),
+            None => self.refresh().await,
+        }
+    }
+
+    /// Reads the kinds again.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the API server doesn't answer.
+    pub async fn refresh(&self) -> Result<Arc<Kinds>, CallError> {
+        let unreachable = |_| CallError::Unreachable { path: "/apis".to_owned() };
+        let discovery = Discovery::new(self.client.clone()).run_aggregated().await.map_err(unreachable)?;
+        let kinds = Arc::new(read(&discovery));
+        if let Ok(mut kept) = self.kinds.write() {
+            *kept = Some(kinds.clone());
+        }
+        Ok(kinds)
+    }
+}
+
+fn read(discovery: &Discovery) -> Kinds {
+    let mut kinds = Kinds::default();
+    for group in discovery.groups() {
+        let preferred = group.preferred_version_or_latest();
+        let mut versions: Vec<&str> = group.versions().collect();
+        versions.sort_by_key(|version| *version != preferred);
+        for version in versions {
+            for (resource, capabilities) in group.versioned_resources(version) {
+                kinds.add(group.name(), &resource, &capabilities.scope);
+            }
+        }
+    }
+    kinds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds() -> Kinds {
+        let secrets = Served { plural: "secrets".into(), namespaced: true };
+        let roles = Served { plural: "clusterroles".into(), namespaced: false };
+        Kinds {
+            served: HashMap::from([
+                (GroupKind::new("", "Secret"), vec![("v1".to_owned(), secrets)]),
+                (GroupKind::new("rbac.authorization.k8s.io", "ClusterRole"), vec![("v1".to_owned(), roles)]),
+            ]),
+        }
+    }
+
+    fn secret(name: &str) -> ObjectId {
+        ObjectId { kind: GroupKind::new("", "Secret"), namespace: Some("shop".into()), name: name.into() }
+    }
+
+    #[test]
+    fn paths_are_those_of_the_api_conventions() {
+        let role = ObjectId {
+            kind: GroupKind::new("rbac.authorization.k8s.io", "ClusterRole"),
+            namespace: None,
+            name: "system:node".into(),
+        };
+        let path = |id: &ObjectId| kinds().object_path(id, "v1").unwrap();
+        assert_eq!(path(&secret("db")), "/api/v1/namespaces/shop/secrets/db");
+        assert_eq!(path(&role), "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node");
+    }
+
+    #[test]
+    fn a_name_from_git_cannot_leave_its_place_in_a_path() {
+        for (name, encoded) in [("../x", "..%2Fx"), ("a?dryRun=All", "a%3FdryRun%3DAll"), ("a%2Fb", "a%252Fb")] {
+            let path = kinds().object_path(&secret(name), "v1").unwrap();
+            assert_eq!(path, format!("/api/v1/namespaces/shop/secrets/{encoded}"));
+        }
+        for name in ["", ".", ".."] {
+            assert_eq!(kinds().object_path(&secret(name), "v1"), None);
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_or_version_has_no_path() {
+        assert_eq!(kinds().object_path(&secret("db"), "v2"), None);
+        assert_eq!(kinds().namespaced(&GroupKind::new("example.com", "Nothing")), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! As whom a request is made.
+//!
+//! Tenants act as themselves: what a Sync names is read and applied as its ServiceAccount, by impersonation
+//! (Kubernetes documentation, "User impersonation"). The controller's own rights are used for its own
+//! resources and for metadata only.
+
+use std::fmt;
+
+use http::HeaderValue;
+use http::header::HeaderMap;
+
+/// A ServiceAccount, by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceAccount {
+    namespace: String,
+    name: String,
+}
+
+/// A namespace or ServiceAccount name that can't be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a DNS label or subdomain name")]
+pub struct InvalidName(pub String);
+
+impl ServiceAccount {
+    /// Makes the name of a ServiceAccount.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the API server would never accept as a name (RFC 1123), so that it can't change the meaning
+    /// of a header.
+    pub fn new(namespace: &str, name: &str) -> Result<Self, InvalidName> {
+        for part in [namespace, name] {
+            if !is_dns_name(part) {
+                return Err(InvalidName(part.to_owned()));
+            }
+        }
+        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    /// Returns the namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the user name that the API server knows this account by.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
+    }
+
+    /// Returns the groups that the API server puts this account into.
+    pub fn groups(&self) -> [String; 3] {
+        [
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{}", self.namespace),
+            "system:authenticated".to_owned(),
+        ]
+    }
+}
+
+impl fmt::Display for ServiceAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// As whom a request is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The controller itself.
+    Controller,
+    /// A tenant's ServiceAccount, by impersonation.
+    Tenant(ServiceAccount),
+}
+
+impl Identity {
+    /// Adds the impersonation headers, where there are any.
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
+        let Self::Tenant(account) = self else { return };
+        let mut add = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.append(name, value);
+            }
+        };
+        add("impersonate-user", account.user());
+        for group in account.groups() {
+            add("impersonate-group", group);
+        }
+    }
+}
+
+fn is_dns_name(name: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    (1..=253).contains(&name.len())
+        && edge(name.chars().next())
+        && edge(name.chars().last())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_is_impersonated_with_its_groups() {
+        let account = ServiceAccount::new("shop", "deployer").unwrap();
+        let mut headers = HeaderMap::new();
+        Identity::Tenant(account).add_headers(&mut headers);
+        assert_eq!(headers.get("impersonate-user").unwrap(), "system:serviceaccount:shop:deployer");
+        assert_eq!(headers.get_all("impersonate-group").iter().count(), 3);
+    }
+
+    #[test]
+    fn names_that_could_change_a_header_or_path_are_refused() {
+        for name in ["", "a b", "a\nb", "a/b", "A", "-a", "a:b", "ä"] {
+            assert!(ServiceAccount::new("shop", name).is_err(), "{name:?}");
+        }
+    }
+}

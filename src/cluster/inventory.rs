@@ -1,0 +1,203 @@
+//! The inventory in the cluster: `Inventory` resources, one a shard, owned by their Sync.
+//!
+//! What an inventory means is `waxwing-plan`'s business; this file stores and loads it. A shard is written before
+//! another one is deleted, so that a crash in between leaves an entry twice, never not at all.
+
+use kube::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use waxwing_plan::inventory::{Inventory, Shard};
+use waxwing_plan::{ObjectId, OwnerMark};
+
+use super::FIELD_MANAGER;
+use super::call::{Call, CallError};
+use super::identity::Identity;
+
+/// The label by which the shards of a Sync are found.
+const LABEL: &str = "waxwing.dev/inventory-of";
+const ALL: &str = "/apis/waxwing.dev/v1alpha1/inventories";
+
+/// The Sync that an inventory belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncId {
+    /// Namespace and name.
+    pub mark: OwnerMark,
+    /// The Sync's uid: an inventory never passes to another Sync of the same name.
+    pub uid: String,
+}
+
+/// An inventory as it is in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// What it says.
+    pub inventory: Inventory,
+    shards: Vec<Shard>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Resource>,
+    metadata: PageMetadata,
+}
+
+#[derive(Deserialize)]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    metadata: ResourceMetadata,
+    spec: Spec,
+}
+
+#[derive(Deserialize)]
+struct ResourceMetadata {
+    namespace: String,
+}
+
+#[derive(Deserialize)]
+struct Spec {
+    sync: SyncReference,
+    #[serde(rename = "shard")]
+    number: u32,
+    #[serde(default)]
+    entries: Vec<waxwing_plan::inventory::Entry>,
+    #[serde(default)]
+    verified: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct SyncReference {
+    name: String,
+    uid: String,
+}
+
+/// Loads the inventory of a Sync; an empty one where there is none.
+///
+/// # Errors
+///
+/// Fails when the API server doesn't answer, or answers with what isn't an inventory.
+pub async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
+    let path = format!("{}?labelSelector={LABEL}%3D{}", collection(sync), sync.mark.label());
+    let mut shards = Vec::new();
+    for resource in list(client, &path).await? {
+        if resource.spec.sync.uid == sync.uid && resource.spec.sync.name == sync.mark.name {
+            shards.push(resource.spec.into_shard());
+        }
+    }
+    Ok(Stored { inventory: Inventory::from_shards(&shards), shards })
+}
+
+/// Returns which Syncs, other than `sync`, have one of `objects` in their inventories.
+///
+/// # Errors
+///
+/// As [`load`].
+pub async fn claimed_by_others(
+    client: &Client,
+    sync: &SyncId,
+    objects: &[&ObjectId],
+) -> Result<Vec<(ObjectId, OwnerMark)>, CallError> {
+    let mut claims = Vec::new();
+    for resource in list(client, ALL).await? {
+        let by = OwnerMark::new(resource.metadata.namespace, resource.spec.sync.name);
+        if by == sync.mark {
+            continue;
+        }
+        let claimed = resource.spec.entries.iter().filter(|entry| objects.contains(&&entry.id));
+        claims.extend(claimed.map(|entry| (entry.id.clone(), by.clone())));
+    }
+    Ok(claims)
+}
+
+impl Stored {
+    /// Writes what changed, and returns the inventory as it is in the cluster now. Without a change nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first request that fails; what was written before stays.
+    pub async fn replace(self, client: &Client, sync: &SyncId, inventory: Inventory) -> Result<Self, CallError> {
+        let shards = inventory.shards(&self.shards);
+        for shard in shards.iter().filter(|shard| !self.shards.contains(shard)) {
+            write(client, sync, shard).await?;
+        }
+        let kept = |old: &Shard| shards.iter().any(|shard| shard.number == old.number);
+        for old in self.shards.iter().filter(|old| !kept(old)) {
+            delete(client, sync, old.number).await?;
+        }
+        Ok(Self { inventory, shards })
+    }
+}
+
+impl Spec {
+    fn into_shard(self) -> Shard {
+        Shard { number: self.number, entries: self.entries, verified: self.verified }
+    }
+}
+
+async fn list(client: &Client, path: &str) -> Result<Vec<Resource>, CallError> {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let mut items = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = format!("{path}{separator}limit=20&continue={next}");
+        let bytes = Call::get(&page).send_raw(client, &Identity::Controller).await?;
+        let malformed = || CallError::Malformed { path: ALL.to_owned() };
+        let page: Page = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
+        items.extend(page.items);
+        if page.metadata.next.is_empty() {
+            return Ok(items);
+        }
+        next = percent_encoding::utf8_percent_encode(&page.metadata.next, percent_encoding::NON_ALPHANUMERIC).to_string();
+    }
+}
+
+async fn write(client: &Client, sync: &SyncId, shard: &Shard) -> Result<(), CallError> {
+    let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true", object(sync, shard.number));
+    let body = resource(sync, shard).to_string();
+    Call::apply(&path, body.into()).accept(super::call::METADATA_ONLY).send(client, &Identity::Controller).await?;
+    Ok(())
+}
+
+async fn delete(client: &Client, sync: &SyncId, number: u32) -> Result<(), CallError> {
+    let path = object(sync, number);
+    match Call::delete(&path, &json!({})).send_raw(client, &Identity::Controller).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn resource(sync: &SyncId, shard: &Shard) -> Value {
+    json!({
+        "apiVersion": "waxwing.dev/v1alpha1",
+        "kind": "Inventory",
+        "metadata": {
+            "name": format!("{}.{}", sync.mark.name, shard.number),
+            "labels": {LABEL: sync.mark.label()},
+            "ownerReferences": [{
+                "apiVersion": "waxwing.dev/v1alpha1",
+                "kind": "Sync",
+                "name": sync.mark.name,
+                "uid": sync.uid,
+                "controller": true,
+            }],
+        },
+        "spec": {
+            "sync": {"name": sync.mark.name, "uid": sync.uid},
+            "shard": shard.number,
+            "entries": shard.entries,
+            "verified": shard.verified,
+        },
+    })
+}
+
+fn collection(sync: &SyncId) -> String {
+    format!("/apis/waxwing.dev/v1alpha1/namespaces/{}/inventories", sync.mark.namespace)
+}
+
+/// The number follows the last dot, so no two Syncs can share a name for their shards.
+fn object(sync: &SyncId, number: u32) -> String {
+    format!("{}/{}.{number}", collection(sync), sync.mark.name)
+}

@@ -1,0 +1,29 @@
+//! Talking to the API server: kinds, live marks, apply, delete, the inventory, access reviews.
+//!
+//! A secret value passes through here only inside a [`Request`], on its way into the body of an apply or dry-run
+//! request. Objects are read as metadata, never as content; the API server's messages about objects with secret
+//! values are dropped at the edge ([`Privacy`]). What this room doesn't do: decide. `waxwing-plan` does.
+
+mod access;
+mod adoption;
+mod apply;
+mod call;
+mod delete;
+mod discovery;
+mod identity;
+mod marks;
+mod prerequisites;
+mod requests;
+pub mod secrets;
+
+pub use access::{exists as service_account_exists, may_write_secrets};
+pub use apply::{Applied, Cause, Failure, Landed, Phase, Session, Verb, is_terminating};
+pub use call::{ApiRefusal, CallError, Privacy};
+pub use delete::Deletion;
+pub use discovery::{Kinds, KindsCache, Served};
+pub use identity::{Identity, InvalidName, ServiceAccount};
+pub use marks::live_marks;
+pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
+
+/// The field manager of every apply.
+pub const FIELD_MANAGER: &str = "waxwing";

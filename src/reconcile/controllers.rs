@@ -1,0 +1,90 @@
+//! Which events start which reconcile: the watches on GitSources and Syncs, and the news from one to the other.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::{fetch, sync};
+use crate::api::{GitSource, REQUESTED_AT, Sync};
+
+/// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
+pub struct Watched<K: Resource + Clone + 'static>
+where
+    K::DynamicType: Eq + Hash + Clone + Default,
+{
+    cache: Store<K>,
+    changes: futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
+}
+
+impl<K> Watched<K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
+{
+    /// Watches all objects of a kind in all namespaces.
+    pub fn new(client: Client) -> Self {
+        let (cache, writer) = store();
+        let events = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
+        let changes = reflector(writer, events).applied_objects().predicate_filter(asks_for_work, Default::default());
+        Self { cache, changes: changes.boxed() }
+    }
+
+    /// Returns the cache.
+    pub fn cache(&self) -> Store<K> {
+        self.cache.clone()
+    }
+}
+
+/// Changes when a user asks for something: a new spec, a request, a deletion. Our own writes of status don't.
+fn asks_for_work<K: Resource>(object: &K) -> Option<u64> {
+    let metadata = object.meta();
+    let requested = metadata.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT));
+    let mut hasher = DefaultHasher::new();
+    (metadata.generation, requested, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Reconciles until `stop` is cancelled, and then until what runs has ended.
+pub async fn run(
+    context: Arc<Context>,
+    sources: Watched<GitSource>,
+    syncs: Watched<Sync>,
+    news: mpsc::UnboundedReceiver<ObjectRef<GitSource>>,
+    concurrency: u16,
+    stop: CancellationToken,
+) {
+    let config = Config::default().concurrency(concurrency);
+    let users = users_of(news, syncs.cache());
+    let sources = Controller::for_stream(sources.changes, sources.cache)
+        .with_config(config.clone())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(fetch::reconcile, |_, never, _| match *never {}, context.clone());
+    let syncs = Controller::for_stream(syncs.changes, syncs.cache)
+        .with_config(config)
+        .reconcile_on(users)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(sync::reconcile, |_, never, _| match *never {}, context);
+    tokio::join!(sources.for_each(|_| async {}), syncs.for_each(|_| async {}));
+}
+
+/// Turns news of a GitSource into the Syncs that use it.
+fn users_of(
+    news: mpsc::UnboundedReceiver<ObjectRef<GitSource>>,
+    syncs: Store<Sync>,
+) -> impl Stream<Item = ObjectRef<Sync>> + Send + 'static {
+    let news = futures::stream::unfold(news, |mut news| async { Some((news.recv().await?, news)) });
+    news.flat_map(move |source| {
+        let uses = |sync: &Arc<Sync>| sync.namespace() == source.namespace && sync.spec.source_ref.name == source.name;
+        let users: Vec<_> = syncs.state().into_iter().filter(uses).map(|sync| ObjectRef::from_obj(&*sync)).collect();
+        futures::stream::iter(users)
+    })
+}

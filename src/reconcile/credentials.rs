@@ -1,0 +1,51 @@
+//! Reads the credentials that a GitSource names into the types of `source`.
+
+use waxwing_formats::SecretBytes;
+
+use super::context::Context;
+use super::trouble::{Trouble, of_secret};
+use crate::api::{GitSource, Reason};
+use crate::cluster::secrets::{self, Secret};
+use crate::cluster::Identity;
+use crate::source::{Credential, Credentials, Login};
+
+/// Reads the Secret of `spec.secretRef`, as the controller; without one the fetch is anonymous.
+///
+/// # Errors
+///
+/// Fails when the Secret can't be read, or has neither a login nor a CA.
+pub async fn read(source: &GitSource, context: &Context) -> Result<Credentials, Trouble> {
+    let Some(reference) = &source.spec.secret_ref else { return Ok(Credentials::default()) };
+    let namespace = source.metadata.namespace.as_deref().unwrap_or_default();
+    let secret = secrets::read(&context.client, &Identity::Controller, namespace, &reference.name).await;
+    let secret = secret.map_err(|error| Trouble {
+        reason: Reason::AuthenticationFailed,
+        ..of_secret(error, "spec.secretRef", "the controller")
+    })?;
+    let ca_pem = secret.data.get("ca.crt").map(|pem| pem.expose_secret().to_vec());
+    let login = login(&secret)?;
+    if login.is_anonymous() && ca_pem.is_none() {
+        return Err(unusable(&reference.name, "has neither username and password, nor bearerToken, nor ca.crt"));
+    }
+    Ok(Credentials { login, ca_pem })
+}
+
+fn login(secret: &Secret) -> Result<Login, Trouble> {
+    let text = |key: &str| secret.data.get(key).map(|value| credential(key, value)).transpose();
+    match (text("username")?, text("password")?, text("bearerToken")?) {
+        (None, None, None) => Ok(Login::Anonymous),
+        (None, None, Some(token)) => Ok(Login::Bearer(token)),
+        (Some(username), Some(password), None) => Ok(Login::Basic { username, password }),
+        _ => Err(unusable("of spec.secretRef", "must have username and password, or bearerToken, and not both")),
+    }
+}
+
+fn credential(key: &str, value: &SecretBytes) -> Result<Credential, Trouble> {
+    let text = std::str::from_utf8(value.expose_secret()).map_err(|_| unusable(key, "is not UTF-8 text"))?;
+    Ok(Credential::new(text.to_owned()))
+}
+
+fn unusable(what: &str, fact: &str) -> Trouble {
+    let hint = "set the keys that spec.secretRef documents";
+    Trouble::passing(Reason::AuthenticationFailed, format!("Secret {what} {fact}"), hint)
+}

@@ -1,0 +1,150 @@
+//! What users see of a reconcile: conditions, events and status, written only where they changed.
+
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::context::Context;
+use super::trouble::Trouble;
+use crate::api::{ConditionType, NewCondition, Reason, Status, condition, remove_condition, set_condition};
+
+/// The field manager of our own status.
+const STATUS_MANAGER: &str = "waxwing-status";
+/// The most bytes of an event's note that the API server takes.
+const NOTE_LIMIT: usize = 1024;
+
+/// How a reconcile ended, for the conditions Ready, Reconciling and Stalled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Whether all is well; unknown while work goes on.
+    pub ready: Status,
+    /// The reason of Ready.
+    pub reason: Reason,
+    /// The message of Ready.
+    pub message: String,
+    /// Whether only a change by somebody helps.
+    pub stalled: bool,
+}
+
+impl Verdict {
+    /// Says that all is well.
+    pub fn ready(reason: Reason, message: String) -> Self {
+        Self { ready: Status::True, reason, message, stalled: false }
+    }
+
+    /// Says that work goes on and nothing is wrong.
+    pub fn progressing(message: String) -> Self {
+        Self { ready: Status::Unknown, reason: Reason::Progressing, message, stalled: false }
+    }
+
+    /// Says that something is wrong.
+    pub fn failed(trouble: &Trouble, message: String) -> Self {
+        Self { ready: Status::False, reason: trouble.reason, message, stalled: trouble.stalled }
+    }
+}
+
+/// Writes a verdict into the three conditions that every resource has.
+pub fn set_verdict(conditions: &mut Vec<Condition>, verdict: &Verdict, generation: Option<i64>, now: Timestamp) {
+    let set = |kind, status, reason, message: &str| NewCondition {
+        kind,
+        status,
+        reason,
+        message: message.to_owned(),
+        observed_generation: generation,
+    };
+    set_condition(conditions, set(ConditionType::Ready, verdict.ready, verdict.reason, &verdict.message), now);
+    let working = match (verdict.ready, verdict.stalled) {
+        (Status::True, _) | (_, true) => None,
+        (Status::Unknown, _) => Some(Reason::Progressing),
+        (Status::False, _) => Some(Reason::ProgressingWithRetry),
+    };
+    match working {
+        Some(reason) => {
+            set_condition(conditions, set(ConditionType::Reconciling, Status::True, reason, &verdict.message), now)
+        }
+        None => remove_condition(conditions, ConditionType::Reconciling),
+    };
+    match verdict.stalled {
+        true => {
+            let stalled = set(ConditionType::Stalled, Status::True, verdict.reason, &verdict.message);
+            set_condition(conditions, stalled, now)
+        }
+        false => remove_condition(conditions, ConditionType::Stalled),
+    };
+}
+
+/// Publishes an event when Ready says something else than before.
+pub async fn publish<K>(context: &Context, object: &K, before: Option<&[Condition]>, verdict: &Verdict)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let old = before.and_then(|conditions| condition(conditions, ConditionType::Ready));
+    let same = old.is_some_and(|old| old.reason == verdict.reason.as_str() && old.message == verdict.message);
+    if same || verdict.ready == Status::Unknown {
+        return;
+    }
+    let kind = if verdict.ready == Status::True { EventType::Normal } else { EventType::Warning };
+    event(context, object, kind, verdict.reason, &verdict.message).await;
+}
+
+/// Publishes one event about `object`; a failure is logged and goes no further.
+pub async fn event<K>(context: &Context, object: &K, kind: EventType, reason: Reason, note: &str)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let event = Event {
+        type_: kind,
+        reason: reason.as_str().to_owned(),
+        note: Some(cut(note)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    match kind {
+        EventType::Normal => tracing::info!(object = %name(object), %reason, "{note}"),
+        EventType::Warning => tracing::warn!(object = %name(object), %reason, "{note}"),
+    }
+    if context.recorder.publish(&event, &object.object_ref(&())).await.is_err() {
+        tracing::warn!(object = %name(object), "failed to publish an event");
+    }
+}
+
+/// Writes a status as a whole; a failure is logged, and the next reconcile writes it again.
+pub async fn write_status<K, S>(context: &Context, object: &K, status: &S)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    S: Serialize,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let patch = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status});
+    let parameters = PatchParams::apply(STATUS_MANAGER).force();
+    let written = api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await;
+    if let Err(kube::Error::Api(refusal)) = &written
+        && refusal.code == 404
+    {
+        return;
+    }
+    if written.is_err() {
+        tracing::warn!(object = %name(object), "failed to write the status");
+    }
+}
+
+/// Drops what the API server would not store: its times have whole seconds.
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+fn name<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{}/{}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn cut(note: &str) -> String {
+    let mut note = note.to_owned();
+    note.truncate(note.floor_char_boundary(NOTE_LIMIT));
+    note
+}

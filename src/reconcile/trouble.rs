@@ -1,0 +1,160 @@
+//! The one error edge of the controller: every room's error becomes a reason, a message and a list of failures.
+//!
+//! A message is `what happened; hint: what to do`. It is public: it goes into conditions, events and logs as it is.
+
+use crate::api::{Failure, Reason};
+use crate::cluster::secrets::SecretError;
+use crate::cluster::{self, CallError, Cause, Phase};
+use crate::source::{RefNameError, SourceError, UrlError};
+
+/// Why a reconcile could not do what its resource asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// The closed reason.
+    pub reason: Reason,
+    /// What happened and what to do about it.
+    pub message: String,
+    /// The objects or files that are wrong, where there are several.
+    pub failures: Vec<Failure>,
+    /// Whether trying again can't help: somebody has to change something first.
+    pub stalled: bool,
+}
+
+impl Trouble {
+    /// Makes trouble that is tried again, and may be gone then.
+    pub fn passing(reason: Reason, fact: impl std::fmt::Display, hint: &str) -> Self {
+        Self { reason, message: with_hint(fact, hint), failures: Vec::new(), stalled: false }
+    }
+
+    /// Makes trouble that stays until somebody changes the spec, the repository or a permission.
+    pub fn lasting(reason: Reason, fact: impl std::fmt::Display, hint: &str) -> Self {
+        Self { stalled: true, ..Self::passing(reason, fact, hint) }
+    }
+
+    /// Makes trouble out of several failures: the first one's reason, and a message that counts them.
+    pub fn of_failures(failures: Vec<Failure>, stalled: bool) -> Self {
+        let (reason, first) = match failures.first() {
+            Some(first) => (first.reason, format!("{}: {}", first.object, first.message)),
+            None => (Reason::Internal, "something failed that nothing was said about".to_owned()),
+        };
+        let message = match failures.len() {
+            0 | 1 => first,
+            count => format!("{first} (and {} more in status.failures)", count - 1),
+        };
+        Self { reason, message, failures, stalled }
+    }
+}
+
+fn with_hint(fact: impl std::fmt::Display, hint: &str) -> String {
+    if hint.is_empty() { fact.to_string() } else { format!("{fact}; hint: {hint}") }
+}
+
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Self {
+        use SourceError as E;
+        let reason = match &error {
+            E::CredentialsMissing { .. }
+            | E::CredentialsRefused { .. }
+            | E::Forbidden { .. }
+            | E::CredentialsMalformed { .. }
+            | E::CredentialsNotUsable { .. } => Reason::AuthenticationFailed,
+            E::ReferenceNotFound { .. } | E::NotACommit { .. } => Reason::RevisionNotFound,
+            E::TooLarge { .. } => Reason::InputTooLarge,
+            _ => Reason::FetchFailed,
+        };
+        Self::passing(reason, &error, error.hint())
+    }
+}
+
+impl From<UrlError> for Trouble {
+    fn from(error: UrlError) -> Self {
+        Self::lasting(Reason::UrlNotAllowed, error, error.hint())
+    }
+}
+
+impl From<RefNameError> for Trouble {
+    fn from(error: RefNameError) -> Self {
+        Self::lasting(Reason::RevisionNotFound, error, "check spec.ref")
+    }
+}
+
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        match error.code() {
+            Some(403) => Self::passing(Reason::Forbidden, error, "grant the controller what its ClusterRole lists"),
+            _ => Self::passing(Reason::ApiUnavailable, error, "it is tried again"),
+        }
+    }
+}
+
+/// Turns an unreadable Secret that a resource names into trouble.
+pub fn of_secret(error: SecretError, field: &str, reader: &str) -> Trouble {
+    let (reason, hint) = match &error {
+        SecretError::Name { .. } => (Reason::KeysUnavailable, format!("correct {field}")),
+        SecretError::Call { source, .. } => match source.code() {
+            Some(404) => (Reason::KeysUnavailable, format!("create it, or correct {field}")),
+            Some(403) => (Reason::KeysUnavailable, format!("let {reader} get this Secret")),
+            _ => (Reason::ApiUnavailable, "it is tried again".to_owned()),
+        },
+    };
+    Trouble::passing(reason, error, &hint)
+}
+
+/// Turns the objects that could not be applied into trouble.
+pub fn of_apply(failures: &[cluster::Failure], account: &str) -> Trouble {
+    let failures: Vec<Failure> = failures.iter().map(|failure| of_object(failure, account)).collect();
+    Trouble::of_failures(failures, false)
+}
+
+fn of_object(failure: &cluster::Failure, account: &str) -> Failure {
+    let (reason, hint) = judge(failure, account);
+    let message = with_hint(&failure.cause, &hint);
+    Failure { object: failure.id.to_string(), reason, message }
+}
+
+fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
+    let refused = match failure.phase {
+        Phase::DryRun => Reason::DryRunFailed,
+        Phase::Apply => Reason::ApplyFailed,
+    };
+    match &failure.cause {
+        cause if cluster::is_terminating(cause) => {
+            (Reason::Terminating, "it is tried again once the namespace is gone".to_owned())
+        }
+        Cause::UnknownKind { .. } => {
+            (Reason::UnknownKind, "install the CustomResourceDefinition, or correct apiVersion and kind".to_owned())
+        }
+        Cause::Unbound(_) => (Reason::Internal, "please report this".to_owned()),
+        Cause::Call(CallError::Refused(refusal)) => match refusal.code {
+            401 | 403 => (Reason::Forbidden, format!("grant ServiceAccount {account} the right by a Role")),
+            404 if failure.id.namespace.is_some() => {
+                (Reason::NamespaceMissing, "create the namespace, or put it into the repository".to_owned())
+            }
+            _ => (refused, "correct the object in Git".to_owned()),
+        },
+        Cause::Call(_) => (Reason::ApiUnavailable, "it is tried again".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_failures_are_counted_and_the_first_is_named() {
+        let failure = |object: &str| Failure {
+            object: object.to_owned(),
+            reason: Reason::RenderFailed,
+            message: "is malformed".to_owned(),
+        };
+        let trouble = Trouble::of_failures(vec![failure("a.yaml:1"), failure("b.yaml:2")], true);
+        assert_eq!(trouble.reason, Reason::RenderFailed);
+        assert_eq!(trouble.message, "a.yaml:1: is malformed (and 1 more in status.failures)");
+    }
+
+    #[test]
+    fn a_message_without_a_hint_is_the_fact_alone() {
+        assert_eq!(Trouble::passing(Reason::Internal, "x", "").message, "x");
+        assert_eq!(Trouble::passing(Reason::Internal, "x", "do y").message, "x; hint: do y");
+    }
+}

@@ -1,0 +1,14 @@
+//! Starting and stopping: arguments, telemetry, hardening, shutdown.
+//!
+//! What this is not: anything that knows Git, a secret or a resource. `start` hands the assembled parts to
+//! `reconcile` and `server` and waits.
+
+mod args;
+mod hardening;
+mod start;
+mod telemetry;
+
+pub use args::{Args, LogFormat};
+pub use hardening::{HardeningError, harden};
+pub use start::start;
+pub use telemetry::log_to_stderr;

@@ -1,0 +1,83 @@
+//! Sealing keys as Kubernetes Secrets, in the form of the Sealed Secrets controller.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use serde_json::{Value, json};
+use waxwing_keys::{Keyring, SealingKey};
+
+use super::{KeyPlace, SealingError};
+use crate::cluster::{Identity, secrets};
+
+/// Selects the key Secrets that are in use.
+pub(super) const ACTIVE: &str = "sealedsecrets.bitnami.com/sealed-secrets-key=active";
+const KEY_BITS: usize = 4096;
+/// Ten years of 365 days, as upstream's `--key-ttl`.
+const VALIDITY: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Reads all key Secrets that carry the label, and the one named exactly like the prefix (upstream's oldest form).
+pub(super) async fn load(client: &Client, place: &KeyPlace) -> Result<Keyring, SealingError> {
+    let list = |source| SealingError::List { namespace: place.namespace.clone(), source };
+    let mut names = secrets::names(client, &place.namespace, ACTIVE).await.map_err(list)?;
+    if !names.contains(&place.prefix) {
+        names.push(place.prefix.clone());
+    }
+    let mut keys = Vec::new();
+    for name in names {
+        keys.extend(read(client, place, &name).await?);
+    }
+    Ok(Keyring::new(keys))
+}
+
+/// Reads one key Secret; none when it is gone or malformed.
+async fn read(client: &Client, place: &KeyPlace, name: &str) -> Result<Option<SealingKey>, SealingError> {
+    let secret = match secrets::read(client, &Identity::Controller, &place.namespace, name).await {
+        Ok(secret) => secret,
+        Err(secrets::SecretError::Call { source, .. }) if source.is_not_found() => return Ok(None),
+        Err(error) => return Err(SealingError::Read(error)),
+    };
+    let (Some(key), Some(certificate)) = (secret.data.get("tls.key"), secret.data.get("tls.crt")) else {
+        tracing::warn!(secret = name, "skipped a sealing key without tls.key and tls.crt");
+        return Ok(None);
+    };
+    match SealingKey::from_pem(key, certificate.expose_secret()) {
+        Ok(key) => Ok(Some(key)),
+        Err(error) => {
+            tracing::warn!(secret = name, %error, "skipped a malformed sealing key");
+            Ok(None)
+        }
+    }
+}
+
+/// Makes a key and stores it.
+pub(super) async fn create(client: &Client, place: &KeyPlace) -> Result<(), SealingError> {
+    let made = tokio::task::spawn_blocking(|| SealingKey::generate(Timestamp::now(), VALIDITY, "", KEY_BITS)).await;
+    let key = match made {
+        Ok(key) => key.map_err(SealingError::Generate)?,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
+    let data = json!({
+        "tls.key": STANDARD.encode(key.tls_key_pem.expose_secret()),
+        "tls.crt": STANDARD.encode(&key.tls_crt_pem),
+    });
+    let create = |source| SealingError::Create { namespace: place.namespace.clone(), source };
+    let secret = secret(place, data);
+    let name = secrets::create(client, &place.namespace, &secret).await.map_err(create)?;
+    tracing::info!(secret = name, bits = KEY_BITS, "made a new sealing key");
+    Ok(())
+}
+
+fn secret(place: &KeyPlace, data: Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "generateName": place.prefix,
+            "namespace": place.namespace,
+            "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"},
+        },
+        "type": "kubernetes.io/tls",
+        "data": data,
+    })
+}

@@ -1,0 +1,112 @@
+//! The cluster's sealing keys: finds, creates and re-reads the labelled Secrets, and hands out the one keyring.
+//!
+//! The Secrets are those of the Sealed Secrets controller (type `kubernetes.io/tls`, label
+//! `sealedsecrets.bitnami.com/sealed-secrets-key: active`, `pkg/controller/keys.go` of sealed-secrets 0.40), so that an
+//! existing cluster can be taken over and given back. Private-key operations live in `waxwing-keys`.
+
+mod key_secrets;
+mod salt;
+
+use std::sync::{Arc, RwLock};
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::{WatchStreamExt, metadata_watcher, watcher};
+use kube::{Api, Client};
+use waxwing_keys::Keyring;
+
+use crate::cluster::CallError;
+use crate::cluster::secrets::SecretError;
+
+pub use salt::installation_salt;
+
+/// Where the sealing keys are and how new ones are named.
+#[derive(Clone, Debug)]
+pub struct KeyPlace {
+    /// The controller's namespace.
+    pub namespace: String,
+    /// What the name of a new key Secret starts with.
+    pub prefix: String,
+}
+
+/// Why there are no sealing keys.
+#[derive(Debug, thiserror::Error)]
+pub enum SealingError {
+    /// The key Secrets can't be listed.
+    #[error("failed to list the sealing keys in namespace {namespace}")]
+    List {
+        /// The controller's namespace.
+        namespace: String,
+        /// What the API server said.
+        source: CallError,
+    },
+    /// A Secret of this installation can't be read.
+    #[error("failed to read a Secret of this installation")]
+    Read(#[source] SecretError),
+    /// A new Secret can't be created.
+    #[error("failed to create a Secret in namespace {namespace}")]
+    Create {
+        /// The controller's namespace.
+        namespace: String,
+        /// What the API server said.
+        source: CallError,
+    },
+    /// No key could be made.
+    #[error("failed to make a sealing key")]
+    Generate(#[source] waxwing_keys::KeyError),
+    /// The Secret that holds the installation's salt is damaged.
+    #[error("Secret {namespace}/{name} does not hold 32 bytes under {key}")]
+    Salt {
+        /// The controller's namespace.
+        namespace: String,
+        /// The Secret's name.
+        name: &'static str,
+        /// The Secret's key.
+        key: &'static str,
+    },
+}
+
+/// The sealing keys as they are now.
+pub struct Keys {
+    client: Client,
+    place: KeyPlace,
+    ring: RwLock<Arc<Keyring>>,
+}
+
+impl Keys {
+    /// Reads the keys, and makes the first one where there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
+    pub async fn load_or_create(client: Client, place: KeyPlace) -> Result<Self, SealingError> {
+        let mut ring = key_secrets::load(&client, &place).await?;
+        if ring.is_empty() {
+            key_secrets::create(&client, &place).await?;
+            ring = key_secrets::load(&client, &place).await?;
+        }
+        Ok(Self { client, place, ring: RwLock::new(Arc::new(ring)) })
+    }
+
+    /// Returns the keys as they were read last.
+    pub fn ring(&self) -> Arc<Keyring> {
+        self.ring.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Returns the certificate to seal with: that of the newest key.
+    pub fn certificate_pem(&self) -> Option<String> {
+        self.ring().certificate_pem().map(str::to_owned)
+    }
+
+    /// Reads the keys again whenever one of the labelled Secrets changes; runs until it is dropped.
+    pub async fn follow(&self) {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.place.namespace);
+        let labelled = watcher::Config::default().labels(key_secrets::ACTIVE);
+        let changes = metadata_watcher(secrets, labelled).default_backoff().touched_objects();
+        let reload = changes.map_err(|_| ()).for_each(async |_| match key_secrets::load(&self.client, &self.place).await {
+            Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
+            Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
+        });
+        reload.await;
+    }
+}

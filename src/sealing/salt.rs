@@ -1,0 +1,56 @@
+//! The installation's salt: the key of handles for values that aren't ciphertext.
+//!
+//! It must stay the same over restarts, or every object with such a value would look changed; so it lives in a Secret.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube::Client;
+use serde_json::json;
+use waxwing_formats::Salt;
+
+use super::SealingError;
+use crate::cluster::{Identity, secrets};
+
+const NAME: &str = "waxwing-installation";
+const KEY: &str = "handle-salt";
+
+/// Reads the salt, and makes it at the first start.
+///
+/// # Errors
+///
+/// See [`SealingError`].
+pub async fn installation_salt(client: &Client, namespace: &str) -> Result<Salt, SealingError> {
+    if let Some(salt) = read(client, namespace).await? {
+        return Ok(salt);
+    }
+    let create = |source| SealingError::Create { namespace: namespace.to_owned(), source };
+    match secrets::create(client, namespace, &new_secret(namespace)).await {
+        Ok(_) => {}
+        Err(error) if error.code() == Some(409) => {}
+        Err(error) => return Err(create(error)),
+    }
+    read(client, namespace).await?.ok_or(SealingError::Salt { namespace: namespace.to_owned(), name: NAME, key: KEY })
+}
+
+async fn read(client: &Client, namespace: &str) -> Result<Option<Salt>, SealingError> {
+    let secret = match secrets::read(client, &Identity::Controller, namespace, NAME).await {
+        Ok(secret) => secret,
+        Err(secrets::SecretError::Call { source, .. }) if source.is_not_found() => return Ok(None),
+        Err(error) => return Err(SealingError::Read(error)),
+    };
+    let bytes = secret.data.get(KEY).and_then(|value| value.expose_secret().try_into().ok());
+    let damaged = || SealingError::Salt { namespace: namespace.to_owned(), name: NAME, key: KEY };
+    bytes.map(|bytes| Some(Salt::new(bytes))).ok_or_else(damaged)
+}
+
+fn new_secret(namespace: &str) -> serde_json::Value {
+    let mut salt = zeroize::Zeroizing::new([0u8; 32]);
+    aws_lc_rs::rand::fill(salt.as_mut_slice()).expect("the operating system's random numbers never end");
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "type": "Opaque",
+        "data": {KEY: STANDARD.encode(salt.as_slice())},
+    })
+}

@@ -1,0 +1,86 @@
+//! The controller's own HTTP interface: probes and the sealing certificate.
+//!
+//! Everything here is public and needs no credentials; nothing here can open a secret.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::sealing::Keys;
+
+/// What the handlers see.
+#[derive(Clone)]
+pub struct Shown {
+    /// The sealing keys, of which only certificates are shown.
+    pub keys: Arc<Keys>,
+    /// Turns true once the controller works, and false again when it stops.
+    pub ready: Arc<AtomicBool>,
+}
+
+/// The HTTP interface could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address can't be listened on.
+    #[error("failed to listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The listener broke.
+    #[error("failed to serve on {address}")]
+    Serve {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Serves until `stopped` completes.
+///
+/// # Errors
+///
+/// See [`ServeError`].
+pub async fn serve(
+    address: SocketAddr,
+    shown: Shown,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+    tracing::info!(%address, "serving probes and the sealing certificate");
+    let serving = axum::serve(listener, routes(shown)).with_graceful_shutdown(stopped);
+    serving.await.map_err(|source| ServeError::Serve { address, source })
+}
+
+fn routes(shown: Shown) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/v1/cert.pem", get(certificate))
+        .with_state(shown)
+}
+
+async fn ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
+    match shown.ready.load(Ordering::Relaxed) {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n"),
+    }
+}
+
+/// Answers as the Sealed Secrets controller does, so that `kubeseal --fetch-cert` works.
+async fn certificate(State(shown): State<Shown>) -> impl IntoResponse {
+    match shown.keys.certificate_pem() {
+        Some(pem) => (StatusCode::OK, [(CONTENT_TYPE, "application/x-pem-file")], pem),
+        None => (StatusCode::SERVICE_UNAVAILABLE, [(CONTENT_TYPE, "text/plain")], "no sealing key yet\n".to_owned()),
+    }
+}
