@@ -119,6 +119,12 @@ impl Progress {
         self.changes.extend(deleted.iter().map(|id| format!("{id} deleted")));
     }
 
+    /// Returns the warning of a sync that applied values that stand in Git in clear text.
+    fn plaintext_note(&self) -> Option<String> {
+        let warn = !self.plaintext.is_empty() && !self.changes.is_empty();
+        warn.then(|| format!("Secret values stand in Git in clear text: {}", self.plaintext.join(", ")))
+    }
+
     fn change_note(&self) -> Option<String> {
         let (listed, rest) = self.changes.split_at_checked(LISTED_CHANGES).unwrap_or((&self.changes, &[]));
         let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
@@ -228,17 +234,15 @@ fn is_late(sync: &Sync, status: &SyncStatus, now: Timestamp) -> bool {
 
 /// Publishes one event: what was changed, or, where nothing was, what Ready now says.
 async fn publish(sync: &Sync, context: &Context, progress: &Progress, before: &[Condition], verdict: &Verdict) {
-    if !progress.plaintext.is_empty() && !progress.changes.is_empty() {
-        let note = format!("Secret values stand in Git in clear text: {}", progress.plaintext.join(", "));
+    if let Some(note) = progress.plaintext_note() {
         report::event(context, sync, EventType::Warning, Reason::PlaintextRefused, &note).await;
     }
-    match progress.change_note() {
-        Some(changes) => {
-            let failed = verdict.ready == Status::False;
-            let kind = if failed { EventType::Warning } else { EventType::Normal };
-            let reason = if failed { verdict.reason } else { Reason::Applied };
-            report::event(context, sync, kind, reason, &format!("{}: {changes}", verdict.message)).await;
-        }
-        None => report::publish(context, sync, Some(before), verdict).await,
-    }
+    let Some(changes) = progress.change_note() else {
+        return report::publish(context, sync, Some(before), verdict).await;
+    };
+    let failed = verdict.ready == Status::False;
+    let kind = if failed { EventType::Warning } else { EventType::Normal };
+    let reason = if failed { verdict.reason } else { Reason::Applied };
+    let note = format!("{}: {changes}", verdict.message);
+    report::event(context, sync, kind, reason, &note).await;
 }
