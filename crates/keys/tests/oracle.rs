@@ -1,7 +1,7 @@
 //! The upstream programs as judges: what kubeseal seals and age encrypts opens here, and kubeseal opens what is sealed
 //! here. Where the programs are missing these tests say so and end; under `CI` they fail.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -159,6 +159,27 @@ fn what_is_refused_here_kubeseal_refuses_too() {
     let manifest = SealedSecretManifest::parse(&moved).unwrap();
     let item = SealedItem::parse(&manifest.items()["text"]).unwrap();
     assert!(bench.keyring().open(&item.request(RequestId(0), manifest.label()).wrapped, None).is_err());
+}
+
+#[test]
+fn what_kubeseal_forgives_in_base64_is_forgiven_here() {
+    let Some(bench) = Bench::new() else { return };
+    let public_key = Certificate::from_pem(bench.key.tls_crt_pem.as_bytes()).unwrap().public_key;
+    // 2 + 256 + 4 + 16 bytes leave one padding character and two unused bits.
+    let plain = PlainSecret::parse(
+        b"{apiVersion: v1, kind: Secret, metadata: {name: db, namespace: shop}, stringData: {text: abcd}}",
+    );
+    let mut sealed_secret = seal(&plain.unwrap()[0], Scope::Strict, &public_key, &mut OsRng).unwrap();
+    let token = sealed_secret["spec"]["encryptedData"]["text"].as_str().unwrap().to_owned();
+    let (head, tail) = token.split_at(token.len() - 4);
+    let with_stray_bit = char::from(tail.as_bytes()[2] + 1);
+    let untidy = format!("\r\n{head}\n{}{}=\n", &tail[..2], with_stray_bit);
+    assert!(tail.ends_with('=') && !tail.ends_with("=="));
+    sealed_secret["spec"]["encryptedData"]["text"] = json!(untidy);
+
+    let arguments = ["--recovery-unseal", "--recovery-private-key", &bench.file("tls.key"), "-o", "json"];
+    assert_eq!(bench.kubeseal(&arguments, &sealed_secret)["data"]["text"], json!("YWJjZA=="));
+    assert_eq!(open_all(&sealed_secret, &bench.keyring())["text"], b"abcd");
 }
 
 #[test]

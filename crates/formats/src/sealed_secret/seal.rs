@@ -19,13 +19,16 @@ use crate::SecretBytes;
 /// Seals a whole Secret. `scope` is the one to seal with; pass [`PlainSecret::scope`] to follow its annotations.
 ///
 /// # Errors
-/// Fails when the scope binds a namespace and the Secret has none, or when a value can't be sealed.
+/// Fails when there is no value in it, when the scope binds a namespace and the Secret has none, or when a value can't be sealed.
 pub fn seal(
     secret: &PlainSecret,
     scope: Scope,
     key: &PublicKey,
     rng: &mut impl CryptoRngCore,
 ) -> Result<Value, SealError> {
+    if secret.values().is_empty() {
+        return Err(SealError::Empty { name: secret.name().to_owned() });
+    }
     let namespace = secret.namespace();
     if namespace.is_none() && scope != Scope::ClusterWide {
         return Err(SealError::NoNamespace { name: secret.name().to_owned(), scope });
@@ -70,6 +73,12 @@ pub fn seal_item(
 /// Why a Secret was not sealed; none of it quotes a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
+    /// There is nothing to seal.
+    #[error("the Secret {name} has no values")]
+    Empty {
+        /// The name of the Secret.
+        name: String,
+    },
     /// The scope binds a namespace and the Secret has none.
     #[error("the Secret {name} has no namespace, and with scope {scope} the namespace is part of what is sealed")]
     NoNamespace {
@@ -99,6 +108,7 @@ impl SealError {
             Self::NoNamespace { .. } => {
                 Some("set metadata.namespace or pass --namespace, or choose --scope cluster-wide")
             }
+            Self::Empty { .. } => Some("put values under data or stringData; check that the input is the whole Secret"),
             Self::TooLong => Some("split the secret: Kubernetes accepts at most 1 MiB"),
             Self::Label | Self::Randomness(_) | Self::Rsa(_) => None,
         }
