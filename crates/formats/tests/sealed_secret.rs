@@ -374,6 +374,24 @@ fn a_secret_without_values_is_not_sealed() {
 }
 
 #[test]
+fn the_longest_value_is_sealed_and_opened_and_a_longer_one_is_refused_by_key() {
+    let with_len = |len| {
+        let values = BTreeMap::from([("big".to_owned(), SecretBytes::new(vec![b'x'; len]))]);
+        seal(&PlainSecret::new("db".to_owned(), None, values), Scope::ClusterWide, &public_key(), &mut OsRng)
+    };
+    let mut longest = with_len(1 << 20).unwrap();
+    longest["metadata"]["namespace"] = json!("shop");
+    assert_eq!(open_all(&longest, &THROW_AWAY)["big"].len(), 1 << 20);
+
+    let error = with_len((1 << 20) + 1).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(
+        format!("{error}: {source}"),
+        "failed to seal /data/big: the value has 1048577 bytes; a Secret holds at most 1 MiB"
+    );
+}
+
+#[test]
 fn a_secret_made_of_values_is_sealed_like_one_from_a_file() {
     let values = BTreeMap::from([("token".to_owned(), SecretBytes::new(b"t0ken".to_vec()))]);
     let mut secret = PlainSecret::new("api".to_owned(), None, values);
