@@ -20,7 +20,8 @@ use crate::{KeyPath, SecretBytes};
 /// Seals a whole Secret. `scope` is the one to seal with; pass [`PlainSecret::scope`] to follow its annotations.
 ///
 /// # Errors
-/// Fails when there is no value in it, when the scope binds a namespace and the Secret has none, or when a value can't be sealed.
+/// Fails when there is no value in it, when the scope binds a namespace and the Secret has none, or when a value can't
+/// be sealed.
 pub fn seal(
     secret: &PlainSecret,
     scope: Scope,
