@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rand_core::OsRng;
 use serde_json::{Value, json};
 use waxwing_formats::sealed_secret::{Certificate, PlainSecret, Scope, SealedItem, SealedSecretManifest, seal};
 use waxwing_formats::{RequestId, WrappedKey};
 use waxwing_harness::{Failure, RunDir, Upstream};
-use waxwing_keys::{AgeIdentities, GeneratedKey, KeySize, Keyring, SealingKey};
+use waxwing_keys::{AgeIdentities, GeneratedKey, Keyring, SealingKey};
 
 /// A key made here, in files where kubeseal finds it.
 struct Bench {
@@ -26,8 +27,8 @@ impl Bench {
     fn new() -> Option<Self> {
         let upstream = upstream("kubeseal")?;
         let folder = RunDir::new("sealing-oracle").unwrap();
-        let ten_years = SignedDuration::from_hours(24 * 3650);
-        let key = SealingKey::generate(Timestamp::now(), ten_years, "", KeySize::Rsa2048).unwrap();
+        let ten_years = Duration::from_hours(24 * 3650);
+        let key = SealingKey::generate(Timestamp::now(), ten_years, "", 2048).unwrap();
         folder.write("tls.key", key.tls_key_pem.expose_secret()).unwrap();
         folder.write("tls.crt", &key.tls_crt_pem).unwrap();
         Some(Self { upstream, folder, key })
@@ -43,7 +44,7 @@ impl Bench {
     }
 
     fn keyring(&self) -> Keyring {
-        let key = SealingKey::from_pem(self.key.tls_key_pem.expose_secret(), self.key.tls_crt_pem.as_bytes());
+        let key = SealingKey::from_pem(&self.key.tls_key_pem, self.key.tls_crt_pem.as_bytes());
         Keyring::new(vec![key.unwrap()])
     }
 }
