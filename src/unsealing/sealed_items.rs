@@ -46,8 +46,7 @@ struct Opener<'a> {
 impl Opener<'_> {
     fn open(&mut self, at: &(ObjectId, String), binding: &SealedBinding) -> Result<OpenItem, OpenError> {
         let (id, pointer) = at;
-        let Some(Origin::SealedItem { file, document, path, token, .. }) = self.rendered.handles.get(&binding.handle)
-        else {
+        let Some(Origin::SealedItem { file, document, path, token, .. }) = self.rendered.handles.get(&binding.handle) else {
             return Err(OpenError::Handle { object: id.to_string(), pointer: pointer.clone() });
         };
         let place = Place { file: file.clone(), document: *document, key_path: path.to_string() };

@@ -9,10 +9,10 @@ use waxwing_plan::inventory::{Claim, Claims};
 use waxwing_plan::marks::SYNC_LABEL;
 use waxwing_plan::{DigestContext, Inputs, Live, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
 
-use super::record;
 use crate::api::{Failure, Reason, Sync};
 use crate::cluster::inventory::{Stored, claimed_by_others};
 use crate::cluster::live_marks;
+use super::record;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
 
