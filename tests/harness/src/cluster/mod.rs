@@ -132,7 +132,7 @@ impl Cluster {
             self.others.push(programs::controller_manager(&self.tools, &self.dir)?);
         }
         if self.options.kwok {
-            self.apply_yaml(include_str!("../../stages/node.yaml"))?;
+            self.apply_yaml(include_str!("../../manifests/node.yaml"))?;
             self.others.push(programs::kwok(&self.tools, &self.dir)?);
             self.kubectl(&["wait", "--for=condition=Ready", "--timeout=90s", &format!("node/{NODE}")])?;
         }
@@ -323,8 +323,8 @@ fn write_files(dir: &RunDir, authority: &Authority, administrator: &Credential, 
     dir.write("server.key", server.key_pem)?;
     dir.write("accounts.key", accounts.serialize_pem())?;
     dir.write("accounts.pub", accounts.public_key_pem())?;
-    dir.write("audit.yaml", include_str!("../../stages/audit.yaml"))?;
-    dir.write("kwok.yaml", include_str!("../../stages/kwok.yaml"))?;
+    dir.write("audit.yaml", include_str!("../../manifests/audit.yaml"))?;
+    dir.write("kwok.yaml", include_str!("../../manifests/kwok.yaml"))?;
     dir.write("kubeconfig", kubeconfig::file(&url, &authority.pem(), administrator))?;
     Ok(())
 }
