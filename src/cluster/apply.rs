@@ -175,7 +175,9 @@ impl Session<'_> {
         if request.adopts {
             self.adopt(request).await?;
         }
-        let mark = LiveMark::from_metadata(&self.send(request, false).await?);
+        let answer = self.send(request, false).await?;
+        let malformed = |_| Cause::Call(CallError::malformed(&request.id.to_string()));
+        let mark = LiveMark::from_metadata(&answer).map_err(malformed)?;
         let verb = match &request.live_version {
             None => Verb::Created,
             Some(version) if *version == mark.resource_version => Verb::Unchanged,

@@ -40,6 +40,24 @@ pub struct Opened {
     pub verified: BTreeSet<String>,
 }
 
+/// What opening takes, known without opening anything.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether a SOPS file has to be opened.
+    pub identities: bool,
+    /// The namespaces into which items of SealedSecrets are to be opened.
+    pub sealed_in: BTreeSet<String>,
+}
+
+/// Says what opening `sent` takes; nothing where nothing is sealed or everything is verified and unchanged.
+pub fn needs(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String>) -> Needs {
+    let unverified = rendered.sops.iter().any(|file| !verified.contains(&file.blob.to_string()));
+    let identities = unverified || !bind::files_needed(rendered, sent).is_empty();
+    let sent: BTreeSet<_> = sent.iter().map(|manifest| &manifest.id).collect();
+    let sealed = rendered.sealed.keys().filter(|(id, _)| sent.contains(id));
+    Needs { identities, sealed_in: sealed.filter_map(|(id, _)| id.namespace.clone()).collect() }
+}
+
 /// Opens what `sent` needs and verifies all SOPS files of the render that aren't in `verified`.
 ///
 /// # Errors
@@ -55,7 +73,7 @@ pub fn open(
 ) -> Result<Opened, Vec<OpenError>> {
     check_bindings(sent, bind_into)?;
     let needed = bind::files_needed(rendered, sent);
-    let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, &keys.identities);
+    let (files, mut errors) = sops_files::open(rendered.sops.iter(), &needed, verified, &keys.identities);
     let (items, refusals) = sealed_items::open(rendered, sent, keys);
     errors.extend(refusals);
     if !errors.is_empty() {
@@ -63,7 +81,7 @@ pub fn open(
     }
     let values = bind::Values { rendered, files: &files, items: &items };
     let requests = collect(sent.iter().map(|manifest| values.bind(manifest)))?;
-    let verified = rendered.sops_files().map(|file| file.blob.to_string()).collect();
+    let verified = rendered.sops.iter().map(|file| file.blob.to_string()).collect();
     Ok(Opened { requests, verified })
 }
 
