@@ -45,7 +45,7 @@ const TRIAL_POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"nam
 pub struct ClusterOptions {
     /// The controller manager: Deployments make pods, owners take their objects along, namespaces end.
     pub controller_manager: bool,
-    /// kwok: pods become Ready at once. Needs the controller manager.
+    /// kwok: pods become Ready at once. Needs the controller manager. A new pod without a node gets [`NODE`].
     pub kwok: bool,
     /// The API server writes every request that changes something into [`Cluster::audit_log`].
     pub audit: bool,
@@ -123,11 +123,11 @@ impl Cluster {
             dir,
         };
         cluster.start_api_server()?;
-        cluster.startothers()?;
+        cluster.start_others()?;
         Ok(cluster)
     }
 
-    fn startothers(&mut self) -> Result<(), Failure> {
+    fn start_others(&mut self) -> Result<(), Failure> {
         if self.options.controller_manager {
             self.others.push(programs::controller_manager(&self.tools, &self.dir)?);
         }
