@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use kube::Client;
 use serde_json::Value;
 use waxwing_plan::{LiveMark, ObjectId};
@@ -147,7 +147,8 @@ impl Session<'_> {
 
     /// Dry runs `requests`; failures go to `applied`, what must wait for something that this sync makes is returned.
     async fn judge(&self, requests: Vec<&Request>, made: &Prerequisites, phase: Phase, applied: &mut Applied) -> Waiting {
-        let runs = stream::iter(requests).map(|request| async move { (request, self.send(request, true).await) });
+        let run = |request| async move { (request, self.send(request, true).await) }.boxed();
+        let runs = stream::iter(requests.into_iter().map(run));
         let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         let mut waiting = Waiting::new();
         for (request, verdict) in verdicts {
@@ -160,8 +161,12 @@ impl Session<'_> {
         waiting
     }
 
-    async fn send_all(&self, requests: &[&Request], applied: &mut Applied) {
-        let runs = stream::iter(requests).map(|request| async move { (request, self.land(request).await) });
+    async fn send_all<'r>(&self, requests: &[&'r Request], applied: &mut Applied) {
+        let run = |request: &&'r Request| {
+            let request = *request;
+            async move { (request, self.land(request).await) }.boxed()
+        };
+        let runs = stream::iter(requests.iter().map(run).collect::<Vec<_>>());
         let results: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         for (request, result) in results {
             match result {

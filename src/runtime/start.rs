@@ -15,7 +15,7 @@ use crate::cluster::KindsCache;
 use crate::reconcile::{self, Context, RenderCache, Revisions, Watched};
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
-use crate::source::{Allowed, SourceError, Store};
+use crate::source::{Allowed, Settings, SourceError, Store};
 
 /// Why the controller can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub async fn start(args: Args) -> Result<(), StartError> {
         client: client.clone(),
         config,
         kinds: KindsCache::new(client.clone()),
-        store: Store::new(&args.state_dir).map_err(StartError::Store)?,
+        store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
         allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
         kustomize: args.kustomize.clone(),
         revisions: Revisions::default(),

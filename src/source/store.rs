@@ -117,6 +117,12 @@ impl Store {
         Ok(fetched(&remote, tree, held))
     }
 
+    /// Returns a commit that an earlier fetch, also of an earlier run, brought; nothing is asked of a server.
+    pub async fn stored(&self, url: &RemoteUrl, commit: CommitId) -> Option<Arc<Tree>> {
+        let mut shelf = self.shelf(url).ok()?.lock_owned().await;
+        shelf.tree(commit, self.0.settings.max_file_bytes).ok().flatten()
+    }
+
     /// Tells whether `tree` is the commit that `remote` names, of the same repository.
     fn is_exactly(&self, tree: &Tree, remote: &Remote) -> bool {
         matches!(&remote.reference, Reference::Commit(id) if *id == tree.commit())
@@ -180,6 +186,18 @@ impl Shelf {
         }
         let next = latest.map_or(0, |number| number + 1);
         Ok(Self { folder, next, mirror: mirror.map(Arc::new), trees: HashMap::new() })
+    }
+
+    /// Returns the one tree of this commit that all sources share; none while there is no mirror.
+    fn tree(&mut self, commit: CommitId, max_file_bytes: u64) -> Result<Option<Arc<Tree>>, ObjectFault> {
+        self.trees.retain(|_, tree| tree.strong_count() > 0);
+        if let Some(tree) = self.trees.get(&commit).and_then(Weak::upgrade) {
+            return Ok(Some(tree));
+        }
+        let Some(mirror) = self.mirror.clone() else { return Ok(None) };
+        let tree = Arc::new(Tree::new(mirror, commit.0, max_file_bytes)?);
+        self.trees.insert(commit, Arc::downgrade(&tree));
+        Ok(Some(tree))
     }
 
     /// Fills a new mirror and puts it in place of the old one, which goes when its last tree does.
@@ -310,24 +328,17 @@ impl Job {
         })
     }
 
-    /// Returns the one tree of this commit that all sources share.
     fn tree(&self, shelf: &mut Shelf, commit: gix::ObjectId) -> Result<Arc<Tree>, SourceError> {
-        shelf.trees.retain(|_, tree| tree.strong_count() > 0);
-        if let Some(tree) = shelf.trees.get(&CommitId(commit)).and_then(Weak::upgrade) {
-            return Ok(tree);
+        let url = || self.remote.url.clone();
+        match shelf.tree(CommitId(commit), self.settings.max_file_bytes) {
+            Ok(Some(tree)) => Ok(tree),
+            Err(ObjectFault::OtherKind | ObjectFault::TooLarge(_)) => {
+                Err(SourceError::NotACommit { url: url(), reference: self.remote.reference.clone() })
+            }
+            Ok(None) | Err(ObjectFault::Missing | ObjectFault::Damaged) => {
+                Err(SourceError::StoreDamaged { url: url(), path: shelf.folder.clone() })
+            }
         }
-        let damaged = |path: &Path| SourceError::StoreDamaged { url: self.remote.url.clone(), path: path.to_owned() };
-        let mirror = shelf.mirror.clone().ok_or_else(|| damaged(&shelf.folder))?;
-        let tree =
-            Tree::new(Arc::clone(&mirror), commit, self.settings.max_file_bytes).map_err(|fault| match fault {
-                ObjectFault::OtherKind | ObjectFault::TooLarge(_) => {
-                    SourceError::NotACommit { url: self.remote.url.clone(), reference: self.remote.reference.clone() }
-                }
-                ObjectFault::Missing | ObjectFault::Damaged => damaged(mirror.path()),
-            })?;
-        let tree = Arc::new(tree);
-        shelf.trees.insert(CommitId(commit), Arc::downgrade(&tree));
-        Ok(tree)
     }
 }
 

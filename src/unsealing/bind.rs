@@ -23,7 +23,7 @@ pub(super) fn files_needed<'a>(rendered: &'a Rendered, sent: &[&Manifest]) -> BT
         for pointer in manifest.secrets.keys() {
             let text = manifest.body.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
             let Ok(Some(embedding)) = locate(text) else { continue };
-            files.extend(embedding.handles().filter_map(|handle| sops_file(rendered.handles.get(handle)?)));
+            files.extend(embedding.handles().filter_map(|handle| sops_file(rendered.origin(handle)?)));
         }
     }
     files
@@ -116,7 +116,7 @@ impl Values<'_> {
         let origin = self.origin(at, handle)?;
         match origin {
             Origin::Plain { value, .. } => Ok(Piece::Kept(value.expose_secret())),
-            Origin::SealedItem { .. } => self.item(at).map(Piece::Kept),
+            Origin::SealedItem { item, .. } => self.item(at, item).map(Piece::Kept),
             Origin::SopsWhole { file } => {
                 let document = self.files.get(file).ok_or_else(|| missing(origin))?;
                 document.whole().map(Piece::Made).map_err(|_| OpenError::Whole { file: file.clone() })
@@ -138,13 +138,13 @@ impl Values<'_> {
         value.ok_or_else(|| missing(origin))
     }
 
-    fn item(&self, at: &Site<'_>) -> Result<&[u8], OpenError> {
-        let item = self.items.get(&(at.manifest.id.clone(), at.pointer.to_owned()));
+    fn item(&self, at: &Site<'_>, item: &str) -> Result<&[u8], OpenError> {
+        let item = self.items.get(&(at.manifest.id.clone(), item.to_owned()));
         item.map(|item| item.value.expose_secret()).ok_or_else(|| at.damaged())
     }
 
     fn is_typed(&self, handle: &Handle) -> bool {
-        let Some(Origin::SopsLeaf { file, document, path }) = self.rendered.handles.get(handle) else { return false };
+        let Some(Origin::SopsLeaf { file, document, path }) = self.rendered.origin(handle) else { return false };
         let value = self.files.get(file).and_then(|opened| opened.value(*document, path));
         value.is_some_and(|value| matches!(value.kind, ValueKind::Int | ValueKind::Bool | ValueKind::Float))
     }
@@ -152,9 +152,9 @@ impl Values<'_> {
     fn provenance(&self, at: &Site<'_>, handle: &Handle) -> Result<Provenance, OpenError> {
         let origin = self.origin(at, handle)?;
         let recipient = match (origin, sops_file(origin)) {
-            (_, Some(file)) => self.files.get(file).map(|file| file.provenance().to_owned()).unwrap_or_default(),
-            (Origin::SealedItem { .. }, _) => {
-                let item = self.items.get(&(at.manifest.id.clone(), at.pointer.to_owned()));
+            (_, Some(file)) => self.files.get(file).map(|file| file.provenance().join(", ")).unwrap_or_default(),
+            (Origin::SealedItem { item, .. }, _) => {
+                let item = self.items.get(&(at.manifest.id.clone(), item.clone()));
                 item.map(|item| item.key.clone()).unwrap_or_default()
             }
             _ => String::new(),
@@ -163,11 +163,11 @@ impl Values<'_> {
     }
 
     fn origin(&self, at: &Site<'_>, handle: &Handle) -> Result<&Origin, OpenError> {
-        self.rendered.handles.get(handle).ok_or_else(|| at.damaged())
+        self.rendered.origin(handle).ok_or_else(|| at.damaged())
     }
 
     fn not_text(&self, at: &Site<'_>, handles: &[(usize, Handle)]) -> OpenError {
-        let origin = handles.first().and_then(|(_, handle)| self.rendered.handles.get(handle));
+        let origin = handles.first().and_then(|(_, handle)| self.rendered.origin(handle));
         match origin {
             Some(origin) => OpenError::NotText {
                 place: place(origin.mark()),

@@ -51,11 +51,10 @@ pub struct Needs {
 
 /// Says what opening `sent` takes; nothing where nothing is sealed or everything is verified and unchanged.
 pub fn needs(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String>) -> Needs {
-    let unverified = rendered.sops.iter().any(|file| !verified.contains(&file.blob.to_string()));
+    let unverified = rendered.sops_files().any(|file| !verified.contains(&file.blob.to_string()));
     let identities = unverified || !bind::files_needed(rendered, sent).is_empty();
-    let sent: BTreeSet<_> = sent.iter().map(|manifest| &manifest.id).collect();
-    let sealed = rendered.sealed.keys().filter(|(id, _)| sent.contains(id));
-    Needs { identities, sealed_in: sealed.filter_map(|(id, _)| id.namespace.clone()).collect() }
+    let sealed = sent.iter().flat_map(|manifest| rendered.sealed_bindings(&manifest.id));
+    Needs { identities, sealed_in: sealed.map(|(_, binding)| binding.namespace.clone()).collect() }
 }
 
 /// Opens what `sent` needs and verifies all SOPS files of the render that aren't in `verified`.
@@ -73,7 +72,7 @@ pub fn open(
 ) -> Result<Opened, Vec<OpenError>> {
     check_bindings(sent, bind_into)?;
     let needed = bind::files_needed(rendered, sent);
-    let (files, mut errors) = sops_files::open(rendered.sops.iter(), &needed, verified, &keys.identities);
+    let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, &keys.identities);
     let (items, refusals) = sealed_items::open(rendered, sent, keys);
     errors.extend(refusals);
     if !errors.is_empty() {
@@ -81,7 +80,7 @@ pub fn open(
     }
     let values = bind::Values { rendered, files: &files, items: &items };
     let requests = collect(sent.iter().map(|manifest| values.bind(manifest)))?;
-    let verified = rendered.sops.iter().map(|file| file.blob.to_string()).collect();
+    let verified = rendered.sops_files().map(|file| file.blob.to_string()).collect();
     Ok(Opened { requests, verified })
 }
 

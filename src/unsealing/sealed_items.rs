@@ -3,7 +3,7 @@
 //! An item is opened under the name, namespace and scope that its SealedSecret has after rendering: what the cluster would
 //! see. Only for an account that could write the Secret itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use waxwing_formats::sealed_secret::{Fingerprint, SealedItem};
 use waxwing_formats::{RequestId, SecretBytes};
@@ -19,18 +19,19 @@ pub(super) struct OpenItem {
     pub(super) key: String,
 }
 
-/// The opened items by Secret and JSON pointer.
+/// The opened items by Secret and key.
 pub(super) type OpenItems = BTreeMap<(ObjectId, String), OpenItem>;
 
 /// Opens the items of all Secrets in `sent` that come from SealedSecrets.
 pub(super) fn open(rendered: &Rendered, sent: &[&Manifest], keys: &SyncKeys<'_>) -> (OpenItems, Vec<OpenError>) {
     let (mut open, mut errors) = (OpenItems::new(), Vec::new());
-    let sent: BTreeSet<&ObjectId> = sent.iter().map(|manifest| &manifest.id).collect();
     let mut opener = Opener { rendered, keys, hint: None };
-    for (place, binding) in rendered.sealed.iter().filter(|((id, _), _)| sent.contains(id)) {
-        match opener.open(place, binding) {
-            Ok(value) => drop(open.insert(place.clone(), value)),
-            Err(error) => errors.push(error),
+    for manifest in sent {
+        for (item, binding) in rendered.sealed_bindings(&manifest.id) {
+            match opener.open(&manifest.id, binding) {
+                Ok(value) => drop(open.insert((manifest.id.clone(), item.to_owned()), value)),
+                Err(error) => errors.push(error),
+            }
         }
     }
     (open, errors)
@@ -44,24 +45,24 @@ struct Opener<'a> {
 }
 
 impl Opener<'_> {
-    fn open(&mut self, at: &(ObjectId, String), binding: &SealedBinding) -> Result<OpenItem, OpenError> {
-        let (id, pointer) = at;
-        let Some(Origin::SealedItem { file, document, path, token, .. }) = self.rendered.handles.get(&binding.handle) else {
-            return Err(OpenError::Handle { object: id.to_string(), pointer: pointer.clone() });
+    fn open(&mut self, id: &ObjectId, binding: &SealedBinding) -> Result<OpenItem, OpenError> {
+        let Some(Origin::SealedItem { file, document, path, token, .. }) = self.rendered.origin(&binding.handle) else {
+            return Err(OpenError::Handle { object: id.to_string(), pointer: "/data".to_owned() });
         };
         let place = Place { file: file.clone(), document: *document, key_path: path.to_string() };
-        let namespace = id.namespace.clone().unwrap_or_default();
-        if !self.keys.may_write_secrets_in.contains(&namespace) {
-            return Err(OpenError::AccessDenied { place, account: self.keys.account.to_string(), namespace });
+        let SealedBinding { scope, namespace, name, .. } = binding;
+        if !self.keys.may_write_secrets_in.contains(namespace) {
+            let account = self.keys.account.to_string();
+            return Err(OpenError::AccessDenied { place, account, namespace: namespace.clone() });
         }
         let item = SealedItem::parse(token).map_err(|source| OpenError::Item { place: place.clone(), source })?;
-        let request = item.request(RequestId(0), binding.label.clone());
+        let request = item.request(RequestId(0), scope.label(namespace, name));
         let opened = self.keys.ring.open(&request.wrapped, self.hint.as_ref());
         let (key, fingerprint) = opened.map_err(|refusal| OpenError::SealedForAnother {
             place: place.clone(),
-            scope: binding.scope.to_string(),
-            namespace,
-            name: id.name.clone(),
+            scope: scope.to_string(),
+            namespace: namespace.clone(),
+            name: name.clone(),
             refusal: refusal.0,
         })?;
         let value = item.open(&key).map_err(|source| OpenError::Item { place, source })?;

@@ -36,7 +36,7 @@ impl RenderCache {
     fn same_closure(&self, sync: &ObjectRef<Sync>, key: &render::ClosureKey, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = cache.get(sync)?;
-        let same = cached.rendered.closure_key == *key && Arc::ptr_eq(&cached.kinds, kinds);
+        let same = *cached.rendered.closure_key() == *key && Arc::ptr_eq(&cached.kinds, kinds);
         same.then(|| cached.rendered.clone())
     }
 
@@ -103,7 +103,7 @@ pub(in crate::reconcile) async fn render(
         Plaintext::Warn => PlaintextPolicy::Warn,
         Plaintext::Allow => PlaintextPolicy::Allow,
     };
-    let warned = judge(&rendered.plaintext, policy).map_err(|errors| trouble(&errors))?;
+    let warned = judge(rendered.plaintext(), policy).map_err(|errors| trouble(&errors))?;
     progress.warn_of_plaintext(warned);
     Ok(rendered)
 }
@@ -158,7 +158,6 @@ fn message(error: &RenderError) -> String {
 fn reason(fault: &Fault) -> Reason {
     use Fault as F;
     match fault {
-        F::NoFolder => Reason::PathNotFound,
         F::TooMuch { .. } | F::TooMuchOutput(_) => Reason::InputTooLarge,
         F::LeavesRepository { .. } | F::AbsoluteEntry { .. } => Reason::PathEscapes,
         F::PlaintextSecret => Reason::PlaintextRefused,

@@ -30,17 +30,22 @@ pub(in crate::reconcile) async fn health(
 
 async fn read(job: &Job<'_>, plan: &Plan) -> Result<BTreeMap<ObjectId, Health>, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let matters = plan.steps().iter().filter(|step| step.change != Change::Skipped);
-    let matters = matters.map(|step| &step.manifest).filter(|manifest| needs_health(&manifest.id.kind));
-    let reads = stream::iter(matters).map(|manifest| {
-        let kinds = kinds.clone();
+    let reads = stream::iter(what_matters(plan)).map(|(id, version)| {
+        let (client, kinds) = (job.context.client.clone(), kinds.clone());
         async move {
-            let object = cluster::read(&job.context.client, &kinds, &manifest.id, &manifest.version).await?;
-            Ok::<_, cluster::CallError>(object.map(|object| (manifest.id.clone(), judge(&object))))
+            let object = cluster::read(&client, &kinds, &id, &version).await?;
+            Ok::<_, cluster::CallError>(object.map(|object| (id, judge(&object))))
         }
     });
     let read: Vec<Option<(ObjectId, Health)>> = reads.buffer_unordered(CONCURRENT_READS).try_collect().await?;
     Ok(read.into_iter().flatten().collect())
+}
+
+/// Returns the objects whose health matters, with the versions to read them in.
+fn what_matters(plan: &Plan) -> Vec<(ObjectId, String)> {
+    let manifests = plan.steps().iter().filter(|step| step.change != Change::Skipped).map(|step| &step.manifest);
+    let matters = manifests.filter(|manifest| needs_health(&manifest.id.kind));
+    matters.map(|manifest| (manifest.id.clone(), manifest.version.clone())).collect()
 }
 
 /// Objects on their way are waited for; one that failed is named first.

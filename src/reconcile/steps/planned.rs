@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 use waxwing_plan::inventory::{Claim, Claims};
-use waxwing_plan::marks::SYNC_LABEL;
+use waxwing_plan::SYNC_LABEL;
 use waxwing_plan::{DigestContext, Inputs, Live, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
 
 use crate::api::{Failure, Reason, Sync};
@@ -25,10 +25,10 @@ pub(in crate::reconcile) struct Seen {
 /// Reads the metadata of every object that is rendered or in the inventory.
 pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let desired = rendered.manifests.iter().map(|manifest| &manifest.id);
+    let desired = rendered.manifests().iter().map(|manifest| &manifest.id);
     let wanted: BTreeSet<ObjectId> = desired.chain(known.inventory.entries.keys()).cloned().collect();
     let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
-    let desired = rendered.manifests.iter().map(|manifest| &manifest.id).collect();
+    let desired = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let claims = claims(job, &desired, known).await?;
     Ok(Seen { live, claims })
 }
@@ -63,7 +63,7 @@ pub(in crate::reconcile) async fn plan(
 ) -> Result<Plan, Trouble> {
     let spec = &job.sync.spec;
     let plan = waxwing_plan::plan(Inputs {
-        manifests: rendered.manifests.to_vec(),
+        manifests: rendered.manifests().to_vec(),
         inventory: &known.inventory,
         live: &seen.live,
         claims: &seen.claims,
