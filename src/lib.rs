@@ -11,4 +11,5 @@
 //! after it.
 
 pub mod api;
+pub mod render;
 pub mod source;
