@@ -6,6 +6,7 @@
 mod kubeconfig;
 mod ports;
 mod programs;
+mod service;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
