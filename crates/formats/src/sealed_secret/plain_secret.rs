@@ -87,6 +87,23 @@ impl PlainSecret {
         self.type_ = Some(type_.into());
     }
 
+    /// Sets a label of the Secret that it becomes.
+    pub fn set_label(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.set_metadata("labels", key.into(), value.into());
+    }
+
+    /// Sets an annotation of the Secret that it becomes; those of [`Scope::ANNOTATIONS`] change [`Self::scope`].
+    pub fn set_annotation(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.set_metadata("annotations", key.into(), value.into());
+    }
+
+    fn set_metadata(&mut self, field: &str, key: String, value: String) {
+        let strings = self.metadata.entry(field).or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(strings) = strings {
+            strings.insert(key, Value::String(value));
+        }
+    }
+
     /// Returns the scope that its annotations ask for.
     pub fn scope(&self) -> Scope {
         self.metadata.get("annotations").and_then(Value::as_object).map(Scope::from_annotations).unwrap_or_default()
