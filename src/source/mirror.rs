@@ -105,7 +105,13 @@ impl Mirror {
     /// Fails as [`ObjectFault`] says, and remembers damage so that the next fetch starts anew.
     pub(super) fn read(&self, id: &hash::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault> {
         let read = self.read_object(id, kind, limit);
-        if let Err(ObjectFault::Missing | ObjectFault::Damaged) = read {
+        let whole = match read {
+            Ok(_) | Err(ObjectFault::TooLarge(_)) => true,
+            // A reference may name anything, but a commit names trees and a tree says what it names.
+            Err(ObjectFault::OtherKind) => kind == objs::Kind::Commit,
+            Err(ObjectFault::Missing | ObjectFault::Damaged) => false,
+        };
+        if !whole {
             self.damaged.store(true, Ordering::Relaxed);
         }
         read
