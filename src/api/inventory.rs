@@ -4,7 +4,6 @@
 //! 1,000 objects has several, told apart by their shard number. Nothing in it is secret: digests are taken over manifests
 //! that hold handles.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,7 +92,7 @@ pub struct InventoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_mark: Option<FieldMark>,
 
-    /// Whether the object has been applied, or is about to be.
+    /// How far the object has come: `Wanted` (another Sync has it), `Planned` (about to be applied) or `Applied`.
     pub state: EntryState,
 }
 
@@ -104,14 +103,15 @@ pub struct FieldMark {
     /// The digest of its `fieldsV1`, in hexadecimal.
     pub digest: String,
 
-    /// Its `time`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<Time>,
+    /// Its `time`, as the API server writes it. Example: `2026-01-02T03:04:05Z`.
+    pub time: String,
 }
 
 /// How far an entry has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EntryState {
+    /// The object is rendered here, but another Sync has it; it was never applied from here.
+    Wanted,
     /// The object is about to be applied, and may or may not exist.
     Planned,
     /// The object has been applied.

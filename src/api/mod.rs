@@ -7,6 +7,7 @@
 
 mod conditions;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+#[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
 mod git_source;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 mod inventory;
@@ -14,6 +15,7 @@ mod period;
 mod reason;
 mod reference;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+#[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
 mod sync;
 
 pub use conditions::{ConditionType, NewCondition, Status, condition, remove_condition, set_condition};

@@ -3,6 +3,8 @@
 //! `make generate` runs these tests with `WAXWING_GENERATE` set, and then they write the files. Without it they compare,
 //! and fail where a file is stale.
 
+#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+
 mod reference;
 
 use std::fs;

@@ -1,0 +1,86 @@
+//! Opens what a plan is about to send, and binds the values to their manifests.
+//!
+//! Integrity before meaning: the MAC of every SOPS file that went into the render is verified, on the original bytes from
+//! Git, before anything is returned; a file that was verified before is opened again only when its values are
+//! needed. Everything is opened or nothing is: the result is either all requests or all refusals. Nothing after this is
+//! `Debug`. Not here: talking to anybody; keys are in memory by now.
+
+mod bind;
+mod error;
+mod sealed_items;
+mod sops_files;
+
+use std::collections::BTreeSet;
+
+use waxwing_keys::{AgeIdentities, Keyring};
+use waxwing_plan::{GroupKind, Manifest};
+
+use crate::cluster::{Request, ServiceAccount};
+use crate::render::{Rendered, bindings};
+
+pub use error::{OpenError, Place};
+
+/// The keys that one sync may use. Not `Debug`.
+pub struct SyncKeys<'a> {
+    /// The identities of `spec.secrets.keysFrom`, each with the Secret and key it was read from.
+    pub identities: Vec<(String, AgeIdentities)>,
+    /// The cluster's sealing keys.
+    pub ring: &'a Keyring,
+    /// The ServiceAccount that the sync acts as, for messages.
+    pub account: ServiceAccount,
+    /// The namespaces in which that account may create and patch Secrets; SealedSecrets of others stay sealed.
+    pub may_write_secrets_in: BTreeSet<String>,
+}
+
+/// What was opened.
+pub struct Opened {
+    /// One request for each manifest, in the order of the manifests.
+    pub requests: Vec<Request>,
+    /// The blob ids of the render's SOPS files, all of which are verified now.
+    pub verified: BTreeSet<String>,
+}
+
+/// Opens what `sent` needs and verifies all SOPS files of the render that aren't in `verified`.
+///
+/// # Errors
+///
+/// Returns every refusal: values that may not end where they would, files and values that can't be opened or were tampered
+/// with.
+pub fn open(
+    rendered: &Rendered,
+    sent: &[&Manifest],
+    bind_into: &[GroupKind],
+    keys: &SyncKeys<'_>,
+    verified: &BTreeSet<String>,
+) -> Result<Opened, Vec<OpenError>> {
+    check_bindings(sent, bind_into)?;
+    let needed = bind::files_needed(rendered, sent);
+    let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, &keys.identities);
+    let (items, refusals) = sealed_items::open(rendered, sent, keys);
+    errors.extend(refusals);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let values = bind::Values { rendered, files: &files, items: &items };
+    let requests = collect(sent.iter().map(|manifest| values.bind(manifest)))?;
+    let verified = rendered.sops_files().map(|file| file.blob.to_string()).collect();
+    Ok(Opened { requests, verified })
+}
+
+fn check_bindings(sent: &[&Manifest], bind_into: &[GroupKind]) -> Result<(), Vec<OpenError>> {
+    let refused = sent.iter().filter_map(|manifest| bindings::check(manifest, bind_into).err()).flatten();
+    let errors: Vec<OpenError> = refused.map(OpenError::Binding).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Collects all values, or all errors.
+fn collect<T, E>(results: impl Iterator<Item = Result<T, Vec<E>>>) -> Result<Vec<T>, Vec<E>> {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(more) => errors.extend(more),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}

@@ -1,0 +1,30 @@
+//! Proves that the real Sealed Secrets controller runs against the test cluster and opens what kubeseal sealed.
+
+use std::time::Duration;
+
+use waxwing_harness::{Cluster, Failure, SealedSecretsController, Upstream, eventually};
+
+const SECRET: &str = r#"
+apiVersion: v1
+kind: Secret
+metadata: {name: login, namespace: default}
+stringData: {password: hunter2}
+"#;
+
+#[test]
+fn the_real_controller_opens_what_kubeseal_sealed() -> Result<(), Failure> {
+    let (cluster, upstream) = (Cluster::shared()?, Upstream::new()?);
+    let controller = SealedSecretsController::start(cluster)?;
+    let certificate = controller.certificate_url();
+    let seal = || upstream.kubeseal(&["--format=yaml", "--cert", &certificate])?.stdin(SECRET).text();
+    let sealed =
+        eventually(Duration::from_secs(60), "a certificate", || seal().map_err(|failure| failure.to_string()))?;
+    assert!(!sealed.contains("hunter2"), "{sealed}");
+    cluster.apply_yaml(&sealed)?;
+    let opened = eventually(Duration::from_secs(30), "the opened Secret", || {
+        let read = ["get", "secret", "login", "--output=jsonpath={.data.password}"];
+        cluster.kubectl(&read).map_err(|failure| failure.to_string())
+    })?;
+    assert_eq!(opened, "aHVudGVyMg==");
+    Ok(())
+}
