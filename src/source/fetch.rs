@@ -38,6 +38,8 @@ pub(super) enum Answer {
     },
     /// The server hashes otherwise than the mirror; another mirror is needed.
     OtherHash(hash::Kind),
+    /// The commit did not arrive, and the fault may be the server's or the mirror's.
+    NotReceived(SourceError),
 }
 
 type Prepared<'a> = fetch::Prepare<'static, 'a, Transport<Wire>>;
@@ -47,9 +49,12 @@ impl Conversation<'_> {
     ///
     /// # Errors
     ///
-    /// Fails as [`SourceError`] says.
+    /// Fails as [`SourceError`] says, for faults that are not the mirror's.
     pub(super) fn fetch_into(&self, mirror: &Mirror) -> Result<Answer, SourceError> {
-        let repository = mirror.repository()?;
+        let repository = match mirror.repository() {
+            Ok(repository) => repository,
+            Err(error) => return Ok(Answer::NotReceived(error)),
+        };
         let spec = self.refspec();
         let prepared = self.list_refs(&repository, &spec, true)?;
         if prepared.ref_map().object_hash != mirror.hash() {
@@ -61,8 +66,14 @@ impl Conversation<'_> {
         if mirror.has(&id) {
             return Ok(Answer::Commit { id, received: false });
         }
-        self.receive(prepared, mirror)?;
-        Ok(Answer::Commit { id, received: true })
+        match self.receive(prepared) {
+            Ok(_) => Ok(Answer::Commit { id, received: true }),
+            Err(_) if self.session.fault().is_some() => Err(self.wire_error()),
+            Err(error) if error.downcast_any_ref::<std::io::Error>().is_some_and(is_storage) => {
+                Err(git_store_error(mirror.path(), &error))
+            }
+            Err(_) => Ok(Answer::NotReceived(self.not_received())),
+        }
     }
 
     /// Maps what is asked for to a flat local name, since names of branches that came and went may collide as folders.
@@ -130,18 +141,8 @@ impl Conversation<'_> {
         }
     }
 
-    fn receive(&self, prepared: Prepared<'_>, mirror: &Mirror) -> Result<(), SourceError> {
-        let received = prepared
-            .with_shallow(fetch::Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
-            .receive(Discard, self.interrupt);
-        match received {
-            Ok(_) => Ok(()),
-            Err(_) if self.session.fault().is_some() => Err(self.wire_error()),
-            Err(error) if error.downcast_any_ref::<std::io::Error>().is_some_and(is_storage) => {
-                Err(git_store_error(mirror.path(), &error))
-            }
-            Err(_) => Err(self.not_received()),
-        }
+    fn receive(&self, prepared: Prepared<'_>) -> gix::Result<fetch::Outcome> {
+        prepared.with_shallow(fetch::Shallow::DepthAtRemote(std::num::NonZeroU32::MIN)).receive(Discard, self.interrupt)
     }
 
     /// A server that lists names properly but refuses an exact commit does not have it, or does not give it out.

@@ -212,6 +212,7 @@ impl Shelf {
 enum Filled<T> {
     Done(T),
     OtherHash(hash::Kind),
+    NotReceived(SourceError),
 }
 
 /// The blocking part of one fetch.
@@ -279,6 +280,7 @@ impl Job {
             match shelf.replace(hash, |mirror| fill(&conversation, mirror))? {
                 Filled::Done(commit) => return Ok(commit),
                 Filled::OtherHash(other) if other != hash => hash = other,
+                Filled::NotReceived(error) => return Err(error),
                 Filled::OtherHash(_) => return Err(SourceError::Protocol { url: self.remote.url.clone() }),
             }
         }
@@ -334,6 +336,7 @@ impl Job {
 fn fill(conversation: &Conversation<'_>, mirror: &Mirror) -> Result<Filled<gix::ObjectId>, SourceError> {
     match conversation.fetch_into(mirror)? {
         Answer::OtherHash(hash) => Ok(Filled::OtherHash(hash)),
+        Answer::NotReceived(error) => Ok(Filled::NotReceived(error)),
         Answer::Commit { id, received } => {
             if received {
                 mirror.count_fetch();

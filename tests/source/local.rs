@@ -227,10 +227,6 @@ impl Sha256Repo {
         repo
     }
 
-    pub(crate) fn path(&self) -> std::path::PathBuf {
-        self.directory.path().join(".git")
-    }
-
     fn url(&self) -> String {
         format!("file://{}", self.directory.path().display())
     }
@@ -239,7 +235,7 @@ impl Sha256Repo {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let who = ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"];
         let output = std::process::Command::new("git")
             .current_dir(self.directory.path())

@@ -1,5 +1,6 @@
 //! Fetches from real Git repositories, over `file://` and from a real server over HTTPS, and reads the trees.
 
+mod https;
 mod local;
 mod tree;
 
