@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gix::hash;
 use gix::progress::Discard;
 use gix::protocol::handshake::Ref;
 use gix::protocol::transport::Protocol;
@@ -18,6 +17,7 @@ use super::error::{SourceError, wire_error};
 use super::http::{Session, Wire};
 use super::mirror::{Mirror, git_store_error};
 use super::remote::{Reference, Remote};
+use super::shelf::Filled;
 
 /// One conversation with a server.
 pub(super) struct Conversation<'a> {
@@ -25,21 +25,6 @@ pub(super) struct Conversation<'a> {
     pub(super) session: Arc<Session>,
     pub(super) interrupt: &'a AtomicBool,
     pub(super) limit: u64,
-}
-
-/// What came of asking.
-pub(super) enum Answer {
-    /// The mirror has this commit now.
-    Commit {
-        /// The commit.
-        id: gix::ObjectId,
-        /// Whether a pack was received.
-        received: bool,
-    },
-    /// The server hashes otherwise than the mirror; another mirror is needed.
-    OtherHash(hash::Kind),
-    /// The commit did not arrive, and the fault may be the server's or the mirror's.
-    NotReceived(SourceError),
 }
 
 type Prepared<'a> = fetch::Prepare<'static, 'a, Transport<Wire>>;
@@ -50,29 +35,32 @@ impl Conversation<'_> {
     /// # Errors
     ///
     /// Fails as [`SourceError`] says, for faults that are not the mirror's.
-    pub(super) fn fetch_into(&self, mirror: &Mirror) -> Result<Answer, SourceError> {
+    pub(super) fn fill(&self, mirror: &Mirror) -> Result<Filled, SourceError> {
         let repository = match mirror.repository() {
             Ok(repository) => repository,
-            Err(error) => return Ok(Answer::NotReceived(error)),
+            Err(error) => return Ok(Filled::NotReceived(error)),
         };
         let spec = self.refspec();
         let prepared = self.list_refs(&repository, &spec, true)?;
         if prepared.ref_map().object_hash != mirror.hash() {
-            return Ok(Answer::OtherHash(prepared.ref_map().object_hash));
+            return Ok(Filled::OtherHash(prepared.ref_map().object_hash));
         }
         let Some(id) = self.tip(&prepared.ref_map().remote_refs) else {
             return Err(self.why_not_found(&repository));
         };
         if mirror.has(&id) {
-            return Ok(Answer::Commit { id, received: false });
+            return Ok(Filled::Done(id));
         }
         match self.receive(prepared) {
-            Ok(_) => Ok(Answer::Commit { id, received: true }),
+            Ok(_) => {
+                mirror.count_fetch();
+                Ok(Filled::Done(id))
+            }
             Err(_) if self.session.fault().is_some() => Err(self.wire_error()),
             Err(error) if error.downcast_any_ref::<std::io::Error>().is_some_and(is_storage) => {
                 Err(git_store_error(mirror.path(), &error))
             }
-            Err(_) => Ok(Answer::NotReceived(self.not_received())),
+            Err(_) => Ok(Filled::NotReceived(self.not_received())),
         }
     }
 

@@ -138,9 +138,9 @@ impl Mirror {
         self.handle().exists(id)
     }
 
-    /// Counts one more fetch and returns how many there have been.
-    pub(super) fn count_fetch(&self) -> usize {
-        self.fetches.fetch_add(1, Ordering::Relaxed) + 1
+    /// Counts one more fetch.
+    pub(super) fn count_fetch(&self) {
+        self.fetches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells whether the next fetch should start anew: after damage, or `limit` fetches.

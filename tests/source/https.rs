@@ -172,6 +172,24 @@ async fn what_one_source_fetched_is_not_handed_to_another_without_access() {
 }
 
 #[tokio::test]
+async fn after_a_restart_each_source_finds_what_it_fetched_itself_without_the_server() {
+    let repo = repo_with("kept");
+    let server = GitServer::start(Access::basic("robot", "right")).unwrap();
+    let url = server.publish("fleet", &repo);
+    let bench = Bench::new();
+    let owner = remote(&url, branch("main"), trusting(&server, basic("robot", "right")));
+    let commit = bench.fetch(&owner).await.unwrap().tree.commit();
+    server.stop();
+
+    let bench = bench.restart();
+    let stored = bench.store.stored(&owner.url, "source").await.unwrap();
+    assert_eq!((stored.commit(), text(&stored, "a.yaml")), (commit, "kept".to_owned()));
+    assert!(bench.store.stored(&owner.url, "stranger").await.is_none());
+    let elsewhere = RemoteUrl::parse(&server.url("other"), EVERYTHING).unwrap();
+    assert!(bench.store.stored(&elsewhere, "source").await.is_none());
+}
+
+#[tokio::test]
 async fn a_server_is_believed_only_if_the_given_authority_vouches_for_it() {
     let repo = repo_with("x");
     let (server, url) = open_server(&repo);
@@ -275,7 +293,13 @@ async fn a_server_that_never_answers_costs_the_timeout_and_no_more() {
     let url = RemoteUrl::parse(&url, EVERYTHING).unwrap();
     let patient = |timeout| {
         let credentials = trusting(&server, Login::Anonymous);
-        Arc::new(Remote { url: url.clone(), reference: branch("main"), credentials, timeout })
+        Arc::new(Remote {
+            holder: "source".to_owned(),
+            url: url.clone(),
+            reference: branch("main"),
+            credentials,
+            timeout,
+        })
     };
     let error = bench.fetch(&patient(Duration::from_millis(200))).await.unwrap_err();
     assert!(matches!(error, SourceError::TimedOut { .. }), "{error:?}");

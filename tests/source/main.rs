@@ -74,7 +74,7 @@ fn commit(id: &str) -> Reference {
 
 fn remote(url: &str, reference: Reference, credentials: Credentials) -> Arc<Remote> {
     let url = RemoteUrl::parse(url, EVERYTHING).unwrap();
-    Arc::new(Remote { url, reference, credentials, timeout: Duration::from_secs(30) })
+    Arc::new(Remote { holder: "source".to_owned(), url, reference, credentials, timeout: Duration::from_secs(30) })
 }
 
 fn local(repo: &GitRepo, reference: Reference) -> Arc<Remote> {
