@@ -1,20 +1,22 @@
 //! Sealing keys as Kubernetes Secrets, in the form of the Sealed Secrets controller.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
-use waxwing_keys::{KeySize, Keyring, SealingKey};
+use waxwing_keys::{Keyring, SealingKey};
 
 use super::{KeyPlace, SealingError};
 use crate::cluster::{Identity, secrets};
 
 /// Selects the key Secrets that are in use.
 pub(super) const ACTIVE: &str = "sealedsecrets.bitnami.com/sealed-secrets-key=active";
-const KEY_SIZE: KeySize = KeySize::Rsa4096;
+const KEY_BITS: usize = 4096;
 /// Ten years of 365 days, as upstream's `--key-ttl`.
-const VALIDITY: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
+const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Reads all key Secrets that carry the label, and the one named exactly like the prefix (upstream's oldest form).
 pub(super) async fn load(client: &Client, place: &KeyPlace) -> Result<Keyring, SealingError> {
@@ -41,7 +43,7 @@ async fn read(client: &Client, place: &KeyPlace, name: &str) -> Result<Option<Se
         tracing::warn!(secret = name, "skipped a sealing key without tls.key and tls.crt");
         return Ok(None);
     };
-    match SealingKey::from_pem(key.expose_secret(), certificate.expose_secret()) {
+    match SealingKey::from_pem(key, certificate.expose_secret()) {
         Ok(key) => Ok(Some(key)),
         Err(error) => {
             tracing::warn!(secret = name, %error, "skipped a malformed sealing key");
@@ -52,7 +54,7 @@ async fn read(client: &Client, place: &KeyPlace, name: &str) -> Result<Option<Se
 
 /// Makes a key and stores it.
 pub(super) async fn create(client: &Client, place: &KeyPlace) -> Result<(), SealingError> {
-    let made = tokio::task::spawn_blocking(|| SealingKey::generate(Timestamp::now(), VALIDITY, "", KEY_SIZE)).await;
+    let made = tokio::task::spawn_blocking(|| SealingKey::generate(Timestamp::now(), VALIDITY, "", KEY_BITS)).await;
     let key = match made {
         Ok(key) => key.map_err(SealingError::Generate)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
