@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
-use waxwing_plan::inventory::{Claim, Claims};
 use waxwing_plan::SYNC_LABEL;
+use waxwing_plan::inventory::{Claim, Claims};
 use waxwing_plan::{DigestContext, Inputs, Live, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
 
+use super::record;
 use crate::api::{Failure, Reason, Sync};
 use crate::cluster::inventory::{Stored, claimed_by_others};
 use crate::cluster::live_marks;
-use super::record;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
 
@@ -35,7 +35,8 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
 
 /// Finds out which other Syncs have what this one no longer renders; nothing is read while nothing is gone.
 async fn claims(job: &Job<'_>, desired: &BTreeSet<ObjectId>, known: &Stored) -> Result<Claims, Trouble> {
-    let gone: BTreeSet<ObjectId> = known.inventory.entries.keys().filter(|id| !desired.contains(*id)).cloned().collect();
+    let gone: BTreeSet<ObjectId> =
+        known.inventory.entries.keys().filter(|id| !desired.contains(*id)).cloned().collect();
     let mut claims = BTreeMap::new();
     if gone.is_empty() {
         return Ok(claims);
