@@ -126,7 +126,7 @@ impl PlanDiff {
 /// Compares one object before and after; with nothing on either side, nothing differs.
 pub fn diff(old: Option<&Manifest>, new: Option<&Manifest>) -> Option<ObjectDiff> {
     let id = new.or(old)?.id.clone();
-    let location = new.or(old)?.location.clone();
+    let location = new.or(old)?.location.as_ref().map(redact::location);
     let (before, after) = (old.cloned().map(clean), new.cloned().map(clean));
     let mut fields = walk::fields(before.as_ref(), after.as_ref());
     let (change, notes) = object_change(old, new, fields.is_empty());

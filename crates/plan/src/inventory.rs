@@ -156,7 +156,7 @@ pub struct Claim {
     pub may_inherit: bool,
 }
 
-/// The objects that the inventories of other Syncs name.
+/// The objects that were looked up in the inventories of other Syncs, with those that name them; empty where nobody does.
 pub type Claims = BTreeMap<ObjectId, Vec<Claim>>;
 
 #[cfg(test)]
