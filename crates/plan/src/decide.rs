@@ -28,8 +28,8 @@ pub struct Inputs<'a> {
     pub inventory: &'a Inventory,
     /// What is; the namespaces of the manifests may be in it too, so that those that are being deleted are seen.
     pub live: &'a Live,
-    /// Which other Syncs name an object, looked up after `live`: for each object that left the render, and for each rendered one
-    /// that carries another Sync's mark, which is taken over only if it is looked up and nobody has it.
+    /// Which other Syncs name an object, looked up after `live`: for each object that left the render, and for each
+    /// rendered one that carries another Sync's mark, which is taken over only if it is looked up and nobody has it.
     pub claims: &'a Claims,
     /// The Sync.
     pub owner: &'a OwnerMark,
@@ -43,8 +43,9 @@ pub struct Inputs<'a> {
 ///
 /// # Errors
 ///
-/// Returns everything that speaks against the render, in the order of the manifests: objects that are rendered twice, that
-/// Git may not describe so, that belong to others, or that were not looked up. Nothing of such a render is applied.
+/// Returns everything that speaks against the render, in the order of the manifests: objects that are rendered twice,
+/// that Git may not describe so, that belong to others, or that were not looked up. Nothing of such a render is
+/// applied.
 pub fn plan(mut inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
     let manifests = std::mem::take(&mut inputs.manifests);
     let mut errors = duplicates(&manifests);
@@ -82,9 +83,9 @@ pub struct Retirement {
 
 /// Plans the end of a Sync that is being deleted and prunes: the only deletions that need no applied revision.
 ///
-/// None when the Sync is not being deleted, that is, without a `metadata.deletionTimestamp` to show. What is deleted is
-/// judged as in a plan, without the guards: that everything goes is what was asked for. An object that was not looked up is
-/// kept.
+/// None when the Sync is not being deleted, that is, without a `metadata.deletionTimestamp` to show. What is deleted
+/// is judged as in a plan, without the guards: that everything goes is what was asked for. An object that was not
+/// looked up is kept.
 pub fn retire(
     deletion_timestamp: Option<&str>,
     inventory: &Inventory,
@@ -184,8 +185,8 @@ impl Judge<'_> {
         }
     }
 
-    /// An object of another Sync is taken over only when it was looked up that the inventory of that Sync no longer names
-    /// it: an object is named there before it gets its mark, so a mark that no inventory explains was let go.
+    /// An object of another Sync is taken over only when it was looked up that the inventory of that Sync no longer
+    /// names it: an object is named there before it gets its mark, so a mark that no inventory explains was let go.
     fn take_over(&self, manifest: &Manifest, other: &LiveOwner) -> Result<Change, PlanError> {
         let claims = self.inputs.claims.get(&manifest.id);
         if claims.is_some_and(|claims| claims.iter().all(|claim| !other.is(&claim.by))) {

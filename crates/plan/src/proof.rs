@@ -45,8 +45,8 @@ impl AllHealthy {
     ///
     /// # Errors
     ///
-    /// Returns the objects that are not, in order, with what is known of them; nothing where their health was not read. A
-    /// proof of another plan makes every object unhealthy.
+    /// Returns the objects that are not, in order, with what is known of them; nothing where their health was not
+    /// read. A proof of another plan makes every object unhealthy.
     pub fn check(
         plan: &Plan,
         applied: &AllApplied,

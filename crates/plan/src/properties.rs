@@ -114,7 +114,11 @@ proptest! {
     }
 
     #[test]
-    fn there_is_a_proof_only_when_everything_is_applied(before in render(), after in render(), missing in any::<prop::sample::Index>()) {
+    fn there_is_a_proof_only_when_everything_is_applied(
+        before in render(),
+        after in render(),
+        missing in any::<prop::sample::Index>(),
+    ) {
         let mut cluster = Cluster::with(&before);
         let plan = cluster.plan(&after, PRUNE).unwrap();
         let mut results = Results::default();

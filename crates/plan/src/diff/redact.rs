@@ -8,8 +8,8 @@ use crate::{GroupKind, Location, Manifest, ObjectId};
 /// What stands in place of a sealed text.
 pub(super) const SEALED: &str = "(sealed)";
 
-/// What sealed texts hold: the beginning of a handle (`waxwing-formats`, `Handle::PREFIX`), the same within base64 at each of
-/// the three alignments, and the beginning of a SOPS value.
+/// What sealed texts hold: the beginning of a handle (`waxwing-formats`, `Handle::PREFIX`), the same within base64 at
+/// each of the three alignments, and the beginning of a SOPS value.
 const SIGNS: [&str; 5] = [HANDLE, "d2F4d2luZ2hhbmRs", "YXh3aW5naGFuZGxl", "eHdpbmdoYW5kbGUw", "ENC[AES256_GCM"];
 const HANDLE: &str = "waxwinghandle0";
 

@@ -1,7 +1,8 @@
 //! Generated ConfigMaps and Secrets, whose names end in a hash of their content.
 //!
-//! Kustomize (`api/hasher`) puts `-` and ten characters behind the name, taken from the hexadecimal digits of a SHA-256
-//! with `0 1 3 a e` written as `g h k m t`. A change of the content so looks like another object; here the two are brought together.
+//! Kustomize (`api/hasher`) puts `-` and ten characters behind the name, taken from the hexadecimal digits of a
+//! SHA-256 with `0 1 3 a e` written as `g h k m t`. A change of the content so looks like another object; here the
+//! two are brought together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
