@@ -171,7 +171,7 @@ impl Judge<'_> {
                 Ok(compare(entry, live, digest, asked.drift_ignored || live.steering.drift_ignored))
             }
             Some(other) => self.take_over(manifest, other),
-            None if entry.is_some_and(|entry| entry.uid.as_ref() == Some(&live.uid)) => Ok(drifted(entry, live)),
+            None if entry.is_some_and(|entry| was_applied(entry, live)) => Ok(drifted(entry, live)),
             None => Ok(Change::Adopted { from: None }),
         }
     }
@@ -212,6 +212,11 @@ fn compare(entry: Option<&Entry>, live: &LiveMark, digest: Digest, drift_ignored
         Some(entry) if entry.field_mark != live.field_mark && !drift_ignored => drifted(Some(entry), live),
         Some(_) => Change::Unchanged,
     }
+}
+
+/// A planned object may be one that is just being adopted, which begins again.
+fn was_applied(entry: &Entry, live: &LiveMark) -> bool {
+    entry.state == EntryState::Applied && entry.uid.as_ref() == Some(&live.uid)
 }
 
 fn drifted(entry: Option<&Entry>, live: &LiveMark) -> Change {

@@ -121,6 +121,16 @@ fn an_unowned_object_is_adopted() {
 }
 
 #[test]
+fn an_adoption_that_was_cut_short_is_still_an_adoption() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.inventory = Inventory::default();
+    cluster.edit(&id("ConfigMap", "web"), |live| live.owner = None);
+    let plan = cluster.plan(&[web("1")], PRUNE).unwrap();
+    cluster.inventory = cluster.inventory.union(&plan);
+    assert_eq!(change(&mut cluster, web("1")), Change::Adopted { from: None });
+}
+
+#[test]
 fn an_object_of_another_sync_is_refused_until_that_one_drops_it() {
     let other = OwnerMark::new("infra", "base");
     let object = id("ConfigMap", "web");
