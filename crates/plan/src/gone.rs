@@ -145,8 +145,14 @@ pub struct Released {
     pub why: ReleasedBecause,
 }
 
-/// Permission to delete one object. There is no other way to one than a plan with its proofs, or a Sync that is
-/// itself deleted.
+/// Permission to delete one object. Only a plan with its proofs, or a Sync that is itself deleted, gives one; this does
+/// not compile:
+///
+/// ```compile_fail,E0624
+/// fn without_proof(plan: &waxwing_plan::Plan) -> &[waxwing_plan::Deletion] {
+///     plan.gone().deletions()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
     id: ObjectId,
