@@ -100,7 +100,7 @@ pub async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
 pub async fn claimed_by_others(
     client: &Client,
     sync: &SyncId,
-    objects: &BTreeSet<&ObjectId>,
+    objects: &BTreeSet<ObjectId>,
 ) -> Result<Vec<(ObjectId, OwnerMark)>, CallError> {
     let mut claims = Vec::new();
     for resource in list(client, ALL).await? {

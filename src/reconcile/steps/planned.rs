@@ -31,7 +31,8 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
     let of_others = live.iter().filter(|(_, mark)| mark.as_ref().is_some_and(|mark| is_of_another(job, mark)));
-    let claims = claims(job, gone.chain(of_others.map(|(id, _)| id)).collect()).await?;
+    let contested = gone.chain(of_others.map(|(id, _)| id)).cloned().collect();
+    let claims = claims(job, &contested).await?;
     Ok(Seen { live, claims })
 }
 
@@ -40,12 +41,12 @@ fn is_of_another(job: &Job<'_>, mark: &LiveMark) -> bool {
 }
 
 /// Finds out which other Syncs have `objects`: what this one no longer renders, and what carries the mark of another.
-async fn claims(job: &Job<'_>, objects: BTreeSet<&ObjectId>) -> Result<Claims, Trouble> {
-    let mut claims: Claims = objects.iter().map(|id| ((*id).clone(), Vec::new())).collect();
+async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, Trouble> {
+    let mut claims: Claims = objects.iter().map(|id| (id.clone(), Vec::new())).collect();
     if objects.is_empty() {
         return Ok(claims);
     }
-    for (id, by) in claimed_by_others(&job.context.client, &job.id, &objects).await? {
+    for (id, by) in claimed_by_others(&job.context.client, &job.id, objects).await? {
         let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
         let may_inherit = job.context.syncs.get(&other).is_some_and(|other| acts_as_we_do(job, &other));
         claims.entry(id).or_default().push(Claim { by, may_inherit });
@@ -88,7 +89,8 @@ pub(in crate::reconcile) async fn plan(
     let plan = match plan {
         Ok(plan) => plan,
         Err(errors) => {
-            record::wanted(job, known, errors.iter().filter_map(of_another)).await?;
+            let wanted: Vec<_> = errors.iter().filter_map(of_another).collect();
+            record::wanted(job, known, &wanted).await?;
             return Err(refused(&errors));
         }
     };
@@ -96,9 +98,9 @@ pub(in crate::reconcile) async fn plan(
     Ok(plan)
 }
 
-fn of_another(error: &PlanError) -> Option<(&ObjectId, &str)> {
+fn of_another(error: &PlanError) -> Option<(ObjectId, String)> {
     match error {
-        PlanError::OwnedByOther { id, version, .. } => Some((id, version)),
+        PlanError::OwnedByOther { id, version, .. } => Some((id.clone(), version.clone())),
         _ => None,
     }
 }
@@ -108,7 +110,7 @@ pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> R
     let kinds = job.context.kinds.get().await?;
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
     let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
-    let claims = claims(job, known.inventory.entries.keys().collect()).await?;
+    let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))
 }
