@@ -16,7 +16,8 @@ fn a_commit_with_sealed_values_arrives() {
     let certificate = certificate(&stage);
     let sealed = stage.upstream.kubeseal(&["--cert", certificate.to_str().unwrap(), "--format", "yaml"]);
     let sealed = sealed.unwrap().stdin(plain).text().unwrap();
-    let commit = stage.commit(&[("app/config.yaml", CONFIG), ("app/database.yaml", &sops), ("app/token.yaml", &sealed)]);
+    let commit =
+        stage.commit(&[("app/config.yaml", CONFIG), ("app/database.yaml", &sops), ("app/token.yaml", &sealed)]);
     stage.sync("./app", "");
     let sync = stage.applied(&commit);
     assert_eq!(stage.secret_value("database", "password").as_deref(), Some("opened-by-sops"));
