@@ -35,7 +35,9 @@ impl Prerequisites {
         match cause {
             Cause::UnknownKind { .. } => self.defines(&request.id.kind),
             Cause::Call(CallError::Refused(refusal)) => match refusal.code {
-                404 => self.makes_namespace_of(&request.id) || self.defines(&request.id.kind) || self.binds(&request.id),
+                404 => {
+                    self.makes_namespace_of(&request.id) || self.defines(&request.id.kind) || self.binds(&request.id)
+                }
                 403 => !refusal.terminating && (self.grants_rights || self.runs_as_new_account(&request.id)),
                 _ => false,
             },

@@ -71,7 +71,9 @@ pub enum OpenError {
         refusal: String,
     },
     /// The Sync's account could not write the Secret itself, so nothing is opened for it.
-    #[error("ServiceAccount {account} may not create and patch Secrets in namespace {namespace}, so {place} stays sealed")]
+    #[error(
+        "ServiceAccount {account} may not create and patch Secrets in namespace {namespace}, so {place} stays sealed"
+    )]
     AccessDenied {
         /// The place.
         place: Place,
@@ -101,6 +103,17 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Returns what the error is about: a file, or an object.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Binding(error) => error.object.to_string(),
+            Self::Sops { file, .. } | Self::Whole { file } => file.clone(),
+            Self::Missing { place } | Self::Item { place, .. } => place.file.clone(),
+            Self::SealedForAnother { place, .. } | Self::AccessDenied { place, .. } => place.file.clone(),
+            Self::NotText { object, .. } | Self::Handle { object, .. } => object.clone(),
+        }
+    }
+
     /// Returns what the user can do about it.
     pub fn hint(&self) -> String {
         match self {

@@ -64,7 +64,9 @@ impl Handle {
 
     /// Makes the handle of a value that is not ciphertext.
     pub fn of_plaintext(input: HandleInput<'_>, salt: &Salt) -> Self {
-        let mut mac = Hmac::<Sha256>::new(salt.0.as_ref().into());
+        let mut block = Zeroizing::new([0; 64]);
+        block.iter_mut().zip(salt.0.iter()).for_each(|(to, from)| *to = *from);
+        let mut mac = Hmac::<Sha256>::new((&*block).into());
         input.feed(|bytes| mac.update(bytes));
         Self::from_digest(&mac.finalize().into_bytes())
     }

@@ -5,11 +5,15 @@
 //! caller, who may talk to a network, answers. What this crate never does is print a secret: a plaintext
 //! leaves it only as [`SecretBytes`].
 
+mod go_number;
 mod handle;
+pub mod json;
 mod key_path;
 mod key_request;
 pub mod sealed_secret;
 mod secret;
+pub mod sops;
+pub mod yaml;
 
 pub use handle::{Handle, HandleInput, Salt};
 pub use key_path::{KeyPath, Segment};

@@ -36,10 +36,10 @@ impl AgeIdentities {
     /// # Errors
     /// Says why it can't: another scheme, another recipient, a passphrase, or damage.
     pub fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, Refusal> {
-        let WrappedKey::Age { recipient, enc } = wrapped else {
-            return Err(Refusal(format!("{}: an age identity does not open it", wrapped.recipient())));
-        };
-        self.unwrap(enc).map_err(|reason| Refusal(format!("age {recipient}: {reason}")))
+        match wrapped {
+            WrappedKey::Age { enc, .. } => self.unwrap(enc).map_err(Refusal),
+            other => Err(Refusal(format!("there is no identity for {}, only age identities", other.recipient()))),
+        }
     }
 
     fn unwrap(&self, armored: &str) -> Result<DataKey, String> {

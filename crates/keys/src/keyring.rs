@@ -56,7 +56,7 @@ impl Keyring {
     /// Says why no key opens it. A wrong key and a wrong name, namespace or scope can't be told apart.
     pub fn open(&self, wrapped: &WrappedKey, hint: Option<&Fingerprint>) -> Result<(DataKey, Fingerprint), Refusal> {
         let WrappedKey::SealedItem { rsa, label } = wrapped else {
-            return Err(Refusal(format!("{}: a sealing key does not open it", wrapped.recipient())));
+            return Err(Refusal(format!("there is no identity for {}, only sealing keys", wrapped.recipient())));
         };
         let (hinted, others): (Vec<_>, Vec<_>) =
             self.keys.iter().filter(|key| key.fits(rsa)).partition(|key| Some(key.fingerprint()) == hint);

@@ -33,11 +33,21 @@ pub(crate) fn self_signed(
     validity: SignedDuration,
     common_name: &str,
 ) -> Result<Vec<u8>, SealingKeyError> {
-    let not_after = now.checked_add(validity).map_err(|_| SealingKeyError::Dates)?;
-    let validity = Validity { not_before: time(now)?, not_after: time(not_after)? };
     let mut serial = [0; 16];
     aws_lc_rs::rand::fill(&mut serial).map_err(SealingKeyError::Generate)?;
-    let tbs = to_be_signed(pair, &serial, validity, common_name).map_err(SealingKeyError::MakeCertificate)?;
+    with_serial(pair, &serial, now, validity, common_name)
+}
+
+fn with_serial(
+    pair: &RsaKeyPair,
+    serial: &[u8],
+    now: Timestamp,
+    validity: SignedDuration,
+    common_name: &str,
+) -> Result<Vec<u8>, SealingKeyError> {
+    let not_after = now.checked_add(validity).map_err(|_| SealingKeyError::Dates)?;
+    let validity = Validity { not_before: time(now)?, not_after: time(not_after)? };
+    let tbs = to_be_signed(pair, serial, validity, common_name).map_err(SealingKeyError::MakeCertificate)?;
     let message = tbs.to_der().map_err(SealingKeyError::MakeCertificate)?;
     let mut signature = vec![0; pair.public_modulus_len()];
     pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, &mut signature).map_err(SealingKeyError::Generate)?;
@@ -121,3 +131,35 @@ fn time(timestamp: Timestamp) -> Result<Time, SealingKeyError> {
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use waxwing_formats::sealed_secret::pem;
+    use x509_cert::der::Decode;
+
+    use super::*;
+
+    fn block(name: &str, label: &str) -> Vec<u8> {
+        let folder = Path::new("../formats/tests/fixtures/sealed_secret/keys");
+        pem::first_block(&std::fs::read(folder.join(name)).unwrap(), &[label]).unwrap().der.to_vec()
+    }
+
+    fn assert_made_as_upstream(certificate: &str, common_name: &str) {
+        let pair = RsaKeyPair::from_der(&block("throw-away.key", "RSA PRIVATE KEY")).unwrap();
+        let theirs = block(certificate, "CERTIFICATE");
+        let serial = x509_cert::Certificate::from_der(&theirs).unwrap().tbs_certificate.serial_number;
+        let now = "2024-01-01T00:00:00Z".parse().unwrap();
+        let validity = SignedDuration::from_hours(876_000);
+        let ours = with_serial(&pair, serial.as_bytes(), now, validity, common_name).unwrap();
+        assert_eq!(ours, theirs, "{certificate}");
+    }
+
+    #[test]
+    fn a_certificate_equals_the_one_that_upstream_makes_of_the_same_key() {
+        assert_made_as_upstream("throw-away.crt", "");
+        assert_made_as_upstream("throw-away-named.crt", "sealing.example.com");
+        assert_made_as_upstream("throw-away-utf8.crt", "Größe");
+    }
+}

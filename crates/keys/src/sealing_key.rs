@@ -177,6 +177,22 @@ pub enum SealingKeyError {
     Dates,
 }
 
+impl SealingKeyError {
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Generate(_) | Self::MakeCertificate(_) => "try again",
+            Self::Dates => "set the clock, or choose a shorter validity",
+            Self::Certificate(_) | Self::OtherCertificate { .. } => {
+                "put the certificate of the key in tls.key into tls.crt of the Secret"
+            }
+            Self::Missing | Self::NotRsa | Self::Damaged | Self::KeySize { .. } => {
+                "put an RSA key of 2048 to 8192 bits into tls.key of the Secret, as -----BEGIN RSA PRIVATE KEY-----"
+            }
+        }
+    }
+}
+
 fn read_pkcs1(tls_key: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealingKeyError> {
     let block = pem::first_block(tls_key, &[PKCS1, PKCS8, SEC1]).ok_or(SealingKeyError::Missing)?;
     match block.label.as_str() {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// An API group and a kind, without a version: versions change while an object stays the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupKind {
     /// The API group; empty for the core group.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
     /// The kind, such as `Deployment`.
     pub kind: String,
@@ -32,14 +34,28 @@ impl fmt::Display for GroupKind {
 }
 
 /// Names one object in a cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectId {
     /// Group and kind.
+    #[serde(flatten)]
     pub kind: GroupKind,
     /// The namespace; none for cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The name.
     pub name: String,
+}
+
+impl ObjectId {
+    /// Names a namespaced object.
+    pub fn namespaced(kind: GroupKind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind, namespace: Some(namespace.into()), name: name.into() }
+    }
+
+    /// Names a cluster-scoped object.
+    pub fn cluster_scoped(kind: GroupKind, name: impl Into<String>) -> Self {
+        Self { kind, namespace: None, name: name.into() }
+    }
 }
 
 impl fmt::Display for ObjectId {
@@ -53,7 +69,7 @@ impl fmt::Display for ObjectId {
 }
 
 /// Where a document came from in the repository.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Location {
     /// The path from the repository's root, with `/` between its parts.
     pub file: String,
@@ -70,7 +86,8 @@ impl fmt::Display for Location {
 }
 
 /// Says where the sealed value came from that a string in a manifest stands for; public.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SecretMark {
     /// The file in the repository.
     pub file: String,

@@ -1,0 +1,126 @@
+//! Why a SOPS file was refused. Key paths are public and named; values and tokens never are.
+
+use thiserror::Error;
+
+use super::token::TokenFault;
+use crate::KeyPath;
+use crate::yaml::YamlError;
+
+/// Why a SOPS file can't be read. Documents count from 0.
+#[derive(Debug, Error)]
+pub enum SopsError {
+    /// The text can't be read as its format.
+    #[error("failed to read the text of the sealed file")]
+    Text(#[source] YamlError),
+    /// The format is one that Waxwing does not read yet.
+    #[error("sealed {0} files are not supported yet")]
+    Unsupported(&'static str),
+    /// A line of a dotenv file has no `=`, or the text is not UTF-8.
+    #[error("line {line} of the dotenv file has no `=` or is not UTF-8")]
+    DotenvLine {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A key stands twice in a dotenv file.
+    #[error("the key {key:?} stands twice in the dotenv file")]
+    DotenvDuplicate {
+        /// The key.
+        key: String,
+    },
+    /// There is no `sops` block.
+    #[error("the file has no `sops` block, so it is not sealed")]
+    NotSealed,
+    /// The metadata are damaged.
+    #[error("the sops metadata field `{field}` {fault}")]
+    Metadata {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A document is not a mapping.
+    #[error("document {document} is not a mapping")]
+    RootNotMapping {
+        /// The document.
+        document: usize,
+    },
+    /// A mapping key is not text.
+    #[error("document {document}, in {path}: a mapping key is not text")]
+    KeyNotText {
+        /// The document.
+        document: usize,
+        /// The mapping.
+        path: KeyPath,
+    },
+    /// A token is damaged.
+    #[error("document {document}, {path}: the sealed value {fault}")]
+    Token {
+        /// The document.
+        document: usize,
+        /// Where the token stands.
+        path: KeyPath,
+        /// What is wrong with it.
+        fault: TokenFault,
+    },
+    /// An encrypted comment is damaged.
+    #[error("document {document}, comment in {path}: the sealed comment {fault}")]
+    Comment {
+        /// The document.
+        document: usize,
+        /// The collection that the comment stands in.
+        path: KeyPath,
+        /// What is wrong with it.
+        fault: TokenFault,
+    },
+    /// The file's rules say that a value is sealed, and it is not.
+    #[error("document {document}, {path}: the value must be sealed by this file's rules, and is not")]
+    PlainValue {
+        /// The document.
+        document: usize,
+        /// Where the value stands.
+        path: KeyPath,
+    },
+    /// A plain value is one that sops can't hold: an integer beyond 64 bits, or a tag that does not fit.
+    #[error("document {document}, {path}: the plain value is of a type that sops does not know")]
+    PlainType {
+        /// The document.
+        document: usize,
+        /// Where the value stands.
+        path: KeyPath,
+    },
+    /// A plain value can't be said in a manifest: an infinite number, or a merge key over no mapping.
+    #[error("document {document}, {path}: the plain value can't stand in a manifest")]
+    NotInManifest {
+        /// The document.
+        document: usize,
+        /// Where the value stands.
+        path: KeyPath,
+    },
+    /// The file has more values than [`super::MAX_LEAVES`].
+    #[error("the file has too many values")]
+    TooManyLeaves,
+    /// A binary file is not `{"data": ..., "sops": ...}`.
+    #[error("the sealed binary file does not hold exactly one text called `data`")]
+    BinaryShape,
+}
+
+impl SopsError {
+    /// Returns what the author of the file can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Text(error) => error.hint(),
+            Self::Unsupported(_) => "seal the values as YAML, JSON or dotenv",
+            Self::DotenvLine { .. } => "write each line as KEY=value, or begin it with `#`",
+            Self::DotenvDuplicate { .. } => "keep one of the two keys",
+            Self::NotSealed => "seal the file with `seal sops encrypt`",
+            Self::RootNotMapping { .. } => "sops seals mappings only",
+            Self::KeyNotText { .. } => "quote the key before sealing the file",
+            Self::PlainValue { .. } => "seal the file again with `seal sops edit`, or check its rules",
+            Self::PlainType { .. } | Self::NotInManifest { .. } => "quote the value if it is meant as text",
+            Self::TooManyLeaves => "split the file",
+            Self::Metadata { .. } | Self::Token { .. } | Self::Comment { .. } | Self::BinaryShape => {
+                "restore the file from its last good revision; hand edits and merges damage sealed files"
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! SOPS files: what can be said about them without a key, and how they are opened.
+//!
+//! [`Document<Sealed>`] shows structure, tokens and recipients; values come out of [`Document<Verified>`] only,
+//! after the message authentication code over the original text was checked. Follows sops 3.13.3
+//! (github.com/getsops/sops), and is stricter where laxness is dangerous; docs/formats.md lists where.
+//!
+//! Not here: anything that reads a key or talks to a key service (see [`crate::KeyRequest`]).
+
+mod error;
+mod flat;
+mod metadata;
+mod raw;
+mod rules;
+mod skeleton;
+mod token;
+mod tree;
+
+use std::fmt;
+use std::path::Path;
+
+pub use error::SopsError;
+pub use skeleton::Replace;
+pub use token::{TokenFault, ValueKind, is_token};
+
+use metadata::Metadata;
+use tree::{Slot, SlotContent, Tree};
+
+use crate::KeyPath;
+
+/// The most values and comments in one file.
+pub const MAX_LEAVES: usize = 200_000;
+
+/// The formats that sops writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Store {
+    /// YAML, one document or several.
+    Yaml,
+    /// One JSON object.
+    Json,
+    /// `KEY=value` lines.
+    Dotenv,
+    /// INI, recognized but refused.
+    Ini,
+    /// Any bytes in a JSON envelope.
+    Binary,
+}
+
+impl Store {
+    /// Returns the format that sops takes a file of this name for.
+    pub fn from_path(path: &Path) -> Self {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let suffixes = [
+            (".yaml", Self::Yaml),
+            (".yml", Self::Yaml),
+            (".json", Self::Json),
+            (".env", Self::Dotenv),
+            (".ini", Self::Ini),
+        ];
+        suffixes.into_iter().find(|(suffix, _)| name.ends_with(suffix)).map_or(Self::Binary, |(_, store)| store)
+    }
+}
+
+/// Tells whether a file holds sops metadata. A file without the word is never parsed.
+///
+/// A damaged file counts as sealed if it holds a sealed value, so that [`Document::parse`] can say what is wrong.
+pub fn is_sealed(bytes: &[u8], store: Store) -> bool {
+    if !contains(bytes, b"sops") {
+        return false;
+    }
+    let block = match store {
+        Store::Yaml => raw::yaml(bytes).map(|file| file.block),
+        Store::Json | Store::Binary => raw::json(bytes).map(|file| file.block),
+        Store::Dotenv => return bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"sops_")),
+        Store::Ini => return bytes.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == b"[sops]"),
+    };
+    match block {
+        Ok(block) => METADATA_FIELDS.iter().any(|field| block.contains_key(*field)),
+        Err(SopsError::NotSealed) => false,
+        Err(_) => contains(bytes, b"ENC[AES256_GCM,"),
+    }
+}
+
+/// Any of these tells the `sops` block from a mapping of a manifest that happens to have this name.
+const METADATA_FIELDS: [&str; 10] =
+    ["mac", "lastmodified", "age", "pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms", "key_groups"];
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// The state of a document that nobody has opened.
+#[derive(Clone, Copy, Debug)]
+pub enum Sealed {}
+
+/// A SOPS file. `S` says whether its values may be read: they may not while it is [`Sealed`].
+pub struct Document<S> {
+    store: Store,
+    trees: Vec<Tree>,
+    slots: Vec<Slot>,
+    metadata: Metadata,
+    state: std::marker::PhantomData<S>,
+}
+
+/// A value of a sealed file, as it is seen without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf<'a> {
+    /// The document in the file, from 0.
+    pub document: usize,
+    /// Where the value stands; list indices do not count comments.
+    pub path: &'a KeyPath,
+    /// Whether it is sealed.
+    pub state: LeafState<'a>,
+}
+
+/// Whether a value is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeafState<'a> {
+    /// It is, and this is its ciphertext.
+    Sealed {
+        /// The token as it stands in the file.
+        token: &'a str,
+        /// The type that the token claims; it is not authenticated.
+        kind: ValueKind,
+    },
+    /// It stands in the clear.
+    Plain,
+}
+
+impl<S> fmt::Debug for Document<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (store, documents, slots) = (self.store, self.trees.len(), self.slots.len());
+        write!(f, "Document({store:?}, {documents} documents, {slots} values)")
+    }
+}
+
+impl Document<Sealed> {
+    /// Parses a sealed file.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what sops would refuse, and also: duplicate keys, anything after a token, rules that do not
+    /// compile, plain values where the rules say sealed, and files beyond the limits. INI is not supported yet.
+    pub fn parse(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
+        let file = match store {
+            Store::Yaml => raw::yaml(bytes)?,
+            Store::Json | Store::Binary => raw::json(bytes)?,
+            Store::Dotenv => raw::dotenv(bytes)?,
+            Store::Ini => return Err(SopsError::Unsupported("INI")),
+        };
+        let metadata = Metadata::parse(&file.block)?;
+        let (trees, slots) = tree::grow(file.documents, &metadata.rules)?;
+        let document = Self { store, trees, slots, metadata, state: std::marker::PhantomData };
+        if store == Store::Binary && !document.is_binary() {
+            return Err(SopsError::BinaryShape);
+        }
+        Ok(document)
+    }
+
+    fn is_binary(&self) -> bool {
+        let [Tree::Map(entries)] = self.trees.as_slice() else {
+            return false;
+        };
+        let [tree::Entry::Pair(key, Tree::Leaf(slot))] = entries.as_slice() else {
+            return false;
+        };
+        key == "data" && self.slots.get(*slot).is_some_and(holds_text)
+    }
+}
+
+fn holds_text(slot: &Slot) -> bool {
+    match &slot.content {
+        SlotContent::Sealed(token) => matches!(token.kind, Some(ValueKind::Str | ValueKind::Bytes)),
+        SlotContent::Plain(scalar) => matches!(scalar, crate::yaml::resolve::Scalar::Text(_)),
+    }
+}
+
+impl<S> Document<S> {
+    /// Returns the format of the file.
+    pub fn store(&self) -> Store {
+        self.store
+    }
+
+    /// Returns how many documents the file has.
+    pub fn documents(&self) -> usize {
+        self.trees.len()
+    }
+
+    /// Returns all values in the order of the file; comments are left out.
+    pub fn leaves(&self) -> impl Iterator<Item = Leaf<'_>> {
+        self.slots.iter().filter(|slot| !slot.is_comment).map(Slot::leaf)
+    }
+
+    /// Returns who can open the file, by group and in the order in which they are asked.
+    pub fn recipients(&self) -> Vec<String> {
+        self.metadata.groups.iter().flatten().map(crate::WrappedKey::recipient).collect()
+    }
+}
+
+impl Slot {
+    fn leaf(&self) -> Leaf<'_> {
+        let state = match &self.content {
+            SlotContent::Sealed(token) => {
+                LeafState::Sealed { token: &token.text, kind: token.kind.unwrap_or(ValueKind::Str) }
+            }
+            SlotContent::Plain(_) => LeafState::Plain,
+        };
+        Leaf { document: self.document, path: &self.path, state }
+    }
+}

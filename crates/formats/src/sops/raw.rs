@@ -1,0 +1,330 @@
+//! What a sealed file's text says, before rules and tokens are looked at: an ordered tree with comments,
+//! and the `sops` block apart from it.
+//!
+//! Source: sops 3.13.3, `stores/{yaml,json,dotenv}/store.go`.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::error::SopsError;
+use super::flat;
+use crate::KeyPath;
+use crate::json::{self, JsonNumber};
+use crate::yaml::YamlError;
+use crate::yaml::comments::{Attached, Comments};
+use crate::yaml::error::YamlErrorKind;
+use crate::yaml::node::{Content, Document, Node, Style};
+use crate::yaml::resolve::{Rules, Scalar, resolve};
+use crate::yaml::{is_empty, load};
+
+/// An ordered tree.
+pub(crate) enum Raw {
+    Scalar(Scalar),
+    List(Vec<RawItem>),
+    Map(Vec<RawEntry>),
+}
+
+pub(crate) enum RawItem {
+    Comment(Comment),
+    Value(Raw),
+}
+
+pub(crate) enum RawEntry {
+    Comment(Comment),
+    Pair(String, Raw),
+}
+
+/// One line of comment, without `#`.
+#[derive(Clone, Debug)]
+pub(crate) struct Comment {
+    pub(crate) text: String,
+    /// Whether it stands behind a value on the same line.
+    pub(crate) inline: bool,
+}
+
+/// A file: its documents without the `sops` block, and that block.
+pub(crate) struct File {
+    pub(crate) documents: Vec<Vec<RawEntry>>,
+    pub(crate) block: Map<String, Value>,
+}
+
+const BLOCK: &str = "sops";
+
+/// Reads a YAML stream; the block is the first document's, those of the others are dropped as sops does.
+pub(crate) fn yaml(bytes: &[u8]) -> Result<File, SopsError> {
+    let stream = load::load(bytes).map_err(SopsError::Text)?;
+    let attached = Attached::new(&stream);
+    let mut reader = Reader { document: 0, scalar: yaml_scalar, attached: Some(&attached) };
+    file(&stream.documents, &mut reader)
+}
+
+/// Reads JSON, one object and nothing after it.
+pub(crate) fn json(bytes: &[u8]) -> Result<File, SopsError> {
+    let documents = json::load(bytes).map_err(SopsError::Text)?;
+    if let [_, second, ..] = documents.as_slice() {
+        return Err(SopsError::Text(second.root.error(1, YamlErrorKind::Syntax)));
+    }
+    file(&documents, &mut Reader { document: 0, scalar: json_scalar, attached: None })
+}
+
+/// Reads dotenv: a comment, or `KEY=value` with nothing trimmed; `\n` in a value is a line break.
+pub(crate) fn dotenv(bytes: &[u8]) -> Result<File, SopsError> {
+    if bytes.len() > crate::yaml::MAX_BYTES {
+        let kind = YamlErrorKind::TooLong;
+        return Err(SopsError::Text(YamlError { line: 1, column: 1, document: 0, kind }));
+    }
+    let (mut entries, mut block, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
+    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let refused = SopsError::DotenvLine { line: at + 1 };
+        let Ok(line) = std::str::from_utf8(line) else {
+            return Err(refused);
+        };
+        if let Some(text) = line.strip_prefix('#') {
+            entries.push(RawEntry::Comment(Comment { text: text.to_owned(), inline: false }));
+        } else if !line.is_empty() {
+            let (key, value) = line.split_once('=').ok_or(refused)?;
+            if seen.insert(key, at).is_some() {
+                return Err(SopsError::DotenvDuplicate { key: key.to_owned() });
+            }
+            let value = value.replace(r"\n", "\n");
+            match key.strip_prefix("sops_") {
+                Some(field) => block.push((field.to_owned(), value)),
+                None => entries.push(RawEntry::Pair(key.to_owned(), Raw::Scalar(Scalar::Text(value)))),
+            }
+        }
+    }
+    if block.is_empty() {
+        return Err(SopsError::NotSealed);
+    }
+    Ok(File { documents: vec![entries], block: flat::unflatten(block)? })
+}
+
+fn file(documents: &[Document], reader: &mut Reader<'_>) -> Result<File, SopsError> {
+    let mut block = None;
+    let mut trees = Vec::with_capacity(documents.len());
+    for (document, source) in documents.iter().enumerate() {
+        reader.document = document;
+        if document == 0 {
+            block = take_block(&source.root)?;
+        }
+        trees.push(reader.root(&source.root)?);
+    }
+    Ok(File { documents: trees, block: block.ok_or(SopsError::NotSealed)? })
+}
+
+/// Finds the top-level `sops` mapping of a document.
+fn take_block(root: &Node) -> Result<Option<Map<String, Value>>, SopsError> {
+    let Content::Mapping { pairs, .. } = &root.content else {
+        return Ok(None);
+    };
+    let Some((_, value)) = pairs.iter().find(|(key, _)| key.text() == Some(BLOCK)) else {
+        return Ok(None);
+    };
+    match metadata(value)? {
+        Value::Object(map) => Ok(Some(map)),
+        _ => Err(SopsError::Metadata { field: BLOCK.to_owned(), fault: "is not a mapping" }),
+    }
+}
+
+/// Turns metadata into JSON; times and large numbers become text.
+fn metadata(node: &Node) -> Result<Value, SopsError> {
+    match &node.content {
+        Content::Scalar { .. } => Ok(match resolve(node, Rules::V3) {
+            None | Some(Scalar::Null) => Value::Null,
+            Some(Scalar::Bool(value)) => Value::Bool(value),
+            Some(Scalar::Int(value)) => value.into(),
+            Some(Scalar::Uint(value)) => value.into(),
+            Some(Scalar::Float(value)) => value.into(),
+            Some(Scalar::Time(time)) => time.to_nanos().into(),
+            Some(Scalar::Text(text)) => text.into(),
+            Some(Scalar::Merge) => "<<".into(),
+        }),
+        Content::Sequence { items, .. } => items.iter().map(|item| metadata(item)).collect(),
+        Content::Mapping { pairs, .. } => {
+            let mut map = Map::with_capacity(pairs.len());
+            let mut lines = HashMap::new();
+            for (key_node, value) in pairs {
+                let key = unique_key(key_node, 0, &KeyPath::root().key(BLOCK), &mut lines)?;
+                map.insert(key, metadata(value)?);
+            }
+            Ok(Value::Object(map))
+        }
+    }
+}
+
+type ScalarReader = fn(&Node) -> Option<Scalar>;
+
+fn yaml_scalar(node: &Node) -> Option<Scalar> {
+    resolve(node, Rules::V3)
+}
+
+fn json_scalar(node: &Node) -> Option<Scalar> {
+    let Content::Scalar { text, style } = &node.content else {
+        return None;
+    };
+    match (style, text.as_str()) {
+        (Style::Quoted | Style::Block, _) => Some(Scalar::Text(text.clone())),
+        (_, "null") => Some(Scalar::Null),
+        (_, "true") => Some(Scalar::Bool(true)),
+        (_, "false") => Some(Scalar::Bool(false)),
+        _ => json::number(text).map(|number| match number {
+            JsonNumber::Int(value) => Scalar::Int(value),
+            JsonNumber::Float(value) => Scalar::Float(value),
+        }),
+    }
+}
+
+struct Reader<'a> {
+    document: usize,
+    scalar: ScalarReader,
+    attached: Option<&'a Attached>,
+}
+
+impl Reader<'_> {
+    fn root(&self, root: &Node) -> Result<Vec<RawEntry>, SopsError> {
+        match &root.content {
+            Content::Mapping { .. } => {
+                let mut entries = Vec::new();
+                push_entries(&mut entries, &self.comments(root).document_head, false);
+                self.mapping(root, &KeyPath::root(), true, &mut entries)?;
+                push_entries(&mut entries, &self.comments(root).document_foot, false);
+                Ok(entries)
+            }
+            _ if is_empty(root) && self.document > 0 => Ok(Vec::new()),
+            _ if is_empty(root) => Err(SopsError::NotSealed),
+            _ => Err(SopsError::RootNotMapping { document: self.document }),
+        }
+    }
+
+    fn value(&self, node: &Node, path: &KeyPath, own_comments: bool) -> Result<Raw, SopsError> {
+        match &node.content {
+            Content::Scalar { .. } => self.scalar(node, path).map(Raw::Scalar),
+            Content::Sequence { .. } => self.sequence(node, path, own_comments).map(Raw::List),
+            Content::Mapping { .. } => {
+                let mut entries = Vec::new();
+                self.mapping(node, path, own_comments, &mut entries)?;
+                Ok(Raw::Map(entries))
+            }
+        }
+    }
+
+    fn scalar(&self, node: &Node, path: &KeyPath) -> Result<Scalar, SopsError> {
+        let refused = || SopsError::PlainType { document: self.document, path: path.clone() };
+        match (self.scalar)(node).ok_or_else(refused)? {
+            Scalar::Uint(_) => Err(refused()),
+            Scalar::Merge => Ok(Scalar::Text("<<".to_owned())),
+            scalar => Ok(scalar),
+        }
+    }
+
+    fn sequence(&self, node: &Node, path: &KeyPath, own_comments: bool) -> Result<Vec<RawItem>, SopsError> {
+        let Content::Sequence { items, .. } = &node.content else {
+            return Ok(Vec::new());
+        };
+        let mut list = Vec::with_capacity(items.len());
+        let own = self.comments(node);
+        if own_comments {
+            push_items(&mut list, &own.head, false);
+            push_items(&mut list, &own.line, false);
+        }
+        for (index, item) in items.iter().enumerate() {
+            let comments = self.comments(item);
+            push_items(&mut list, &comments.head, false);
+            push_items(&mut list, &comments.line, true);
+            list.push(RawItem::Value(self.value(item, &path.index(index), false)?));
+            push_items(&mut list, &comments.foot, false);
+        }
+        if own_comments {
+            push_items(&mut list, &own.foot, false);
+        }
+        Ok(list)
+    }
+
+    fn mapping(
+        &self,
+        node: &Node,
+        path: &KeyPath,
+        own_comments: bool,
+        entries: &mut Vec<RawEntry>,
+    ) -> Result<(), SopsError> {
+        let Content::Mapping { pairs, .. } = &node.content else {
+            return Ok(());
+        };
+        let own = self.comments(node);
+        if own_comments {
+            push_entries(entries, &own.head, false);
+            push_entries(entries, &own.line, false);
+        }
+        let mut lines = HashMap::with_capacity(pairs.len());
+        for (key_node, value) in pairs {
+            let key = unique_key(key_node, self.document, path, &mut lines)?;
+            self.pair(key, key_node, value, path, entries)?;
+        }
+        if own_comments {
+            push_entries(entries, &own.foot, false);
+        }
+        Ok(())
+    }
+
+    fn pair(
+        &self,
+        key: String,
+        key_node: &Node,
+        value: &Node,
+        path: &KeyPath,
+        entries: &mut Vec<RawEntry>,
+    ) -> Result<(), SopsError> {
+        if key == BLOCK && path.segments().is_empty() {
+            let comments = self.comments(key_node);
+            push_entries(entries, &comments.head, false);
+            push_entries(entries, &comments.foot, false);
+            return Ok(());
+        }
+        let (of_key, of_value) = (self.comments(key_node), self.comments(value));
+        let is_scalar = matches!(value.content, Content::Scalar { .. });
+        push_entries(entries, &of_key.head, false);
+        push_entries(entries, &of_key.line, false);
+        if is_scalar {
+            push_entries(entries, &of_value.head, false);
+            push_entries(entries, &of_value.line, true);
+        }
+        let raw = self.value(value, &path.key(key.as_str()), !is_scalar)?;
+        entries.push(RawEntry::Pair(key, raw));
+        if is_scalar {
+            push_entries(entries, &of_value.foot, false);
+        }
+        push_entries(entries, &of_key.foot, false);
+        Ok(())
+    }
+
+    fn comments(&self, node: &Node) -> Comments {
+        self.attached.and_then(|attached| attached.of(node)).cloned().unwrap_or_default()
+    }
+}
+
+/// Returns the text of a key and refuses keys of other types and keys that stand twice.
+fn unique_key(
+    node: &Node,
+    document: usize,
+    path: &KeyPath,
+    lines: &mut HashMap<String, usize>,
+) -> Result<String, SopsError> {
+    let key = match resolve(node, Rules::V3) {
+        Some(Scalar::Text(text)) => text,
+        Some(Scalar::Merge) => "<<".to_owned(),
+        _ => return Err(SopsError::KeyNotText { document, path: path.clone() }),
+    };
+    match lines.insert(key.clone(), node.at.line) {
+        None => Ok(key),
+        Some(first_line) => Err(SopsError::Text(node.error(document, YamlErrorKind::DuplicateKey { key, first_line }))),
+    }
+}
+
+fn push_entries(entries: &mut Vec<RawEntry>, lines: &[String], inline: bool) {
+    entries.extend(lines.iter().map(|text| RawEntry::Comment(Comment { text: text.clone(), inline })));
+}
+
+fn push_items(items: &mut Vec<RawItem>, lines: &[String], inline: bool) {
+    items.extend(lines.iter().map(|text| RawItem::Comment(Comment { text: text.clone(), inline })));
+}

@@ -1,0 +1,221 @@
+//! Reads a YAML stream into trees. The grammar is granit-parser's (YAML 1.2); this file adds limits and aliases.
+//!
+//! Not here: scalar types, duplicate keys and merge keys, which depend on who reads.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag};
+
+use super::error::{YamlError, YamlErrorKind};
+use super::node::{Content, Document, Node, Position, Style};
+use super::{MAX_BYTES, MAX_DEPTH};
+
+/// A comment as it stands in the source, without `#`.
+#[derive(Clone, Debug)]
+pub(crate) struct RawComment {
+    pub(crate) at: Position,
+    pub(crate) text: String,
+}
+
+/// A stream: its documents, its comments in source order, and the comments' owners left open.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) documents: Vec<Document>,
+    pub(crate) comments: Vec<RawComment>,
+}
+
+/// Reads all documents of `bytes`.
+///
+/// # Errors
+///
+/// Refuses text that is not UTF-8, not YAML, or beyond the limits of this module.
+pub(crate) fn load(bytes: &[u8]) -> Result<Stream, YamlError> {
+    let text = checked_text(bytes)?;
+    let options = granit_parser::options! {
+        max_buffered_comment_events: usize::MAX,
+        block_nesting_limit: MAX_DEPTH,
+        flow_nesting_limit: MAX_DEPTH
+    };
+    let mut loader = Loader::default();
+    for next in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = next.map_err(|error| loader.syntax(&error))?;
+        loader.take(event, span)?;
+    }
+    Ok(Stream { documents: loader.documents, comments: loader.comments })
+}
+
+/// Checks length and encoding and drops a byte order mark.
+pub(crate) fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
+    let refuse = |line, kind| YamlError { line, column: 1, document: 0, kind };
+    if bytes.len() > MAX_BYTES {
+        return Err(refuse(1, YamlErrorKind::TooLong));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        refuse(1 + good.iter().filter(|byte| **byte == b'\n').count(), YamlErrorKind::NotUtf8)
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+#[derive(Default)]
+struct Loader {
+    documents: Vec<Document>,
+    comments: Vec<RawComment>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    root: Option<Rc<Node>>,
+    start_line: usize,
+}
+
+/// A collection that has begun and not ended.
+struct Open {
+    at: Position,
+    tag: Option<String>,
+    anchor: usize,
+    flow: bool,
+    mapping: bool,
+    children: Vec<Rc<Node>>,
+}
+
+impl Loader {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
+        match event {
+            Event::DocumentStart(..) => self.start_document(span),
+            Event::DocumentEnd => self.end_document()?,
+            Event::Comment(text, _) => {
+                self.comments.push(RawComment { at: start(span), text: text.into_owned() });
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let content = Content::Scalar { text: text.into_owned(), style: scalar_style(style) };
+                let node = self.node(start(span), end(span), long_tag(tag.as_deref()), content)?;
+                self.place(node, anchor);
+            }
+            Event::SequenceStart(style, anchor, tag) => self.begin(false, style, anchor, tag.as_deref(), span)?,
+            Event::MappingStart(style, anchor, tag) => self.begin(true, style, anchor, tag.as_deref(), span)?,
+            Event::SequenceEnd | Event::MappingEnd => self.finish(span)?,
+            Event::Alias(id) => self.alias(id, span)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start_document(&mut self, span: Span) {
+        self.start_line = start(span).line;
+        self.anchors.clear();
+    }
+
+    fn end_document(&mut self) -> Result<(), YamlError> {
+        let root = match self.root.take() {
+            Some(root) => root,
+            None => {
+                let at = Position { line: self.start_line, column: 1 };
+                let content = Content::Scalar { text: String::new(), style: Style::Plain };
+                Rc::new(self.node(at, at, None, content)?)
+            }
+        };
+        self.documents.push(Document { line: root.at.line, root });
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        mapping: bool,
+        style: StructureStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<(), YamlError> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(self.error(span, YamlErrorKind::TooDeep));
+        }
+        let flow = style == StructureStyle::Flow;
+        self.open.push(Open { at: start(span), tag: long_tag(tag), anchor, flow, mapping, children: Vec::new() });
+        Ok(())
+    }
+
+    fn finish(&mut self, span: Span) -> Result<(), YamlError> {
+        let Some(open) = self.open.pop() else {
+            return Err(self.error(span, YamlErrorKind::Syntax));
+        };
+        let last = open.children.last().map_or(open.at, |child| child.end);
+        let end = if open.flow { end(span) } else { last };
+        let content = match open.mapping {
+            true => Content::Mapping { pairs: paired(open.children), flow: open.flow },
+            false => Content::Sequence { items: open.children, flow: open.flow },
+        };
+        let node = self.node(open.at, end, open.tag, content)?;
+        self.place(node, open.anchor);
+        Ok(())
+    }
+
+    fn alias(&mut self, id: usize, span: Span) -> Result<(), YamlError> {
+        let Some(node) = self.anchors.get(&id).cloned() else {
+            return Err(self.error(span, YamlErrorKind::AliasInsideItself));
+        };
+        self.attach(node);
+        Ok(())
+    }
+
+    fn place(&mut self, node: Node, anchor: usize) {
+        let node = Rc::new(node);
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        self.attach(node);
+    }
+
+    fn attach(&mut self, node: Rc<Node>) {
+        match self.open.last_mut() {
+            Some(open) => open.children.push(node),
+            None => self.root = Some(node),
+        }
+    }
+
+    fn node(&self, at: Position, end: Position, tag: Option<String>, content: Content) -> Result<Node, YamlError> {
+        Node::new(at, end, tag, content, self.documents.len())
+    }
+
+    fn error(&self, span: Span, kind: YamlErrorKind) -> YamlError {
+        let Position { line, column } = start(span);
+        YamlError { line, column, document: self.documents.len(), kind }
+    }
+
+    fn syntax(&self, error: &ScanError) -> YamlError {
+        let marker = error.marker();
+        let kind = match error.kind() {
+            granit_parser::ErrorKind::RecursionLimitExceeded => YamlErrorKind::TooDeep,
+            _ => YamlErrorKind::Syntax,
+        };
+        YamlError { line: marker.line(), column: marker.col() + 1, document: self.documents.len(), kind }
+    }
+}
+
+fn paired(children: Vec<Rc<Node>>) -> Vec<(Rc<Node>, Rc<Node>)> {
+    let mut pairs = Vec::with_capacity(children.len() / 2);
+    let mut children = children.into_iter();
+    while let (Some(key), Some(value)) = (children.next(), children.next()) {
+        pairs.push((key, value));
+    }
+    pairs
+}
+
+fn long_tag(tag: Option<&Tag>) -> Option<String> {
+    tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()))
+}
+
+fn scalar_style(style: ScalarStyle) -> Style {
+    match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
+        ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+    }
+}
+
+fn start(span: Span) -> Position {
+    Position { line: span.start.line(), column: span.start.col() + 1 }
+}
+
+fn end(span: Span) -> Position {
+    Position { line: span.end.line(), column: span.end.col() + 1 }
+}

@@ -1,0 +1,61 @@
+//! YAML as Kubernetes and SOPS read it: go-yaml's scalar rules over granit-parser's grammar.
+//!
+//! [`manifests`] is the door for manifests. Not here: any schema, and anything that writes a file.
+
+pub(crate) mod comments;
+pub(crate) mod error;
+pub(crate) mod load;
+mod manifest;
+pub(crate) mod node;
+pub(crate) mod resolve;
+pub(crate) mod time;
+
+pub use error::{YamlError, YamlErrorKind};
+
+use node::Content;
+
+/// The longest text that is read, in bytes: 5 MiB.
+pub const MAX_BYTES: usize = 5 * 1024 * 1024;
+/// The deepest nesting of collections, aliases counted where they stand.
+pub const MAX_DEPTH: usize = 200;
+/// The most bytes and nodes together that a document may have once aliases are expanded.
+pub(crate) const MAX_WEIGHT: usize = 24 * 1024 * 1024;
+
+/// One document of a manifest stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestDocument {
+    /// The position in the stream, from 0, empty documents counted.
+    pub index: usize,
+    /// The line on which the document's content begins, from 1.
+    pub line: usize,
+    /// The document as JSON.
+    pub value: serde_json::Value,
+}
+
+/// Reads a stream of manifests as kubectl would; a text that begins with `{` and is JSON is read as JSON.
+/// Empty documents are left out, and those after them keep their index.
+///
+/// # Errors
+///
+/// Refuses what is not well-formed, duplicate keys, and what is beyond the limits; see [`YamlErrorKind`].
+pub fn manifests(text: &[u8]) -> Result<Vec<ManifestDocument>, YamlError> {
+    if text.trim_ascii_start().starts_with(b"{")
+        && let Ok(documents) = crate::json::manifests(text)
+    {
+        return Ok(documents);
+    }
+    let mut found = Vec::new();
+    for (index, document) in load::load(text)?.documents.iter().enumerate() {
+        let value = manifest::to_json(&document.root, index)?;
+        if !value.is_null() {
+            found.push(ManifestDocument { index, line: document.line, value });
+        }
+    }
+    Ok(found)
+}
+
+/// Tells whether a tree is an empty document.
+pub(crate) fn is_empty(root: &node::Node) -> bool {
+    matches!(&root.content, Content::Scalar { .. })
+        && resolve::resolve(root, resolve::Rules::V3) == Some(resolve::Scalar::Null)
+}

@@ -1,0 +1,105 @@
+//! The tree that a YAML or JSON text is, before anyone decides what its scalars mean.
+//!
+//! Not here: types. `5`, `yes` and `2020-01-01` are text until a resolver reads them.
+
+use std::rc::Rc;
+
+use super::error::{YamlError, YamlErrorKind};
+use super::{MAX_DEPTH, MAX_WEIGHT};
+
+/// A position in the source, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+/// One node. Aliases share the node they name, so expansion costs nothing until someone walks it;
+/// `weight` and `height` count every alias in full and are bounded.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) at: Position,
+    /// Where the node ends; of block collections, where the last child ends.
+    pub(crate) end: Position,
+    /// The tag in its long form, such as `tag:yaml.org,2002:str`.
+    pub(crate) tag: Option<String>,
+    pub(crate) content: Content,
+    weight: usize,
+    height: usize,
+}
+
+/// What a node holds.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Scalar { text: String, style: Style },
+    Sequence { items: Vec<Rc<Node>>, flow: bool },
+    Mapping { pairs: Vec<(Rc<Node>, Rc<Node>)>, flow: bool },
+}
+
+/// How a scalar is written, as far as its meaning depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Plain,
+    Quoted,
+    Block,
+}
+
+/// One document of a stream; an empty one has a null root.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) line: usize,
+    pub(crate) root: Rc<Node>,
+}
+
+impl Node {
+    /// Builds a node and checks that it is neither too deep nor too heavy.
+    pub(crate) fn new(
+        at: Position,
+        end: Position,
+        tag: Option<String>,
+        content: Content,
+        document: usize,
+    ) -> Result<Self, YamlError> {
+        let (weight, height) = measure(&content);
+        let node = Self { at, end, tag, content, weight, height };
+        if weight > MAX_WEIGHT {
+            return Err(node.error(document, YamlErrorKind::TooLarge));
+        }
+        if height > MAX_DEPTH {
+            return Err(node.error(document, YamlErrorKind::TooDeep));
+        }
+        Ok(node)
+    }
+
+    /// Returns the text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Tells whether the node is an untagged plain scalar, the only kind whose text decides its type.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.content, Content::Scalar { style: Style::Plain, .. })
+    }
+
+    /// Makes an error that points at this node.
+    pub(crate) fn error(&self, document: usize, kind: YamlErrorKind) -> YamlError {
+        YamlError { line: self.at.line, column: self.at.column, document, kind }
+    }
+}
+
+fn measure(content: &Content) -> (usize, usize) {
+    match content {
+        Content::Scalar { text, .. } => (1 + text.len(), 1),
+        Content::Sequence { items, .. } => total(items.iter()),
+        Content::Mapping { pairs, .. } => total(pairs.iter().flat_map(|(key, value)| [key, value])),
+    }
+}
+
+fn total<'a>(children: impl Iterator<Item = &'a Rc<Node>>) -> (usize, usize) {
+    children.fold((1, 1), |(weight, height), child| {
+        (usize::saturating_add(weight, child.weight), height.max(child.height + 1))
+    })
+}

@@ -1,0 +1,220 @@
+//! Decides what happens to each rendered object, from what is known of the live one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use crate::digest::{DigestContext, desired_digest};
+use crate::gone::{Deletion, Kept, PrunePolicy, Search};
+use crate::inventory::{Claims, Entry, EntryState, Inventory};
+use crate::live::{LiveMark, LiveOwner};
+use crate::manifest::{mark, steering};
+use crate::marks::OwnerMark;
+use crate::stage::order;
+use crate::steps::{Change, Plan, Step};
+use crate::{Digest, GroupKind, Location, Manifest, ObjectId, PlanError, Stage};
+
+/// What is known of the live objects: none for what was looked up and does not exist.
+///
+/// It has to name each object of the render and of the inventory, whether it carries our mark or not.
+pub type Live = BTreeMap<ObjectId, Option<LiveMark>>;
+
+/// All that a plan is made of.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// What should be, without our marks.
+    pub manifests: Vec<Manifest>,
+    /// What was applied or about to be.
+    pub inventory: &'a Inventory,
+    /// What is; the namespaces of the manifests may be in it too, so that those that are being deleted are seen.
+    pub live: &'a Live,
+    /// What the inventories of other Syncs name, read after `live`.
+    pub claims: &'a Claims,
+    /// The Sync.
+    pub owner: &'a OwnerMark,
+    /// What decides beside the manifests whether an object is sent again.
+    pub digest: DigestContext<'a>,
+    /// When objects are deleted.
+    pub policy: PrunePolicy,
+}
+
+/// Plans how to get from what is to what should be.
+///
+/// # Errors
+///
+/// Returns everything that speaks against the render, in the order of the manifests: objects that are rendered twice, that
+/// Git may not describe so, that belong to others, or that were not looked up. Nothing of such a render is applied.
+pub fn plan(inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
+    let mut errors = duplicates(&inputs.manifests);
+    let rendered: BTreeSet<_> = inputs.manifests.iter().map(|manifest| manifest.id.clone()).collect();
+    errors.extend(not_read(&inputs, &rendered));
+    let judge = Judge { inputs: &inputs };
+    let mut steps = Vec::with_capacity(inputs.manifests.len());
+    for manifest in &inputs.manifests {
+        match mark(manifest.clone(), inputs.owner).and_then(|marked| judge.step(marked)) {
+            Ok(step) => steps.push(step),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    steps.sort_by(|a, b| order(&a.manifest.id).cmp(&order(&b.manifest.id)));
+    let gone = search(&inputs, &rendered).run(inputs.policy);
+    let fingerprint = fingerprint(&steps, inputs.owner);
+    Ok(Plan { steps, gone, wait: inputs.policy.wait, fingerprint })
+}
+
+fn search<'a>(inputs: &Inputs<'a>, rendered: &'a BTreeSet<ObjectId>) -> Search<'a> {
+    Search { inventory: inputs.inventory, live: inputs.live, claims: inputs.claims, owner: inputs.owner, rendered }
+}
+
+/// What a deleted Sync may delete of what it applied, and what it lets go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retirement {
+    /// What to delete, in order.
+    pub deletions: Vec<Deletion>,
+    /// What stays.
+    pub kept: Vec<Kept>,
+}
+
+/// Plans the end of a Sync that is being deleted and prunes: the only deletions that need no applied revision.
+///
+/// None when the Sync is not being deleted, that is, without a `metadata.deletionTimestamp` to show. What is deleted is
+/// judged as in a plan, without the guards: that everything goes is what was asked for. An object that was not looked up is
+/// kept.
+pub fn retire(
+    deletion_timestamp: Option<&str>,
+    inventory: &Inventory,
+    live: &Live,
+    claims: &Claims,
+    owner: &OwnerMark,
+) -> Option<Retirement> {
+    deletion_timestamp.filter(|time| !time.is_empty())?;
+    let policy = PrunePolicy { enabled: true, allow_empty: true, max_percent: 100, wait: false };
+    let gone = Search { inventory, live, claims, owner, rendered: &BTreeSet::new() }.run(policy);
+    let kept = gone.kept.clone();
+    Some(Retirement { deletions: gone.into_deletions(), kept })
+}
+
+/// Returns an error for each object that is rendered more than once, whatever its versions.
+pub fn duplicates(manifests: &[Manifest]) -> Vec<PlanError> {
+    let mut first: BTreeMap<&ObjectId, &Option<Location>> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for Manifest { id, location, .. } in manifests {
+        match first.get(id) {
+            Some(earlier) => errors.push(PlanError::Duplicate {
+                id: id.clone(),
+                first: (*earlier).clone(),
+                second: location.clone(),
+            }),
+            None => {
+                first.insert(id, location);
+            }
+        }
+    }
+    errors
+}
+
+fn not_read(inputs: &Inputs<'_>, rendered: &BTreeSet<ObjectId>) -> Vec<PlanError> {
+    let known = rendered.iter().chain(inputs.inventory.entries.keys().filter(|id| !rendered.contains(id)));
+    known.filter(|id| !inputs.live.contains_key(id)).map(|id| PlanError::NotRead { id: id.clone() }).collect()
+}
+
+/// Says which plan a proof is about: the objects, what they should be, and what happens to them.
+fn fingerprint(steps: &[Step], owner: &OwnerMark) -> Digest {
+    let line = |step: &Step| json!([step.manifest.id.to_string(), step.digest, step.change.is_sent()]);
+    Digest::of(&json!([owner.to_string(), steps.iter().map(line).collect::<Vec<_>>()]))
+}
+
+struct Judge<'a> {
+    inputs: &'a Inputs<'a>,
+}
+
+impl Judge<'_> {
+    fn step(&self, manifest: Manifest) -> Result<Step, PlanError> {
+        let digest = desired_digest(&manifest, &self.inputs.digest);
+        let live = self.live(&manifest.id);
+        let change = self.change(&manifest, live, digest)?;
+        Ok(Step {
+            stage: Stage::of(&manifest.id.kind),
+            change,
+            digest,
+            uid: live.map(|live| live.uid.clone()),
+            manifest,
+        })
+    }
+
+    fn live(&self, id: &ObjectId) -> Option<&LiveMark> {
+        self.inputs.live.get(id).and_then(Option::as_ref)
+    }
+
+    fn change(&self, manifest: &Manifest, live: Option<&LiveMark>, digest: Digest) -> Result<Change, PlanError> {
+        let asked = steering(manifest);
+        if asked.reconcile_disabled || live.is_some_and(|live| live.steering.reconcile_disabled) {
+            return Ok(Change::Skipped);
+        }
+        let Some(live) = live else { return Ok(self.create(&manifest.id)) };
+        if live.terminating {
+            return Ok(Change::Terminating);
+        }
+        if let Some(controller) = &live.controlled_by {
+            let (id, location) = (manifest.id.clone(), manifest.location.clone());
+            return Err(PlanError::Controlled { id, location, controller: controller.clone() });
+        }
+        let entry = self.inputs.inventory.entries.get(&manifest.id).filter(|e| e.state != EntryState::Wanted);
+        match &live.owner {
+            Some(owner) if owner.is(self.inputs.owner) => {
+                Ok(compare(entry, live, digest, asked.drift_ignored || live.steering.drift_ignored))
+            }
+            Some(other) => self.take_over(manifest, other),
+            None if entry.is_some_and(|entry| entry.uid.as_ref() == Some(&live.uid)) => Ok(drifted(entry, live)),
+            None => Ok(Change::Adopted { from: None }),
+        }
+    }
+
+    fn create(&self, id: &ObjectId) -> Change {
+        let namespace =
+            id.namespace.as_ref().map(|name| ObjectId::cluster_scoped(GroupKind::new("", "Namespace"), name));
+        match namespace.and_then(|id| self.live(&id)) {
+            Some(namespace) if namespace.terminating => Change::Terminating,
+            _ => Change::New,
+        }
+    }
+
+    /// An object of another Sync is taken over only when that Sync's inventory no longer names it: it is there before the
+    /// mark is, so a mark without it was let go.
+    fn take_over(&self, manifest: &Manifest, other: &LiveOwner) -> Result<Change, PlanError> {
+        let claims = self.inputs.claims.get(&manifest.id).into_iter().flatten();
+        if claims.into_iter().all(|claim| !other.is(&claim.by)) {
+            return Ok(Change::Adopted { from: Some(other.clone()) });
+        }
+        Err(PlanError::OwnedByOther {
+            id: manifest.id.clone(),
+            location: manifest.location.clone(),
+            version: manifest.version.clone(),
+            owner: other.clone(),
+        })
+    }
+}
+
+/// Compares an object of ours with what we know of our last apply.
+fn compare(entry: Option<&Entry>, live: &LiveMark, digest: Digest, drift_ignored: bool) -> Change {
+    let applied = entry.filter(|entry| {
+        entry.state == EntryState::Applied && entry.digest == Some(digest) && entry.field_mark.is_some()
+    });
+    match applied {
+        None => Change::Changed,
+        Some(entry) if entry.uid.as_ref() != Some(&live.uid) => drifted(Some(entry), live),
+        Some(entry) if entry.field_mark != live.field_mark && !drift_ignored => drifted(Some(entry), live),
+        Some(_) => Change::Unchanged,
+    }
+}
+
+fn drifted(entry: Option<&Entry>, live: &LiveMark) -> Change {
+    let applied_at = entry.and_then(|entry| entry.field_mark.as_ref()).map(|mark| mark.time.as_str());
+    Change::Drifted { by: live.others_since(applied_at) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! What is decided about rendered objects, one question a test.
+
+use serde_json::json;
+
+use super::*;
+use crate::inventory::Claim;
+use crate::live::ManagerMark;
+use crate::testing::{Cluster, PRUNE, id, live_owner, manifest, owner};
+
+fn web(value: &str) -> Manifest {
+    manifest("ConfigMap", "web", json!({"data": {"key": value}}))
+}
+
+fn change(cluster: &mut Cluster, manifest: Manifest) -> Change {
+    cluster.plan(&[manifest], PRUNE).unwrap().steps()[0].change.clone()
+}
+
+fn refusal(cluster: &mut Cluster, manifest: Manifest) -> String {
+    let errors = cluster.plan(&[manifest], PRUNE).unwrap_err();
+    errors.iter().map(|error| format!("{error}\n  hint: {}", error.hint())).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_object_is_new_then_unchanged_then_changed() {
+    let mut cluster = Cluster::default();
+    assert_eq!(change(&mut cluster, web("1")), Change::New);
+    cluster.sync(&[web("1")]).unwrap();
+    assert_eq!(change(&mut cluster, web("1")), Change::Unchanged);
+    assert_eq!(change(&mut cluster, web("2")), Change::Changed);
+}
+
+#[test]
+fn a_planned_object_is_sent_again_because_nobody_knows_whether_it_was() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    let plan = cluster.plan(&[web("2")], PRUNE).unwrap();
+    cluster.inventory = cluster.inventory.union(&plan);
+    assert_eq!(change(&mut cluster, web("2")), Change::Changed);
+    assert_eq!(change(&mut cluster, web("1")), Change::Changed);
+}
+
+#[test]
+fn a_lost_inventory_leads_to_another_apply_and_not_to_an_adoption() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.inventory = Inventory::default();
+    assert_eq!(change(&mut cluster, web("1")), Change::Changed);
+}
+
+#[test]
+fn drift_names_who_wrote_since_our_last_apply() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    let object = id("ConfigMap", "web");
+    let older = ManagerMark {
+        manager: "helm".to_owned(),
+        operation: "Update".to_owned(),
+        time: "2020-01-01T00:00:00Z".to_owned(),
+    };
+    cluster.edit(&object, |live| live.others.push(older));
+    assert_eq!(change(&mut cluster, web("1")), Change::Unchanged);
+    cluster.overwrite(&object, "kubectl-edit");
+    let Change::Drifted { by } = change(&mut cluster, web("1")) else { panic!("not drifted") };
+    assert_eq!(by.iter().map(|by| by.manager.as_str()).collect::<Vec<_>>(), ["kubectl-edit"]);
+    cluster.sync(&[web("1")]).unwrap();
+    assert_eq!(change(&mut cluster, web("1")), Change::Unchanged);
+}
+
+#[test]
+fn a_lost_label_a_lost_entry_and_a_new_uid_are_drift() {
+    let object = id("ConfigMap", "web");
+    let drifts: [fn(&mut LiveMark); 4] = [
+        |live| live.owner = None,
+        |live| live.field_mark = None,
+        |live| live.uid = "other".to_owned(),
+        |live| live.field_mark.as_mut().unwrap().time = "2030-01-01T00:00:00Z".to_owned(),
+    ];
+    for drift in drifts {
+        let mut cluster = Cluster::with(&[web("1")]);
+        cluster.edit(&object, drift);
+        assert_eq!(change(&mut cluster, web("1")), Change::Drifted { by: vec![] });
+    }
+}
+
+#[test]
+fn a_deleted_object_is_new_again() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.live.insert(id("ConfigMap", "web"), None);
+    assert_eq!(change(&mut cluster, web("1")), Change::New);
+}
+
+#[test]
+fn drift_is_left_where_an_annotation_says_so_until_git_changes() {
+    let ignoring = |value| {
+        manifest(
+            "ConfigMap",
+            "web",
+            json!({"metadata": {"annotations": {"waxwing.dev/drift": "Ignore"}}, "data": {"k": value}}),
+        )
+    };
+    let mut cluster = Cluster::with(&[ignoring("1")]);
+    cluster.overwrite(&id("ConfigMap", "web"), "kubectl");
+    assert_eq!(change(&mut cluster, ignoring("1")), Change::Unchanged);
+    assert_eq!(change(&mut cluster, ignoring("2")), Change::Changed);
+}
+
+#[test]
+fn a_disabled_object_is_skipped_wherever_the_annotation_stands() {
+    let mut cluster = Cluster::default();
+    let disabled =
+        manifest("ConfigMap", "web", json!({"metadata": {"annotations": {"waxwing.dev/reconcile": "disabled"}}}));
+    assert_eq!(change(&mut cluster, disabled), Change::Skipped);
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.edit(&id("ConfigMap", "web"), |live| live.steering.reconcile_disabled = true);
+    assert_eq!(change(&mut cluster, web("2")), Change::Skipped);
+}
+
+#[test]
+fn an_unowned_object_is_adopted() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.inventory = Inventory::default();
+    cluster.edit(&id("ConfigMap", "web"), |live| live.owner = None);
+    assert_eq!(change(&mut cluster, web("1")), Change::Adopted { from: None });
+}
+
+#[test]
+fn an_object_of_another_sync_is_refused_until_that_one_drops_it() {
+    let other = OwnerMark::new("infra", "base");
+    let object = id("ConfigMap", "web");
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.inventory = Inventory::default();
+    cluster.edit(&object, |live| live.owner = Some(live_owner(&other)));
+    cluster.claims.insert(object.clone(), vec![Claim { by: other.clone(), may_inherit: false }]);
+    insta::assert_snapshot!(refusal(&mut cluster, web("1")), @"
+    ConfigMap/shop/web belongs to Sync infra/base (web.yaml:1)
+      hint: remove it from one of the two Syncs; when the other one drops it, this one takes it over
+    ");
+    cluster.claims.clear();
+    assert_eq!(change(&mut cluster, web("1")), Change::Adopted { from: Some(live_owner(&other)) });
+}
+
+#[test]
+fn an_object_moves_between_syncs_without_being_deleted() {
+    let (old, object) = (owner(), id("ConfigMap", "web"));
+    let mut cluster = Cluster::with(&[web("1")]);
+    let new = OwnerMark::new("flux", "new");
+    let wanted = Inventory::default().wanting([(&object, "v1")]);
+    let claim = Claim { by: new, may_inherit: true };
+    cluster.claims = wanted.entries.keys().map(|id| (id.clone(), vec![claim.clone()])).collect();
+
+    let plan = cluster.sync(&[]).unwrap();
+    assert_eq!(plan.gone().to_delete().count(), 0);
+    assert!(cluster.inventory.entries.is_empty());
+    assert!(cluster.live[&object].as_ref().unwrap().owner.as_ref().unwrap().is(&old));
+}
+
+#[test]
+fn an_object_with_a_controller_is_refused() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.edit(&id("ConfigMap", "web"), |live| live.controlled_by = Some(id("ReplicaSet", "web-1")));
+    insta::assert_snapshot!(refusal(&mut cluster, web("1")), @"
+    ConfigMap/shop/web is controlled by apps/ReplicaSet/shop/web-1 (web.yaml:1)
+      hint: remove it from Git and change apps/ReplicaSet/shop/web-1 instead, or rename it
+    ");
+}
+
+#[test]
+fn what_is_being_deleted_is_awaited_while_the_rest_proceeds() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.edit(&id("ConfigMap", "web"), |live| live.terminating = true);
+    let plan = cluster.plan(&[web("2"), manifest("Secret", "web", json!({}))], PRUNE).unwrap();
+    assert_eq!(plan.terminating().cloned().collect::<Vec<_>>(), [id("ConfigMap", "web")]);
+    assert_eq!(plan.to_send().count(), 1);
+}
+
+#[test]
+fn nothing_is_created_in_a_namespace_that_is_being_deleted() {
+    let namespace = manifest("Namespace", "shop", json!({}));
+    let mut cluster = Cluster::with(std::slice::from_ref(&namespace));
+    cluster.edit(&namespace.id, |live| live.terminating = true);
+    let plan = cluster.plan(&[namespace.clone(), web("1")], PRUNE).unwrap();
+    assert_eq!(plan.terminating().count(), 2);
+}
+
+#[test]
+fn each_duplicate_is_named_with_both_places_whatever_its_version() {
+    let mut again = web("2");
+    again.location.as_mut().unwrap().file = "again.yaml".to_owned();
+    again.version = "v2".to_owned();
+    again.body["apiVersion"] = json!("v2");
+    let errors = Cluster::default().plan(&[web("1"), again], PRUNE).unwrap_err();
+    insta::assert_snapshot!(errors[0], @"ConfigMap/shop/web is rendered twice (web.yaml:1) and (again.yaml:1)");
+}
+
+#[test]
+fn all_errors_are_reported_and_not_just_the_first() {
+    let mut wrong = manifest("Secret", "wrong", json!({}));
+    wrong.body["kind"] = json!("ConfigMap");
+    let marked = manifest("ConfigMap", "marked", json!({"metadata": {"labels": {"waxwing.dev/sync": "x"}}}));
+    let errors = Cluster::default().plan(&[wrong, marked, web("1"), web("1")], PRUNE).unwrap_err();
+    let ids: Vec<_> = errors.iter().map(|error| error.id().name.as_str()).collect();
+    assert_eq!(ids, ["web", "wrong", "marked"]);
+}
+
+#[test]
+fn an_object_that_was_not_looked_up_is_never_taken_for_absent() {
+    let inventory = Cluster::with(&[web("1")]).inventory;
+    let (live, claims, owner) = (Live::new(), Claims::new(), owner());
+    let inputs = |manifests| Inputs {
+        manifests,
+        inventory: &inventory,
+        live: &live,
+        claims: &claims,
+        owner: &owner,
+        digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
+        policy: PRUNE,
+    };
+    let unread = vec![PlanError::NotRead { id: id("ConfigMap", "web") }];
+    assert_eq!(plan(inputs(vec![web("1")])).unwrap_err(), unread);
+    assert_eq!(plan(inputs(vec![])).unwrap_err(), unread);
+}
+
+#[test]
+fn steps_come_in_order_and_deletions_in_the_opposite_one() {
+    let kinds = ["Deployment", "Secret", "Namespace", "ValidatingWebhookConfiguration", "RoleBinding", "Role"];
+    let all: Vec<_> = kinds.iter().map(|kind| manifest(kind, "x", json!({}))).collect();
+    let mut cluster = Cluster::default();
+    let plan = cluster.sync(&all).unwrap();
+    let order: Vec<_> = plan.steps().iter().map(|step| step.manifest.id.kind.kind.clone()).collect();
+    assert_eq!(order, ["Namespace", "Role", "RoleBinding", "Secret", "Deployment", "ValidatingWebhookConfiguration"]);
+    assert_eq!(plan.stages().keys().copied().collect::<Vec<_>>(), Stage::ALL);
+    let gone = cluster.plan(&[], PRUNE).unwrap();
+    let deleted: Vec<_> = gone.gone().to_delete().map(|id| id.kind.kind.clone()).collect();
+    assert_eq!(deleted, ["ValidatingWebhookConfiguration", "Deployment", "Secret", "RoleBinding", "Role"]);
+}
+
+#[test]
+fn the_summary_counts_everything() {
+    let mut cluster =
+        Cluster::with(&[web("1"), manifest("Secret", "a", json!({})), manifest("Secret", "b", json!({}))]);
+    let skipped = manifest("Secret", "s", json!({"metadata": {"annotations": {"waxwing.dev/reconcile": "Disabled"}}}));
+    let plan = cluster
+        .plan(&[web("2"), manifest("Secret", "a", json!({})), manifest("Secret", "c", json!({})), skipped], PRUNE);
+    assert_eq!(plan.unwrap().summary().to_string(), "1 to create, 1 to change, 1 to delete, 1 unchanged, 1 skipped");
+}

@@ -1,0 +1,147 @@
+//! Where a sealed value may end. A pure function of one manifest.
+//!
+//! The MAC of a SOPS file binds values to key paths, not to a kind, a name or a namespace; so whoever may commit could
+//! move a sealed value somewhere readable. Therefore a value ends under `data` of a Secret and nowhere else, unless
+//! the Sync names further kinds (`spec.secrets.bindInto`). Never, whatever the Sync says: in `apiVersion`, `kind` or
+//! `metadata`, and in what the API server quotes in `managedFields`: items of sets and keys of keyed lists.
+
+use serde_json::Value;
+use thiserror::Error;
+use waxwing_plan::{GroupKind, Manifest, ObjectId, SecretMark};
+
+/// The version of these rules; part of the desired digest, so that stricter rules are applied to what stands.
+pub const VERSION: u32 = 1;
+
+/// A sealed value that would end where it may not.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("a sealed value from {file}, document {document}, {key_path} may not end in {object} at {pointer}: {rule}")]
+pub struct BindingError {
+    /// The object that would hold it.
+    pub object: ObjectId,
+    /// The JSON pointer in that object.
+    pub pointer: String,
+    /// The file of the sealed value.
+    pub file: String,
+    /// The position of the document in that file, from 0.
+    pub document: usize,
+    /// Where the sealed value stands in that document.
+    pub key_path: String,
+    /// The rule that refuses it.
+    pub rule: Rule,
+}
+
+/// The binding rules.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Rule {
+    /// In a Secret only `data` takes sealed values.
+    #[error("only `data` of a Secret takes sealed values")]
+    OutsideData,
+    /// Other kinds must be named by the Sync.
+    #[error("the kind is not in spec.secrets.bindInto")]
+    KindNotNamed,
+    /// Identity and metadata are never secret.
+    #[error("apiVersion, kind and metadata never take sealed values")]
+    Identity,
+    /// A list item, or a key of one, would be quoted in managedFields.
+    #[error(
+        "list items and the fields that tell them apart never take sealed values, as managedFields would quote them"
+    )]
+    ListItem,
+}
+
+impl BindingError {
+    /// Returns what the user can do.
+    pub fn hint(&self) -> String {
+        match self.rule {
+            Rule::OutsideData | Rule::Identity => {
+                "encrypt values only, with --encrypted-regex '^(data|stringData)$'".to_owned()
+            }
+            Rule::KindNotNamed => format!(
+                "move the value into a Secret and refer to that, or add {} to spec.secrets.bindInto",
+                self.object.kind
+            ),
+            Rule::ListItem => "move the value into a Secret and refer to that".to_owned(),
+        }
+    }
+}
+
+/// Judges every sealed value of a manifest, whose marks are complete.
+///
+/// # Errors
+///
+/// Returns one error for each value that may not end where it does.
+pub fn check(manifest: &Manifest, bind_into: &[GroupKind]) -> Result<(), Vec<BindingError>> {
+    let errors: Vec<BindingError> = manifest
+        .secrets
+        .iter()
+        .filter_map(|(pointer, marks)| judge(manifest, pointer, bind_into).map(|rule| (pointer, marks, rule)))
+        .flat_map(|(pointer, marks, rule)| marks.iter().map(move |mark| error(manifest, pointer, mark, rule)))
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn error(manifest: &Manifest, pointer: &str, mark: &SecretMark, rule: Rule) -> BindingError {
+    BindingError {
+        object: manifest.id.clone(),
+        pointer: pointer.to_owned(),
+        file: mark.file.clone(),
+        document: mark.document,
+        key_path: mark.key_path.clone(),
+        rule,
+    }
+}
+
+fn judge(manifest: &Manifest, pointer: &str, bind_into: &[GroupKind]) -> Option<Rule> {
+    let segments: Vec<&str> = pointer.split('/').skip(1).collect();
+    if matches!(segments.first(), None | Some(&("apiVersion" | "kind" | "metadata"))) {
+        return Some(Rule::Identity);
+    }
+    if manifest.id.kind == GroupKind::new("", "Secret") {
+        return (segments.len() != 2 || segments.first() != Some(&"data")).then_some(Rule::OutsideData);
+    }
+    if !bind_into.contains(&manifest.id.kind) {
+        return Some(Rule::KindNotNamed);
+    }
+    quoted_in_managed_fields(manifest, pointer).then_some(Rule::ListItem)
+}
+
+/// Tells whether a string may become part of a field path of `managedFields`: as an item of a set, or as a key of a
+/// keyed list. Schemas aren't known here, so of other groups than Kubernetes' own every field of an item counts.
+fn quoted_in_managed_fields(manifest: &Manifest, pointer: &str) -> bool {
+    let Some((parent, field)) = pointer.rsplit_once('/') else { return true };
+    if manifest.body.pointer(parent).is_none_or(Value::is_array) {
+        return true;
+    }
+    let in_list =
+        parent.rsplit_once('/').and_then(|(list, _)| manifest.body.pointer(list)).is_some_and(Value::is_array);
+    in_list && (!is_built_in(&manifest.id.kind) || LIST_KEYS.contains(&field))
+}
+
+fn is_built_in(kind: &GroupKind) -> bool {
+    matches!(kind.group.as_str(), "" | "apps" | "batch" | "autoscaling" | "policy") || kind.group.ends_with(".k8s.io")
+}
+
+/// The `x-kubernetes-list-map-keys` of the built-in kinds (api/openapi-spec of Kubernetes 1.36).
+const LIST_KEYS: &[&str] = &[
+    "containerPort",
+    "controllerName",
+    "device",
+    "devicePath",
+    "driver",
+    "host",
+    "id",
+    "ip",
+    "key",
+    "mountPath",
+    "name",
+    "pool",
+    "port",
+    "protocol",
+    "request",
+    "resourceName",
+    "servicePort",
+    "topologyKey",
+    "type",
+    "uid",
+    "whenUnsatisfiable",
+];

@@ -1,0 +1,168 @@
+//! From a tree of files to manifests with handles: plain folders of YAML and JSON, and Kustomize.
+//!
+//! The way through: [`read`] collects and parses every file that goes in, puts a handle where ciphertext stands, and
+//! returns [`SourceFiles`]; [`render`] makes [`Rendered`] manifests of them. By then every sealed value is a handle, so
+//! everything here may be printed, and Kustomize, which runs as a child process, never sees a secret. [`bindings`] says
+//! where a sealed value may end.
+//!
+//! Not here: opening anything, the cluster, and Git beyond the [`Tree`]. Kustomize is the real program, version 5.8.
+
+pub mod bindings;
+mod closure;
+mod documents;
+mod error;
+mod folder;
+mod generators;
+mod handles;
+mod kustomization;
+mod kustomize;
+mod manifests;
+mod output;
+mod patches;
+mod plaintext;
+mod reader;
+mod sealed_secrets;
+mod staging;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use waxwing_formats::{Handle, Salt};
+use waxwing_plan::{self as plan, GroupKind, Manifest};
+
+use crate::source::{ObjectId, RepoPath, Tree};
+
+pub use closure::ClosureKey;
+pub use error::{Fault, Place, RenderError};
+pub use handles::{Damage, Embedding, HandleTable, Origin, locate};
+pub use manifests::Scope;
+pub use plaintext::{PlaintextPolicy, PlaintextSecret, judge};
+pub use reader::SopsFile;
+pub use sealed_secrets::SealedBinding;
+
+use manifests::SourceDocument;
+use reader::Reader;
+use sealed_secrets::SealedBindings;
+
+/// How to render.
+#[derive(Clone, Debug)]
+pub struct RenderOptions {
+    /// The namespace of objects that have one and don't name it.
+    pub default_namespace: String,
+    /// The `kustomize` program.
+    pub kustomize: PathBuf,
+    /// How long one run of it may take.
+    pub timeout: Duration,
+}
+
+/// The files that go into a render, read and with handles.
+pub struct SourceFiles {
+    documents: Vec<SourceDocument>,
+    /// The folders to build with Kustomize.
+    roots: Vec<RepoPath>,
+    staged: BTreeMap<String, Vec<u8>>,
+    handles: HandleTable,
+    plaintext: Vec<PlaintextSecret>,
+    sops: Vec<SopsFile>,
+    closure: BTreeMap<String, ObjectId>,
+}
+
+impl SourceFiles {
+    /// Returns what the handles stand for.
+    pub fn handles(&self) -> &HandleTable {
+        &self.handles
+    }
+
+    /// Returns the Secret values that stand in Git in clear text, as far as the files show; a render may find more.
+    pub fn plaintext(&self) -> &[PlaintextSecret] {
+        &self.plaintext
+    }
+
+    /// Returns the SOPS files that go in, by path.
+    pub fn sops_files(&self) -> impl Iterator<Item = &SopsFile> {
+        self.sops.iter()
+    }
+
+    /// Returns the files that go in with the ids of their blobs.
+    pub fn closure(&self) -> &BTreeMap<String, ObjectId> {
+        &self.closure
+    }
+
+    /// Returns the key of the render that these files and options make. What `scope_of` says is not in it.
+    pub fn closure_key(&self, options: &RenderOptions) -> ClosureKey {
+        ClosureKey::of(self, options)
+    }
+}
+
+/// The outcome of a render.
+#[derive(Debug)]
+pub struct Rendered {
+    manifests: Vec<Manifest>,
+    handles: HandleTable,
+    sealed: SealedBindings,
+    sops: Vec<SopsFile>,
+    plaintext: Vec<PlaintextSecret>,
+    closure_key: ClosureKey,
+}
+
+impl Rendered {
+    /// Returns the objects, with handles; each id stands once.
+    pub fn manifests(&self) -> &[Manifest] {
+        &self.manifests
+    }
+
+    /// Returns what a handle stands for, if it is of this render.
+    pub fn origin(&self, handle: &Handle) -> Option<&Origin> {
+        self.handles.get(handle)
+    }
+
+    /// Returns what the items of a SealedSecret are bound to, by their key in the Secret that it became.
+    pub fn sealed_bindings(&self, secret: &plan::ObjectId) -> impl Iterator<Item = (&str, &SealedBinding)> {
+        self.sealed.get(secret).into_iter().flatten().map(|(key, binding)| (key.as_str(), binding))
+    }
+
+    /// Returns the SOPS files that went in, by path.
+    pub fn sops_files(&self) -> impl Iterator<Item = &SopsFile> {
+        self.sops.iter()
+    }
+
+    /// Returns the Secret values that stand in Git in clear text; [`judge`] says whether that is allowed.
+    pub fn plaintext(&self) -> &[PlaintextSecret] {
+        &self.plaintext
+    }
+
+    /// Returns the key of this render.
+    pub fn closure_key(&self) -> &ClosureKey {
+        &self.closure_key
+    }
+}
+
+/// Reads the folder at `path` and everything that it refers to, and puts handles where values are sealed.
+///
+/// A folder with a kustomization is built by Kustomize. Of any other, the files that end in `.yaml`, `.yml` and `.json`
+/// are read, in its folders too, apart from hidden ones; folders in it with a kustomization are built.
+///
+/// # Errors
+///
+/// Returns everything that is wrong with any file, not just the first.
+pub fn read(tree: &Tree, path: &RepoPath, salt: &Salt) -> Result<SourceFiles, Vec<RenderError>> {
+    let mut reader = Reader::new(tree, salt);
+    let folder = reader.folder(path);
+    reader.finish(folder)
+}
+
+/// Makes manifests of the files. `salt` is the one that they were read with; `scope_of` says whether objects of a kind
+/// live in namespaces, and kinds that it doesn't know are taken to.
+///
+/// # Errors
+///
+/// Returns everything that is wrong with any object, or why Kustomize refused its input.
+pub fn render(
+    files: SourceFiles,
+    options: &RenderOptions,
+    salt: &Salt,
+    scope_of: &dyn Fn(&GroupKind) -> Option<Scope>,
+) -> Result<Rendered, Vec<RenderError>> {
+    output::render(files, options, salt, scope_of)
+}

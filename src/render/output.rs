@@ -1,0 +1,154 @@
+//! The second half of a render: documents, and what Kustomize printed, become manifests.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use waxwing_formats::{KeyPath, Salt, SecretBytes, yaml};
+use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
+
+use super::error::{Fault, Place, RenderError};
+use super::handles::{HandleTable, locate};
+use super::manifests::{self, Scope, SourceDocument};
+use super::plaintext::{self, PlaintextSecret};
+use super::sealed_secrets::{self, SealedBindings};
+use super::staging::Staging;
+use super::{RenderOptions, Rendered, SourceFiles, kustomize};
+use crate::source::RepoPath;
+
+/// Makes manifests of source files.
+pub(super) fn render(
+    files: SourceFiles,
+    options: &RenderOptions,
+    salt: &Salt,
+    scope_of: &dyn Fn(&GroupKind) -> Option<Scope>,
+) -> Result<Rendered, Vec<RenderError>> {
+    let closure_key = files.closure_key(options);
+    let mut documents = files.documents;
+    documents.extend(build(&files.staged, &files.roots, options)?);
+    let mut output = Output {
+        options,
+        salt,
+        scope_of,
+        handles: files.handles,
+        plaintext: files.plaintext,
+        sealed: SealedBindings::new(),
+        manifests: Vec::new(),
+        places: BTreeMap::new(),
+        errors: Vec::new(),
+    };
+    documents.into_iter().flat_map(manifests::unfold).for_each(|document| output.document(document));
+    output.mark();
+    if !output.errors.is_empty() {
+        return Err(output.errors);
+    }
+    let Output { manifests, handles, sealed, plaintext, .. } = output;
+    Ok(Rendered { manifests, handles, sealed, sops: files.sops, plaintext, closure_key })
+}
+
+fn build(
+    staged: &BTreeMap<String, Vec<u8>>,
+    roots: &[RepoPath],
+    options: &RenderOptions,
+) -> Result<Vec<SourceDocument>, Vec<RenderError>> {
+    if roots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let staging = Staging::write(staged).map_err(|fault| vec![RenderError::new(Place::default(), fault)])?;
+    let mut documents = Vec::new();
+    for root in roots {
+        let place = Place::file(root.to_string());
+        let built = kustomize::build(&staging, root, &options.kustomize, options.timeout)
+            .and_then(|printed| read_printed(&place, &printed));
+        documents.extend(built.map_err(|fault| vec![RenderError::new(place, fault)])?);
+    }
+    Ok(documents)
+}
+
+/// Reads what Kustomize printed, document by document, so that the limit for one file doesn't hold for all.
+fn read_printed(place: &Place, printed: &[u8]) -> Result<Vec<SourceDocument>, Fault> {
+    let text = String::from_utf8_lossy(printed);
+    let mut documents = Vec::new();
+    for part in text.split("\n---\n") {
+        let parsed = yaml::manifests(part.as_bytes()).map_err(Fault::Output)?;
+        let with_place = |value| SourceDocument { place: place.clone(), location: None, value };
+        documents.extend(parsed.into_iter().map(|document| with_place(document.value)));
+    }
+    Ok(documents)
+}
+
+struct Output<'a> {
+    options: &'a RenderOptions,
+    salt: &'a Salt,
+    scope_of: &'a dyn Fn(&GroupKind) -> Option<Scope>,
+    handles: HandleTable,
+    plaintext: Vec<PlaintextSecret>,
+    sealed: SealedBindings,
+    manifests: Vec<Manifest>,
+    /// Where each object was seen first.
+    places: BTreeMap<ObjectId, Place>,
+    errors: Vec<RenderError>,
+}
+
+impl Output<'_> {
+    fn document(&mut self, document: SourceDocument) {
+        if manifests::is_kustomize_input(&document.value) {
+            return;
+        }
+        let place = document.place.clone();
+        match self.manifest(document, &place) {
+            Ok(manifest) => self.keep(manifest, place),
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    fn manifest(&mut self, document: SourceDocument, place: &Place) -> Result<Manifest, RenderError> {
+        let mut manifest = manifests::manifest(document, self.scope_of, &self.options.default_namespace)?;
+        self.sealed.extend(sealed_secrets::become_secret(&mut manifest, place, &mut self.handles)?);
+        self.take_plaintext(&mut manifest, place);
+        Ok(manifest)
+    }
+
+    /// Puts handles where a rendered Secret has values in clear text, however they came there.
+    fn take_plaintext(&mut self, manifest: &mut Manifest, place: &Place) {
+        if !manifests::is_secret(&manifest.body) {
+            return;
+        }
+        let location = manifest.location.clone().unwrap_or_else(|| Location {
+            file: place.file.clone(),
+            document: place.document.unwrap_or_default(),
+            line: place.line.unwrap_or(1),
+        });
+        let data = manifest.body.get_mut("data").and_then(Value::as_object_mut);
+        for (key, value) in data.into_iter().flatten() {
+            let Value::String(text) = value else { continue };
+            if !text.is_empty() && matches!(locate(text), Ok(None)) {
+                let secret = SecretBytes::new(std::mem::take(text).into_bytes());
+                let path = KeyPath::root().key("data").key(key);
+                let found = &mut self.plaintext;
+                *text = plaintext::add(&mut self.handles, found, self.salt, &location, path, secret);
+            }
+        }
+    }
+
+    fn keep(&mut self, manifest: Manifest, place: Place) {
+        match self.places.get(&manifest.id) {
+            Some(other) => {
+                let fault = Fault::Duplicate { id: manifest.id, other: other.clone() };
+                self.errors.push(RenderError::new(place, fault));
+            }
+            None => {
+                self.places.insert(manifest.id.clone(), place);
+                self.manifests.push(manifest);
+            }
+        }
+    }
+
+    fn mark(&mut self) {
+        for manifest in &mut self.manifests {
+            let mut faults = manifests::mark(manifest, &self.handles).err().unwrap_or_default();
+            faults.extend(sealed_secrets::stay_in_place(manifest, &self.handles, &self.sealed));
+            let place = self.places.get(&manifest.id).cloned().unwrap_or_default();
+            self.errors.extend(faults.into_iter().map(|fault| RenderError::new(place.clone(), fault)));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Secret values that stand in Git in clear text: they get keyed handles, and are reported so that a policy can judge.
+//!
+//! They are found in Secrets of manifest files and patches, in what `secretGenerator` reads, and, whatever way they
+//! came, in the Secrets that were rendered. Empty values are no secrets.
+
+use serde_json::Value;
+use waxwing_formats::{Handle, HandleInput, KeyPath, Salt, SecretBytes};
+use waxwing_plan::Location;
+
+use super::error::{Fault, Place, RenderError};
+use super::handles::{HandleTable, Origin, locate};
+use super::manifests::child_pointer;
+use super::reader::Reader;
+
+/// Where a Secret has a value in clear text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlaintextSecret {
+    /// The document.
+    pub location: Location,
+    /// The JSON pointer of the value in that document, or in the rendered object.
+    pub key_path: String,
+}
+
+/// What a Sync says about Secret values in clear text (`spec.secrets.plaintext`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlaintextPolicy {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// They are applied and reported.
+    Warn,
+    /// They are applied.
+    Allow,
+}
+
+/// Judges the Secret values in clear text that a render found, and returns those to warn about.
+///
+/// # Errors
+///
+/// Returns one error for each of them if the policy denies them.
+pub fn judge(found: &[PlaintextSecret], policy: PlaintextPolicy) -> Result<&[PlaintextSecret], Vec<RenderError>> {
+    match policy {
+        PlaintextPolicy::Allow => Ok(&[]),
+        PlaintextPolicy::Warn => Ok(found),
+        PlaintextPolicy::Deny if found.is_empty() => Ok(&[]),
+        PlaintextPolicy::Deny => Err(found.iter().map(denial).collect()),
+    }
+}
+
+fn denial(found: &PlaintextSecret) -> RenderError {
+    RenderError::new(Place::from(&found.location).at(&found.key_path), Fault::PlaintextSecret)
+}
+
+/// Registers a value in clear text and returns its handle.
+pub(super) fn add(
+    handles: &mut HandleTable,
+    found: &mut Vec<PlaintextSecret>,
+    salt: &Salt,
+    location: &Location,
+    path: KeyPath,
+    value: SecretBytes,
+) -> String {
+    found.push(PlaintextSecret { location: location.clone(), key_path: path.to_string() });
+    let document = location.document;
+    let input = HandleInput { domain: "plain", document, path: &path, token: value.expose_secret() };
+    let handle = Handle::of_plaintext(input, salt);
+    handles.add(handle, Origin::Plain { file: location.file.clone(), document, path, value })
+}
+
+impl Reader<'_> {
+    /// Registers a value in clear text and returns its handle.
+    pub(super) fn add_plaintext(&mut self, location: &Location, path: KeyPath, value: SecretBytes) -> String {
+        add(&mut self.handles, &mut self.plaintext, self.salt, location, path, value)
+    }
+
+    /// Puts handles where a Secret, or a patch for one, has values in clear text.
+    pub(super) fn take_secret_values(&mut self, location: &Location, path: &KeyPath, secret: &mut Value) {
+        for field in ["data", "stringData"] {
+            match secret.get_mut(field) {
+                None | Some(Value::Null) => {}
+                Some(Value::Object(map)) => {
+                    for (key, value) in map {
+                        self.take_secret_value(location, path.key(field).key(key), key, value);
+                    }
+                }
+                Some(_) => {
+                    let place = Place::from(location).at(path.key(field).to_string());
+                    self.refuse(place, Fault::NotAMapping);
+                }
+            }
+        }
+    }
+
+    fn take_secret_value(&mut self, location: &Location, path: KeyPath, key: &str, value: &mut Value) {
+        match value {
+            // In a patch: `null` removes a key, `$patch` says how to merge.
+            Value::Null => {}
+            Value::String(_) if key.starts_with('$') => {}
+            Value::String(text) if text.is_empty() || !matches!(locate(text), Ok(None)) => {}
+            Value::String(text) => {
+                let secret = SecretBytes::new(std::mem::take(text).into_bytes());
+                *text = self.add_plaintext(location, path, secret);
+            }
+            _ => self.refuse(Place::from(location).at(path.to_string()), Fault::SecretValueNotText),
+        }
+    }
+}
+
+/// Returns the pointer of a key under `data`.
+pub(super) fn data_pointer(key: &str) -> String {
+    child_pointer("/data", key)
+}
