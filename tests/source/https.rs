@@ -352,6 +352,19 @@ async fn a_file_of_a_hundred_megabytes_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_file_that_only_promises_to_be_huge_takes_no_memory() {
+    let repo = repo_with("x");
+    std::fs::File::create(repo.tree().join("huge.bin")).unwrap().set_len(300 << 20).unwrap();
+    repo.commit("second").unwrap();
+    let (server, url) = open_server(&repo);
+    for url in [url, repo.file_url()] {
+        let login = Login::Anonymous;
+        let error = Bench::new().fetch(&remote(&url, branch("main"), trusting(&server, login))).await.unwrap_err();
+        assert!(matches!(error, SourceError::ObjectTooLarge { limit: 268_435_456, .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_sha256_repository_is_fetched_like_any_other() {
     let repo = Sha256Repo::new();
     let served = GitRepo::new().unwrap();
