@@ -16,9 +16,9 @@ use gix::odb;
 use super::error::{SourceError, store_error};
 
 /// The largest object in bytes that is received or copied. A pack of a few kilobytes may promise any size.
-pub(super) const MAX_OBJECT_BYTES: u64 = 256 << 20;
+pub(super) const MAX_OBJECT_BYTES: u64 = 128 << 20;
 /// The same for gix.
-pub(super) const OBJECT_LIMIT: &str = "gitoxide.objects.allocLimit=268435456";
+pub(super) const OBJECT_LIMIT: &str = "gitoxide.objects.allocLimit=134217728";
 /// The most packs that one mirror can take; far more than it gets before it is made anew.
 const PACK_SLOTS: u16 = 512;
 

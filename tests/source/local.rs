@@ -139,7 +139,8 @@ async fn a_damaged_store_is_thrown_away_and_fetched_again() {
     repo.write("a.yaml", "whole").unwrap();
     repo.commit("first").unwrap();
     let blob = repo.git(&["rev-parse", "HEAD:a.yaml"]).unwrap();
-    let table: [(&str, fn(&std::path::Path, &str)); 3] = [
+    type Damage = fn(&std::path::Path, &str);
+    let table: [(&str, Damage); 3] = [
         ("HEAD is gone", |mirror, _| std::fs::remove_file(mirror.join("HEAD")).unwrap()),
         ("all objects are gone", |mirror, _| {
             std::fs::remove_dir_all(mirror.join("objects")).unwrap();

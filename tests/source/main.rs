@@ -1,6 +1,6 @@
 //! Fetches from real Git repositories, over `file://` and from a real server over HTTPS, and reads the trees.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it stands, in what it uses too")]
+#![expect(clippy::unwrap_used, reason = "a test stops where it stands, in what it uses too")]
 
 mod https;
 mod local;
