@@ -67,11 +67,7 @@ pub async fn run(
     let sources = Controller::for_stream(sources.changes, sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(
-            |source, context| fetch::reconcile(source, context).boxed(),
-            |_, never, _| match *never {},
-            context.clone(),
-        );
+        .run(|source, context| fetch::reconcile(source, context).boxed(), |_, never, _| match *never {}, context.clone());
     let syncs = Controller::for_stream(syncs.changes, syncs.cache)
         .with_config(config)
         .reconcile_on(users)

@@ -5,8 +5,8 @@ use waxwing_formats::SecretBytes;
 use super::context::Context;
 use super::trouble::{Trouble, of_secret};
 use crate::api::{GitSource, Reason};
-use crate::cluster::Identity;
 use crate::cluster::secrets::{self, Secret};
+use crate::cluster::Identity;
 use crate::source::{Credential, Credentials, Login};
 
 /// Reads the Secret of `spec.secretRef`, as the controller; without one the fetch is anonymous.

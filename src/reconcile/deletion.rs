@@ -84,3 +84,4 @@ async fn let_go(job: &Job<'_>) -> Result<(), Trouble> {
     let others = job.sync.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
     set_finalizers(job, others).await
 }
+
