@@ -59,7 +59,7 @@ impl From<SourceError> for Trouble {
             | E::CredentialsMalformed { .. }
             | E::CredentialsNotUsable { .. } => Reason::AuthenticationFailed,
             E::ReferenceNotFound { .. } | E::NotACommit { .. } => Reason::RevisionNotFound,
-            E::TooLarge { .. } => Reason::InputTooLarge,
+            E::TooLarge { .. } | E::ObjectTooLarge { .. } => Reason::InputTooLarge,
             _ => Reason::FetchFailed,
         };
         Self::passing(reason, &error, error.hint())
