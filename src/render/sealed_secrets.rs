@@ -66,8 +66,7 @@ pub(super) fn become_secret(
 /// Refuses items of SealedSecrets that a renderer copied elsewhere, where they could not be opened.
 pub(super) fn stay_in_place(manifest: &Manifest, handles: &HandleTable, bindings: &SealedBindings) -> Vec<Fault> {
     let own = bindings.get(&manifest.id).into_iter().flatten();
-    let in_place: BTreeMap<String, &Handle> =
-        own.map(|(key, binding)| (data_pointer(key), &binding.handle)).collect();
+    let in_place: BTreeMap<String, &Handle> = own.map(|(key, binding)| (data_pointer(key), &binding.handle)).collect();
     let is_elsewhere = |pointer: &&String| {
         let text = manifest.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let Ok(Some(embedding)) = locate(text) else { return false };
