@@ -9,3 +9,8 @@ help: ## List the targets
 .PHONY: tools
 tools: ## Install the real programs that tests and the demo run against (minutes at first, nothing later)
 	@tests/install-tools "$${CARGO_TARGET_DIR:-target}/tools"
+
+.PHONY: generate
+generate: ## Write crds/, docs/crd-reference.md and docs/cli-reference.md from the code
+	@WAXWING_GENERATE=1 cargo test --quiet --package waxwing --test generated
+	@WAXWING_GENERATE=1 cargo test --quiet --package seal --test reference

@@ -37,7 +37,7 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     let job = match Job::new(context, sync) {
         Ok(job) => job,
         Err(trouble) => {
-            sync_status::write(sync, context, &progress, Err(&trouble)).await;
+            sync_status::write(sync, context, &progress, Some(&trouble)).await;
             return None;
         }
     };
@@ -47,12 +47,12 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     if sync.spec.suspend {
         return None;
     }
-    let result = match add_finalizer(&job).await {
-        Ok(()) => limited(&job, &mut progress).await,
-        Err(trouble) => Err(trouble),
+    let trouble = match add_finalizer(&job).await {
+        Ok(()) => limited(&job, &mut progress).await.err(),
+        Err(trouble) => Some(trouble),
     };
-    let result = sync_status::write(sync, context, &progress, result.as_ref().map(|_| ())).await;
-    Some(pause(sync, result))
+    let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
+    Some(pause(sync, reason))
 }
 
 /// Walks the line within `spec.timeout`. Being cut off is like being killed: the next walk goes on from there.

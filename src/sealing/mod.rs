@@ -54,7 +54,7 @@ pub enum SealingError {
     },
     /// No key could be made.
     #[error("failed to make a sealing key")]
-    Generate(#[source] waxwing_keys::SealingKeyError),
+    Generate(#[source] waxwing_keys::KeyError),
     /// The Secret that holds the installation's salt is damaged.
     #[error("Secret {namespace}/{name} does not hold 32 bytes under {key}")]
     Salt {
@@ -82,7 +82,7 @@ impl Keys {
     /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
     pub async fn load_or_create(client: Client, place: KeyPlace) -> Result<Self, SealingError> {
         let mut ring = key_secrets::load(&client, &place).await?;
-        if ring.newest().is_none() {
+        if ring.is_empty() {
             key_secrets::create(&client, &place).await?;
             ring = key_secrets::load(&client, &place).await?;
         }

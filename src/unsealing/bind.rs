@@ -123,8 +123,8 @@ impl Values<'_> {
             }
             Origin::SopsLeaf { file, document, path } => self.leaf(file, *document, path, origin),
             Origin::SopsEnv { file, path } => {
-                let leaf = self.opened(file, 0, path, origin)?;
-                Ok(Piece::Made(leaf.as_env_line()))
+                let value = self.opened(file, 0, path, origin)?;
+                Ok(Piece::Made(env_line(value.text.expose_secret())))
             }
         }
     }
@@ -177,6 +177,17 @@ impl Values<'_> {
             None => at.damaged(),
         }
     }
+}
+
+/// Writes a value as the dotenv store of sops prints it: a newline becomes the two characters `\\n` (`stores/dotenv/store.go`).
+fn env_line(value: &[u8]) -> SecretBytes {
+    let lines: Vec<&[u8]> = value.split(|byte| *byte == b'\n').collect();
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(lines.len() * 2);
+    for line in lines {
+        parts.extend([line, b"\\n"]);
+    }
+    parts.pop();
+    SecretBytes::concat(&parts)
 }
 
 /// A string of a manifest.

@@ -30,8 +30,9 @@ pub(in crate::reconcile) async fn health(
 
 async fn read(job: &Job<'_>, plan: &Plan) -> Result<BTreeMap<ObjectId, Health>, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let reads = stream::iter(what_matters(plan)).map(|(id, version)| {
-        let (client, kinds) = (job.context.client.clone(), kinds.clone());
+    let client = job.context.client.clone();
+    let reads = stream::iter(what_matters(plan)).map(move |(id, version)| {
+        let (client, kinds) = (client.clone(), kinds.clone());
         async move {
             let object = cluster::read(&client, &kinds, &id, &version).await?;
             Ok::<_, cluster::CallError>(object.map(|object| (id, judge(&object))))

@@ -28,14 +28,14 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
     let desired = rendered.manifests().iter().map(|manifest| &manifest.id);
     let wanted: BTreeSet<ObjectId> = desired.chain(known.inventory.entries.keys()).cloned().collect();
     let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
-    let desired = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
+    let desired = rendered.manifests().iter().map(|manifest| manifest.id.clone()).collect();
     let claims = claims(job, &desired, known).await?;
     Ok(Seen { live, claims })
 }
 
 /// Finds out which other Syncs have what this one no longer renders; nothing is read while nothing is gone.
-async fn claims(job: &Job<'_>, desired: &BTreeSet<&ObjectId>, known: &Stored) -> Result<Claims, Trouble> {
-    let gone: Vec<&ObjectId> = known.inventory.entries.keys().filter(|id| !desired.contains(*id)).collect();
+async fn claims(job: &Job<'_>, desired: &BTreeSet<ObjectId>, known: &Stored) -> Result<Claims, Trouble> {
+    let gone: BTreeSet<ObjectId> = known.inventory.entries.keys().filter(|id| !desired.contains(*id)).cloned().collect();
     let mut claims = BTreeMap::new();
     if gone.is_empty() {
         return Ok(claims);
@@ -83,7 +83,8 @@ pub(in crate::reconcile) async fn plan(
     let plan = match plan {
         Ok(plan) => plan,
         Err(errors) => {
-            record::wanted(job, known, errors.iter().filter_map(of_another)).await?;
+            let wanted: Vec<_> = errors.iter().filter_map(of_another).collect();
+            record::wanted(job, known, &wanted).await?;
             return Err(refused(&errors));
         }
     };
@@ -91,9 +92,9 @@ pub(in crate::reconcile) async fn plan(
     Ok(plan)
 }
 
-fn of_another(error: &PlanError) -> Option<(&ObjectId, &str)> {
+fn of_another(error: &PlanError) -> Option<(ObjectId, String)> {
     match error {
-        PlanError::OwnedByOther { id, version, .. } => Some((id, version)),
+        PlanError::OwnedByOther { id, version, .. } => Some((id.clone(), version.clone())),
         _ => None,
     }
 }
