@@ -148,7 +148,7 @@ impl Session<'_> {
     /// Dry runs `requests`; failures go to `applied`, what must wait for something that this sync makes is returned.
     async fn judge(&self, requests: Vec<&Request>, made: &Prerequisites, phase: Phase, applied: &mut Applied) -> Waiting {
         let run = |request| async move { (request, self.send(request, true).await) }.boxed();
-        let runs = stream::iter(requests.into_iter().map(run));
+        let runs = stream::iter(requests.into_iter().map(run).collect::<Vec<_>>());
         let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         let mut waiting = Waiting::new();
         for (request, verdict) in verdicts {

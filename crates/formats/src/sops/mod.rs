@@ -96,6 +96,7 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// The state of a document that nobody has opened.
+#[derive(Clone)]
 pub struct Sealed;
 
 /// The state of a document whose values were opened and whose message authentication code was verified.
@@ -105,6 +106,7 @@ pub struct Verified {
 }
 
 /// A SOPS file. `S` says whether its values may be read: they may not while it is [`Sealed`].
+#[derive(Clone)]
 pub struct Document<S> {
     store: Store,
     trees: Vec<Tree>,
