@@ -17,7 +17,7 @@ fn copied_to(target: &str, options: &str) -> Result<Option<Result<Rendered, Stri
     let kustomization = format!(
         "resources: [db.yaml, others.yaml]\nreplacements:\n- source: {{kind: Secret, name: db, fieldPath: stringData.password}}\n  targets:\n  - select: {{kind: {kind}, name: {name}}}\n    fieldPaths: ['{field}']\n    options: {{{options}}}\n"
     );
-    let others = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {l: x}}\ntype: Opaque\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: 'a,b'}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {containers: [{name: n, image: i, args: [x], env: [{name: E, value: v}]}]}}}\n---\napiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {list: [{id: x, deep: {er: y}}], text: z}\n";
+    let others = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {l: x}}\ntype: Opaque\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: 'a,b'}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {containers: [{name: web, image: web, args: [x], env: [{name: E, value: v}]}]}}}\n---\napiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {list: [{id: x, deep: {er: z}}], text: z}\n";
     let repository = repository(&[
         ("kustomization.yaml", &kustomization),
         ("db.yaml", "fixture:secret.enc.yaml"),

@@ -13,14 +13,14 @@ use waxwing_harness::{Failure, GitRepo, RunDir, Tools};
 use waxwing_plan::GroupKind;
 
 /// A repository and what the store has of it.
-pub struct Repository {
-    pub git: GitRepo,
+pub(crate) struct Repository {
+    pub(crate) git: GitRepo,
     _store: RunDir,
-    pub tree: Arc<Tree>,
+    pub(crate) tree: Arc<Tree>,
 }
 
 /// Commits files, given as path and content, and fetches them.
-pub fn repository(files: &[(&str, &str)]) -> Result<Repository, Box<dyn Error>> {
+pub(crate) fn repository(files: &[(&str, &str)]) -> Result<Repository, Box<dyn Error>> {
     let git = GitRepo::new()?;
     for (path, content) in files {
         match content.strip_prefix("fixture:") {
@@ -32,11 +32,12 @@ pub fn repository(files: &[(&str, &str)]) -> Result<Repository, Box<dyn Error>> 
 }
 
 /// Commits the working tree and fetches it.
-pub fn fetched(git: GitRepo) -> Result<Repository, Box<dyn Error>> {
+pub(crate) fn fetched(git: GitRepo) -> Result<Repository, Box<dyn Error>> {
     git.commit("files")?;
     let store_dir = RunDir::new("store")?;
     let store = Store::open(Settings::new(store_dir.path()))?;
     let remote = Remote {
+        holder: "test".to_owned(),
         url: RemoteUrl::parse(&git.file_url(), Allowed { file: true, http: false })?,
         reference: Reference::Branch("main".parse()?),
         credentials: Credentials::default(),
@@ -48,43 +49,47 @@ pub fn fetched(git: GitRepo) -> Result<Repository, Box<dyn Error>> {
 }
 
 /// Returns a fixture's bytes.
-pub fn fixture(name: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+pub(crate) fn fixture(name: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/render").join(name);
     Ok(std::fs::read(path)?)
 }
 
 /// The key of handles in all tests.
-pub fn salt() -> Salt {
+pub(crate) fn salt() -> Salt {
     Salt::new([7; 32])
 }
 
 impl Repository {
-    pub fn read(&self, path: &str) -> Result<SourceFiles, Vec<RenderError>> {
+    /// Reads a folder.
+    pub(crate) fn read(&self, path: &str) -> Result<SourceFiles, Vec<RenderError>> {
         let path = RepoPath::parse(path).expect("the tests name well-formed paths");
         render::read(&self.tree, &path, &salt())
     }
 
     /// Renders without Kustomize.
-    pub fn render(&self, path: &str) -> Result<Rendered, Vec<RenderError>> {
+    pub(crate) fn render(&self, path: &str) -> Result<Rendered, Vec<RenderError>> {
         self.render_with(path, PathBuf::from("/nonexistent/kustomize"))
     }
 
-    pub fn render_with(&self, path: &str, kustomize: PathBuf) -> Result<Rendered, Vec<RenderError>> {
+    /// Renders with the given program in place of Kustomize.
+    pub(crate) fn render_with(&self, path: &str, kustomize: PathBuf) -> Result<Rendered, Vec<RenderError>> {
         render::render(self.read(path)?, &options(kustomize), &salt(), &scope_of)
     }
 }
 
-pub fn options(kustomize: PathBuf) -> RenderOptions {
+/// Returns options with the given program.
+pub(crate) fn options(kustomize: PathBuf) -> RenderOptions {
     RenderOptions { default_namespace: "default".to_owned(), kustomize, timeout: Duration::from_secs(30) }
 }
 
 /// Returns the real program, or says loudly that it is missing.
-pub fn kustomize() -> Option<PathBuf> {
+pub(crate) fn kustomize() -> Option<PathBuf> {
     let found: Result<PathBuf, Failure> = Tools::locate().and_then(|tools| tools.path("kustomize"));
     found.inspect_err(|failure| println!("SKIPPED: {failure:?}; run `make tools`")).ok()
 }
 
-pub fn scope_of(kind: &GroupKind) -> Option<Scope> {
+/// Knows a few kinds that belong to the cluster.
+pub(crate) fn scope_of(kind: &GroupKind) -> Option<Scope> {
     match kind.kind.as_str() {
         "Namespace" | "ClusterRole" => Some(Scope::Cluster),
         _ => Some(Scope::Namespaced),
@@ -92,7 +97,7 @@ pub fn scope_of(kind: &GroupKind) -> Option<Scope> {
 }
 
 /// Writes manifests as JSON lines in which each handle is replaced by what it stands for.
-pub fn readable(rendered: &Rendered) -> String {
+pub(crate) fn readable(rendered: &Rendered) -> String {
     let objects = rendered.manifests().iter().map(|manifest| {
         let mut body = manifest.body.clone();
         explain(rendered, &mut body);
@@ -135,7 +140,7 @@ fn name(origin: &Origin) -> String {
 }
 
 /// Writes refusals with their causes and hints.
-pub fn told(errors: &[RenderError]) -> String {
+pub(crate) fn told(errors: &[RenderError]) -> String {
     let lines = errors.iter().map(|error| {
         let mut line = error.to_string();
         let mut cause = error.fault.source();
