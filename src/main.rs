@@ -1,3 +1,31 @@
-//! The `waxwing` controller.
+//! The `waxwing` binary: arguments in, exit code out; everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use waxwing::runtime::{Args, harden, log_to_stderr, start};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes every allocation when it is freed, so that a value is not left behind in a buffer of some library.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    log_to_stderr(&args.log_level, args.log_format)?;
+    harden()?;
+    // Only the first call can install a provider, and this is it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Ok(start(args).await?)
+}

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use kube::Client;
 use serde_json::Value;
 use waxwing_plan::{LiveMark, ObjectId};
@@ -147,7 +147,8 @@ impl Session<'_> {
 
     /// Dry runs `requests`; failures go to `applied`, what must wait for something that this sync makes is returned.
     async fn judge(&self, requests: Vec<&Request>, made: &Prerequisites, phase: Phase, applied: &mut Applied) -> Waiting {
-        let runs = stream::iter(requests).map(|request| async move { (request, self.send(request, true).await) });
+        let run = |request| async move { (request, self.send(request, true).await) }.boxed();
+        let runs = stream::iter(requests.into_iter().map(run).collect::<Vec<_>>());
         let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         let mut waiting = Waiting::new();
         for (request, verdict) in verdicts {
@@ -160,8 +161,12 @@ impl Session<'_> {
         waiting
     }
 
-    async fn send_all(&self, requests: &[&Request], applied: &mut Applied) {
-        let runs = stream::iter(requests).map(|request| async move { (request, self.land(request).await) });
+    async fn send_all<'r>(&self, requests: &[&'r Request], applied: &mut Applied) {
+        let run = |request: &&'r Request| {
+            let request = *request;
+            async move { (request, self.land(request).await) }.boxed()
+        };
+        let runs = stream::iter(requests.iter().map(run).collect::<Vec<_>>());
         let results: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         for (request, result) in results {
             match result {
@@ -175,7 +180,9 @@ impl Session<'_> {
         if request.adopts {
             self.adopt(request).await?;
         }
-        let mark = LiveMark::from_metadata(&self.send(request, false).await?);
+        let answer = self.send(request, false).await?;
+        let malformed = |_| Cause::Call(CallError::malformed(&request.id.to_string()));
+        let mark = LiveMark::from_metadata(&answer).map_err(malformed)?;
         let verb = match &request.live_version {
             None => Verb::Created,
             Some(version) if *version == mark.resource_version => Verb::Unchanged,

@@ -81,6 +81,11 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Says that the answer for `path` can't be read.
+    pub(super) fn malformed(path: &str) -> Self {
+        Self::Malformed { path: bare_path(path) }
+    }
+
     /// Returns the HTTP status code of a refusal.
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::Value;
-use waxwing_plan::{GroupKind, LiveMark, ObjectId};
+use waxwing_plan::{GroupKind, Live, LiveMark, ObjectId};
 
 use super::call::{Call, CallError, METADATA_LIST, METADATA_ONLY};
 use super::discovery::Kinds;
@@ -16,7 +16,7 @@ use super::identity::Identity;
 const CONCURRENT_READS: usize = 8;
 const PAGE: usize = 500;
 
-/// Reads the live marks of `wanted` objects, as the controller; an object that doesn't exist has none.
+/// Reads the live marks of all `wanted` objects, as the controller; an object that doesn't exist has none.
 ///
 /// `selector` selects the objects that carry our mark. A kind that the API server doesn't have has no objects.
 ///
@@ -28,18 +28,19 @@ pub async fn live_marks(
     kinds: &Kinds,
     selector: &str,
     wanted: &BTreeSet<ObjectId>,
-) -> Result<BTreeMap<ObjectId, LiveMark>, CallError> {
+) -> Result<Live, CallError> {
     let mut marks = BTreeMap::new();
     let in_use: BTreeSet<&GroupKind> = wanted.iter().map(|id| &id.kind).collect();
     for kind in in_use {
         list(client, kinds, kind, selector, &mut marks).await?;
     }
     let missing = wanted.iter().filter(|id| !marks.contains_key(*id)).cloned().collect::<Vec<_>>();
-    let reads = stream::iter(missing).map(|id| read(client, kinds, id)).buffer_unordered(CONCURRENT_READS);
-    let found: Vec<Option<(ObjectId, LiveMark)>> = reads.try_collect().await?;
-    marks.extend(found.into_iter().flatten());
-    marks.retain(|id, _| wanted.contains(id));
-    Ok(marks)
+    let reads: Vec<_> = missing.into_iter().map(|id| read(client, kinds, id).boxed()).collect();
+    let reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
+    let found: Vec<(ObjectId, Option<LiveMark>)> = reads.try_collect().await?;
+    let mut live: Live = found.into_iter().collect();
+    live.extend(marks.into_iter().filter(|(id, _)| wanted.contains(id)).map(|(id, mark)| (id, Some(mark))));
+    Ok(live)
 }
 
 async fn list(
@@ -57,7 +58,7 @@ async fn list(
         let page = Call::get(&path).accept(METADATA_LIST).send(client, &Identity::Controller).await?;
         for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
             if let Some(id) = identity_of(kind, item) {
-                marks.insert(id, LiveMark::from_metadata(item));
+                marks.insert(id, mark(item, &collection)?);
             }
         }
         match page.pointer("/metadata/continue").and_then(Value::as_str) {
@@ -67,14 +68,18 @@ async fn list(
     }
 }
 
-async fn read(client: &Client, kinds: &Kinds, id: ObjectId) -> Result<Option<(ObjectId, LiveMark)>, CallError> {
+async fn read(client: &Client, kinds: &Kinds, id: ObjectId) -> Result<(ObjectId, Option<LiveMark>), CallError> {
     let path = kinds.any_version(&id.kind).and_then(|version| kinds.object_path(&id, version));
-    let Some(path) = path else { return Ok(None) };
+    let Some(path) = path else { return Ok((id, None)) };
     match metadata(client, &path).await {
-        Ok(answer) => Ok(Some((id, LiveMark::from_metadata(&answer)))),
-        Err(error) if error.is_not_found() => Ok(None),
+        Ok(answer) => Ok((id, Some(mark(&answer, &path)?))),
+        Err(error) if error.is_not_found() => Ok((id, None)),
         Err(error) => Err(error),
     }
+}
+
+fn mark(metadata: &Value, path: &str) -> Result<LiveMark, CallError> {
+    LiveMark::from_metadata(metadata).map_err(|_| CallError::malformed(path))
 }
 
 /// Reads one object's metadata as the controller.

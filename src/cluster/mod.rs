@@ -11,7 +11,9 @@ mod call;
 mod delete;
 mod discovery;
 mod identity;
+pub mod inventory;
 mod marks;
+mod objects;
 mod prerequisites;
 mod requests;
 pub mod secrets;
@@ -19,10 +21,11 @@ pub mod secrets;
 pub use access::{exists as service_account_exists, may_write_secrets};
 pub use apply::{Applied, Cause, Failure, Landed, Phase, Session, Verb, is_terminating};
 pub use call::{ApiRefusal, CallError, Privacy};
-pub use delete::Deletion;
+pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served};
 pub use identity::{Identity, InvalidName, ServiceAccount};
 pub use marks::live_marks;
+pub use objects::read;
 pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
 
 /// The field manager of every apply.

@@ -20,7 +20,7 @@ pub(super) struct Prerequisites {
 impl Prerequisites {
     /// Collects what `requests` define.
     pub(super) fn of(requests: &Requests) -> Self {
-        let named = |kind: &str| requests.iter().filter(move |request| request.id.kind == GroupKind::new("", kind));
+        let named = |kind: &'static str| requests.iter().filter(move |request| request.id.kind == GroupKind::new("", kind));
         let rights = |request: &Request| request.id.kind.group == "rbac.authorization.k8s.io";
         Self {
             kinds: requests.iter().flat_map(defined_kinds).collect(),

@@ -10,7 +10,8 @@ use kube::runtime::reflector::{ObjectRef, Store as Cache};
 use tokio::sync::mpsc;
 use waxwing_formats::Salt;
 
-use crate::api::GitSource;
+use super::steps::RenderCache;
+use crate::api::{GitSource, Sync};
 use crate::cluster::KindsCache;
 use crate::sealing::Keys;
 use crate::source::{Allowed, Fetched, Store};
@@ -33,6 +34,10 @@ pub struct Context {
     pub revisions: Revisions,
     /// The GitSources as the watch reports them.
     pub sources: Cache<GitSource>,
+    /// The Syncs as the watch reports them.
+    pub syncs: Cache<Sync>,
+    /// What each Sync rendered last.
+    pub rendered: RenderCache,
     /// The cluster's sealing keys.
     pub keys: Arc<Keys>,
     /// The key of handles for values that aren't ciphertext.

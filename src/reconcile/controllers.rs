@@ -4,7 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
@@ -67,12 +67,12 @@ pub async fn run(
     let sources = Controller::for_stream(sources.changes, sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(fetch::reconcile, |_, never, _| match *never {}, context.clone());
+        .run(|source, context| fetch::reconcile(source, context).boxed(), |_, never, _| match *never {}, context.clone());
     let syncs = Controller::for_stream(syncs.changes, syncs.cache)
         .with_config(config)
         .reconcile_on(users)
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(sync::reconcile, |_, never, _| match *never {}, context);
+        .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
     tokio::join!(sources.for_each(|_| async {}), syncs.for_each(|_| async {}));
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
@@ -12,8 +12,8 @@ use super::context::Context;
 use super::credentials;
 use super::source_status;
 use super::trouble::Trouble;
-use crate::api::{GitSource, SelectedReference};
-use crate::source::{CommitId, Fetched, Reference, Remote, RemoteUrl, SourceError};
+use crate::api::{GitSource, Reason, SelectedReference};
+use crate::source::{Fetched, Reference, Remote, RemoteUrl, Revision};
 
 /// The longest pause between two tries while fetching fails.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -49,26 +49,36 @@ pub async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<
 }
 
 async fn fetch(source: &GitSource, context: &Context) -> Result<Fetched, Trouble> {
-    let remote = remote(source, context).await?;
-    let known = source.status.as_ref().and_then(|status| status.commit.as_deref()).and_then(|id| id.parse().ok());
-    let fetched = context.store.fetch(&remote, known.as_ref()).await.map_err(Trouble::from)?;
-    Ok(fetched)
-}
-
-async fn remote(source: &GitSource, context: &Context) -> Result<Remote, Trouble> {
-    let url = RemoteUrl::parse(&source.spec.url, context.allowed).map_err(Trouble::from)?;
-    let reference = match source.spec.reference.selected() {
-        Some(SelectedReference::Branch(name)) => Reference::Branch(name.to_owned()),
-        Some(SelectedReference::Tag(name)) => Reference::Tag(name.to_owned()),
-        Some(SelectedReference::Commit(id)) => Reference::Commit(commit(id)?),
-        None => Reference::Branch("main".to_owned()),
-    };
+    let (url, reference) = address(source, context)?;
     let credentials = credentials::read(source, context).await?;
-    Ok(Remote { url, reference, credentials, timeout: source.spec.timeout.get() })
+    let remote = Remote { holder: holder(source), url, reference, credentials, timeout: source.spec.timeout.get() };
+    let held = context.revisions.get(&ObjectRef::from_obj(source)).map(|fetched| fetched.tree);
+    Ok(context.store.fetch(Arc::new(remote), held.as_ref()).await?)
 }
 
-fn commit(id: &str) -> Result<CommitId, Trouble> {
-    id.parse().map_err(|_| SourceError::ref_not_found(id)).map_err(Trouble::from)
+fn address(source: &GitSource, context: &Context) -> Result<(RemoteUrl, Reference), Trouble> {
+    let url = RemoteUrl::parse(&source.spec.url, context.allowed)?;
+    let reference = match source.spec.reference.selected() {
+        Some(SelectedReference::Branch(name)) => Reference::Branch(name.parse()?),
+        Some(SelectedReference::Tag(name)) => Reference::Tag(name.parse()?),
+        Some(SelectedReference::Commit(id)) => Reference::Commit(id.parse()?),
+        None => Reference::Branch("main".parse()?),
+    };
+    Ok((url, reference))
+}
+
+/// What this source fetched stays its own, also after a restart: nobody can choose an object's uid.
+fn holder(source: &GitSource) -> String {
+    source.uid().unwrap_or_default()
+}
+
+/// Returns what this source fetched last, where the store still has it: after a restart, without the server.
+async fn last_good(source: &GitSource, context: &Context) -> Result<Fetched, Trouble> {
+    let (url, reference) = address(source, context)?;
+    match context.store.stored(&url, &holder(source)).await {
+        Some(tree) => Ok(Fetched { revision: Revision { reference, commit: tree.commit() }, tree, changed: false }),
+        None => Err(Trouble::passing(Reason::FetchFailed, "the last revision is not in the store", "it is fetched again")),
+    }
 }
 
 /// Returns what is in use already, or, after a restart, what the status says and the store still has.

@@ -1,5 +1,7 @@
 //! What users see of a reconcile: conditions, events and status, written only where they changed.
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -94,10 +96,15 @@ where
 }
 
 /// Publishes one event about `object`; a failure is logged and goes no further.
-pub async fn event<K>(context: &Context, object: &K, kind: EventType, reason: Reason, note: &str)
+pub fn event<'a, K>(context: &'a Context, object: &K, kind: EventType, reason: Reason, note: &str) -> BoxFuture<'a, ()>
 where
     K: Resource<DynamicType = ()>,
 {
+    let (name, regarding) = (name(object), object.object_ref(&()));
+    match kind {
+        EventType::Normal => tracing::info!(object = name, %reason, "{note}"),
+        EventType::Warning => tracing::warn!(object = name, %reason, "{note}"),
+    }
     let event = Event {
         type_: kind,
         reason: reason.as_str().to_owned(),
@@ -105,13 +112,12 @@ where
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    match kind {
-        EventType::Normal => tracing::info!(object = %name(object), %reason, "{note}"),
-        EventType::Warning => tracing::warn!(object = %name(object), %reason, "{note}"),
-    }
-    if context.recorder.publish(&event, &object.object_ref(&())).await.is_err() {
-        tracing::warn!(object = %name(object), "failed to publish an event");
-    }
+    let published = async move {
+        if context.recorder.publish(&event, &regarding).await.is_err() {
+            tracing::warn!(object = name, "failed to publish an event");
+        }
+    };
+    published.boxed()
 }
 
 /// Writes a status as a whole; a failure is logged, and the next reconcile writes it again.

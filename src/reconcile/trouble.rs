@@ -5,7 +5,7 @@
 use crate::api::{Failure, Reason};
 use crate::cluster::secrets::SecretError;
 use crate::cluster::{self, CallError, Cause, Phase};
-use crate::source::{RefNameError, SourceError, UrlError};
+use crate::source::{CommitIdError, RefNameError, SourceError, UrlError};
 
 /// Why a reconcile could not do what its resource asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,12 @@ impl From<UrlError> for Trouble {
 
 impl From<RefNameError> for Trouble {
     fn from(error: RefNameError) -> Self {
+        Self::lasting(Reason::RevisionNotFound, error, "check spec.ref")
+    }
+}
+
+impl From<CommitIdError> for Trouble {
+    fn from(error: CommitIdError) -> Self {
         Self::lasting(Reason::RevisionNotFound, error, "check spec.ref")
     }
 }

@@ -11,7 +11,8 @@ use std::sync::{Arc, RwLock};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::{WatchStreamExt, metadata_watcher, watcher};
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use waxwing_keys::Keyring;
 
@@ -100,9 +101,9 @@ impl Keys {
 
     /// Reads the keys again whenever one of the labelled Secrets changes; runs until it is dropped.
     pub async fn follow(&self) {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.place.namespace);
+        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), &self.place.namespace);
         let labelled = watcher::Config::default().labels(key_secrets::ACTIVE);
-        let changes = metadata_watcher(secrets, labelled).default_backoff().touched_objects();
+        let changes = watcher(secrets, labelled).default_backoff().touched_objects();
         let reload = changes.map_err(|_| ()).for_each(async |_| match key_secrets::load(&self.client, &self.place).await {
             Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
             Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),

@@ -13,6 +13,8 @@ use super::error::SourceError;
 use super::mirror::{Mirror, git_store_error};
 use super::remote::{Reference, Remote};
 
+/// Large files are copied too, so that reading them can be refused by name.
+const NO_OBJECT_LIMIT: &str = "gitoxide.objects.allocLimitIfReducedTrust=0";
 /// The deepest folder that is copied.
 const MAX_DEPTH: usize = 256;
 
@@ -38,7 +40,7 @@ impl<'a> LocalRepository<'a> {
     pub(super) fn open(remote: &'a Remote, interrupt: &'a AtomicBool) -> Result<Self, SourceError> {
         let unreadable = || SourceError::LocalUnreadable { url: remote.url.clone() };
         let path = remote.url.local_path().ok_or_else(unreadable)?;
-        let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced);
+        let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).config_overrides([NO_OBJECT_LIMIT]);
         match gix::open_opts(&path, options) {
             Ok(repository) => Ok(Self { remote, repository, interrupt }),
             Err(_) if path.exists() => Err(unreadable()),

@@ -105,7 +105,13 @@ impl Mirror {
     /// Fails as [`ObjectFault`] says, and remembers damage so that the next fetch starts anew.
     pub(super) fn read(&self, id: &hash::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault> {
         let read = self.read_object(id, kind, limit);
-        if let Err(ObjectFault::Missing | ObjectFault::Damaged) = read {
+        let whole = match read {
+            Ok(_) | Err(ObjectFault::TooLarge(_)) => true,
+            // A reference may name anything, but a commit names trees and a tree says what it names.
+            Err(ObjectFault::OtherKind) => kind == objs::Kind::Commit,
+            Err(ObjectFault::Missing | ObjectFault::Damaged) => false,
+        };
+        if !whole {
             self.damaged.store(true, Ordering::Relaxed);
         }
         read
@@ -132,9 +138,9 @@ impl Mirror {
         self.handle().exists(id)
     }
 
-    /// Counts one more fetch and returns how many there have been.
-    pub(super) fn count_fetch(&self) -> usize {
-        self.fetches.fetch_add(1, Ordering::Relaxed) + 1
+    /// Counts one more fetch.
+    pub(super) fn count_fetch(&self) {
+        self.fetches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells whether the next fetch should start anew: after damage, or `limit` fetches.

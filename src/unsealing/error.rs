@@ -101,6 +101,17 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Returns what the error is about: a file, or an object.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Binding(error) => error.object.to_string(),
+            Self::Sops { file, .. } | Self::Whole { file } => file.clone(),
+            Self::Missing { place } | Self::Item { place, .. } => place.file.clone(),
+            Self::SealedForAnother { place, .. } | Self::AccessDenied { place, .. } => place.file.clone(),
+            Self::NotText { object, .. } | Self::Handle { object, .. } => object.clone(),
+        }
+    }
+
     /// Returns what the user can do about it.
     pub fn hint(&self) -> String {
         match self {

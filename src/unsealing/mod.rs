@@ -40,6 +40,23 @@ pub struct Opened {
     pub verified: BTreeSet<String>,
 }
 
+/// What opening takes, known without opening anything.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether a SOPS file has to be opened.
+    pub identities: bool,
+    /// The namespaces into which items of SealedSecrets are to be opened.
+    pub sealed_in: BTreeSet<String>,
+}
+
+/// Says what opening `sent` takes; nothing where nothing is sealed or everything is verified and unchanged.
+pub fn needs(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String>) -> Needs {
+    let unverified = rendered.sops_files().any(|file| !verified.contains(&file.blob.to_string()));
+    let identities = unverified || !bind::files_needed(rendered, sent).is_empty();
+    let sealed = sent.iter().flat_map(|manifest| rendered.sealed_bindings(&manifest.id));
+    Needs { identities, sealed_in: sealed.map(|(_, binding)| binding.namespace.clone()).collect() }
+}
+
 /// Opens what `sent` needs and verifies all SOPS files of the render that aren't in `verified`.
 ///
 /// # Errors

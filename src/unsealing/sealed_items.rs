@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use waxwing_formats::sealed_secret::SealedItem;
+use waxwing_formats::sealed_secret::{Fingerprint, SealedItem};
 use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_plan::{Manifest, ObjectId};
 
@@ -25,10 +25,10 @@ pub(super) type OpenItems = BTreeMap<(ObjectId, String), OpenItem>;
 /// Opens the items of all Secrets in `sent` that come from SealedSecrets.
 pub(super) fn open(rendered: &Rendered, sent: &[&Manifest], keys: &SyncKeys<'_>) -> (OpenItems, Vec<OpenError>) {
     let (mut open, mut errors) = (OpenItems::new(), Vec::new());
-    let mut hint = None;
+    let mut opener = Opener { rendered, keys, hint: None };
     for manifest in sent {
         for (item, binding) in rendered.sealed_bindings(&manifest.id) {
-            match open_item(rendered, binding, keys, &mut hint) {
+            match opener.open(&manifest.id, binding) {
                 Ok(value) => drop(open.insert((manifest.id.clone(), item.to_owned()), value)),
                 Err(error) => errors.push(error),
             }
@@ -37,35 +37,37 @@ pub(super) fn open(rendered: &Rendered, sent: &[&Manifest], keys: &SyncKeys<'_>)
     (open, errors)
 }
 
-fn open_item(
-    rendered: &Rendered,
-    binding: &SealedBinding,
-    keys: &SyncKeys<'_>,
-    hint: &mut Option<waxwing_formats::sealed_secret::Fingerprint>,
-) -> Result<OpenItem, OpenError> {
-    let Some(Origin::SealedItem { file, document, path, token, .. }) = rendered.origin(&binding.handle) else {
-        let object = format!("Secret/{}/{}", binding.namespace, binding.name);
-        return Err(OpenError::Handle { object, pointer: "/data".to_owned() });
-    };
-    let place = Place { file: file.clone(), document: *document, key_path: path.to_string() };
-    if !keys.may_write_secrets_in.contains(&binding.namespace) {
-        let account = keys.account.to_string();
-        return Err(OpenError::AccessDenied { place, account, namespace: binding.namespace.clone() });
-    }
-    let item = SealedItem::parse(token).map_err(|source| OpenError::Item { place: place.clone(), source })?;
-    let label = binding.scope.label(&binding.namespace, &binding.name);
-    let request = item.request(RequestId(0), label);
-    let (key, fingerprint) = keys.ring.open(&request.wrapped, hint.as_ref()).map_err(|refusal| {
-        OpenError::SealedForAnother {
-            place: place.clone(),
-            scope: binding.scope.to_string(),
-            namespace: binding.namespace.clone(),
-            name: binding.name.clone(),
-            refusal: refusal.0,
+struct Opener<'a> {
+    rendered: &'a Rendered,
+    keys: &'a SyncKeys<'a>,
+    /// The key that opened the item before; the next one was probably sealed with it too.
+    hint: Option<Fingerprint>,
+}
+
+impl Opener<'_> {
+    fn open(&mut self, id: &ObjectId, binding: &SealedBinding) -> Result<OpenItem, OpenError> {
+        let Some(Origin::SealedItem { file, document, path, token, .. }) = self.rendered.origin(&binding.handle) else {
+            return Err(OpenError::Handle { object: id.to_string(), pointer: "/data".to_owned() });
+        };
+        let place = Place { file: file.clone(), document: *document, key_path: path.to_string() };
+        let SealedBinding { scope, namespace, name, .. } = binding;
+        if !self.keys.may_write_secrets_in.contains(namespace) {
+            let account = self.keys.account.to_string();
+            return Err(OpenError::AccessDenied { place, account, namespace: namespace.clone() });
         }
-    })?;
-    let value = item.open(&key).map_err(|source| OpenError::Item { place, source })?;
-    let key = fingerprint.to_string();
-    *hint = Some(fingerprint);
-    Ok(OpenItem { value, key })
+        let item = SealedItem::parse(token).map_err(|source| OpenError::Item { place: place.clone(), source })?;
+        let request = item.request(RequestId(0), scope.label(namespace, name));
+        let opened = self.keys.ring.open(&request.wrapped, self.hint.as_ref());
+        let (key, fingerprint) = opened.map_err(|refusal| OpenError::SealedForAnother {
+            place: place.clone(),
+            scope: scope.to_string(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            refusal: refusal.0,
+        })?;
+        let value = item.open(&key).map_err(|source| OpenError::Item { place, source })?;
+        let key = fingerprint.to_string();
+        self.hint = Some(fingerprint);
+        Ok(OpenItem { value, key })
+    }
 }

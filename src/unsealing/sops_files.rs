@@ -36,7 +36,7 @@ fn unlock(
     document: &Document<Sealed>,
     identities: &[(String, AgeIdentities)],
 ) -> Result<Document<Verified>, waxwing_formats::sops::UnlockError> {
-    let mut unlock = document.unlock();
+    let mut unlock = document.clone().unlock();
     while let Some(request) = unlock.next() {
         let answer = ask(&request, identities);
         unlock.answer(request.id, answer);

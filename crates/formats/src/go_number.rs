@@ -37,6 +37,15 @@ fn general(scientific: String, fixed: String, finite: bool) -> Option<String> {
 /// From this exponent on `%g` with shortest digits switches to the exponent form (`strconv/ftoa.go`).
 const SHORTEST_LIMIT: i32 = 6;
 
+/// Formats like `encoding/json`: an exponent below 1e-6 and from 1e21 on, without a leading zero in it.
+pub(crate) fn json(value: f64) -> String {
+    let size = value.abs();
+    match size != 0.0 && !(1e-6..1e21).contains(&size) {
+        true => format!("{value:e}").replace('e', if size < 1.0 { "e" } else { "e+" }),
+        false => value.to_string(),
+    }
+}
+
 /// Converts to a JSON number as Go's `encoding/json` prints it: an integral value below 1e21 has no point.
 /// Returns nothing for what JSON can't say.
 pub(crate) fn to_json(value: f64) -> Option<Number> {

@@ -39,7 +39,7 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Vec<Document>, YamlError> {
     reader.space();
     while !reader.rest.is_empty() {
         let line = reader.at.line;
-        documents.push(Document { line, root: Rc::new(reader.value()?) });
+        documents.push(Document { start: line, line, root: Rc::new(reader.value()?) });
         reader.document += 1;
         reader.space();
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::decide::Live;
 use crate::inventory::{Claims, Entry, EntryState, Inventory};
 use crate::live::{LiveMark, LiveOwner};
-use crate::marks::{OwnerMark, PruneMark};
+use crate::marks::{OwnerMark, PruneMark, Steering};
 use crate::stage::order;
 use crate::{GroupKind, ObjectId};
 
@@ -97,7 +97,7 @@ pub enum KeptBecause {
 impl fmt::Display for KeptBecause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disabled => f.write_str("its annotation waxwing.dev/prune keeps it"),
+            Self::Disabled => f.write_str("an annotation of waxwing.dev keeps it"),
             Self::NotConfirmed => f.write_str("its kind is deleted only with waxwing.dev/prune: Confirmed"),
             Self::Terminating => f.write_str("it is being deleted"),
             Self::Controlled(controller) => write!(f, "it is controlled by {controller}"),
@@ -339,15 +339,22 @@ impl Search<'_> {
     }
 }
 
-/// What the object itself says against being deleted.
+/// What a live object itself says against being deleted.
 fn may_go(id: &ObjectId, live: &LiveMark) -> Result<(), KeptBecause> {
-    let prune = live.steering.prune;
     match &live.controlled_by {
         _ if live.terminating => Err(KeptBecause::Terminating),
         Some(controller) => Err(KeptBecause::Controlled(controller.clone())),
-        None if prune == PruneMark::Disabled || live.steering.reconcile_disabled => Err(KeptBecause::Disabled),
-        None if needs_confirmation(&id.kind) && prune != PruneMark::Confirmed => Err(KeptBecause::NotConfirmed),
-        None => Ok(()),
+        None => stays(id, live.steering).map_or(Ok(()), Err),
+    }
+}
+
+/// Why an object stays in the cluster when it leaves Git, by its kind and its annotations.
+pub(crate) fn stays(id: &ObjectId, steering: Steering) -> Option<KeptBecause> {
+    match steering.prune {
+        _ if steering.reconcile_disabled => Some(KeptBecause::Disabled),
+        PruneMark::Disabled => Some(KeptBecause::Disabled),
+        PruneMark::Unset if needs_confirmation(&id.kind) => Some(KeptBecause::NotConfirmed),
+        PruneMark::Unset | PruneMark::Confirmed => None,
     }
 }
 

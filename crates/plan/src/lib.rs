@@ -4,6 +4,7 @@
 //! belong, so everything here may be printed. This crate knows no secret, does no I/O and reads no clock.
 
 mod decide;
+pub mod diff;
 mod digest;
 mod error;
 mod gone;

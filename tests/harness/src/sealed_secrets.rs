@@ -46,7 +46,7 @@ impl SealedSecretsController {
     pub fn start(cluster: &Cluster) -> Result<Self, Failure> {
         let program = Tools::locate()?.path("sealed-secrets-controller")?;
         let dir = RunDir::new("sealed-secrets")?;
-        cluster.apply_yaml(include_str!("../stages/sealed-secrets.yaml"))?;
+        cluster.apply_yaml(include_str!("../manifests/sealed-secrets.yaml"))?;
         cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd/sealedsecrets.bitnami.com"])?;
         dir.write("token", cluster.service_account_token("kube-system", "sealed-secrets-controller")?)?;
         dir.write("ca.crt", cluster.ca_pem())?;

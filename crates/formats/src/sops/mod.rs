@@ -6,26 +6,33 @@
 //!
 //! Not here: anything that reads a key or talks to a key service (see [`crate::KeyRequest`]).
 
+mod cipher;
 mod error;
 mod flat;
 mod metadata;
+mod open;
 mod raw;
 mod rules;
+mod shamir;
 mod skeleton;
 mod token;
 mod tree;
+mod unlock;
+mod whole;
 
 use std::fmt;
 use std::path::Path;
 
 pub use error::SopsError;
+pub use open::OpenedValue;
 pub use skeleton::Replace;
 pub use token::{TokenFault, ValueKind, is_token};
+pub use unlock::{Attempt, Unlock, UnlockError};
 
 use metadata::Metadata;
 use tree::{Slot, SlotContent, Tree};
 
-use crate::KeyPath;
+use crate::{KeyPath, WrappedKey};
 
 /// The most values and comments in one file.
 pub const MAX_LEAVES: usize = 200_000;
@@ -89,16 +96,23 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// The state of a document that nobody has opened.
-#[derive(Clone, Copy, Debug)]
-pub enum Sealed {}
+#[derive(Clone)]
+pub struct Sealed;
+
+/// The state of a document whose values were opened and whose message authentication code was verified.
+pub struct Verified {
+    opened: Vec<Option<OpenedValue>>,
+    recipients: Vec<String>,
+}
 
 /// A SOPS file. `S` says whether its values may be read: they may not while it is [`Sealed`].
+#[derive(Clone)]
 pub struct Document<S> {
     store: Store,
     trees: Vec<Tree>,
     slots: Vec<Slot>,
     metadata: Metadata,
-    state: std::marker::PhantomData<S>,
+    state: S,
 }
 
 /// A value of a sealed file, as it is seen without a key.
@@ -149,7 +163,7 @@ impl Document<Sealed> {
         };
         let metadata = Metadata::parse(&file.block)?;
         let (trees, slots) = tree::grow(file.documents, &metadata.rules)?;
-        let document = Self { store, trees, slots, metadata, state: std::marker::PhantomData };
+        let document = Self { store, trees, slots, metadata, state: Sealed };
         if store == Store::Binary && !document.is_binary() {
             return Err(SopsError::BinaryShape);
         }
@@ -192,7 +206,7 @@ impl<S> Document<S> {
 
     /// Returns who can open the file, by group and in the order in which they are asked.
     pub fn recipients(&self) -> Vec<String> {
-        self.metadata.groups.iter().flatten().map(crate::WrappedKey::recipient).collect()
+        self.metadata.groups.iter().flatten().map(WrappedKey::recipient).collect()
     }
 }
 
@@ -205,5 +219,24 @@ impl Slot {
             SlotContent::Plain(_) => LeafState::Plain,
         };
         Leaf { document: self.document, path: &self.path, state }
+    }
+}
+
+impl Document<Verified> {
+    /// Returns a value that was sealed; nothing for one that stands in the clear, and for a place without a value.
+    pub fn value(&self, document: usize, path: &KeyPath) -> Option<&OpenedValue> {
+        let at = |slot: &Slot| !slot.is_comment && slot.document == document && slot.path == *path;
+        self.slots.iter().position(at).and_then(|slot| self.state.opened.get(slot)).and_then(Option::as_ref)
+    }
+
+    /// Returns all values that were sealed, in the order of the file.
+    pub fn values(&self) -> impl Iterator<Item = (Leaf<'_>, &OpenedValue)> {
+        let slots = self.slots.iter().zip(&self.state.opened).filter(|(slot, _)| !slot.is_comment);
+        slots.filter_map(|(slot, opened)| opened.as_ref().map(|opened| (slot.leaf(), opened)))
+    }
+
+    /// Returns the recipients whose keys opened the file: one, or one for each Shamir share that was used.
+    pub fn provenance(&self) -> &[String] {
+        &self.state.recipients
     }
 }

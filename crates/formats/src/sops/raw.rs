@@ -186,9 +186,7 @@ impl Reader<'_> {
         match &root.content {
             Content::Mapping { .. } => {
                 let mut entries = Vec::new();
-                push_entries(&mut entries, &self.comments(root).document_head, false);
                 self.mapping(root, &KeyPath::root(), true, &mut entries)?;
-                push_entries(&mut entries, &self.comments(root).document_foot, false);
                 Ok(entries)
             }
             _ if is_empty(root) && self.document > 0 => Ok(Vec::new()),

@@ -16,9 +16,11 @@ use super::{MAX_BYTES, MAX_DEPTH};
 pub(crate) struct RawComment {
     pub(crate) at: Position,
     pub(crate) text: String,
+    /// Whether something else stands before it on its line.
+    pub(crate) inline: bool,
 }
 
-/// A stream: its documents, its comments in source order, and the comments' owners left open.
+/// A stream: its documents, and its comments in source order, which belong to nobody yet.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) documents: Vec<Document>,
@@ -37,7 +39,7 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Stream, YamlError> {
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH
     };
-    let mut loader = Loader::default();
+    let mut loader = Loader { text, ..Loader::default() };
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| loader.syntax(&error))?;
         loader.take(event, span)?;
@@ -59,7 +61,8 @@ pub(crate) fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
 }
 
 #[derive(Default)]
-struct Loader {
+struct Loader<'a> {
+    text: &'a str,
     documents: Vec<Document>,
     comments: Vec<RawComment>,
     open: Vec<Open>,
@@ -78,13 +81,14 @@ struct Open {
     children: Vec<Rc<Node>>,
 }
 
-impl Loader {
+impl Loader<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
         match event {
             Event::DocumentStart(..) => self.start_document(span),
             Event::DocumentEnd => self.end_document()?,
             Event::Comment(text, _) => {
-                self.comments.push(RawComment { at: start(span), text: text.into_owned() });
+                let inline = self.is_inline(span);
+                self.comments.push(RawComment { at: start(span), text: text.into_owned(), inline });
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let content = Content::Scalar { text: text.into_owned(), style: scalar_style(style) };
@@ -98,6 +102,11 @@ impl Loader {
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_inline(&self, span: Span) -> bool {
+        let before = span.start.byte_offset().and_then(|at| self.text.get(..at)).unwrap_or_default();
+        before.rsplit('\n').next().is_some_and(|line| !line.trim_ascii().is_empty())
     }
 
     fn start_document(&mut self, span: Span) {
@@ -114,7 +123,7 @@ impl Loader {
                 Rc::new(self.node(at, at, None, content)?)
             }
         };
-        self.documents.push(Document { line: root.at.line, root });
+        self.documents.push(Document { start: self.start_line, line: root.at.line, root });
         Ok(())
     }
 

@@ -3,11 +3,13 @@
 //! [`manifests`] is the door for manifests. Not here: any schema, and anything that writes a file.
 
 pub(crate) mod comments;
+pub(crate) mod emit;
 pub(crate) mod error;
 pub(crate) mod load;
 mod manifest;
 pub(crate) mod node;
 pub(crate) mod resolve;
+mod scalar_style;
 pub(crate) mod time;
 
 pub use error::{YamlError, YamlErrorKind};

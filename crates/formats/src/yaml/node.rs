@@ -47,6 +47,9 @@ pub(crate) enum Style {
 /// One document of a stream; an empty one has a null root.
 #[derive(Debug)]
 pub(crate) struct Document {
+    /// The line of the `---`, or where the content begins without one.
+    pub(crate) start: usize,
+    /// The line on which the content begins.
     pub(crate) line: usize,
     pub(crate) root: Rc<Node>,
 }

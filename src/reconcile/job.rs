@@ -1,0 +1,65 @@
+//! One Sync's reconcile: what it is about and as whom it acts.
+
+use kube::ResourceExt;
+use waxwing_plan::OwnerMark;
+
+use super::context::Context;
+use super::trouble::Trouble;
+use crate::api::{Reason, Sync};
+use crate::cluster::inventory::SyncId;
+use crate::cluster::{self, Identity, ServiceAccount};
+
+/// One Sync's reconcile.
+pub struct Job<'a> {
+    /// What every reconcile needs.
+    pub context: &'a Context,
+    /// The Sync.
+    pub sync: &'a Sync,
+    /// Its identity, as marks and inventories have it.
+    pub id: SyncId,
+    /// As whom everything that it names is read and done.
+    pub account: ServiceAccount,
+}
+
+impl<'a> Job<'a> {
+    /// Starts a reconcile.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a ServiceAccount name that can't be one.
+    pub fn new(context: &'a Context, sync: &'a Sync) -> Result<Self, Trouble> {
+        let namespace = sync.namespace().unwrap_or_default();
+        let account = ServiceAccount::new(&namespace, sync.spec.service_account()).map_err(|error| {
+            Trouble::lasting(Reason::ServiceAccountNotFound, error, "correct spec.serviceAccountName")
+        })?;
+        let mark = OwnerMark::new(namespace, sync.name_any());
+        let id = SyncId { mark, uid: sync.uid().unwrap_or_default() };
+        Ok(Self { context, sync, id, account })
+    }
+
+    /// Returns the Sync's namespace.
+    pub fn namespace(&self) -> &str {
+        self.account.namespace()
+    }
+
+    /// Returns the identity of the tenant.
+    pub fn identity(&self) -> Identity {
+        Identity::Tenant(self.account.clone())
+    }
+
+    /// Makes sure that the tenant's ServiceAccount exists; impersonation itself would not notice.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it doesn't, or the API server doesn't answer.
+    pub async fn check_account(&self) -> Result<(), Trouble> {
+        match cluster::service_account_exists(&self.context.client, &self.account).await? {
+            true => Ok(()),
+            false => Err(Trouble::passing(
+                Reason::ServiceAccountNotFound,
+                format!("ServiceAccount {} does not exist", self.account),
+                "create it, or correct spec.serviceAccountName",
+            )),
+        }
+    }
+}

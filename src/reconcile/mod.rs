@@ -1,0 +1,56 @@
+//! The straight line: from a commit to a cluster that is equal to it.
+//!
+//! [`walk`] is the whole of a reconcile, one line a step; each step consumes what the one before it made. Plaintext exists
+//! between `unseal` and `apply`, and nowhere else: before that there are handles, after that there is metadata.
+//! What this room adds to the others is order, retry, and the mapping of every error to a reason that users see.
+
+mod context;
+mod controllers;
+mod credentials;
+mod deletion;
+mod fetch;
+mod job;
+mod report;
+mod source_status;
+mod steps;
+mod sync;
+mod sync_status;
+mod trouble;
+
+pub use context::{Context, Revisions};
+pub use controllers::{Watched, run};
+pub use job::Job;
+pub use steps::RenderCache;
+pub use sync_status::Progress;
+pub use trouble::Trouble;
+
+use steps::{apply, fetch, health, live, plan, prune, read, record, render, unseal};
+
+/// Makes the cluster equal to the revision that the Sync's source has, as far as that is allowed.
+///
+/// What was reached is left in `progress`, also when a step fails. Every step can be repeated, so a reconcile that was cut
+/// off anywhere is simply walked again.
+///
+/// # Errors
+///
+/// Returns what stopped the line; the steps after that were not taken.
+pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    let fetched = fetch(job, progress)?;
+    let sources = read(job, &fetched).await?;
+    let rendered = render(job, sources, progress).await?;
+
+    let known = record::load(job).await?;
+    let live = live(job, &rendered, &known).await?;
+    let plan = plan(job, &rendered, &known, &live, progress).await?;
+
+    let opened = unseal(job, &plan, &rendered, &known, &live, progress).await?;
+    let known = record::before_apply(job, &plan, known).await?;
+    let applied = apply(job, opened, progress).await?;
+    let known = record::after_apply(job, &plan, known, &applied).await?;
+    let all_applied = applied.proof(job, &plan, progress)?;
+
+    let healthy = health(job, &plan, &all_applied, progress).await?;
+    let pruned = prune(job, &plan, &all_applied, healthy.as_ref(), progress).await?;
+    record::after_prune(job, &plan, known, &pruned).await?;
+    pruned.verdict()
+}

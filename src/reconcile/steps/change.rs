@@ -1,0 +1,139 @@
+//! Changing the cluster: apply, and, with the proofs for it, prune.
+
+use std::collections::BTreeSet;
+
+use waxwing_plan::inventory::{Applied as AppliedObject, Outcome, Results};
+use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
+
+use super::open::Unsealed;
+use crate::api::{Failure, Reason};
+use crate::cluster::{self, Deleted, Landed, Requests, Session, Verb};
+use crate::reconcile::trouble::of_apply;
+use crate::reconcile::{Job, Progress, Trouble};
+
+/// What came of the apply step.
+pub(in crate::reconcile) struct Applied {
+    pub(in crate::reconcile) results: Results,
+    pub(in crate::reconcile) failures: Vec<cluster::Failure>,
+    pub(in crate::reconcile) verified: BTreeSet<String>,
+}
+
+/// What came of the prune step.
+#[derive(Default)]
+pub(in crate::reconcile) struct Pruned {
+    pub(in crate::reconcile) results: Results,
+    failures: Vec<Failure>,
+    guard: Option<Trouble>,
+}
+
+/// Applies what was opened, as the tenant, over connections that are closed after it.
+pub(in crate::reconcile) async fn apply(
+    job: &Job<'_>,
+    unsealed: Unsealed,
+    progress: &mut Progress,
+) -> Result<Applied, Trouble> {
+    let Unsealed { requests, verified } = unsealed;
+    let applied = match requests.is_empty() {
+        true => cluster::Applied::default(),
+        false => send(job, &requests).await?,
+    };
+    progress.applied(&requests, &applied);
+    let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
+    Ok(Applied { results, failures: applied.failures, verified })
+}
+
+async fn send(job: &Job<'_>, requests: &Requests) -> Result<cluster::Applied, Trouble> {
+    job.check_account().await?;
+    Ok(session(job)?.apply(requests).await)
+}
+
+/// Opens connections of this sync's own: they carry secret values, and end with it.
+pub(in crate::reconcile) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
+    let client = kube::Client::try_from(job.context.config.clone()).map_err(|_| {
+        Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
+    })?;
+    Ok(Session { client, identity: job.identity(), kinds: &job.context.kinds })
+}
+
+fn landed(landed: Landed) -> (ObjectId, AppliedObject) {
+    let outcome = match landed.verb {
+        Verb::Created => Outcome::Created,
+        Verb::Configured => Outcome::Configured,
+        Verb::Unchanged => Outcome::Unchanged,
+    };
+    (landed.id, AppliedObject { uid: landed.mark.uid, field_mark: landed.mark.field_mark, outcome })
+}
+
+impl Applied {
+    /// Returns the proof that everything was applied, which deleting needs.
+    pub(in crate::reconcile) fn proof(
+        &self,
+        job: &Job<'_>,
+        plan: &Plan,
+        progress: &mut Progress,
+    ) -> Result<AllApplied, Trouble> {
+        if !self.failures.is_empty() {
+            return Err(of_apply(&self.failures, &job.account.to_string()));
+        }
+        let proof = AllApplied::check(plan, &self.results).map_err(|missing| awaited(&missing))?;
+        progress.all_applied();
+        Ok(proof)
+    }
+}
+
+fn awaited(missing: &[ObjectId]) -> Trouble {
+    let failure = |id: &ObjectId| Failure {
+        object: id.to_string(),
+        reason: Reason::Terminating,
+        message: "it, or its namespace, is being deleted; hint: it is applied again once it is gone".to_owned(),
+    };
+    Trouble::of_failures(missing.iter().map(failure).collect(), false)
+}
+
+/// Deletes what left the revision, if the plan's guards and the proofs allow it.
+pub(in crate::reconcile) async fn prune(
+    job: &Job<'_>,
+    plan: &Plan,
+    applied: &AllApplied,
+    healthy: Option<&AllHealthy>,
+    progress: &mut Progress,
+) -> Result<Pruned, Trouble> {
+    let guard = plan.gone().guard.as_ref().filter(|_| job.sync.spec.prune.enabled);
+    let guard = guard.map(|guard| Trouble::lasting(Reason::PruneRefused, guard, guard.hint()));
+    if plan.gone().to_delete().next().is_none() {
+        return Ok(Pruned { guard, ..Pruned::default() });
+    }
+    let deletions = plan.deletions(applied, healthy).map_err(|error| {
+        Trouble::passing(Reason::PruneFailed, error, "it is tried again once the objects are healthy")
+    })?;
+    let session = session(job)?;
+    let mut pruned = Pruned { guard, ..Pruned::default() };
+    for deletion in deletions {
+        match session.delete(deletion).await {
+            Ok(Deleted::Left) => {}
+            Ok(Deleted::Deleted | Deleted::Absent) => {
+                pruned.results.deleted.insert(deletion.id().clone());
+            }
+            Err(cause) => pruned.failures.push(undeleted(deletion.id(), &cause, job)),
+        }
+    }
+    progress.pruned(&pruned.results.deleted);
+    Ok(pruned)
+}
+
+/// Describes an object that could not be deleted.
+pub(in crate::reconcile) fn undeleted(id: &ObjectId, cause: &cluster::Cause, job: &Job<'_>) -> Failure {
+    let message = format!("failed to delete it: {cause}; hint: let ServiceAccount {} delete it", job.account);
+    Failure { object: id.to_string(), reason: Reason::PruneFailed, message }
+}
+
+impl Pruned {
+    /// Says whether everything that should go is gone.
+    pub(in crate::reconcile) fn verdict(self) -> Result<(), Trouble> {
+        match (self.failures.is_empty(), self.guard) {
+            (false, _) => Err(Trouble::of_failures(self.failures, false)),
+            (true, Some(guard)) => Err(guard),
+            (true, None) => Ok(()),
+        }
+    }
+}

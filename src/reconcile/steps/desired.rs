@@ -1,0 +1,184 @@
+//! From the source to manifests: the revision, its files, and what they render to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::runtime::reflector::ObjectRef;
+use waxwing_plan::GroupKind;
+
+use crate::api::{Failure, GitSource, Plaintext, Reason, Sync};
+use crate::cluster::Kinds;
+use crate::reconcile::{Job, Progress, Trouble};
+use crate::render::{
+    self, Fault, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, SourceFiles, judge,
+};
+use crate::source::{CommitId, Fetched, RepoPath};
+
+/// What each Sync rendered last, so that neither an unchanged commit nor an unchanged closure is rendered again.
+#[derive(Default)]
+pub struct RenderCache(Mutex<HashMap<ObjectRef<Sync>, Cached>>);
+
+struct Cached {
+    commit: CommitId,
+    path: String,
+    kinds: Arc<Kinds>,
+    rendered: Arc<Rendered>,
+}
+
+impl RenderCache {
+    fn get(&self, sync: &ObjectRef<Sync>, commit: CommitId, path: &str, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = cache.get(sync)?;
+        let same = cached.commit == commit && cached.path == path && Arc::ptr_eq(&cached.kinds, kinds);
+        same.then(|| cached.rendered.clone())
+    }
+
+    fn same_closure(&self, sync: &ObjectRef<Sync>, key: &render::ClosureKey, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = cache.get(sync)?;
+        let same = *cached.rendered.closure_key() == *key && Arc::ptr_eq(&cached.kinds, kinds);
+        same.then(|| cached.rendered.clone())
+    }
+
+    fn put(&self, sync: ObjectRef<Sync>, cached: Cached) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(sync, cached);
+    }
+
+    /// Forgets what a deleted Sync rendered.
+    pub fn remove(&self, sync: &ObjectRef<Sync>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(sync);
+    }
+}
+
+/// What `read` found: new files, or that the commit was rendered before.
+pub(in crate::reconcile) enum Sources {
+    New(Box<SourceFiles>, CommitId),
+    Known(Arc<Rendered>),
+}
+
+/// Takes the revision that the Sync's source has.
+pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Result<Fetched, Trouble> {
+    let name = &job.sync.spec.source_ref.name;
+    let reference = ObjectRef::<GitSource>::new(name).within(job.namespace());
+    if job.context.sources.get(&reference).is_none() {
+        let fact = format!("GitSource {}/{name} does not exist", job.namespace());
+        return Err(Trouble::passing(Reason::SourceNotFound, fact, "create it, or correct spec.sourceRef"));
+    }
+    let Some(fetched) = job.context.revisions.get(&reference) else {
+        let fact = format!("GitSource {}/{name} has not fetched anything yet", job.namespace());
+        return Err(Trouble::passing(Reason::SourceNotReady, fact, "see its conditions"));
+    };
+    progress.attempt(fetched.revision.to_string());
+    Ok(fetched)
+}
+
+/// Reads the files of the Sync's folder and all that they refer to.
+pub(in crate::reconcile) async fn read(job: &Job<'_>, fetched: &Fetched) -> Result<Sources, Trouble> {
+    let path = &job.sync.spec.path;
+    let kinds = job.context.kinds.get().await?;
+    let commit = fetched.revision.commit;
+    if let Some(rendered) = job.context.rendered.get(&ObjectRef::from_obj(job.sync), commit, path, &kinds) {
+        return Ok(Sources::Known(rendered));
+    }
+    let folder = RepoPath::parse(path).map_err(|error| {
+        Trouble::lasting(Reason::PathEscapes, error, "correct spec.path: a folder of the repository, relative to its root")
+    })?;
+    let read = || render::read(&fetched.tree, &folder, &job.context.salt);
+    let files = tokio::task::block_in_place(read).map_err(|errors| trouble(&errors))?;
+    Ok(Sources::New(Box::new(files), commit))
+}
+
+/// Renders, and holds the result against the Sync's policy for secrets in clear text.
+pub(in crate::reconcile) async fn render(
+    job: &Job<'_>,
+    sources: Sources,
+    progress: &mut Progress,
+) -> Result<Arc<Rendered>, Trouble> {
+    let rendered = match sources {
+        Sources::Known(rendered) => rendered,
+        Sources::New(files, commit) => make(job, *files, commit).await?,
+    };
+    let policy = match job.sync.spec.secrets.plaintext {
+        Plaintext::Deny => PlaintextPolicy::Deny,
+        Plaintext::Warn => PlaintextPolicy::Warn,
+        Plaintext::Allow => PlaintextPolicy::Allow,
+    };
+    let warned = judge(rendered.plaintext(), policy).map_err(|errors| trouble(&errors))?;
+    progress.warn_of_plaintext(warned);
+    Ok(rendered)
+}
+
+async fn make(job: &Job<'_>, files: SourceFiles, commit: CommitId) -> Result<Arc<Rendered>, Trouble> {
+    let options = RenderOptions {
+        default_namespace: job.namespace().to_owned(),
+        kustomize: job.context.kustomize.clone(),
+        timeout: job.sync.spec.timeout.get(),
+    };
+    let kinds = job.context.kinds.get().await?;
+    let sync = ObjectRef::from_obj(job.sync);
+    let rendered = match job.context.rendered.same_closure(&sync, &files.closure_key(&options), &kinds) {
+        Some(rendered) => rendered,
+        None => {
+            let scope = |kind: &GroupKind| scope(&kinds, kind);
+            let render = || render::render(files, &options, &job.context.salt, &scope);
+            Arc::new(tokio::task::block_in_place(render).map_err(|errors| trouble(&errors))?)
+        }
+    };
+    let path = job.sync.spec.path.clone();
+    job.context.rendered.put(sync, Cached { commit, path, kinds, rendered: rendered.clone() });
+    Ok(rendered)
+}
+
+fn scope(kinds: &Kinds, kind: &GroupKind) -> Option<Scope> {
+    kinds.namespaced(kind).map(|namespaced| if namespaced { Scope::Namespaced } else { Scope::Cluster })
+}
+
+fn trouble(errors: &[RenderError]) -> Trouble {
+    let failure = |error: &RenderError| Failure {
+        object: error.place.to_string(),
+        reason: reason(&error.fault),
+        message: message(error),
+    };
+    Trouble::of_failures(errors.iter().map(failure).collect(), true)
+}
+
+fn message(error: &RenderError) -> String {
+    let mut message = error.fault.to_string();
+    let mut source = std::error::Error::source(&error.fault);
+    while let Some(cause) = source {
+        message.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    match error.hint() {
+        Some(hint) => format!("{message}; hint: {hint}"),
+        None => message,
+    }
+}
+
+fn reason(fault: &Fault) -> Reason {
+    use Fault as F;
+    match fault {
+        F::TooMuch { .. } | F::TooMuchOutput(_) => Reason::InputTooLarge,
+        F::LeavesRepository { .. } | F::AbsoluteEntry { .. } => Reason::PathEscapes,
+        F::PlaintextSecret => Reason::PlaintextRefused,
+        F::HandleInGit
+        | F::DamagedHandle { .. }
+        | F::UnknownHandle { .. }
+        | F::EncodedHandle { .. }
+        | F::HandleInKey { .. } => Reason::HandleRefused,
+        F::Sops(_) | F::CiphertextOutside | F::StraySopsBlock => Reason::UnsealFailed,
+        F::Kustomize { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => Reason::KustomizeFailed,
+        F::Staging(_) => Reason::Internal,
+        F::Tree(error) => tree_reason(error),
+        _ => Reason::RenderFailed,
+    }
+}
+
+fn tree_reason(error: &crate::source::TreeError) -> Reason {
+    use crate::source::TreeError as E;
+    match error {
+        E::TooLarge { .. } | E::TooMany { .. } => Reason::InputTooLarge,
+        E::LinkLeaves(_) | E::LinkLoop(_) => Reason::PathEscapes,
+        _ => Reason::RenderFailed,
+    }
+}

@@ -1,0 +1,15 @@
+//! The steps of the straight line, each a function that turns one room's result into the next room's input.
+
+mod change;
+mod desired;
+mod healthy;
+mod open;
+mod planned;
+pub(super) mod record;
+
+pub(super) use change::{apply, prune, session, undeleted};
+pub use desired::RenderCache;
+pub(super) use desired::{fetch, read, render};
+pub(super) use healthy::health;
+pub(super) use open::unseal;
+pub(super) use planned::{live, plan, retirement};

@@ -1,0 +1,121 @@
+//! Opening what the plan sends: collects the keys that this takes, as the tenant, and turns refusals into reasons.
+
+use std::collections::BTreeSet;
+
+use waxwing_formats::sops::UnlockError;
+use waxwing_keys::AgeIdentities;
+use waxwing_plan::{Change, Manifest, Plan};
+
+use super::planned::Seen;
+use crate::api::{Failure, Reason};
+use crate::cluster::inventory::Stored;
+use crate::cluster::{self, Request, Requests, secrets};
+use crate::reconcile::trouble::of_secret;
+use crate::reconcile::{Job, Progress, Trouble};
+use crate::render::Rendered;
+use crate::unsealing::{self, OpenError, SyncKeys};
+
+/// Entries of a key Secret with this ending are age identity files, as in Flux.
+const AGE_SUFFIX: &str = ".agekey";
+
+/// What was opened, as requests in stages. Not `Debug`.
+pub(in crate::reconcile) struct Unsealed {
+    pub(in crate::reconcile) requests: Requests,
+    pub(in crate::reconcile) verified: BTreeSet<String>,
+}
+
+/// Opens what the plan sends, and verifies every SOPS file of the render that wasn't before.
+pub(in crate::reconcile) async fn unseal(
+    job: &Job<'_>,
+    plan: &Plan,
+    rendered: &Rendered,
+    known: &Stored,
+    seen: &Seen,
+    progress: &mut Progress,
+) -> Result<Unsealed, Trouble> {
+    let sent: Vec<&Manifest> = plan.to_send().map(|step| &step.manifest).collect();
+    let verified = &known.inventory.verified;
+    let needs = unsealing::needs(rendered, &sent, verified);
+    let identities = if needs.identities { identities(job).await? } else { Vec::new() };
+    let mut may_write_secrets_in = BTreeSet::new();
+    for namespace in needs.sealed_in {
+        if cluster::may_write_secrets(&job.context.client, &job.account, &namespace).await? {
+            may_write_secrets_in.insert(namespace);
+        }
+    }
+    let ring = job.context.keys.ring();
+    let account = job.account.clone();
+    let keys = SyncKeys { identities, ring: &ring, account, may_write_secrets_in };
+    let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
+    let open = || unsealing::open(rendered, &sent, &bind_into, &keys, verified);
+    let opened = tokio::task::block_in_place(open).map_err(|errors| trouble(&errors));
+    progress.unsealed(opened.as_ref().err());
+    let opened = opened?;
+    let requests = in_stages(plan, opened.requests, seen);
+    Ok(Unsealed { requests, verified: opened.verified })
+}
+
+/// Puts requests into the stages of their steps. There is one request for each step that is sent, in the same order.
+fn in_stages(plan: &Plan, requests: Vec<Request>, seen: &Seen) -> Requests {
+    let mut stages: Vec<(waxwing_plan::Stage, Vec<Request>)> = Vec::new();
+    for (step, mut request) in plan.to_send().zip(requests) {
+        let live = seen.live.get(&request.id).and_then(Option::as_ref);
+        request.live_version = live.map(|live| live.resource_version.clone());
+        request.adopts = matches!(step.change, Change::Adopted { .. });
+        match stages.last_mut() {
+            Some((stage, requests)) if *stage == step.stage => requests.push(request),
+            _ => stages.push((step.stage, vec![request])),
+        }
+    }
+    Requests::new(stages.into_iter().map(|(_, requests)| requests).collect())
+}
+
+/// Reads the identities of `spec.secrets.keysFrom` as the tenant.
+async fn identities(job: &Job<'_>) -> Result<Vec<(String, AgeIdentities)>, Trouble> {
+    let mut identities = Vec::new();
+    for source in &job.sync.spec.secrets.keys_from {
+        let name = &source.secret_ref.name;
+        let secret = secrets::read(&job.context.client, &job.identity(), job.namespace(), name).await;
+        let reader = format!("ServiceAccount {}", job.account);
+        let secret = secret.map_err(|error| of_secret(error, "spec.secrets.keysFrom", &reader))?;
+        let before = identities.len();
+        for (key, value) in secret.data.iter().filter(|(key, _)| key.ends_with(AGE_SUFFIX)) {
+            let origin = format!("Secret {name}, {key}");
+            let parsed = AgeIdentities::parse(value.expose_secret()).map_err(|error| {
+                Trouble::passing(Reason::KeysUnavailable, format!("{origin}: {error}"), error.hint())
+            })?;
+            identities.push((origin, parsed));
+        }
+        if identities.len() == before {
+            let fact = format!("Secret {}/{name} has no entry that ends in {AGE_SUFFIX}", job.namespace());
+            let hint = "name the entry with the age identity so, such as age.agekey";
+            return Err(Trouble::passing(Reason::KeysUnavailable, fact, hint));
+        }
+    }
+    Ok(identities)
+}
+
+fn trouble(errors: &[OpenError]) -> Trouble {
+    let failure = |error: &OpenError| Failure {
+        object: error.subject(),
+        reason: reason(error),
+        message: format!("{error}; hint: {}", error.hint()),
+    };
+    Trouble::of_failures(errors.iter().map(failure).collect(), false)
+}
+
+fn reason(error: &OpenError) -> Reason {
+    match error {
+        OpenError::Binding(_) | OpenError::NotText { .. } => Reason::BindingRefused,
+        OpenError::Sops { source: UnlockError::NoKey { .. }, .. } => Reason::KeyNotFound,
+        OpenError::Sops { source: UnlockError::NoMac | UnlockError::MacDamaged | UnlockError::MacMismatch, .. } => {
+            Reason::MacMismatch
+        }
+        OpenError::Sops { .. } | OpenError::Whole { .. } | OpenError::Missing { .. } | OpenError::Item { .. } => {
+            Reason::UnsealFailed
+        }
+        OpenError::SealedForAnother { .. } => Reason::SealedForAnother,
+        OpenError::AccessDenied { .. } => Reason::AccessDenied,
+        OpenError::Handle { .. } => Reason::HandleRefused,
+    }
+}

@@ -1,0 +1,123 @@
+//! Reading what the cluster has, and planning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use serde_json::Value;
+use waxwing_plan::inventory::{Claim, Claims};
+use waxwing_plan::SYNC_LABEL;
+use waxwing_plan::{DigestContext, Inputs, Live, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
+
+use crate::api::{Failure, Reason, Sync};
+use crate::cluster::inventory::{Stored, claimed_by_others};
+use crate::cluster::live_marks;
+use super::record;
+use crate::reconcile::{Job, Progress, Trouble};
+use crate::render::{Rendered, bindings};
+
+/// What is known of the cluster: the objects of this Sync, and who else claims those that it no longer renders.
+pub(in crate::reconcile) struct Seen {
+    pub(in crate::reconcile) live: Live,
+    claims: Claims,
+}
+
+/// Reads the metadata of every object that is rendered or in the inventory.
+pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
+    let kinds = job.context.kinds.get().await?;
+    let desired = rendered.manifests().iter().map(|manifest| &manifest.id);
+    let wanted: BTreeSet<ObjectId> = desired.chain(known.inventory.entries.keys()).cloned().collect();
+    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
+    let desired = rendered.manifests().iter().map(|manifest| manifest.id.clone()).collect();
+    let claims = claims(job, &desired, known).await?;
+    Ok(Seen { live, claims })
+}
+
+/// Finds out which other Syncs have what this one no longer renders; nothing is read while nothing is gone.
+async fn claims(job: &Job<'_>, desired: &BTreeSet<ObjectId>, known: &Stored) -> Result<Claims, Trouble> {
+    let gone: BTreeSet<ObjectId> = known.inventory.entries.keys().filter(|id| !desired.contains(*id)).cloned().collect();
+    let mut claims = BTreeMap::new();
+    if gone.is_empty() {
+        return Ok(claims);
+    }
+    for (id, by) in claimed_by_others(&job.context.client, &job.id, &gone).await? {
+        let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
+        let may_inherit = job.context.syncs.get(&other).is_some_and(|other| acts_as_we_do(job, &other));
+        claims.entry(id).or_insert_with(Vec::new).push(Claim { by, may_inherit });
+    }
+    Ok(claims)
+}
+
+/// A claim counts only when the other Sync could write the object: here, when it acts as the same account.
+fn acts_as_we_do(job: &Job<'_>, other: &Sync) -> bool {
+    other.namespace().as_deref() == Some(job.namespace()) && other.spec.service_account() == job.account.name()
+}
+
+/// Plans. Objects that another Sync has are written down, so that it hands them over when it drops them.
+pub(in crate::reconcile) async fn plan(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    seen: &Seen,
+    progress: &mut Progress,
+) -> Result<Plan, Trouble> {
+    let spec = &job.sync.spec;
+    let plan = waxwing_plan::plan(Inputs {
+        manifests: rendered.manifests().to_vec(),
+        inventory: &known.inventory,
+        live: &seen.live,
+        claims: &seen.claims,
+        owner: &job.id.mark,
+        digest: DigestContext {
+            secrets_spec: serde_json::to_value(&spec.secrets).unwrap_or(Value::Null),
+            cluster: "",
+            binding_rules_version: bindings::VERSION,
+        },
+        policy: PrunePolicy {
+            enabled: spec.prune.enabled,
+            allow_empty: spec.prune.allow_empty,
+            max_percent: spec.prune.max_percent.get(),
+            wait: spec.wait,
+        },
+    });
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(errors) => {
+            let wanted: Vec<_> = errors.iter().filter_map(of_another).collect();
+            record::wanted(job, known, &wanted).await?;
+            return Err(refused(&errors));
+        }
+    };
+    progress.planned(&plan);
+    Ok(plan)
+}
+
+fn of_another(error: &PlanError) -> Option<(ObjectId, String)> {
+    match error {
+        PlanError::OwnedByOther { id, version, .. } => Some((id.clone(), version.clone())),
+        _ => None,
+    }
+}
+
+/// Plans the end of a deleted Sync; none when it isn't being deleted.
+pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> Result<Option<Retirement>, Trouble> {
+    let kinds = job.context.kinds.get().await?;
+    let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
+    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
+    let claims = claims(job, &BTreeSet::new(), known).await?;
+    let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
+    Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))
+}
+
+fn selector(job: &Job<'_>) -> String {
+    format!("{SYNC_LABEL}={}", job.id.mark.label())
+}
+
+fn refused(errors: &[PlanError]) -> Trouble {
+    let failure = |error: &PlanError| Failure {
+        object: error.id().to_string(),
+        reason: Reason::PlanConflict,
+        message: format!("{error}; hint: {}", error.hint()),
+    };
+    Trouble::of_failures(errors.iter().map(failure).collect(), false)
+}

@@ -1,0 +1,99 @@
+//! A Sync's reconcile: walk the line, say what came of it, and come back when there is a reason to.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+use tracing::Instrument;
+
+use super::context::Context;
+use super::job::Job;
+use super::sync_status::{self, Progress};
+use super::trouble::Trouble;
+use super::{deletion, walk};
+use crate::api::{FINALIZER, Reason, Sync};
+
+/// How soon a Sync is looked at again whose objects are on their way.
+const WHILE_PROGRESSING: Duration = Duration::from_secs(2);
+
+/// Reconciles one Sync; what goes wrong stands in its status, so there is no error to return.
+///
+/// # Errors
+///
+/// None.
+pub async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
+    let span = tracing::info_span!("sync", namespace = sync.namespace(), name = sync.name_any());
+    let pause = run(&sync, &context).instrument(span).await;
+    Ok(pause.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Returns when to come back, or none to wait for a change.
+async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
+    let mut progress = Progress::default();
+    let job = match Job::new(context, sync) {
+        Ok(job) => job,
+        Err(trouble) => {
+            sync_status::write(sync, context, &progress, Some(&trouble)).await;
+            return None;
+        }
+    };
+    if sync.meta().deletion_timestamp.is_some() {
+        return deletion::run(&job).await;
+    }
+    if sync.spec.suspend {
+        return None;
+    }
+    let trouble = match add_finalizer(&job).await {
+        Ok(()) => limited(&job, &mut progress).await.err(),
+        Err(trouble) => Some(trouble),
+    };
+    let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
+    Some(pause(sync, reason))
+}
+
+/// Walks the line within `spec.timeout`. Being cut off is like being killed: the next walk goes on from there.
+async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    let timeout = job.sync.spec.timeout.get();
+    match tokio::time::timeout(timeout, walk(job, progress)).await {
+        Ok(result) => result,
+        Err(_) => Err(Trouble::passing(
+            Reason::ApiUnavailable,
+            format!("the sync did not end within {}", job.sync.spec.timeout),
+            "it is tried again; raise spec.timeout if this revision needs longer",
+        )),
+    }
+}
+
+fn pause(sync: &Sync, result: Option<Reason>) -> Duration {
+    match result {
+        None => sync.spec.interval.get(),
+        Some(Reason::Progressing | Reason::Terminating) => WHILE_PROGRESSING,
+        Some(_) => sync.spec.retry_interval.get(),
+    }
+}
+
+/// Makes sure that the Sync can't vanish before what it applied was pruned.
+async fn add_finalizer(job: &Job<'_>) -> Result<(), Trouble> {
+    if job.sync.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(());
+    }
+    let mut finalizers = job.sync.finalizers().to_vec();
+    finalizers.push(FINALIZER.to_owned());
+    set_finalizers(job, finalizers).await
+}
+
+/// Replaces the finalizers, unless the Sync was written in between.
+pub async fn set_finalizers(job: &Job<'_>, finalizers: Vec<String>) -> Result<(), Trouble> {
+    let api: Api<Sync> = Api::namespaced(job.context.client.clone(), job.namespace());
+    let metadata = json!({"finalizers": finalizers, "resourceVersion": job.sync.resource_version()});
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    match api.patch_metadata(&job.sync.name_any(), &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
+        Err(_) => Err(Trouble::passing(Reason::ApiUnavailable, "failed to write the finalizer", "it is tried again")),
+    }
+}

@@ -1,0 +1,260 @@
+//! What a sync reached, and how that stands in the status of its Sync.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::events::EventType;
+use waxwing_plan::health::{Health, HealthStatus, needs_health};
+use waxwing_plan::{Change, ObjectId, Plan};
+
+use super::context::Context;
+use super::report::{self, Verdict};
+use super::trouble::Trouble;
+use crate::api::{
+    ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
+    set_condition,
+};
+use crate::cluster::{self, Requests, Verb};
+use crate::render::PlaintextSecret;
+
+/// The most changes that an event lists by name.
+const LISTED_CHANGES: usize = 12;
+
+/// What a sync reached so far. All of it is public.
+#[derive(Debug, Default)]
+pub struct Progress {
+    revision: Option<String>,
+    counts: Option<Counts>,
+    changes: Vec<String>,
+    plaintext: Vec<String>,
+    unsealed: Option<Result<(), Trouble>>,
+    health: Option<Result<(), String>>,
+    all_applied: bool,
+}
+
+impl Progress {
+    /// Notes which revision is tried.
+    pub(super) fn attempt(&mut self, revision: String) {
+        self.revision = Some(revision);
+    }
+
+    /// Notes the Secret values that stand in Git in clear text and that the Sync wants to be warned of.
+    pub(super) fn warn_of_plaintext(&mut self, found: &[PlaintextSecret]) {
+        self.plaintext = found.iter().map(|secret| format!("{} {}", secret.location, secret.key_path)).collect();
+    }
+
+    /// Notes what the plan says.
+    pub(super) fn planned(&mut self, plan: &Plan) {
+        let count = |wanted: fn(&Change) -> bool| to_u32(plan.steps().iter().filter(|step| wanted(&step.change)).count());
+        self.counts = Some(Counts {
+            objects: to_u32(plan.steps().len()),
+            unchanged: count(|change| *change == Change::Unchanged),
+            skipped: count(|change| matches!(change, Change::Skipped | Change::Terminating)),
+            ..Counts::default()
+        });
+    }
+
+    /// Notes how opening went.
+    pub(super) fn unsealed(&mut self, trouble: Option<&Trouble>) {
+        self.unsealed = Some(trouble.map_or(Ok(()), |trouble| Err(trouble.clone())));
+    }
+
+    /// Notes what was applied, and logs where each secret value came from.
+    pub(super) fn applied(&mut self, requests: &Requests, applied: &cluster::Applied) {
+        let counts = self.counts.get_or_insert_default();
+        for landed in &applied.landed {
+            let verb = match landed.verb {
+                Verb::Created => (&mut counts.created, "created"),
+                Verb::Configured => (&mut counts.configured, "configured"),
+                Verb::Unchanged => (&mut counts.unchanged, "unchanged"),
+            };
+            *verb.0 += 1;
+            if landed.verb != Verb::Unchanged {
+                let adopted = if landed.adopted { " (adopted)" } else { "" };
+                self.changes.push(format!("{} {}{adopted}", landed.id, verb.1));
+            }
+            tracing::info!(object = %landed.id, result = verb.1, adopted = landed.adopted, "applied");
+        }
+        let landed: BTreeSet<&ObjectId> = applied.landed.iter().map(|landed| &landed.id).collect();
+        requests.iter().filter(|request| landed.contains(&request.id)).for_each(|request| self.trace(request));
+    }
+
+    fn trace(&self, request: &cluster::Request) {
+        for (key, sources) in request.provenance() {
+            for source in sources {
+                tracing::info!(
+                    object = %request.id,
+                    key,
+                    revision = self.revision,
+                    file = source.mark.file,
+                    document = source.mark.document,
+                    key_path = source.mark.key_path,
+                    scheme = source.mark.scheme,
+                    recipient = source.recipient,
+                    "applied a secret value"
+                );
+            }
+        }
+    }
+
+    /// Notes that every object of the revision was applied.
+    pub(super) fn all_applied(&mut self) {
+        self.all_applied = true;
+    }
+
+    /// Notes how the objects are.
+    pub(super) fn healthy(&mut self, plan: &Plan, health: &BTreeMap<ObjectId, Health>) {
+        let current = |health: &Health| health.status == HealthStatus::Current;
+        let ids = || plan.steps().iter().map(|step| &step.manifest.id);
+        let is_well = |id: &ObjectId| !needs_health(&id.kind) || health.get(id).is_some_and(current);
+        let sick: Vec<String> = ids().filter(|id| !is_well(id)).map(|id| describe(id, health.get(id))).collect();
+        self.counts.get_or_insert_default().ready = to_u32(ids().count() - sick.len());
+        self.health = Some(if sick.is_empty() { Ok(()) } else { Err(sick.join(", ")) });
+    }
+
+    /// Notes what was deleted.
+    pub(super) fn pruned(&mut self, deleted: &BTreeSet<ObjectId>) {
+        self.counts.get_or_insert_default().deleted = to_u32(deleted.len());
+        self.changes.extend(deleted.iter().map(|id| format!("{id} deleted")));
+    }
+
+    /// Returns the warning of a sync that applied values that stand in Git in clear text.
+    fn plaintext_note(&self) -> Option<String> {
+        let warn = !self.plaintext.is_empty() && !self.changes.is_empty();
+        warn.then(|| format!("Secret values stand in Git in clear text: {}", self.plaintext.join(", ")))
+    }
+
+    fn change_note(&self) -> Option<String> {
+        let (listed, rest) = self.changes.split_at_checked(LISTED_CHANGES).unwrap_or((&self.changes, &[]));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        (!listed.is_empty()).then(|| format!("{}{more}", listed.join(", ")))
+    }
+}
+
+fn describe(id: &ObjectId, health: Option<&Health>) -> String {
+    match health {
+        Some(health) => format!("{id}: {}", health.message),
+        None => format!("{id}: it was not found"),
+    }
+}
+
+fn to_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true.
+pub fn write<'a>(
+    sync: &'a Sync,
+    context: &'a Context,
+    progress: &'a Progress,
+    trouble: Option<&'a Trouble>,
+) -> BoxFuture<'a, Option<Reason>> {
+    let old = sync.status.clone().unwrap_or_default();
+    let now = Timestamp::now();
+    let mut status = next(sync, &old, progress, trouble);
+    part_conditions(&mut status.conditions, sync, progress, now);
+    let verdict = verdict(sync, &status, progress, trouble, now);
+    report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
+    let written = async move {
+        publish(sync, context, progress, &old.conditions, &verdict).await;
+        if old != status {
+            report::write_status(context, sync, &status).await;
+        }
+        (verdict.ready != Status::True).then_some(verdict.reason)
+    };
+    written.boxed()
+}
+
+fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Trouble>) -> SyncStatus {
+    let requested = sync.metadata.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT));
+    let applied = progress.revision.clone().filter(|_| progress.all_applied);
+    let failures = trouble.map(|trouble| trouble.failures.iter().take(FAILURES_LIMIT).cloned().collect());
+    SyncStatus {
+        observed_generation: sync.metadata.generation,
+        conditions: old.conditions.clone(),
+        last_applied_revision: applied.or_else(|| old.last_applied_revision.clone()),
+        last_attempted_revision: progress.revision.clone().or_else(|| old.last_attempted_revision.clone()),
+        counts: counts(old, progress),
+        failures: failures.unwrap_or_default(),
+        last_handled_requested_at: requested.cloned(),
+    }
+}
+
+/// A sync that changes nothing leaves the numbers of the last one that did.
+fn counts(old: &SyncStatus, progress: &Progress) -> Option<Counts> {
+    let new = progress.counts?;
+    match (&old.counts, progress.changes.is_empty()) {
+        (Some(last), true) => Some(Counts { objects: new.objects, ready: new.ready, ..*last }),
+        _ => Some(new),
+    }
+}
+
+/// Sets Unsealed and Healthy as far as this sync came.
+fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Progress, now: Timestamp) {
+    let mut set = |kind, status, reason, message: String| {
+        let observed_generation = sync.metadata.generation;
+        set_condition(conditions, NewCondition { kind, status, reason, message, observed_generation }, now);
+    };
+    match &progress.unsealed {
+        Some(Ok(())) => {
+            let message = "All secrets that this revision needs are open".to_owned();
+            set(ConditionType::Unsealed, Status::True, Reason::Unsealed, message);
+        }
+        Some(Err(trouble)) => set(ConditionType::Unsealed, Status::False, trouble.reason, trouble.message.clone()),
+        None => {}
+    }
+    match &progress.health {
+        Some(Ok(())) => set(ConditionType::Healthy, Status::True, Reason::Healthy, "All objects are healthy".to_owned()),
+        Some(Err(sick)) => set(ConditionType::Healthy, Status::False, Reason::Progressing, sick.clone()),
+        None => {}
+    }
+}
+
+fn verdict(
+    sync: &Sync,
+    status: &SyncStatus,
+    progress: &Progress,
+    trouble: Option<&Trouble>,
+    now: Timestamp,
+) -> Verdict {
+    let revision = progress.revision.as_deref().unwrap_or("the revision");
+    match trouble {
+        None => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
+        Some(trouble) if trouble.reason == Reason::Progressing && !is_late(sync, status, now) => {
+            Verdict::progressing(format!("Applied {revision}, waiting for health: {}", trouble.message))
+        }
+        Some(trouble) if trouble.reason == Reason::Progressing => {
+            let fact = format!("not healthy within {}: {}", sync.spec.timeout, trouble.message);
+            let late = Trouble::passing(Reason::HealthCheckTimeout, fact, "see the objects' own status and events");
+            Verdict::failed(&late, late.message.clone())
+        }
+        Some(trouble) => Verdict::failed(trouble, trouble.message.clone()),
+    }
+}
+
+/// Tells whether the objects have been on their way for longer than the Sync gives them.
+fn is_late(sync: &Sync, status: &SyncStatus, now: Timestamp) -> bool {
+    let Some(healthy) = condition(&status.conditions, ConditionType::Healthy) else { return false };
+    let waited = now.duration_since(healthy.last_transition_time.0);
+    std::time::Duration::try_from(waited).is_ok_and(|waited| waited > sync.spec.timeout.get())
+}
+
+/// Publishes one event: what was changed, or, where nothing was, what Ready now says.
+async fn publish(sync: &Sync, context: &Context, progress: &Progress, before: &[Condition], verdict: &Verdict) {
+    if let Some(note) = progress.plaintext_note() {
+        report::event(context, sync, EventType::Warning, Reason::PlaintextRefused, &note).await;
+    }
+    match progress.change_note() {
+        None => report::publish(context, sync, Some(before), verdict).await,
+        Some(changes) => {
+            let failed = verdict.ready == Status::False;
+            let kind = if failed { EventType::Warning } else { EventType::Normal };
+            let reason = if failed { verdict.reason } else { Reason::Applied };
+            let note = format!("{}: {changes}", verdict.message);
+            report::event(context, sync, kind, reason, &note).await;
+        }
+    }
+}

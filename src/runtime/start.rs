@@ -1,0 +1,104 @@
+//! Puts the parts together, runs them, and stops them in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::args::Args;
+use crate::api::{GitSource, Sync};
+use crate::cluster::KindsCache;
+use crate::reconcile::{self, Context, RenderCache, Revisions, Watched};
+use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
+use crate::server::{self, ServeError, Shown};
+use crate::source::{Allowed, Settings, SourceError, Store};
+
+/// Why the controller can't start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no configuration of a cluster.
+    #[error("failed to find out which cluster to work on: neither a service account nor a kubeconfig is usable")]
+    Configuration,
+    /// No connection can be made from the configuration.
+    #[error("failed to set up the connection to the cluster")]
+    Connection,
+    /// The sealing keys can't be had.
+    #[error("failed to get the sealing keys")]
+    Sealing(#[from] SealingError),
+    /// The folder for repositories can't be used.
+    #[error("failed to open the folder for Git repositories")]
+    Store(#[source] SourceError),
+    /// The HTTP interface can't be served.
+    #[error("failed to serve HTTP")]
+    Serve(#[from] ServeError),
+    /// Signals can't be received.
+    #[error("failed to listen for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the controller until SIGTERM or SIGINT, then lets what runs end.
+///
+/// # Errors
+///
+/// See [`StartError`].
+pub async fn start(args: Args) -> Result<(), StartError> {
+    let stop = stop_on_signal()?;
+    let config = kube::Config::infer().await.map_err(|_| StartError::Configuration)?;
+    let client = Client::try_from(config.clone()).map_err(|_| StartError::Connection)?;
+    let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
+    let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
+    let salt = installation_salt(&client, &args.namespace).await?;
+    let sources = Watched::<GitSource>::new(client.clone());
+    let syncs = Watched::<Sync>::new(client.clone());
+    let (news, heard) = mpsc::unbounded_channel();
+    let context = Arc::new(Context {
+        client: client.clone(),
+        config,
+        kinds: KindsCache::new(client.clone()),
+        store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
+        allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
+        kustomize: args.kustomize.clone(),
+        revisions: Revisions::default(),
+        sources: sources.cache(),
+        syncs: syncs.cache(),
+        rendered: RenderCache::default(),
+        keys: keys.clone(),
+        salt,
+        recorder: Recorder::new(client, Reporter { controller: "waxwing".to_owned(), instance: None }),
+        news,
+    });
+    let ready = Arc::new(AtomicBool::new(true));
+    let shown = Shown { keys: keys.clone(), ready: ready.clone() };
+    let serving = server::serve(args.listen, shown, stop.clone().cancelled_owned());
+    let working = async {
+        reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone()).await;
+        ready.store(false, Ordering::Relaxed);
+        Ok(())
+    };
+    tokio::select! {
+        both = async { tokio::try_join!(serving, working) } => both.map(|_| ()).map_err(StartError::Serve)?,
+        () = keys.follow() => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn stop_on_signal() -> Result<CancellationToken, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; what runs may end");
+        token.cancel();
+    });
+    Ok(stop)
+}
