@@ -15,7 +15,7 @@ use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 
 use super::documents::add_sealed_item;
 use super::error::{Fault, Place, RenderError};
-use super::handles::{HandleTable, Origin, locate};
+use super::handles::{HandleTable, Origin, locate, mentions_handle};
 use super::plaintext::data_pointer;
 
 /// What one item of a SealedSecret was sealed for.
@@ -83,7 +83,7 @@ fn is_sealed_item(handles: &HandleTable, handle: &Handle) -> bool {
 
 /// Returns the handle that a rendered item is, or gives one to a token that came another way than in a manifest.
 fn item_handle(handles: &mut HandleTable, location: &Location, item: &str, text: &str) -> Result<Handle, Fault> {
-    let text = match text.contains(Handle::PREFIX) {
+    let text = match mentions_handle(text) {
         true => text.to_owned(),
         false => {
             let path = KeyPath::root().key("spec").key("encryptedData").key(item);
