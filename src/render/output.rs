@@ -138,7 +138,7 @@ impl Output<'_> {
     fn keep(&mut self, manifest: Manifest, place: Place) {
         match self.places.get(&manifest.id) {
             Some(other) => {
-                let fault = Fault::Duplicate { id: manifest.id, other: other.clone() };
+                let fault = Fault::Duplicate { id: Box::new(manifest.id), other: Box::new(other.clone()) };
                 self.errors.push(RenderError::new(place, fault));
             }
             None => {

@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
     /// Returns the files read so far with their blobs: the closure.
     pub(super) fn closure(&self) -> BTreeMap<String, ObjectId> {
         let read = self.files.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
-        read.map(|(path, contents)| (path.as_str().to_owned(), contents.blob.clone())).collect()
+        read.map(|(path, contents)| (path.as_str().to_owned(), contents.blob)).collect()
     }
 
     /// Reads a file, once; text that holds handles is refused.
