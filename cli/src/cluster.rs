@@ -36,12 +36,20 @@ pub(crate) struct ClusterArgs {
     controller_name: String,
 }
 
-/// The cluster did not answer as it should.
+/// The cluster did not answer as it should. What kube says is not passed on where it may quote a kubeconfig or a token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClusterError {
+    /// The kubeconfig can't be read.
+    #[error("failed to read the kubeconfig {}", path.display())]
+    ReadKubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The kubeconfig can't be used.
-    #[error("failed to use the kubeconfig: {0}")]
-    Kubeconfig(Said),
+    #[error("the kubeconfig {0}")]
+    Kubeconfig(String),
     /// There is no kubeconfig.
     #[error("there is no kubeconfig to fetch the certificate with")]
     NoKubeconfig,
@@ -50,7 +58,7 @@ pub(crate) enum ClusterError {
     Runtime(#[source] std::io::Error),
     /// The API server could not be asked.
     #[error("failed to ask the API server: {0}")]
-    Request(Said),
+    Request(String),
     /// The API server, or the controller behind it, refused.
     #[error("failed to fetch the certificate from service {namespace}/{name}: the API server answered {code} {reason}")]
     Refused {
@@ -65,31 +73,11 @@ pub(crate) enum ClusterError {
     },
 }
 
-/// What a foreign error said, its innermost cause first found: kube repeats each cause in the text of the error around it.
-#[derive(Debug)]
-pub(crate) struct Said(String);
-
-impl Said {
-    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut innermost = error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        Self(innermost.to_string())
-    }
-}
-
-impl std::fmt::Display for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl ClusterError {
     /// Returns what the user can do about it, where there is something.
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Kubeconfig(_) => "check --kubeconfig and --context",
+            Self::ReadKubeconfig { .. } | Self::Kubeconfig(_) => "check --kubeconfig and --context",
             Self::NoKubeconfig => "pass --kubeconfig, or seal without access to the cluster by passing --cert",
             Self::Runtime(_) => return None,
             Self::Request(_) => "check that `kubectl get --raw /readyz` works, or pass --cert",
@@ -114,12 +102,12 @@ impl ClusterArgs {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClusterError::Runtime)?;
         runtime.block_on(async {
-            let client =
-                Client::try_from(self.config().await?).map_err(|error| ClusterError::Request(Said::of(&error)))?;
+            let client = Client::try_from(self.config().await?).map_err(|error| self.explain(&error))?;
             let (namespace, name) = (&self.controller_namespace, &self.controller_name);
             let path = format!("/api/v1/namespaces/{namespace}/services/http:{name}:http/proxy/v1/cert.pem");
-            let request =
-                http::Request::get(path).body(Vec::new()).map_err(|error| ClusterError::Request(Said::of(&error)))?;
+            let request = http::Request::get(path)
+                .body(Vec::new())
+                .map_err(|error| self.explain(&kube::Error::HttpError(error)))?;
             client.request_text(request).await.map(String::into_bytes).map_err(|error| self.explain(&error))
         })
     }
@@ -130,6 +118,8 @@ impl ClusterArgs {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?;
         config.connect_timeout = Some(TIMEOUT);
         config.read_timeout = Some(TIMEOUT);
+        // Otherwise kube repeats a request for minutes where the controller is not running.
+        config.default_retry = false;
         Ok(config)
     }
 
@@ -141,7 +131,8 @@ impl ClusterArgs {
                 code: status.code,
                 reason: status.reason.clone(),
             },
-            other => ClusterError::Request(Said::of(other)),
+            kube::Error::Auth(_) => ClusterError::Request("the kubeconfig's way to log in failed".to_owned()),
+            other => ClusterError::Request(innermost(other)),
         }
     }
 
@@ -169,8 +160,31 @@ impl ClusterArgs {
     }
 }
 
+/// Says what is wrong with a kubeconfig without quoting it, since it holds credentials.
 fn unusable(error: KubeconfigError) -> ClusterError {
-    ClusterError::Kubeconfig(Said::of(&error))
+    ClusterError::Kubeconfig(match error {
+        KubeconfigError::ReadConfig(source, path) => return ClusterError::ReadKubeconfig { path, source },
+        KubeconfigError::CurrentContextNotSet => "has no current context".to_owned(),
+        KubeconfigError::LoadContext(name) => format!("has no context {name}"),
+        KubeconfigError::LoadClusterOfContext(name) => format!("has no cluster {name}"),
+        KubeconfigError::MissingClusterUrl | KubeconfigError::ParseClusterUrl(_) => {
+            "has no usable address for the cluster".to_owned()
+        }
+        KubeconfigError::LoadCertificateAuthority(_)
+        | KubeconfigError::LoadClientCertificate(_)
+        | KubeconfigError::LoadClientKey(_)
+        | KubeconfigError::ParseCertificates(_) => "names a certificate or key that can't be read".to_owned(),
+        _ => "is not well-formed".to_owned(),
+    })
+}
+
+/// Returns what the innermost cause says: kube repeats each cause in the text of the error around it.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 /// Chooses the one TLS implementation; a second call changes nothing.

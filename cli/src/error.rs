@@ -16,7 +16,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Input(#[from] InputError),
     /// Documents of the input can't be sealed.
-    #[error("{}", lines(.0))]
+    #[error("{}", in_lines(.0))]
     Documents(Vec<AtDocument>),
     /// A value for a new Secret is missing or wrong.
     #[error(transparent)]
@@ -43,7 +43,7 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Input(error) => error.hint().map(str::to_owned),
-            Self::Documents(wrong) => wrong.first().map(|first| first.error.hint().to_owned()),
+            Self::Documents(wrong) => wrong.last().map(|last| last.error.hint().to_owned()),
             Self::Value(error) => error.hint().map(str::to_owned),
             Self::Fetch(error) => error.hint(),
             Self::Certificate(error) => Some(error.hint().to_owned()),
@@ -54,9 +54,16 @@ impl Error {
     }
 }
 
-/// Writes one line for each document that is wrong.
-fn lines(wrong: &[AtDocument]) -> String {
-    wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ")
+/// Writes each document that is wrong, with a hint below each but the last, whose hint is that of the whole.
+fn in_lines(wrong: &[AtDocument]) -> String {
+    let mut text = String::new();
+    for (index, document) in wrong.iter().enumerate() {
+        if let Some(before) = index.checked_sub(1).and_then(|before| wrong.get(before)) {
+            text.push_str(&format!("\nhint: {}\nerror: ", before.error.hint()));
+        }
+        text.push_str(&document.to_string());
+    }
+    text
 }
 
 /// What is wrong with one document, and where it stands.

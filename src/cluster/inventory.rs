@@ -152,7 +152,8 @@ async fn list(client: &Client, path: &str) -> Result<Vec<Resource>, CallError> {
         if page.metadata.next.is_empty() {
             return Ok(items);
         }
-        next = percent_encoding::utf8_percent_encode(&page.metadata.next, percent_encoding::NON_ALPHANUMERIC).to_string();
+        next =
+            percent_encoding::utf8_percent_encode(&page.metadata.next, percent_encoding::NON_ALPHANUMERIC).to_string();
     }
 }
 

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::{Resource, ResourceExt};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
 use super::context::Context;
 use super::credentials;
@@ -23,7 +23,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// None.
-pub async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<Action, Infallible> {
+pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<Action, Infallible> {
     let reference = ObjectRef::from_obj(&*source);
     if source.meta().deletion_timestamp.is_some() {
         context.revisions.remove(&reference);
@@ -77,7 +77,9 @@ async fn last_good(source: &GitSource, context: &Context) -> Result<Fetched, Tro
     let (url, reference) = address(source, context)?;
     match context.store.stored(&url, &holder(source)).await {
         Some(tree) => Ok(Fetched { revision: Revision { reference, commit: tree.commit() }, tree, changed: false }),
-        None => Err(Trouble::passing(Reason::FetchFailed, "the last revision is not in the store", "it is fetched again")),
+        None => {
+            Err(Trouble::passing(Reason::FetchFailed, "the last revision is not in the store", "it is fetched again"))
+        }
     }
 }
 

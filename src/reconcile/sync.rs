@@ -25,7 +25,7 @@ const WHILE_PROGRESSING: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// None.
-pub async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
+pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
     let span = tracing::info_span!("sync", namespace = sync.namespace(), name = sync.name_any());
     let pause = run(&sync, &context).instrument(span).await;
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
@@ -87,7 +87,7 @@ async fn add_finalizer(job: &Job<'_>) -> Result<(), Trouble> {
 }
 
 /// Replaces the finalizers, unless the Sync was written in between.
-pub async fn set_finalizers(job: &Job<'_>, finalizers: Vec<String>) -> Result<(), Trouble> {
+pub(super) async fn set_finalizers(job: &Job<'_>, finalizers: Vec<String>) -> Result<(), Trouble> {
     let api: Api<Sync> = Api::namespaced(job.context.client.clone(), job.namespace());
     let metadata = json!({"finalizers": finalizers, "resourceVersion": job.sync.resource_version()});
     let patch = Patch::Merge(json!({"metadata": metadata}));

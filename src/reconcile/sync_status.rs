@@ -48,7 +48,8 @@ impl Progress {
 
     /// Notes what the plan says.
     pub(super) fn planned(&mut self, plan: &Plan) {
-        let count = |wanted: fn(&Change) -> bool| to_u32(plan.steps().iter().filter(|step| wanted(&step.change)).count());
+        let count =
+            |wanted: fn(&Change) -> bool| to_u32(plan.steps().iter().filter(|step| wanted(&step.change)).count());
         self.counts = Some(Counts {
             objects: to_u32(plan.steps().len()),
             unchanged: count(|change| *change == Change::Unchanged),
@@ -146,7 +147,7 @@ fn to_u32(count: usize) -> u32 {
 }
 
 /// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true.
-pub fn write<'a>(
+pub(super) fn write<'a>(
     sync: &'a Sync,
     context: &'a Context,
     progress: &'a Progress,
@@ -207,7 +208,9 @@ fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Prog
         None => {}
     }
     match &progress.health {
-        Some(Ok(())) => set(ConditionType::Healthy, Status::True, Reason::Healthy, "All objects are healthy".to_owned()),
+        Some(Ok(())) => {
+            set(ConditionType::Healthy, Status::True, Reason::Healthy, "All objects are healthy".to_owned())
+        }
         Some(Err(sick)) => set(ConditionType::Healthy, Status::False, Reason::Progressing, sick.clone()),
         None => {}
     }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{SourceError, wire_error};
 use super::http::{Session, Wire};
-use super::mirror::{Mirror, git_store_error};
+use super::mirror::{MAX_OBJECT_BYTES, Mirror, git_store_error};
 use super::remote::{Reference, Remote};
 use super::shelf::Filled;
 
@@ -59,6 +59,9 @@ impl Conversation<'_> {
             Err(_) if self.session.fault().is_some() => Err(self.wire_error()),
             Err(error) if error.downcast_any_ref::<std::io::Error>().is_some_and(is_storage) => {
                 Err(git_store_error(mirror.path(), &error))
+            }
+            Err(error) if error.is_resource_exhausted() => {
+                Err(SourceError::ObjectTooLarge { url: self.remote.url.clone(), limit: MAX_OBJECT_BYTES })
             }
             Err(_) => Ok(Filled::NotReceived(self.not_received())),
         }

@@ -15,6 +15,10 @@ use gix::odb;
 
 use super::error::{SourceError, store_error};
 
+/// The largest object in bytes that is received or copied. A pack of a few kilobytes may promise any size.
+pub(super) const MAX_OBJECT_BYTES: u64 = 128 << 20;
+/// The same for gix.
+pub(super) const OBJECT_LIMIT: &str = "gitoxide.objects.allocLimit=134217728";
 /// The most packs that one mirror can take; far more than it gets before it is made anew.
 const PACK_SLOTS: u16 = 512;
 
@@ -61,8 +65,11 @@ impl Mirror {
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
         remove_leftovers(path).map_err(|source| store_error(path, source))?;
         let repository = repository_at(path)?;
-        let options =
-            odb::store::init::Options { slots: odb::store::init::Slots::Given(PACK_SLOTS), ..Default::default() };
+        let options = odb::store::init::Options {
+            slots: odb::store::init::Slots::Given(PACK_SLOTS),
+            alloc_limit_bytes: usize::try_from(MAX_OBJECT_BYTES).ok(),
+            ..Default::default()
+        };
         let directory = path.join("objects");
         let packs = count_packs(&directory);
         let objects = odb::Store::at_opts(directory, repository.object_hash(), &mut std::iter::empty(), options)
@@ -165,7 +172,10 @@ impl Drop for Mirror {
 }
 
 fn repository_at(path: &Path) -> Result<gix::Repository, SourceError> {
-    let options = gix::open::Options::isolated().open_path_as_is(true).with(gix::sec::Trust::Full);
+    let options = gix::open::Options::isolated()
+        .open_path_as_is(true)
+        .with(gix::sec::Trust::Full)
+        .config_overrides([OBJECT_LIMIT]);
     gix::open_opts(path, options).map_err(|error| git_store_error(path, &error))
 }
 

@@ -139,8 +139,15 @@ impl Shelf {
         Ok(())
     }
 
-    /// Returns the commit that the server last let `holder` have.
-    pub(super) fn noted(&self, holder: &str) -> Option<CommitId> {
+    /// Returns the tree that `holder` fetched last, if the mirror still has it.
+    pub(super) fn stored(&mut self, holder: &str, max_file_bytes: u64) -> Option<Arc<Tree>> {
+        let commit = self.noted(holder)?;
+        // A mirror that was made anew for another source is whole, though it lacks this commit.
+        let has = self.mirror.as_ref().is_some_and(|mirror| mirror.has(&commit.0));
+        has.then(|| self.tree(commit, max_file_bytes).ok()).flatten()
+    }
+
+    fn noted(&self, holder: &str) -> Option<CommitId> {
         fs::read_to_string(self.note_path(holder)).ok()?.parse().ok()
     }
 

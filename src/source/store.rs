@@ -128,11 +128,7 @@ impl Store {
         let mut place = self.place(url).lock_owned().await;
         let (folder, holder) = (self.folder(url), holder.to_owned());
         let max_file_bytes = self.0.settings.max_file_bytes;
-        let find = move || {
-            let shelf = shelf_in(&mut place, folder).ok()?;
-            let commit = shelf.noted(&holder)?;
-            shelf.tree(commit, max_file_bytes).ok()
-        };
+        let find = move || shelf_in(&mut place, folder).ok()?.stored(&holder, max_file_bytes);
         spawn_blocking(find).await.ok().flatten()
     }
 

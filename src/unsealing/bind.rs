@@ -61,9 +61,8 @@ impl Piece<'_> {
 impl Values<'_> {
     /// Makes the request of one manifest.
     pub(super) fn bind(&self, manifest: &Manifest) -> Result<Request, Vec<OpenError>> {
-        let bindings = manifest.secrets.iter().map(|(pointer, _)| {
-            self.binding(manifest, pointer).map_err(|error| vec![error])
-        });
+        let bindings =
+            manifest.secrets.iter().map(|(pointer, _)| self.binding(manifest, pointer).map_err(|error| vec![error]));
         let bindings = collect(bindings)?;
         Ok(Request::new(manifest.id.clone(), manifest.version.clone(), manifest.body.clone(), bindings))
     }
@@ -83,7 +82,12 @@ impl Values<'_> {
 
     /// Resolves handles that stand in a string as they are. A number or boolean that makes up the whole string comes back
     /// typed, but not in a Secret, whose values are strings.
-    fn text(&self, at: &Site<'_>, text: &str, handles: &[(usize, Handle)]) -> Result<(SecretBytes, Encoding), OpenError> {
+    fn text(
+        &self,
+        at: &Site<'_>,
+        text: &str,
+        handles: &[(usize, Handle)],
+    ) -> Result<(SecretBytes, Encoding), OpenError> {
         let value = self.splice(at, text, handles)?;
         if let [(0, handle)] = handles
             && text.len() == Handle::LEN

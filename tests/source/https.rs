@@ -341,7 +341,7 @@ async fn an_answer_over_the_limit_is_refused() {
 #[tokio::test]
 async fn a_file_of_a_hundred_megabytes_is_refused_by_name() {
     let repo = repo_with("small");
-    repo.write("big.bin", vec![0u8; 100 << 20]).unwrap();
+    std::fs::File::create(repo.tree().join("big.bin")).unwrap().set_len(100 << 20).unwrap();
     repo.commit("second").unwrap();
     let (server, url) = open_server(&repo);
     let bench = Bench::new();
@@ -349,6 +349,19 @@ async fn a_file_of_a_hundred_megabytes_is_refused_by_name() {
     let error = fetched.tree.read(&path("big.bin")).unwrap_err();
     assert_eq!(error.to_string(), "big.bin has 104857600 bytes, the limit is 16777216");
     assert_eq!(text(&fetched.tree, "a.yaml"), "small");
+}
+
+#[tokio::test]
+async fn a_file_that_only_promises_to_be_huge_takes_no_memory() {
+    let repo = repo_with("x");
+    std::fs::File::create(repo.tree().join("huge.bin")).unwrap().set_len(129 << 20).unwrap();
+    repo.commit("second").unwrap();
+    let (server, url) = open_server(&repo);
+    for url in [url, repo.file_url()] {
+        let login = Login::Anonymous;
+        let error = Bench::new().fetch(&remote(&url, branch("main"), trusting(&server, login))).await.unwrap_err();
+        assert!(matches!(error, SourceError::ObjectTooLarge { limit: 134_217_728, .. }), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -139,7 +139,8 @@ async fn a_damaged_store_is_thrown_away_and_fetched_again() {
     repo.write("a.yaml", "whole").unwrap();
     repo.commit("first").unwrap();
     let blob = repo.git(&["rev-parse", "HEAD:a.yaml"]).unwrap();
-    let table: [(&str, fn(&std::path::Path, &str)); 3] = [
+    type Damage = fn(&std::path::Path, &str);
+    let table: [(&str, Damage); 3] = [
         ("HEAD is gone", |mirror, _| std::fs::remove_file(mirror.join("HEAD")).unwrap()),
         ("all objects are gone", |mirror, _| {
             std::fs::remove_dir_all(mirror.join("objects")).unwrap();
@@ -191,6 +192,33 @@ async fn a_mirror_is_made_anew_after_its_last_fetch_and_the_old_one_goes_with_it
 }
 
 #[tokio::test]
+async fn a_mirror_that_was_made_anew_for_one_source_is_not_taken_for_damaged_by_another() {
+    let repo = GitRepo::new().unwrap();
+    repo.commit("first").unwrap();
+    repo.branch("other").unwrap();
+    repo.write("a.yaml", "x").unwrap();
+    repo.commit("second").unwrap();
+    let bench = Bench::with(|settings| settings.max_fetches = 1);
+    let fetch = |name: &str| {
+        let url = RemoteUrl::parse(&repo.file_url(), EVERYTHING).unwrap();
+        let (credentials, timeout) = (Credentials::default(), Duration::from_secs(30));
+        Arc::new(Remote { holder: name.to_owned(), url, reference: branch(name), credentials, timeout })
+    };
+    bench.fetch(&fetch("main")).await.unwrap();
+    bench.fetch(&fetch("other")).await.unwrap();
+    repo.write("a.yaml", "y").unwrap();
+    repo.commit("third").unwrap();
+    let other = bench.fetch(&fetch("other")).await.unwrap();
+    let mirrors = bench.mirrors();
+
+    assert!(bench.store.stored(&fetch("main").url, "main").await.is_none());
+    let again = bench.fetch(&fetch("other")).await.unwrap();
+
+    assert!(Arc::ptr_eq(&other.tree, &again.tree));
+    assert_eq!(bench.mirrors(), mirrors);
+}
+
+#[tokio::test]
 async fn a_store_belongs_to_one_process_and_one_user() {
     use std::os::unix::fs::PermissionsExt;
     let directory = TempDir::new().unwrap();
@@ -200,7 +228,9 @@ async fn a_store_belongs_to_one_process_and_one_user() {
     let second = Store::open(Settings::new(&inner)).err().unwrap();
     assert!(matches!(second, SourceError::StoreInUse { .. }), "{second:?}");
     drop(store);
-    assert!(Store::open(Settings::new(&inner)).is_ok());
+    while let Err(error) = Store::open(Settings::new(&inner)) {
+        assert!(matches!(error, SourceError::StoreInUse { .. }), "{error:?}");
+    }
 }
 
 #[tokio::test]

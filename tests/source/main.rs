@@ -1,5 +1,7 @@
 //! Fetches from real Git repositories, over `file://` and from a real server over HTTPS, and reads the trees.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it stands, in what it uses too")]
+
 mod https;
 mod local;
 mod tree;
@@ -36,8 +38,13 @@ impl Bench {
     fn restart(self) -> Self {
         let Self { store, directory } = self;
         drop(store);
-        let store = Store::open(settings(&directory, |_| {})).unwrap();
-        Self { store, directory }
+        loop {
+            match Store::open(settings(&directory, |_| {})) {
+                // A program that another test starts has the lock until it is itself, for a moment.
+                Err(SourceError::StoreInUse { .. }) => std::thread::yield_now(),
+                store => return Self { store: store.unwrap(), directory },
+            }
+        }
     }
 
     async fn fetch(&self, remote: &Arc<Remote>) -> Result<Fetched, SourceError> {
@@ -50,7 +57,8 @@ impl Bench {
             let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
             entries.filter(|path| path.is_dir()).collect::<Vec<_>>()
         };
-        folders(self.directory.path()).iter().flat_map(|folder| folders(folder)).collect()
+        let mirrors = folders(self.directory.path()).into_iter().flat_map(|folder| folders(&folder));
+        mirrors.filter(|path| path.join("objects").exists()).collect()
     }
 }
 

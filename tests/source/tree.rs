@@ -3,20 +3,14 @@
 use super::*;
 use waxwing::source::{Kind, TreeError};
 
-/// Commits what `fill` writes, and returns the tree.
-async fn tree_of(fill: impl FnOnce(&GitRepo)) -> Arc<Tree> {
-    tree_with(|_| {}, fill).await
-}
-
-async fn tree_with(change: impl FnOnce(&mut Settings), fill: impl FnOnce(&GitRepo)) -> Arc<Tree> {
+/// Commits what `fill` writes, and returns the tree with the directory that it stands in; it needs no store.
+async fn tree_of(fill: impl FnOnce(&GitRepo)) -> (Arc<Tree>, TempDir) {
     let repo = GitRepo::new().unwrap();
     fill(&repo);
     repo.commit("files").unwrap();
-    let bench = Bench::with(change);
+    let bench = Bench::new();
     let tree = bench.fetch(&local(&repo, branch("main"))).await.unwrap().tree;
-    // The directory is left to the tree: it must be readable without the store.
-    std::mem::forget(bench.directory);
-    tree
+    (tree, bench.directory)
 }
 
 fn names(tree: &Tree, folder: &str) -> Vec<String> {
@@ -25,7 +19,7 @@ fn names(tree: &Tree, folder: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn folders_are_walked_depth_first_by_name_and_links_are_not_entered() {
-    let tree = tree_of(|repo| {
+    let (tree, _directory) = tree_of(|repo| {
         for file in ["a/b/c.yaml", "a/b-c.yaml", "a/z.yaml", "d.yaml"] {
             repo.write(file, "x").unwrap();
         }
@@ -40,7 +34,7 @@ async fn folders_are_walked_depth_first_by_name_and_links_are_not_entered() {
 
 #[tokio::test]
 async fn the_same_content_has_the_same_id_wherever_it_stands() {
-    let tree = tree_of(|repo| {
+    let (tree, _directory) = tree_of(|repo| {
         for file in ["a/x.yaml", "b/x.yaml", "c/y.yaml"] {
             repo.write(file, "same").unwrap();
         }
@@ -56,7 +50,7 @@ async fn the_same_content_has_the_same_id_wherever_it_stands() {
 
 #[tokio::test]
 async fn links_inside_the_repository_are_followed() {
-    let tree = tree_of(|repo| {
+    let (tree, _directory) = tree_of(|repo| {
         repo.write("base/deep/a.yaml", "here").unwrap();
         repo.write("base/b.yaml", "beside").unwrap();
         repo.symlink("base/deep", "folder").unwrap();
@@ -78,7 +72,7 @@ async fn links_inside_the_repository_are_followed() {
 
 #[tokio::test]
 async fn each_path_that_leads_nowhere_or_elsewhere_is_refused_by_name() {
-    let tree = tree_of(|repo| {
+    let (tree, _directory) = tree_of(|repo| {
         repo.write("a.yaml", "x").unwrap();
         repo.write("folder/b.yaml", "x").unwrap();
         repo.write("lfs.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n").unwrap();
@@ -125,7 +119,7 @@ async fn each_path_that_leads_nowhere_or_elsewhere_is_refused_by_name() {
 
 #[tokio::test]
 async fn many_links_that_multiply_each_other_end_quickly() {
-    let tree = tree_of(|repo| {
+    let (tree, _directory) = tree_of(|repo| {
         repo.write("level0/a.yaml", "x").unwrap();
         for level in 1..40 {
             let below = level - 1;
@@ -137,21 +131,9 @@ async fn many_links_that_multiply_each_other_end_quickly() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_hundred_megabytes_is_refused_and_its_neighbours_are_read() {
-    let tree = tree_of(|repo| {
-        repo.write("big.bin", vec![0u8; 100 << 20]).unwrap();
-        repo.write("a.yaml", "small").unwrap();
-    })
-    .await;
-    let expected = TreeError::TooLarge { path: path("big.bin"), size: 100 << 20, limit: 16 << 20 };
-    assert_eq!(tree.read(&path("big.bin")).unwrap_err(), expected);
-    assert_eq!(text(&tree, "a.yaml"), "small");
-}
-
-#[tokio::test]
 async fn a_name_that_cannot_be_used_is_refused_where_it_is_listed_and_nowhere_else() {
     for name in [&b"bad\xff"[..], b"bad\n"] {
-        let tree = tree_of(|repo| {
+        let (tree, _directory) = tree_of(|repo| {
             repo.write("good/a.yaml", "x").unwrap();
             repo.write("odd/x", "x").unwrap();
             let bad = std::os::unix::ffi::OsStrExt::from_bytes(name);
@@ -168,7 +150,7 @@ async fn a_name_that_cannot_be_used_is_refused_where_it_is_listed_and_nowhere_el
 
 #[tokio::test]
 async fn a_tree_is_read_from_many_threads_at_once() {
-    let tree = tree_of(|repo| {
+    let (tree, _directory) = tree_of(|repo| {
         for number in 0..50 {
             repo.write(&format!("folder{}/{number}.yaml", number % 5), number.to_string()).unwrap();
         }

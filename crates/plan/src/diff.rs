@@ -3,10 +3,15 @@
 //! A sealed value is only ever `(sealed)`. Handles are public, but tell a reader nothing, so they are not shown either.
 //! This compares what Git says before and after; what a cluster makes of it, [`plan`](crate::plan) says.
 //!
-//! The JSON form is the serialized [`PlanDiff`]:
-//! `{"summary": {"create", "change", "delete", "unchanged"}, "objects": [{"group"?, "kind", "namespace"?, "name", "change",
-//! "location"?, "renamedFrom"?, "fields": [{"pointer", "path", "change", "old"?, "new"?}], "notes"?}]}`, where `old` and `new`
-//! are `{"value": ...}` or `{"sealed": [{"file", "document", "keyPath", "scheme"}]}`.
+//! The JSON form is the serialized [`PlanDiff`], with `?` behind what can be absent:
+//!
+//! ```text
+//! {"summary": {"create", "change", "delete", "unchanged", "skipped"?},
+//!  "objects": [{"group"?, "kind", "namespace"?, "name", "change", "location"?, "renamedFrom"?, "notes"?,
+//!               "fields": [{"pointer", "path", "change", "old"?, "new"?}]}]}
+//! ```
+//!
+//! where `old` and `new` are `{"value": ...}` or `{"sealed": [{"file", "document", "keyPath", "scheme"}]}`.
 
 use std::collections::BTreeMap;
 
@@ -126,7 +131,7 @@ impl PlanDiff {
 /// Compares one object before and after; with nothing on either side, nothing differs.
 pub fn diff(old: Option<&Manifest>, new: Option<&Manifest>) -> Option<ObjectDiff> {
     let id = new.or(old)?.id.clone();
-    let location = new.or(old)?.location.clone();
+    let location = new.or(old)?.location.as_ref().map(redact::location);
     let (before, after) = (old.cloned().map(clean), new.cloned().map(clean));
     let mut fields = walk::fields(before.as_ref(), after.as_ref());
     let (change, notes) = object_change(old, new, fields.is_empty());
@@ -155,7 +160,8 @@ fn is_identity(pointer: &str) -> bool {
     ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"].contains(&pointer)
 }
 
-/// Compares two renders. Of an object that a render has twice, the last one counts; [`duplicates`](crate::duplicates) names it.
+/// Compares two renders. Of an object that a render has twice, the last one counts; [`duplicates`](crate::duplicates)
+/// names it.
 pub fn diff_sets(old: &[Manifest], new: &[Manifest]) -> PlanDiff {
     let (before, after) = (by_id(old), by_id(new));
     let replaced = renames::pairs(&before, &after);

@@ -1,7 +1,8 @@
 //! What the inventory names and the render no longer has: what may be deleted, what stays, and why.
 //!
-//! Deleting is the one thing that can't be taken back, so everything here errs on the side of keeping: only an object that is
-//! ours by its mark, the very one that we applied by its uid, and needed by nothing that is still rendered, is a candidate.
+//! Deleting is the one thing that can't be taken back, so everything here errs on the side of keeping: only an object
+//! that is ours by its mark, the very one that we applied by its uid, and needed by nothing that is still rendered,
+//! is a candidate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -144,7 +145,14 @@ pub struct Released {
     pub why: ReleasedBecause,
 }
 
-/// Permission to delete one object. There is no other way to one than a plan with its proofs, or a Sync that is itself deleted.
+/// Permission to delete one object. Only a plan with its proofs, or a Sync that is itself deleted, gives one; this does
+/// not compile:
+///
+/// ```compile_fail,E0624
+/// fn without_proof(plan: &waxwing_plan::Plan) -> &[waxwing_plan::Deletion] {
+///     plan.gone().deletions()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
     id: ObjectId,
@@ -368,7 +376,8 @@ fn needs_confirmation(kind: &GroupKind) -> bool {
         || is(kind, "apiextensions.k8s.io", "CustomResourceDefinition")
 }
 
-/// A definition is named `plural.group`. The plural isn't known here, but it begins as the kind does but for its last letter.
+/// A definition is named `plural.group`. The plural isn't known here, but it begins as the kind does but for its last
+/// letter.
 fn may_define(definition: &str, kind: &GroupKind) -> bool {
     let Some((plural, group)) = definition.split_once('.') else { return false };
     let mut stem = kind.kind.to_lowercase();

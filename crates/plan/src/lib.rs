@@ -15,6 +15,8 @@ mod manifest;
 mod marks;
 mod object;
 mod proof;
+#[cfg(test)]
+mod properties;
 mod scope;
 mod stage;
 mod steps;

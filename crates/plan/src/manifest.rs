@@ -15,8 +15,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 ///
 /// # Errors
 ///
-/// When Git set one of our marks, gave a steering annotation a value that isn't known, or when the metadata isn't as the
-/// object's identity says.
+/// When Git set one of our marks, gave a steering annotation a value that isn't known, or when the metadata isn't as
+/// the object's identity says.
 pub fn mark(manifest: Manifest, owner: &OwnerMark) -> Result<Manifest, PlanError> {
     let mut manifest = clean(manifest);
     let metadata = marked_metadata(&manifest, owner)?;

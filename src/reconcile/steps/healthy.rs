@@ -51,7 +51,8 @@ fn what_matters(plan: &Plan) -> Vec<(ObjectId, String)> {
 
 /// Objects on their way are waited for; one that failed is named first.
 fn trouble(mut sick: Vec<(ObjectId, Option<Health>)>) -> Trouble {
-    let has_failed = |health: &Option<Health>| health.as_ref().is_some_and(|health| health.status == HealthStatus::Failed);
+    let has_failed =
+        |health: &Option<Health>| health.as_ref().is_some_and(|health| health.status == HealthStatus::Failed);
     sick.sort_by_key(|(_, health)| !has_failed(health));
     let failure = |(id, health): (ObjectId, Option<Health>)| Failure {
         object: id.to_string(),

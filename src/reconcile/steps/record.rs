@@ -1,7 +1,7 @@
 //! The inventory around the changes: what is about to be applied is written down first.
 
-use waxwing_plan::{ObjectId, Plan};
 use waxwing_plan::inventory::Inventory;
+use waxwing_plan::{ObjectId, Plan};
 
 use super::change::{Applied, Pruned};
 use crate::api::Reason;

@@ -242,7 +242,10 @@ fn rules(fields: &Fields<'_>) -> Result<Rules, SopsError> {
     }
     match (found.pop(), found.is_empty()) {
         (Some(rule), true) => Ok(rule),
-        (Some(_), false) => Err(fields.refuse("encrypted_regex", "or another rule is set beside it; only one may be")),
+        (Some(_), false) => {
+            let fault = "has more than one rule about what is sealed";
+            Err(SopsError::Metadata { field: fields.prefix.to_owned(), fault })
+        }
         (None, _) => Ok(Rules::UnencryptedSuffix(DEFAULT_SUFFIX.to_owned())),
     }
 }

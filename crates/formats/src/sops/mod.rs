@@ -20,6 +20,7 @@ mod tree;
 mod unlock;
 mod whole;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -103,6 +104,8 @@ pub struct Sealed;
 pub struct Verified {
     opened: Vec<Option<OpenedValue>>,
     recipients: Vec<String>,
+    /// For each document the slots of its sealed values.
+    places: Vec<HashMap<KeyPath, usize>>,
 }
 
 /// A SOPS file. `S` says whether its values may be read: they may not while it is [`Sealed`].
@@ -225,8 +228,8 @@ impl Slot {
 impl Document<Verified> {
     /// Returns a value that was sealed; nothing for one that stands in the clear, and for a place without a value.
     pub fn value(&self, document: usize, path: &KeyPath) -> Option<&OpenedValue> {
-        let at = |slot: &Slot| !slot.is_comment && slot.document == document && slot.path == *path;
-        self.slots.iter().position(at).and_then(|slot| self.state.opened.get(slot)).and_then(Option::as_ref)
+        let slot = self.state.places.get(document)?.get(path)?;
+        self.state.opened.get(*slot)?.as_ref()
     }
 
     /// Returns all values that were sealed, in the order of the file.
@@ -239,4 +242,16 @@ impl Document<Verified> {
     pub fn provenance(&self) -> &[String] {
         &self.state.recipients
     }
+}
+
+/// Finds the slots of the sealed values of each document.
+fn places(documents: usize, slots: &[Slot]) -> Vec<HashMap<KeyPath, usize>> {
+    let mut places: Vec<HashMap<KeyPath, usize>> = Vec::new();
+    places.resize_with(documents, HashMap::new);
+    for (at, slot) in slots.iter().enumerate().filter(|(_, slot)| !slot.is_comment) {
+        if let (SlotContent::Sealed(_), Some(place)) = (&slot.content, places.get_mut(slot.document)) {
+            place.insert(slot.path.clone(), at);
+        }
+    }
+    places
 }

@@ -266,7 +266,8 @@ impl Unlock {
             });
         };
         let opened: Vec<Option<OpenedValue>> = open::open(&slots, &metadata, &cipher)?;
-        Ok(Document { store, trees, slots, metadata, state: Verified { opened, recipients } })
+        let places = super::places(trees.len(), &slots);
+        Ok(Document { store, trees, slots, metadata, state: Verified { opened, recipients, places } })
     }
 }
 

@@ -1,14 +1,17 @@
 //! Which node a comment belongs to, as go-yaml v3 decides it: above it (head), behind it (line), below it (foot).
 //!
 //! sops keeps comments as entries of the collection that they stand in, so what counts is the collection and the
-//! order. Comments of an own line go to the innermost block collection that is still open at their column.
+//! order. A comment of an own line below a block that ends there goes to what follows if it stands in the same
+//! column, and else into that block, however deep. A comment below another one goes by its column alone, and so does
+//! a sealed one, because sops sealed it for the place that it wrote it to, and go-yaml sometimes finds it in another.
 //! Source of the behaviour: go.yaml.in/yaml/v3 3.0.4; the fixtures under `tests/fixtures/sops` hold what it does.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::load::{RawComment, Stream};
-use super::node::{Content, Node, Position};
+use super::node::{Content, Node, Position, Style};
 
 /// The comments of one node, line by line, without `#`.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +28,12 @@ impl Attached {
     /// Gives each comment of a stream to a node.
     pub(crate) fn new(stream: &Stream) -> Self {
         let mut attached = Self(HashMap::new());
-        for comment in &stream.comments {
+        for (at, comment) in stream.comments.iter().enumerate() {
+            let by_column = is_sealed(comment) || follows_another(&stream.comments, at);
+            let comment = Own { comment, by_column, below: stream.comments.get(at..).and_then(other_column) };
             let after = stream.documents.iter().skip(1).take_while(|document| document.start <= comment.at.line);
             if let Some(document) = stream.documents.get(after.count()) {
-                attached.place(&document.root, comment);
+                attached.place(&document.root, &comment, None);
             }
         }
         attached
@@ -43,20 +48,26 @@ impl Attached {
         self.0.entry(name(node)).or_default()
     }
 
-    fn place(&mut self, collection: &Node, comment: &RawComment) {
+    /// Finds the collection; `below` is the column of what follows the collection.
+    fn place(&mut self, collection: &Node, comment: &Own<'_>, below: Option<usize>) {
         let children = Child::of(collection);
         let following = children.partition_point(|child| child.begin().at < comment.at);
         let before = following.checked_sub(1).and_then(|at| children.get(at));
         if let Some(child) = before {
-            if child.takes(comment, column(collection)) {
-                return self.place(child.value, comment);
+            let next = children.get(following).map(|child| child.key.map_or(column(collection), column));
+            let below = comment.below.or(next).or(below);
+            if child.takes(comment, column(collection), below) {
+                return self.place(child.value, comment, below);
             }
-            if comment.inline {
+            if comment.inline && child.reaches(comment.at.line) {
                 return self.place_behind(child, comment);
             }
         }
         let text = comment.text.clone();
         match (children.get(following), before) {
+            (Some(Child { key: None, value }), _) if comment.inline && is_block(value) => {
+                self.entry(value).line.push(text);
+            }
             (Some(child), _) => self.entry(child.begin()).head.push(text),
             (None, Some(child)) => self.entry(child.begin()).foot.push(text),
             (None, None) => self.entry(collection).head.push(text),
@@ -67,13 +78,30 @@ impl Attached {
     fn place_behind(&mut self, child: &Child<'_>, comment: &RawComment) {
         let text = comment.text.clone();
         let is_scalar = matches!(child.value.content, Content::Scalar { .. });
-        let beside = child.value.at.line <= comment.at.line;
+        let beside = is_block(child.value) || child.value.at.line <= comment.at.line;
         match child.key {
             Some(key) if !beside => self.entry(key).line.push(text),
             None if !beside => self.entry(child.value).head.push(text),
             _ if is_scalar || child.key.is_none() => self.entry(child.value).line.push(text),
             _ => self.entry(child.value).head.push(text),
         }
+    }
+}
+
+/// A comment that looks for its collection.
+struct Own<'a> {
+    comment: &'a RawComment,
+    /// Whether its column alone decides, whatever follows.
+    by_column: bool,
+    /// The column of another comment below it.
+    below: Option<usize>,
+}
+
+impl Deref for Own<'_> {
+    type Target = RawComment;
+
+    fn deref(&self) -> &RawComment {
+        self.comment
     }
 }
 
@@ -101,20 +129,54 @@ impl<'a> Child<'a> {
         self.key.unwrap_or(self.value)
     }
 
+    /// Tells whether the child begins, goes on or ends on a line.
+    fn reaches(&self, line: usize) -> bool {
+        let key_line = self.begin().at.line;
+        key_line <= line && line <= key_line.max(self.value.end.line)
+    }
+
     /// Tells whether a comment that stands after the beginning of this child belongs inside its value.
-    fn takes(&self, comment: &RawComment, outer_column: usize) -> bool {
+    fn takes(&self, comment: &Own<'_>, outer_column: usize, below: Option<usize>) -> bool {
         if matches!(self.value.content, Content::Scalar { .. }) {
             return false;
         }
         let before_value = comment.at < self.value.at;
-        let below = comment.at >= self.value.end;
-        match (before_value, below) {
+        let after_value = comment.at >= self.value.end;
+        match (before_value, after_value) {
             (true, _) => !comment.inline && self.key.is_some(),
             (_, true) if comment.inline => comment.at.line == self.value.end.line && !is_flow(self.value),
-            (_, true) => comment.at.column >= column(self.value) && comment.at.column > outer_column,
+            (_, true) => match below.filter(|below| *below < column(self.value) && !comment.by_column) {
+                Some(below) => comment.at.column != below,
+                None => comment.at.column >= column(self.value) && comment.at.column > outer_column,
+            },
             _ => true,
         }
     }
+}
+
+/// Returns the column of the first comment below, without a gap, that stands in another one.
+fn other_column(comments: &[RawComment]) -> Option<usize> {
+    let (first, rest) = comments.split_first()?;
+    let lines = first.at.line + 1..;
+    let run = rest.iter().zip(lines).take_while(|(comment, line)| !comment.inline && comment.at.line == *line);
+    run.map(|(comment, _)| comment.at.column).find(|column| *column != first.at.column)
+}
+
+/// Tells whether a comment in another column stands right above.
+fn follows_another(comments: &[RawComment], at: usize) -> bool {
+    let pair = at.checked_sub(1).and_then(|above| Some((comments.get(above)?, comments.get(at)?)));
+    pair.is_some_and(|(above, own)| {
+        !above.inline && above.at.line + 1 == own.at.line && above.at.column != own.at.column
+    })
+}
+
+fn is_sealed(comment: &RawComment) -> bool {
+    comment.text.starts_with("ENC[")
+}
+
+/// The source place of a block scalar is its text, below its indicator.
+fn is_block(node: &Node) -> bool {
+    matches!(node.content, Content::Scalar { style: Style::Block, .. })
 }
 
 fn is_flow(node: &Node) -> bool {

@@ -10,6 +10,8 @@ mod manifest;
 pub(crate) mod node;
 pub(crate) mod resolve;
 mod scalar_style;
+#[cfg(test)]
+mod table;
 pub(crate) mod time;
 
 pub use error::{YamlError, YamlErrorKind};

@@ -95,7 +95,7 @@ pub(crate) fn plain(text: &str, rules: Rules) -> Scalar {
         return scalar;
     }
     match text.bytes().next() {
-        Some(b'.') => float(text).map(Scalar::Float),
+        Some(b'.') => float(&without_separators(text)).map(Scalar::Float),
         Some(b'0'..=b'9' | b'+' | b'-') => number(text, rules),
         _ => None,
     }
@@ -168,6 +168,13 @@ fn unsigned(text: &str) -> Option<u64> {
         _ => (10, text),
     };
     digits.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| u64::from_str_radix(digits, radix).ok()).flatten()
+}
+
+/// Drops underscores between digits, and only those: after a leading point Go reads the text as it stands.
+fn without_separators(text: &str) -> String {
+    let around = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let separates = |at: usize| at > 0 && around(at - 1) && around(at + 1);
+    text.char_indices().filter(|(at, c)| !(*c == '_' && separates(*at))).map(|(_, c)| c).collect()
 }
 
 /// Reads `0b-1` and, in version 3, `0o-7`, which Go takes for negative numbers.

@@ -2,7 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(unreachable_pub, reason = "shared by the test files beside it")]
-#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used, reason = "tests read fixtures")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests read fixtures"
+)]
+
+pub mod damage;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,8 @@ pub(super) enum Line<'a> {
 /// The most lines on each side, without equal ones at the ends, that are matched with each other.
 const MAX_MATCHED: usize = 400;
 
-/// Returns the lines of both texts in order: the shortest edit, or, where texts are long, the old ones and then the new ones.
+/// Returns the lines of both texts in order: the shortest edit, or, where texts are long, the old ones and then the
+/// new ones.
 pub(super) fn compare<'a>(old: &'a str, new: &'a str) -> Vec<Line<'a>> {
     let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
     let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();

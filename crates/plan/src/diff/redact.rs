@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::Shown;
-use crate::{GroupKind, Manifest, ObjectId};
+use crate::{GroupKind, Location, Manifest, ObjectId};
 
 /// What stands in place of a sealed text.
 pub(super) const SEALED: &str = "(sealed)";
 
-/// What sealed texts hold: the beginning of a handle (`waxwing-formats`, `Handle::PREFIX`), the same within base64 at each of
-/// the three alignments, and the beginning of a SOPS value.
+/// What sealed texts hold: the beginning of a handle (`waxwing-formats`, `Handle::PREFIX`), the same within base64 at
+/// each of the three alignments, and the beginning of a SOPS value.
 const SIGNS: [&str; 5] = [HANDLE, "d2F4d2luZ2hhbmRs", "YXh3aW5naGFuZGxl", "eHdpbmdoYW5kbGUw", "ENC[AES256_GCM"];
 const HANDLE: &str = "waxwinghandle0";
 
@@ -47,8 +47,7 @@ pub(super) fn is_sealed(value: &Value) -> bool {
 
 /// Returns a text that is shown as it is, such as a map key, without sealed texts in it.
 pub(super) fn text(text: &str) -> String {
-    let holds = |sign: &&str| text.contains(*sign);
-    if SIGNS.iter().skip(1).any(|sign| holds(&sign)) {
+    if SIGNS.iter().skip(1).any(|sign| text.contains(sign)) {
         return SEALED.to_owned();
     }
     let mut parts = text.split(HANDLE);
@@ -63,4 +62,9 @@ pub(super) fn text(text: &str) -> String {
 /// Returns an id without sealed texts in it.
 pub(super) fn id(id: &ObjectId) -> ObjectId {
     ObjectId { kind: id.kind.clone(), namespace: id.namespace.as_deref().map(text), name: text(&id.name) }
+}
+
+/// Returns a place without sealed texts in it.
+pub(super) fn location(location: &Location) -> Location {
+    Location { file: text(&location.file), ..*location }
 }

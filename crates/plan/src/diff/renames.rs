@@ -1,11 +1,12 @@
 //! Generated ConfigMaps and Secrets, whose names end in a hash of their content.
 //!
-//! Kustomize (`api/hasher`) puts `-` and ten characters behind the name, taken from the hexadecimal digits of a SHA-256
-//! with `0 1 3 a e` written as `g h k m t`. A change of the content so looks like another object; here the two are brought together.
+//! Kustomize (`api/hasher`) puts `-` and ten characters behind the name, taken from the hexadecimal digits of a
+//! SHA-256 with `0 1 3 a e` written as `g h k m t`. A change of the content so looks like another object; here the
+//! two are brought together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FieldChange, FieldDiff, ObjectChange, ObjectDiff, Shown, diff};
+use super::{FieldChange, FieldDiff, ObjectChange, ObjectDiff, Shown, diff, redact};
 use crate::{Manifest, ObjectId};
 
 type Manifests<'a> = BTreeMap<&'a ObjectId, &'a Manifest>;
@@ -42,7 +43,7 @@ pub(super) fn replacement(old: Option<&Manifest>, new: Option<&Manifest>) -> Opt
     let mut shown = diff(old, new)?;
     shown.fields.retain(|field| field.pointer != "/metadata/name");
     shown.change = ObjectChange::Created;
-    shown.renamed_from = old.map(|old| old.id.name.clone());
+    shown.renamed_from = old.map(|old| redact::text(&old.id.name));
     shown.notes.push("its content changed, so its generator gave it another name".to_owned());
     Some(shown)
 }
@@ -52,7 +53,7 @@ pub(super) fn note(objects: &mut [ObjectDiff], replaced: &BTreeMap<&ObjectId, &O
     let by_old: BTreeMap<_, _> = replaced.iter().map(|(new, old)| (*old, *new)).collect();
     for object in objects {
         if let Some(new) = by_old.get(&object.id) {
-            object.notes.push(format!("{} replaces it", new.name));
+            object.notes.push(format!("{} replaces it", redact::text(&new.name)));
         }
         let uses: BTreeSet<_> = replaced
             .iter()
@@ -69,7 +70,7 @@ fn used(object: &ObjectDiff, old: &ObjectId, new: &ObjectId) -> Option<String> {
         true => ": its pods are replaced",
         false => "",
     };
-    Some(format!("it uses {} {}, which is new{effect}", new.kind.kind, new.name))
+    Some(format!("it uses {} {}, which is new{effect}", new.kind.kind, redact::text(&new.name)))
 }
 
 fn refers(field: &FieldDiff, old: &str, new: &str) -> bool {

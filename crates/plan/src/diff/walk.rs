@@ -1,7 +1,7 @@
 //! Compares two objects down to their leaves.
 //!
-//! Maps are compared by key. Lists are compared by the `name` of their items where every item on both sides has one of its
-//! own, as the lists that Kubernetes merges have, and by index elsewhere.
+//! Maps are compared by key. Lists are compared by the `name` of their items where every item on both sides has one
+//! of its own, as the lists that Kubernetes merges have, and by index elsewhere.
 
 use std::collections::BTreeMap;
 

@@ -29,7 +29,8 @@ fn deployments() {
     let with = |spec: Value, status: Value| json!({"spec": spec, "status": status});
     let counts = |replicas, updated, available, ready| {
         json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated,
-            "availableReplicas": available, "readyReplicas": ready, "conditions": [condition("Available", "True", "MinimumReplicasAvailable")]})
+            "availableReplicas": available, "readyReplicas": ready,
+            "conditions": [condition("Available", "True", "MinimumReplicasAvailable")]})
     };
     let three = json!({"replicas": 3});
     let deadline = json!({"replicas": 1, "progressDeadlineSeconds": 600});
@@ -80,7 +81,8 @@ fn deployments() {
 fn replica_sets_stateful_sets_and_daemon_sets() {
     let replica = |labelled, available, ready, replicas| {
         json!({"spec": {"replicas": 2}, "status": {"observedGeneration": 2,
-        "fullyLabeledReplicas": labelled, "availableReplicas": available, "readyReplicas": ready, "replicas": replicas}})
+        "fullyLabeledReplicas": labelled, "availableReplicas": available,
+        "readyReplicas": ready, "replicas": replicas}})
     };
     check(
         "apps/v1",
@@ -91,7 +93,8 @@ fn replica_sets_stateful_sets_and_daemon_sets() {
             (replica(2, 2, 2, 3), InProgress, "1 old replicas still have to go"),
             (replica(2, 2, 2, 2), Current, "2 of 2 replicas are ready"),
             (
-                json!({"status": {"observedGeneration": 2, "conditions": [condition("ReplicaFailure", "True", "FailedCreate")]}}),
+                json!({"status": {"observedGeneration": 2,
+                    "conditions": [condition("ReplicaFailure", "True", "FailedCreate")]}}),
                 InProgress,
                 "ReplicaFailure is True (FailedCreate)",
             ),
@@ -123,7 +126,8 @@ fn replica_sets_stateful_sets_and_daemon_sets() {
     );
     let daemon = |current, updated, available, ready| {
         json!({"status": {"observedGeneration": 2, "desiredNumberScheduled": 2,
-        "currentNumberScheduled": current, "updatedNumberScheduled": updated, "numberAvailable": available, "numberReady": ready}})
+        "currentNumberScheduled": current, "updatedNumberScheduled": updated,
+        "numberAvailable": available, "numberReady": ready}})
     };
     check(
         "apps/v1",
@@ -162,14 +166,18 @@ fn jobs_and_cron_jobs() {
 
 #[test]
 fn pods() {
-    let waiting = |phase: &str, reason: &str| json!({"status": {"phase": phase, "containerStatuses": [{"state": {"running": {}}}, {"state": {"waiting": {"reason": reason}}}]}});
+    let waiting = |phase: &str, reason: &str| {
+        let containers = json!([{"state": {"running": {}}}, {"state": {"waiting": {"reason": reason}}}]);
+        json!({"status": {"phase": phase, "containerStatuses": containers}})
+    };
     check(
         "v1",
         "Pod",
         &[
             (json!({}), InProgress, "it does not run yet"),
             (
-                json!({"status": {"phase": "Pending", "conditions": [condition("PodScheduled", "False", "Unschedulable")]}}),
+                json!({"status": {"phase": "Pending",
+                    "conditions": [condition("PodScheduled", "False", "Unschedulable")]}}),
                 InProgress,
                 "PodScheduled is False (Unschedulable)",
             ),
@@ -216,7 +224,10 @@ fn the_other_kinds_with_rules_of_their_own() {
             (json!({"status": {"phase": "Terminating"}}), Terminating, "it is being deleted"),
         ],
     );
-    let budget = |current, wanted| json!({"status": {"observedGeneration": 2, "currentHealthy": current, "desiredHealthy": wanted}});
+    let budget = |current, wanted| {
+        let status = json!({"observedGeneration": 2, "currentHealthy": current, "desiredHealthy": wanted});
+        json!({"status": status})
+    };
     check(
         "policy/v1",
         "PodDisruptionBudget",
@@ -321,7 +332,8 @@ fn odd_objects_have_a_verdict_and_do_no_harm() {
         assert_eq!(health(&odd).status, Unknown, "{odd}");
     }
     for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"] {
-        let odd = json!({"spec": {"replicas": "3", "updateStrategy": []}, "status": {"conditions": {"a": 1}, "observedGeneration": 2,
+        let odd = json!({"spec": {"replicas": "3", "updateStrategy": []},
+            "status": {"conditions": {"a": 1}, "observedGeneration": 2,
             "replicas": i64::MAX, "updatedReplicas": i64::MIN, "readyReplicas": 1e300}});
         health(&object("apps/v1", kind, odd));
     }
