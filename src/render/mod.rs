@@ -9,6 +9,7 @@
 
 pub mod bindings;
 mod closure;
+mod defined_kinds;
 mod documents;
 mod error;
 mod folder;
@@ -153,7 +154,7 @@ pub fn read(tree: &Tree, path: &RepoPath, salt: &Salt) -> Result<SourceFiles, Ve
 }
 
 /// Makes manifests of the files. `salt` is the one that they were read with; `scope_of` says whether objects of a kind
-/// live in namespaces, and kinds that it doesn't know are taken to.
+/// live in namespaces; what it doesn't know is taken from definitions in this render, and else to be namespaced.
 ///
 /// # Errors
 ///

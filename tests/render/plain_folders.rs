@@ -1,10 +1,12 @@
 //! Folders of YAML and JSON without a kustomization.
 
 use std::error::Error;
+use std::path::PathBuf;
 
-use waxwing::render::{PlaintextPolicy, judge};
+use waxwing::render::{PlaintextPolicy, Scope, judge, render};
+use waxwing_plan::GroupKind;
 
-use crate::repository::{fetched, fixture, readable, repository, told};
+use crate::repository::{fetched, fixture, options, readable, repository, salt, told};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -109,5 +111,28 @@ fn links_to_files_outside_the_folder_count_and_links_to_folders_do_not() -> Outc
     let rendered = fetched(git)?.render("apps").map_err(|errors| told(&errors))?;
     let ids: Vec<String> = rendered.manifests().iter().map(|manifest| manifest.id.to_string()).collect();
     assert_eq!(ids, ["ConfigMap/default/c", "ConfigMap/default/d"]);
+    Ok(())
+}
+
+#[test]
+fn kinds_that_the_render_defines_have_the_scope_of_their_definition() -> Outcome {
+    let definition = |kind: &str, scope: &str| {
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: x{kind}}}\nspec: {{group: example.com, scope: {scope}, names: {{kind: {kind}}}}}\n"
+        )
+    };
+    let object = |kind: &str| format!("apiVersion: example.com/v1\nkind: {kind}\nmetadata: {{name: x}}\n");
+    let repository = repository(&[
+        ("a.yaml", &object("Wide")),
+        ("b.yaml", &object("Narrow")),
+        ("c.yaml", &object("Unknown")),
+        ("z.yaml", &format!("{}---\n{}", definition("Wide", "Cluster"), definition("Narrow", "Namespaced"))),
+    ])?;
+    let options = options(PathBuf::new());
+    let unknown = |kind: &GroupKind| (kind.group != "example.com").then_some(Scope::Cluster);
+    let files = repository.read("").map_err(|errors| told(&errors))?;
+    let rendered = render(files, &options, &salt(), &unknown).map_err(|errors| told(&errors))?;
+    let ids: Vec<String> = rendered.manifests().iter().take(3).map(|manifest| manifest.id.to_string()).collect();
+    assert_eq!(ids, ["example.com/Wide/x", "example.com/Narrow/default/x", "example.com/Unknown/default/x"]);
     Ok(())
 }
