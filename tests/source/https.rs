@@ -156,6 +156,43 @@ async fn passwords_and_tokens_are_accepted_and_wrong_ones_refused_without_being_
     }
 }
 
+/// Collects what every thread of this program logs.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_credential_is_logged_at_the_most_talkative_level() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+    let repo = repo_with("x");
+    let server = GitServer::start(Access::basic("canary-user", "canary-password")).unwrap();
+    let url = server.publish("fleet", &repo);
+    for login in [basic("canary-user", "canary-password"), bearer("canary-token")] {
+        drop(Bench::new().fetch(&remote(&url, branch("main"), trusting(&server, login))).await);
+    }
+    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(logged.contains("connect"), "the libraries' own messages are there: {logged}");
+    // The last one is the pair as it stands in the header, in Base64.
+    for word in ["canary-user", "canary-password", "canary-token", "Y2FuYXJ5LXVzZXI6Y2FuYXJ5LXBhc3N3b3Jk"] {
+        assert!(!logged.contains(word), "{word} was logged");
+    }
+}
+
 #[tokio::test]
 async fn what_one_source_fetched_is_not_handed_to_another_without_access() {
     let repo = repo_with("private");

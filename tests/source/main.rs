@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use waxwing::source::{
     Allowed, Credentials, Fetched, RefName, Reference, Remote, RemoteUrl, RepoPath, Settings, SourceError, Store, Tree,
 };
-use waxwing_harness::GitRepo;
+use waxwing_harness::{GitRepo, eventually};
 
 const EVERYTHING: Allowed = Allowed { file: true, http: true };
 
@@ -38,13 +38,10 @@ impl Bench {
     fn restart(self) -> Self {
         let Self { store, directory } = self;
         drop(store);
-        loop {
-            match Store::open(settings(&directory, |_| {})) {
-                // A program that another test starts has the lock until it is itself, for a moment.
-                Err(SourceError::StoreInUse { .. }) => std::thread::yield_now(),
-                store => return Self { store: store.unwrap(), directory },
-            }
-        }
+        // A program that another test starts has the lock until it is itself, for a moment.
+        let open = || Store::open(settings(&directory, |_| {}));
+        let store = eventually(Duration::from_secs(5), "the lock of the store", open).unwrap();
+        Self { store, directory }
     }
 
     async fn fetch(&self, remote: &Arc<Remote>) -> Result<Fetched, SourceError> {
