@@ -98,7 +98,7 @@ impl RenderError {
 #[derive(Debug, Error)]
 pub enum Fault {
     /// The tree has no such file, or refuses to hand it out.
-    #[error("failed to read from the revision")]
+    #[error("failed to read from the repository")]
     Tree(#[from] TreeError),
     /// Not YAML or JSON that Kubernetes tools would read, or with duplicate keys.
     #[error("failed to parse the file")]

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use waxwing::render::{PlaintextPolicy, Scope, judge, render};
+use waxwing::render::{PlaintextPolicy, Scope, judge, read, render};
+use waxwing::source::WorkingFolder;
 use waxwing_plan::GroupKind;
 
 use crate::repository::{fetched, fixture, options, readable, repository, salt, told};
@@ -134,5 +135,34 @@ fn kinds_that_the_render_defines_have_the_scope_of_their_definition() -> Outcome
     let rendered = render(files, &options, &salt(), &unknown).map_err(|errors| told(&errors))?;
     let ids: Vec<String> = rendered.manifests().iter().take(3).map(|manifest| manifest.id.to_string()).collect();
     assert_eq!(ids, ["example.com/Wide/x", "example.com/Narrow/default/x", "example.com/Unknown/default/x"]);
+    Ok(())
+}
+
+#[test]
+fn a_working_tree_renders_like_the_commit_that_it_becomes() -> Outcome {
+    let repository = repository(&[
+        ("base/c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"),
+        ("apps/a/secret.yaml", "fixture:secret.enc.yaml"),
+        ("apps/.hidden.yaml", "not: an object"),
+    ])?;
+    repository.git.symlink("../base/c.yaml", "apps/c.yaml")?;
+    let (folder, path) = WorkingFolder::around(&repository.git.tree().join("apps"))?;
+    let uncommitted = read(&folder, &path, &salt()).map_err(|errors| told(&errors))?;
+    let committed = fetched(repository.git)?.read("apps").map_err(|errors| told(&errors))?;
+    assert_eq!(path.as_str(), "apps");
+    assert_eq!(uncommitted.closure(), committed.closure());
+    assert_eq!(uncommitted.closure_key(&options(PathBuf::new())), committed.closure_key(&options(PathBuf::new())));
+    Ok(())
+}
+
+#[test]
+fn a_working_tree_is_not_left_through_its_links() -> Outcome {
+    let repository = repository(&[("apps/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")])?;
+    repository.git.symlink("/etc/passwd", "apps/out.yaml")?;
+    repository.git.symlink("loop.yaml", "apps/loop.yaml")?;
+    repository.git.symlink("nothing.yaml", "apps/gone.yaml")?;
+    let (folder, path) = WorkingFolder::around(&repository.git.tree().join("apps"))?;
+    let errors = read(&folder, &path, &salt()).err().ok_or("links out of the folder were followed")?;
+    insta::assert_snapshot!(told(&errors));
     Ok(())
 }
