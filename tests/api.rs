@@ -6,9 +6,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use waxwing::api::{
-    Failure, GitReference, GitSource, GitSourceSpec, Inventory, Plaintext, Prune, Reason, SelectedReference, Sync,
-    SyncSpec, crds,
+    Failure, GitReference, GitSource, GitSourceSpec, Inventory, InventorySpec, Plaintext, Prune, Reason,
+    SelectedReference, Sync, SyncIdentity, SyncSpec, crds,
 };
+use waxwing_plan::inventory::{Entry, EntryState, Shard};
+use waxwing_plan::{Digest, FieldMark, GroupKind, ObjectId};
 
 /// Returns what stands at `path` (field names with `.` between them, `[]` for the items of a list) of the schema of `crd`.
 fn field(crd: &CustomResourceDefinition, path: &str) -> Value {
@@ -132,6 +134,32 @@ fn a_full_spec_reads_and_writes_back_the_same() {
     });
     let read: SyncSpec = serde_json::from_value(spec.clone()).expect("reads");
     assert_eq!(serde_json::to_value(&read).ok(), Some(spec));
+}
+
+#[test]
+fn an_inventory_stores_the_entries_of_a_plan_as_its_schema_says() {
+    let digest = Digest::of(&json!("a"));
+    let id = ObjectId::namespaced(GroupKind::new("apps", "Deployment"), "shop", "web");
+    let entry = Entry {
+        id,
+        version: "v1".to_owned(),
+        uid: Some("u".to_owned()),
+        digest: Some(digest),
+        field_mark: Some(FieldMark { digest, time: "2026-01-02T03:04:05Z".to_owned() }),
+        state: EntryState::Applied,
+    };
+    let shard = Shard { number: 3, entries: vec![entry], verified: vec!["b10b".to_owned()] };
+    let sync = SyncIdentity { name: "shop".to_owned(), uid: "u".to_owned() };
+    let stored = serde_json::to_value(InventorySpec::new(sync, shard.clone())).expect("serialises");
+
+    let schema = field(&Inventory::crd(), "spec.entries[]");
+    let properties = schema["properties"].as_object().expect("has fields");
+    let names: Vec<_> = stored["entries"][0].as_object().expect("an object").keys().collect();
+    assert_eq!(names.len(), properties.len(), "the full entry has all fields of the schema");
+    assert!(names.iter().all(|name| properties.contains_key(*name)), "{names:?}");
+
+    let read: InventorySpec = serde_json::from_value(stored).expect("reads");
+    assert_eq!(Shard::from(read), shard);
 }
 
 #[test]

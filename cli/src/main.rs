@@ -1,3 +1,47 @@
-//! The `seal` command line.
+//! The `seal` command line: seals secrets so that they can be committed.
+//!
+//! `main` turns arguments into one command and its error into text, a hint and an exit code; everything else stands in
+//! `commands`, one file a command. Plaintext comes in from a file, standard input or a prompt, and what goes out is
+//! sealed. Freed memory is wiped, whichever library held it.
 
-fn main() {}
+mod args;
+mod certificate;
+mod cluster;
+mod commands;
+mod error;
+mod input;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
+
+use crate::args::Cli;
+
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => finish(cli.run()),
+        Err(error) => usage(&error),
+    }
+}
+
+fn finish(result: Result<(), error::Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what clap has to say: help and versions are what was asked for, anything else is a mistake.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be said about a terminal that can't be written to.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

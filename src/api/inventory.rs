@@ -2,11 +2,12 @@
 //!
 //! Written by the controller, never by users. It has no status: it is itself a record. A Sync with more than
 //! 1,000 objects has several, told apart by their shard number. Nothing in it is secret: digests are taken over manifests
-//! that hold handles.
+//! that hold handles. What the entries mean is decided in `waxwing-plan`; here stands only how they are stored.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use waxwing_plan::inventory::{Entry, Shard};
 
 /// One shard of the record of a Sync.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -37,13 +38,27 @@ pub struct InventorySpec {
 
     /// The objects, sorted by group, kind, namespace and name; at most 1,000.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "atomic"))]
-    pub entries: Vec<InventoryEntry>,
+    #[schemars(with = "Vec<EntrySchema>", length(max = 1000), extend("x-kubernetes-list-type" = "atomic"))]
+    pub entries: Vec<Entry>,
 
-    /// The Git blob ids of the SOPS files whose message authentication code was verified, sorted.
+    /// The Git blob ids of the SOPS files whose message authentication code was verified, sorted; at most 1,000.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10000), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "atomic"))]
     pub verified: Vec<String>,
+}
+
+impl InventorySpec {
+    /// Makes the shard `shard` of the record of `sync`.
+    pub fn new(sync: SyncIdentity, shard: Shard) -> Self {
+        Self { sync, shard: shard.number, entries: shard.entries, verified: shard.verified }
+    }
+}
+
+impl From<InventorySpec> for Shard {
+    /// Drops whose record it is.
+    fn from(spec: InventorySpec) -> Self {
+        Self { number: spec.shard, entries: spec.entries, verified: spec.verified }
+    }
 }
 
 /// Tells a Sync from another one that later has the same name.
@@ -59,61 +74,50 @@ pub struct SyncIdentity {
     pub uid: String,
 }
 
-/// One object that was put into the cluster, or is about to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct InventoryEntry {
+/// The schema of an [`Entry`], whose crate knows nothing of schemas.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "its fields exist for their schema")]
+struct EntrySchema {
     /// The API group; absent for the core group.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub group: String,
+    group: Option<String>,
 
     /// The API version without the group. Example: `v1`.
-    pub version: String,
+    version: String,
 
     /// The kind. Example: `Deployment`.
-    pub kind: String,
+    kind: String,
 
     /// The namespace; absent for cluster-scoped objects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
+    namespace: Option<String>,
 
     /// The name.
-    pub name: String,
+    name: String,
 
     /// The object's `metadata.uid` when it was applied; a delete needs it to be the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
+    uid: Option<String>,
 
-    /// The digest of what was applied, in hexadecimal, over the manifest with handles in place of secrets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
+    /// The digest of what was applied, over the manifest with handles in place of secrets: 64 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    digest: Option<String>,
 
     /// Our entry in `metadata.managedFields` after the last apply.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field_mark: Option<FieldMark>,
+    field_mark: Option<FieldMarkSchema>,
 
     /// How far the object has come: `Wanted` (another Sync has it), `Planned` (about to be applied) or `Applied`.
-    pub state: EntryState,
+    #[schemars(extend("enum" = ["Wanted", "Planned", "Applied"]))]
+    state: String,
 }
 
-/// Recognises a field manager's entry in `metadata.managedFields`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FieldMark {
-    /// The digest of its `fieldsV1`, in hexadecimal.
-    pub digest: String,
+/// The schema of a [`waxwing_plan::FieldMark`].
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "its fields exist for their schema")]
+struct FieldMarkSchema {
+    /// The digest of its `fieldsV1`: 64 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    digest: String,
 
     /// Its `time`, as the API server writes it. Example: `2026-01-02T03:04:05Z`.
-    pub time: String,
-}
-
-/// How far an entry has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum EntryState {
-    /// The object is rendered here, but another Sync has it; it was never applied from here.
-    Wanted,
-    /// The object is about to be applied, and may or may not exist.
-    Planned,
-    /// The object has been applied.
-    Applied,
+    time: String,
 }

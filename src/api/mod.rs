@@ -20,7 +20,7 @@ mod sync;
 
 pub use conditions::{ConditionType, NewCondition, Status, condition, remove_condition, set_condition};
 pub use git_source::{GitReference, GitSource, GitSourceSpec, GitSourceStatus, SelectedReference};
-pub use inventory::{EntryState, FieldMark, Inventory, InventoryEntry, InventorySpec, SyncIdentity};
+pub use inventory::{Inventory, InventorySpec, SyncIdentity};
 pub use period::{ParsePeriodError, Period};
 pub use reason::Reason;
 pub use reference::{KeySource, KindName, LocalRef, ParseKindNameError};

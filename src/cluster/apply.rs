@@ -12,6 +12,7 @@ use kube::Client;
 use serde_json::Value;
 use waxwing_plan::{LiveMark, ObjectId};
 
+use super::FIELD_MANAGER;
 use super::adoption::adopt;
 use super::call::{Call, CallError, METADATA_ONLY};
 use super::discovery::{Kinds, KindsCache};
@@ -19,7 +20,6 @@ use super::identity::Identity;
 use super::marks::metadata;
 use super::prerequisites::Prerequisites;
 use super::requests::{Request, Requests, UnboundPointer};
-use super::FIELD_MANAGER;
 
 const CONCURRENT_WRITES: usize = 8;
 /// How long new kinds are waited for after their CRDs were applied.
@@ -146,9 +146,15 @@ impl Session<'_> {
     }
 
     /// Dry runs `requests`; failures go to `applied`, what must wait for something that this sync makes is returned.
-    async fn judge(&self, requests: Vec<&Request>, made: &Prerequisites, phase: Phase, applied: &mut Applied) -> Waiting {
+    async fn judge(
+        &self,
+        requests: Vec<&Request>,
+        made: &Prerequisites,
+        phase: Phase,
+        applied: &mut Applied,
+    ) -> Waiting {
         let run = |request| async move { (request, self.send(request, true).await) }.boxed();
-        let runs = stream::iter(requests.into_iter().map(run));
+        let runs = stream::iter(requests.into_iter().map(run).collect::<Vec<_>>());
         let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         let mut waiting = Waiting::new();
         for (request, verdict) in verdicts {
@@ -253,4 +259,3 @@ impl Request {
 pub fn is_terminating(cause: &Cause) -> bool {
     matches!(cause, Cause::Call(CallError::Refused(refusal)) if refusal.terminating)
 }
-

@@ -3,6 +3,8 @@
 //! What an inventory means is `waxwing-plan`'s business; this file stores and loads it. A shard is written before
 //! another one is deleted, so that a crash in between leaves an entry twice, never not at all.
 
+use std::collections::BTreeSet;
+
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -98,7 +100,7 @@ pub async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
 pub async fn claimed_by_others(
     client: &Client,
     sync: &SyncId,
-    objects: &[&ObjectId],
+    objects: &BTreeSet<ObjectId>,
 ) -> Result<Vec<(ObjectId, OwnerMark)>, CallError> {
     let mut claims = Vec::new();
     for resource in list(client, ALL).await? {
@@ -106,7 +108,7 @@ pub async fn claimed_by_others(
         if by == sync.mark {
             continue;
         }
-        let claimed = resource.spec.entries.iter().filter(|entry| objects.contains(&&entry.id));
+        let claimed = resource.spec.entries.iter().filter(|entry| objects.contains(&entry.id));
         claims.extend(claimed.map(|entry| (entry.id.clone(), by.clone())));
     }
     Ok(claims)
@@ -150,7 +152,8 @@ async fn list(client: &Client, path: &str) -> Result<Vec<Resource>, CallError> {
         if page.metadata.next.is_empty() {
             return Ok(items);
         }
-        next = percent_encoding::utf8_percent_encode(&page.metadata.next, percent_encoding::NON_ALPHANUMERIC).to_string();
+        next =
+            percent_encoding::utf8_percent_encode(&page.metadata.next, percent_encoding::NON_ALPHANUMERIC).to_string();
     }
 }
 

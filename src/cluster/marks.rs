@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::Value;
 use waxwing_plan::{GroupKind, Live, LiveMark, ObjectId};
@@ -35,7 +35,8 @@ pub async fn live_marks(
         list(client, kinds, kind, selector, &mut marks).await?;
     }
     let missing = wanted.iter().filter(|id| !marks.contains_key(*id)).cloned().collect::<Vec<_>>();
-    let reads = stream::iter(missing).map(|id| read(client, kinds, id)).buffer_unordered(CONCURRENT_READS);
+    let reads: Vec<_> = missing.into_iter().map(|id| read(client, kinds, id).boxed()).collect();
+    let reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
     let found: Vec<(ObjectId, Option<LiveMark>)> = reads.try_collect().await?;
     let mut live: Live = found.into_iter().collect();
     live.extend(marks.into_iter().filter(|(id, _)| wanted.contains(id)).map(|(id, mark)| (id, Some(mark))));

@@ -20,7 +20,8 @@ pub(super) struct Prerequisites {
 impl Prerequisites {
     /// Collects what `requests` define.
     pub(super) fn of(requests: &Requests) -> Self {
-        let named = |kind: &str| requests.iter().filter(move |request| request.id.kind == GroupKind::new("", kind));
+        let named =
+            |kind: &'static str| requests.iter().filter(move |request| request.id.kind == GroupKind::new("", kind));
         let rights = |request: &Request| request.id.kind.group == "rbac.authorization.k8s.io";
         Self {
             kinds: requests.iter().flat_map(defined_kinds).collect(),
@@ -35,7 +36,9 @@ impl Prerequisites {
         match cause {
             Cause::UnknownKind { .. } => self.defines(&request.id.kind),
             Cause::Call(CallError::Refused(refusal)) => match refusal.code {
-                404 => self.makes_namespace_of(&request.id) || self.defines(&request.id.kind) || self.binds(&request.id),
+                404 => {
+                    self.makes_namespace_of(&request.id) || self.defines(&request.id.kind) || self.binds(&request.id)
+                }
                 403 => !refusal.terminating && (self.grants_rights || self.runs_as_new_account(&request.id)),
                 _ => false,
             },

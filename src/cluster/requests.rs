@@ -304,10 +304,10 @@ mod tests {
     #[test]
     fn the_buffer_never_grows_while_it_is_filled() {
         let value = b"\"\\\n0123456789".repeat(100);
-        let request = request(json!({"a": "x", "b": "y"}), vec![
-            binding("/a", &value, Encoding::Text),
-            binding("/b", &value, Encoding::Base64),
-        ]);
+        let request = request(
+            json!({"a": "x", "b": "y"}),
+            vec![binding("/a", &value, Encoding::Text), binding("/b", &value, Encoding::Base64)],
+        );
         let mut size = Counter(0);
         request.write(&request.skeleton, &mut String::new(), &mut size);
         assert_eq!(request.body().unwrap().len(), size.0);

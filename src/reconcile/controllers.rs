@@ -63,18 +63,47 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let config = Config::default().concurrency(concurrency);
+    let (source_cache, sync_cache) = (sources.cache(), syncs.cache());
     let users = users_of(news, syncs.cache());
     let sources = Controller::for_stream(sources.changes, sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(|source, context| fetch::reconcile(source, context).boxed(), |_, never, _| match *never {}, context.clone());
+        .run(
+            |source, context| fetch::reconcile(source, context).boxed(),
+            |_, never, _| match *never {},
+            context.clone(),
+        );
     let syncs = Controller::for_stream(syncs.changes, syncs.cache)
         .with_config(config)
         .reconcile_on(users)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
-    tokio::join!(sources.for_each(|_| async {}), syncs.for_each(|_| async {}));
+    tokio::join!(
+        sources.for_each(|_| async {}).or_stopped_before(source_cache, &stop),
+        syncs.for_each(|_| async {}).or_stopped_before(sync_cache, &stop),
+    );
 }
+
+/// Ends a controller that is stopped before its cache is filled: it would wait for that for ever, and nothing runs yet.
+trait OrStoppedBefore: Future<Output = ()> + Sized {
+    async fn or_stopped_before<K>(self, cache: Store<K>, stop: &CancellationToken)
+    where
+        K: Resource<DynamicType = ()> + Clone + 'static,
+    {
+        let stopped_early = async {
+            stop.cancelled().await;
+            if cache.wait_until_ready().now_or_never().is_some() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = self => {}
+            () = stopped_early => {}
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> OrStoppedBefore for F {}
 
 /// Turns news of a GitSource into the Syncs that use it.
 fn users_of(

@@ -5,8 +5,8 @@ use waxwing_formats::SecretBytes;
 use super::context::Context;
 use super::trouble::{Trouble, of_secret};
 use crate::api::{GitSource, Reason};
-use crate::cluster::secrets::{self, Secret};
 use crate::cluster::Identity;
+use crate::cluster::secrets::{self, Secret};
 use crate::source::{Credential, Credentials, Login};
 
 /// Reads the Secret of `spec.secretRef`, as the controller; without one the fetch is anonymous.
@@ -14,7 +14,7 @@ use crate::source::{Credential, Credentials, Login};
 /// # Errors
 ///
 /// Fails when the Secret can't be read, or has neither a login nor a CA.
-pub async fn read(source: &GitSource, context: &Context) -> Result<Credentials, Trouble> {
+pub(super) async fn read(source: &GitSource, context: &Context) -> Result<Credentials, Trouble> {
     let Some(reference) = &source.spec.secret_ref else { return Ok(Credentials::default()) };
     let namespace = source.metadata.namespace.as_deref().unwrap_or_default();
     let secret = secrets::read(&context.client, &Identity::Controller, namespace, &reference.name).await;

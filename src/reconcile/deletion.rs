@@ -22,7 +22,7 @@ use crate::cluster::inventory::Stored;
 const WHILE_DELETING: Duration = Duration::from_secs(1);
 
 /// Takes one more step towards the end; returns when to come back, none when there is nothing left to do.
-pub async fn run(job: &Job<'_>) -> Option<Duration> {
+pub(super) async fn run(job: &Job<'_>) -> Option<Duration> {
     if !job.sync.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return None;
     }
@@ -84,4 +84,3 @@ async fn let_go(job: &Job<'_>) -> Result<(), Trouble> {
     let others = job.sync.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
     set_finalizers(job, others).await
 }
-

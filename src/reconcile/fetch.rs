@@ -4,16 +4,16 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Resource;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
 use super::context::Context;
 use super::credentials;
 use super::source_status;
 use super::trouble::Trouble;
 use crate::api::{GitSource, Reason, SelectedReference};
-use crate::source::{CommitId, Fetched, Reference, Remote, RemoteUrl, Revision};
+use crate::source::{Fetched, Reference, Remote, RemoteUrl, Revision};
 
 /// The longest pause between two tries while fetching fails.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// None.
-pub async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<Action, Infallible> {
+pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<Action, Infallible> {
     let reference = ObjectRef::from_obj(&*source);
     if source.meta().deletion_timestamp.is_some() {
         context.revisions.remove(&reference);
@@ -51,7 +51,7 @@ pub async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<
 async fn fetch(source: &GitSource, context: &Context) -> Result<Fetched, Trouble> {
     let (url, reference) = address(source, context)?;
     let credentials = credentials::read(source, context).await?;
-    let remote = Remote { url, reference, credentials, timeout: source.spec.timeout.get() };
+    let remote = Remote { holder: holder(source), url, reference, credentials, timeout: source.spec.timeout.get() };
     let held = context.revisions.get(&ObjectRef::from_obj(source)).map(|fetched| fetched.tree);
     Ok(context.store.fetch(Arc::new(remote), held.as_ref()).await?)
 }
@@ -67,14 +67,19 @@ fn address(source: &GitSource, context: &Context) -> Result<(RemoteUrl, Referenc
     Ok((url, reference))
 }
 
-/// Returns the revision that the status names, where the store still has it: after a restart, without the server.
+/// What this source fetched stays its own, also after a restart: nobody can choose an object's uid.
+fn holder(source: &GitSource) -> String {
+    source.uid().unwrap_or_default()
+}
+
+/// Returns what this source fetched last, where the store still has it: after a restart, without the server.
 async fn last_good(source: &GitSource, context: &Context) -> Result<Fetched, Trouble> {
-    let commit = source.status.as_ref().and_then(|status| status.commit.as_deref());
-    let commit: CommitId = commit.unwrap_or_default().parse()?;
     let (url, reference) = address(source, context)?;
-    match context.store.stored(&url, commit).await {
-        Some(tree) => Ok(Fetched { revision: Revision { reference, commit }, tree, changed: false }),
-        None => Err(Trouble::passing(Reason::FetchFailed, "the last revision is not in the store", "it is fetched again")),
+    match context.store.stored(&url, &holder(source)).await {
+        Some(tree) => Ok(Fetched { revision: Revision { reference, commit: tree.commit() }, tree, changed: false }),
+        None => {
+            Err(Trouble::passing(Reason::FetchFailed, "the last revision is not in the store", "it is fetched again"))
+        }
     }
 }
 

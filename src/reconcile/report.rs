@@ -1,5 +1,7 @@
 //! What users see of a reconcile: conditions, events and status, written only where they changed.
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -21,7 +23,7 @@ const NOTE_LIMIT: usize = 1024;
 
 /// How a reconcile ended, for the conditions Ready, Reconciling and Stalled.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// Whether all is well; unknown while work goes on.
     pub ready: Status,
     /// The reason of Ready.
@@ -34,23 +36,23 @@ pub struct Verdict {
 
 impl Verdict {
     /// Says that all is well.
-    pub fn ready(reason: Reason, message: String) -> Self {
+    pub(super) fn ready(reason: Reason, message: String) -> Self {
         Self { ready: Status::True, reason, message, stalled: false }
     }
 
     /// Says that work goes on and nothing is wrong.
-    pub fn progressing(message: String) -> Self {
+    pub(super) fn progressing(message: String) -> Self {
         Self { ready: Status::Unknown, reason: Reason::Progressing, message, stalled: false }
     }
 
     /// Says that something is wrong.
-    pub fn failed(trouble: &Trouble, message: String) -> Self {
+    pub(super) fn failed(trouble: &Trouble, message: String) -> Self {
         Self { ready: Status::False, reason: trouble.reason, message, stalled: trouble.stalled }
     }
 }
 
 /// Writes a verdict into the three conditions that every resource has.
-pub fn set_verdict(conditions: &mut Vec<Condition>, verdict: &Verdict, generation: Option<i64>, now: Timestamp) {
+pub(super) fn set_verdict(conditions: &mut Vec<Condition>, verdict: &Verdict, generation: Option<i64>, now: Timestamp) {
     let set = |kind, status, reason, message: &str| NewCondition {
         kind,
         status,
@@ -80,7 +82,7 @@ pub fn set_verdict(conditions: &mut Vec<Condition>, verdict: &Verdict, generatio
 }
 
 /// Publishes an event when Ready says something else than before.
-pub async fn publish<K>(context: &Context, object: &K, before: Option<&[Condition]>, verdict: &Verdict)
+pub(super) async fn publish<K>(context: &Context, object: &K, before: Option<&[Condition]>, verdict: &Verdict)
 where
     K: Resource<DynamicType = ()>,
 {
@@ -94,10 +96,21 @@ where
 }
 
 /// Publishes one event about `object`; a failure is logged and goes no further.
-pub async fn event<K>(context: &Context, object: &K, kind: EventType, reason: Reason, note: &str)
+pub(super) fn event<'a, K>(
+    context: &'a Context,
+    object: &K,
+    kind: EventType,
+    reason: Reason,
+    note: &str,
+) -> BoxFuture<'a, ()>
 where
     K: Resource<DynamicType = ()>,
 {
+    let (name, regarding) = (name(object), object.object_ref(&()));
+    match kind {
+        EventType::Normal => tracing::info!(object = name, %reason, "{note}"),
+        EventType::Warning => tracing::warn!(object = name, %reason, "{note}"),
+    }
     let event = Event {
         type_: kind,
         reason: reason.as_str().to_owned(),
@@ -105,17 +118,16 @@ where
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    match kind {
-        EventType::Normal => tracing::info!(object = %name(object), %reason, "{note}"),
-        EventType::Warning => tracing::warn!(object = %name(object), %reason, "{note}"),
-    }
-    if context.recorder.publish(&event, &object.object_ref(&())).await.is_err() {
-        tracing::warn!(object = %name(object), "failed to publish an event");
-    }
+    let published = async move {
+        if context.recorder.publish(&event, &regarding).await.is_err() {
+            tracing::warn!(object = name, "failed to publish an event");
+        }
+    };
+    published.boxed()
 }
 
 /// Writes a status as a whole; a failure is logged, and the next reconcile writes it again.
-pub async fn write_status<K, S>(context: &Context, object: &K, status: &S)
+pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     S: Serialize,
@@ -135,7 +147,7 @@ where
 }
 
 /// Drops what the API server would not store: its times have whole seconds.
-pub fn whole_seconds(time: Timestamp) -> Timestamp {
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

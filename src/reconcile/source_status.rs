@@ -10,7 +10,7 @@ use crate::api::{GitSource, GitSourceStatus, REQUESTED_AT, Reason};
 use crate::source::Fetched;
 
 /// Writes the status where it changed, and an event where the verdict did.
-pub async fn write(source: &GitSource, context: &Context, result: Result<&Fetched, &Trouble>, usable: bool) {
+pub(super) async fn write(source: &GitSource, context: &Context, result: Result<&Fetched, &Trouble>, usable: bool) {
     let mut status = source.status.clone().unwrap_or_default();
     let now = Timestamp::now();
     status.observed_generation = source.metadata.generation;

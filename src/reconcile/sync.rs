@@ -25,7 +25,7 @@ const WHILE_PROGRESSING: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// None.
-pub async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
+pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
     let span = tracing::info_span!("sync", namespace = sync.namespace(), name = sync.name_any());
     let pause = run(&sync, &context).instrument(span).await;
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
@@ -37,7 +37,7 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     let job = match Job::new(context, sync) {
         Ok(job) => job,
         Err(trouble) => {
-            sync_status::write(sync, context, &progress, Err(&trouble)).await;
+            sync_status::write(sync, context, &progress, Some(&trouble)).await;
             return None;
         }
     };
@@ -47,12 +47,12 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     if sync.spec.suspend {
         return None;
     }
-    let result = match add_finalizer(&job).await {
-        Ok(()) => limited(&job, &mut progress).await,
-        Err(trouble) => Err(trouble),
+    let trouble = match add_finalizer(&job).await {
+        Ok(()) => limited(&job, &mut progress).await.err(),
+        Err(trouble) => Some(trouble),
     };
-    let result = sync_status::write(sync, context, &progress, result.as_ref().map(|_| ())).await;
-    Some(pause(sync, result))
+    let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
+    Some(pause(sync, reason))
 }
 
 /// Walks the line within `spec.timeout`. Being cut off is like being killed: the next walk goes on from there.
@@ -87,7 +87,7 @@ async fn add_finalizer(job: &Job<'_>) -> Result<(), Trouble> {
 }
 
 /// Replaces the finalizers, unless the Sync was written in between.
-pub async fn set_finalizers(job: &Job<'_>, finalizers: Vec<String>) -> Result<(), Trouble> {
+pub(super) async fn set_finalizers(job: &Job<'_>, finalizers: Vec<String>) -> Result<(), Trouble> {
     let api: Api<Sync> = Api::namespaced(job.context.client.clone(), job.namespace());
     let metadata = json!({"finalizers": finalizers, "resourceVersion": job.sync.resource_version()});
     let patch = Patch::Merge(json!({"metadata": metadata}));

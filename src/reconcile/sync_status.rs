@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
@@ -46,7 +48,8 @@ impl Progress {
 
     /// Notes what the plan says.
     pub(super) fn planned(&mut self, plan: &Plan) {
-        let count = |wanted: fn(&Change) -> bool| to_u32(plan.steps().iter().filter(|step| wanted(&step.change)).count());
+        let count =
+            |wanted: fn(&Change) -> bool| to_u32(plan.steps().iter().filter(|step| wanted(&step.change)).count());
         self.counts = Some(Counts {
             objects: to_u32(plan.steps().len()),
             unchanged: count(|change| *change == Change::Unchanged),
@@ -119,6 +122,12 @@ impl Progress {
         self.changes.extend(deleted.iter().map(|id| format!("{id} deleted")));
     }
 
+    /// Returns the warning of a sync that applied values that stand in Git in clear text.
+    fn plaintext_note(&self) -> Option<String> {
+        let warn = !self.plaintext.is_empty() && !self.changes.is_empty();
+        warn.then(|| format!("Secret values stand in Git in clear text: {}", self.plaintext.join(", ")))
+    }
+
     fn change_note(&self) -> Option<String> {
         let (listed, rest) = self.changes.split_at_checked(LISTED_CHANGES).unwrap_or((&self.changes, &[]));
         let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
@@ -138,24 +147,32 @@ fn to_u32(count: usize) -> u32 {
 }
 
 /// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true.
-pub async fn write(sync: &Sync, context: &Context, progress: &Progress, result: Result<(), &Trouble>) -> Option<Reason> {
+pub(super) fn write<'a>(
+    sync: &'a Sync,
+    context: &'a Context,
+    progress: &'a Progress,
+    trouble: Option<&'a Trouble>,
+) -> BoxFuture<'a, Option<Reason>> {
     let old = sync.status.clone().unwrap_or_default();
     let now = Timestamp::now();
-    let mut status = next(sync, &old, progress, result);
+    let mut status = next(sync, &old, progress, trouble);
     part_conditions(&mut status.conditions, sync, progress, now);
-    let verdict = verdict(sync, &status, progress, result, now);
+    let verdict = verdict(sync, &status, progress, trouble, now);
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
-    publish(sync, context, progress, &old.conditions, &verdict).await;
-    if old != status {
-        report::write_status(context, sync, &status).await;
-    }
-    (verdict.ready != Status::True).then_some(verdict.reason)
+    let written = async move {
+        publish(sync, context, progress, &old.conditions, &verdict).await;
+        if old != status {
+            report::write_status(context, sync, &status).await;
+        }
+        (verdict.ready != Status::True).then_some(verdict.reason)
+    };
+    written.boxed()
 }
 
-fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, result: Result<(), &Trouble>) -> SyncStatus {
+fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Trouble>) -> SyncStatus {
     let requested = sync.metadata.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT));
     let applied = progress.revision.clone().filter(|_| progress.all_applied);
-    let failures = result.err().map(|trouble| trouble.failures.iter().take(FAILURES_LIMIT).cloned().collect());
+    let failures = trouble.map(|trouble| trouble.failures.iter().take(FAILURES_LIMIT).cloned().collect());
     SyncStatus {
         observed_generation: sync.metadata.generation,
         conditions: old.conditions.clone(),
@@ -191,7 +208,9 @@ fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Prog
         None => {}
     }
     match &progress.health {
-        Some(Ok(())) => set(ConditionType::Healthy, Status::True, Reason::Healthy, "All objects are healthy".to_owned()),
+        Some(Ok(())) => {
+            set(ConditionType::Healthy, Status::True, Reason::Healthy, "All objects are healthy".to_owned())
+        }
         Some(Err(sick)) => set(ConditionType::Healthy, Status::False, Reason::Progressing, sick.clone()),
         None => {}
     }
@@ -201,21 +220,21 @@ fn verdict(
     sync: &Sync,
     status: &SyncStatus,
     progress: &Progress,
-    result: Result<(), &Trouble>,
+    trouble: Option<&Trouble>,
     now: Timestamp,
 ) -> Verdict {
     let revision = progress.revision.as_deref().unwrap_or("the revision");
-    match result {
-        Ok(()) => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
-        Err(trouble) if trouble.reason == Reason::Progressing && !is_late(sync, status, now) => {
+    match trouble {
+        None => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
+        Some(trouble) if trouble.reason == Reason::Progressing && !is_late(sync, status, now) => {
             Verdict::progressing(format!("Applied {revision}, waiting for health: {}", trouble.message))
         }
-        Err(trouble) if trouble.reason == Reason::Progressing => {
+        Some(trouble) if trouble.reason == Reason::Progressing => {
             let fact = format!("not healthy within {}: {}", sync.spec.timeout, trouble.message);
             let late = Trouble::passing(Reason::HealthCheckTimeout, fact, "see the objects' own status and events");
             Verdict::failed(&late, late.message.clone())
         }
-        Err(trouble) => Verdict::failed(trouble, trouble.message.clone()),
+        Some(trouble) => Verdict::failed(trouble, trouble.message.clone()),
     }
 }
 
@@ -228,17 +247,17 @@ fn is_late(sync: &Sync, status: &SyncStatus, now: Timestamp) -> bool {
 
 /// Publishes one event: what was changed, or, where nothing was, what Ready now says.
 async fn publish(sync: &Sync, context: &Context, progress: &Progress, before: &[Condition], verdict: &Verdict) {
-    if !progress.plaintext.is_empty() && !progress.changes.is_empty() {
-        let note = format!("Secret values stand in Git in clear text: {}", progress.plaintext.join(", "));
+    if let Some(note) = progress.plaintext_note() {
         report::event(context, sync, EventType::Warning, Reason::PlaintextRefused, &note).await;
     }
     match progress.change_note() {
+        None => report::publish(context, sync, Some(before), verdict).await,
         Some(changes) => {
             let failed = verdict.ready == Status::False;
             let kind = if failed { EventType::Warning } else { EventType::Normal };
             let reason = if failed { verdict.reason } else { Reason::Applied };
-            report::event(context, sync, kind, reason, &format!("{}: {changes}", verdict.message)).await;
+            let note = format!("{}: {changes}", verdict.message);
+            report::event(context, sync, kind, reason, &note).await;
         }
-        None => report::publish(context, sync, Some(before), verdict).await,
     }
 }

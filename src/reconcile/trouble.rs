@@ -59,7 +59,7 @@ impl From<SourceError> for Trouble {
             | E::CredentialsMalformed { .. }
             | E::CredentialsNotUsable { .. } => Reason::AuthenticationFailed,
             E::ReferenceNotFound { .. } | E::NotACommit { .. } => Reason::RevisionNotFound,
-            E::TooLarge { .. } => Reason::InputTooLarge,
+            E::TooLarge { .. } | E::ObjectTooLarge { .. } => Reason::InputTooLarge,
             _ => Reason::FetchFailed,
         };
         Self::passing(reason, &error, error.hint())
@@ -94,7 +94,7 @@ impl From<CallError> for Trouble {
 }
 
 /// Turns an unreadable Secret that a resource names into trouble.
-pub fn of_secret(error: SecretError, field: &str, reader: &str) -> Trouble {
+pub(super) fn of_secret(error: SecretError, field: &str, reader: &str) -> Trouble {
     let (reason, hint) = match &error {
         SecretError::Name { .. } => (Reason::KeysUnavailable, format!("correct {field}")),
         SecretError::Call { source, .. } => match source.code() {
@@ -107,7 +107,7 @@ pub fn of_secret(error: SecretError, field: &str, reader: &str) -> Trouble {
 }
 
 /// Turns the objects that could not be applied into trouble.
-pub fn of_apply(failures: &[cluster::Failure], account: &str) -> Trouble {
+pub(super) fn of_apply(failures: &[cluster::Failure], account: &str) -> Trouble {
     let failures: Vec<Failure> = failures.iter().map(|failure| of_object(failure, account)).collect();
     Trouble::of_failures(failures, false)
 }

@@ -115,6 +115,15 @@ pub enum Fault {
     /// Committed text uses the prefix of handles.
     #[error("the text holds `waxwinghandle0`, which is reserved for handles")]
     HandleInGit,
+    /// Sealed, but under a name that tells another format.
+    #[error("the file is sealed, but its name does not tell in which format")]
+    FormatHidden,
+    /// An object whose identity is sealed.
+    #[error("the object's `{field}` is sealed")]
+    SealedIdentity {
+        /// The field.
+        field: &'static str,
+    },
     /// A SOPS token outside a SOPS file.
     #[error("a SOPS ciphertext stands in a file without SOPS metadata")]
     CiphertextOutside,
@@ -153,6 +162,14 @@ pub enum Fault {
     /// Text in a Secret that isn't sealed, where the policy denies it.
     #[error("the Secret value is not sealed")]
     PlaintextSecret,
+    /// Text that came into a Secret while it was rendered, where the policy denies it.
+    #[error("{object} gets a value at {pointer} that is not sealed")]
+    PlaintextRendered {
+        /// The object.
+        object: ObjectId,
+        /// The JSON pointer of the string.
+        pointer: String,
+    },
 
     /// Two files claim to be the folder's kustomization.
     #[error("the folder has both {0} and {1}")]
@@ -240,7 +257,7 @@ pub enum Fault {
     #[error("failed to run kustomize")]
     Start(#[source] io::Error),
     /// The program took too long.
-    #[error("kustomize did not finish within {} s and was stopped", .0.as_secs())]
+    #[error("kustomize did not finish within {0:?} and was stopped")]
     TimedOut(Duration),
     /// The program printed too much.
     #[error("kustomize printed more than {0} bytes and was stopped")]
@@ -313,6 +330,10 @@ impl Fault {
             Self::SealedItemMoved { .. } => "refer to the Secret by name, or seal the value for that object too",
             Self::NotASealedItem => "put the item there as `seal` printed it",
             Self::HandleInGit => "seal the value itself instead of copying from rendered output",
+            Self::FormatHidden => {
+                "end its name in .yaml, .json or .env, or encrypt it again under the name that it has"
+            }
+            Self::SealedIdentity { .. } => "encrypt values only, with --encrypted-regex '^(data|stringData)$'",
             Self::CiphertextOutside => {
                 "commit the file as sops wrote it, with its metadata and a name that tells its format"
             }
@@ -326,7 +347,9 @@ impl Fault {
             Self::GenerateName => "give the object a name: objects without one can't be kept equal to Git",
             Self::SecretValueNotText => "quote the value",
             Self::Duplicate { .. } => "keep one of them",
-            Self::PlaintextSecret => "seal it with `seal` or `sops`, or set spec.secrets.plaintext to Warn or Allow",
+            Self::PlaintextSecret | Self::PlaintextRendered { .. } => {
+                "seal it with `seal` or `sops`, or set spec.secrets.plaintext to Warn or Allow"
+            }
             Self::TwoKustomizations(..) => "keep one of them",
             Self::FieldNotAllowed { .. } => {
                 "render it beforehand and commit the result, or use resources, components and patches"

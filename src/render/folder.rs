@@ -46,7 +46,7 @@ impl Reader<'_> {
     fn subfolder(&mut self, path: &RepoPath, folder: &mut Folder) {
         if let Some(file) = self.kustomization_in(path) {
             self.kustomization(&file);
-            folder.roots.push(path.clone());
+            folder.roots.push(file);
             return;
         }
         let entries = match self.tree.entries(path) {

@@ -131,7 +131,7 @@ impl Kustomization<'_, '_> {
 
     /// Notes a fault at a key path of this kustomization.
     pub(super) fn refuse(&mut self, at: &KeyPath, fault: impl Into<Fault>) {
-        let place = Place { line: None, ..Place::from(&self.location).at(at.to_string()) };
+        let place = Place { line: None, document: None, ..Place::from(&self.location).at(at.to_string()) };
         self.reader.refuse(place, fault);
     }
 

@@ -1,6 +1,6 @@
 //! Runs the real `kustomize` over a staged closure.
 //!
-//! A child process of its own group with a time limit, 1 GiB of address space, `GOMEMLIMIT` as its only variable, no
+//! A child process of its own group with a time limit, 2 GiB of address space, `GOMEMLIMIT` as its only variable, no
 //! input and no plugins; without `PATH` it finds no other program. Loading is not restricted to the kustomization's
 //! folder, since bases may lie beside it: the staged folder holds nothing but the closure, and all paths were checked.
 
@@ -18,8 +18,8 @@ use super::error::Fault;
 use super::staging::Staging;
 use crate::source::RepoPath;
 
-/// The address space of the child in bytes; with less it dies before it reads anything.
-const ADDRESS_SPACE: u64 = 1 << 30;
+/// The address space of the child in bytes. Its runtime reserves 1.3 GiB before it reads anything (measured).
+const ADDRESS_SPACE: u64 = 2 << 30;
 /// What the child's garbage collector keeps below.
 const GOMEMLIMIT: &str = "700MiB";
 /// The most bytes that are taken from the child.
@@ -118,11 +118,15 @@ fn collect(events: &Receiver<Event>, timeout: Duration) -> Result<Finished, Faul
     }
 }
 
-/// Returns what the child complained about, without its warnings, a stack of its own, and paths of this machine.
+/// Returns what the child complained about, without its warnings, a stack of its runtime, and paths of this machine.
 fn message(staging: &Staging, messages: &[u8]) -> String {
     let text = String::from_utf8_lossy(messages);
-    let text = text.split("\ngoroutine ").next().unwrap_or_default();
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# Warning")).collect();
+    let lines = match lines.first() {
+        // Its runtime gave up, and a stack follows.
+        Some(line) if line.starts_with("fatal error: ") => lines.get(..1).unwrap_or_default(),
+        _ => &lines,
+    };
     let text = staging.in_words_of_the_repository(lines.join(" ").trim());
     let text = text.strip_prefix("Error: ").unwrap_or(&text);
     match text.is_empty() {

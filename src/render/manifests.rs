@@ -77,6 +77,7 @@ pub(super) fn manifest(
     drop_server_fields(&mut value, &kind);
     let scope = scope_of(&kind).unwrap_or(Scope::Namespaced);
     let namespace = settle_namespace(&mut value, scope, default_namespace);
+    readable("metadata.namespace", namespace.as_deref().unwrap_or_default()).map_err(refuse)?;
     let id = ObjectId { kind, namespace, name };
     if is_secret(&value) {
         fold_string_data(&mut value, &id, &place)?;
@@ -109,9 +110,9 @@ pub(super) fn child_pointer(parent: &str, key: &str) -> String {
 }
 
 fn kind_and_version(value: &Value) -> Result<(GroupKind, String), Fault> {
-    let text = |field: &'static str| {
-        let found = value.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        found.ok_or(Fault::NotAnObject { field })
+    let text = |field: &'static str| match value.get(field).and_then(Value::as_str) {
+        Some(text) if !text.is_empty() => readable(field, text),
+        _ => Err(Fault::NotAnObject { field }),
     };
     let (api_version, kind) = (text("apiVersion")?, text("kind")?);
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -122,9 +123,17 @@ fn name(value: &Value) -> Result<String, Fault> {
     let metadata = value.get("metadata");
     let field = |key| metadata.and_then(|metadata| metadata.get(key)).and_then(Value::as_str);
     match (field("name"), field("generateName")) {
-        (Some(name), _) if !name.is_empty() => Ok(name.to_owned()),
+        (Some(name), _) if !name.is_empty() => readable("metadata.name", name).map(str::to_owned),
         (_, Some(_)) => Err(Fault::GenerateName),
         _ => Err(Fault::NotAnObject { field: "metadata.name" }),
+    }
+}
+
+/// Refuses a sealed value where an object says what it is.
+fn readable<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Fault> {
+    match locate(text) {
+        Ok(None) => Ok(text),
+        _ => Err(Fault::SealedIdentity { field }),
     }
 }
 

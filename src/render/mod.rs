@@ -59,7 +59,7 @@ pub struct RenderOptions {
 /// The files that go into a render, read and with handles.
 pub struct SourceFiles {
     documents: Vec<SourceDocument>,
-    /// The folders to build with Kustomize.
+    /// The kustomizations to build.
     roots: Vec<RepoPath>,
     staged: BTreeMap<String, Vec<u8>>,
     handles: HandleTable,

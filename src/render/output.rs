@@ -56,8 +56,9 @@ fn build(
     let staging = Staging::write(staged).map_err(|fault| vec![RenderError::new(Place::default(), fault)])?;
     let mut documents = Vec::new();
     for root in roots {
-        let place = Place::file(root.to_string());
-        let built = kustomize::build(&staging, root, &options.kustomize, options.timeout)
+        let place = Place::file(root.as_str());
+        let folder = root.parent().unwrap_or_default();
+        let built = kustomize::build(&staging, &folder, &options.kustomize, options.timeout)
             .and_then(|printed| read_printed(&place, &printed));
         documents.extend(built.map_err(|fault| vec![RenderError::new(place, fault)])?);
     }
@@ -124,8 +125,12 @@ impl Output<'_> {
             if !text.is_empty() && matches!(locate(text), Ok(None)) {
                 let secret = SecretBytes::new(std::mem::take(text).into_bytes());
                 let path = KeyPath::root().key("data").key(key);
-                let found = &mut self.plaintext;
-                *text = plaintext::add(&mut self.handles, found, self.salt, &location, path, secret);
+                self.plaintext.push(PlaintextSecret {
+                    location: location.clone(),
+                    key_path: path.to_string(),
+                    object: Some(manifest.id.clone()),
+                });
+                *text = plaintext::add(&mut self.handles, self.salt, &location, path, secret);
             }
         }
     }

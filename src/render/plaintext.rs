@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 use waxwing_formats::{Handle, HandleInput, KeyPath, Salt, SecretBytes};
-use waxwing_plan::Location;
+use waxwing_plan::{Location, ObjectId};
 
 use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, Origin, locate};
@@ -19,6 +19,8 @@ pub struct PlaintextSecret {
     pub location: Location,
     /// The JSON pointer of the value in that document, or in the rendered object.
     pub key_path: String,
+    /// The rendered object, where the value came into it otherwise than from a Secret in that document.
+    pub object: Option<ObjectId>,
 }
 
 /// What a Sync says about Secret values in clear text (`spec.secrets.plaintext`).
@@ -48,19 +50,22 @@ pub fn judge(found: &[PlaintextSecret], policy: PlaintextPolicy) -> Result<&[Pla
 }
 
 fn denial(found: &PlaintextSecret) -> RenderError {
-    RenderError::new(Place::from(&found.location).at(&found.key_path), Fault::PlaintextSecret)
+    let place = Place::from(&found.location);
+    let pointer = found.key_path.clone();
+    match found.object.clone() {
+        Some(object) => RenderError::new(place, Fault::PlaintextRendered { object, pointer }),
+        None => RenderError::new(place.at(pointer), Fault::PlaintextSecret),
+    }
 }
 
 /// Registers a value in clear text and returns its handle.
 pub(super) fn add(
     handles: &mut HandleTable,
-    found: &mut Vec<PlaintextSecret>,
     salt: &Salt,
     location: &Location,
     path: KeyPath,
     value: SecretBytes,
 ) -> String {
-    found.push(PlaintextSecret { location: location.clone(), key_path: path.to_string() });
     let document = location.document;
     let input = HandleInput { domain: "plain", document, path: &path, token: value.expose_secret() };
     let handle = Handle::of_plaintext(input, salt);
@@ -70,7 +75,9 @@ pub(super) fn add(
 impl Reader<'_> {
     /// Registers a value in clear text and returns its handle.
     pub(super) fn add_plaintext(&mut self, location: &Location, path: KeyPath, value: SecretBytes) -> String {
-        add(&mut self.handles, &mut self.plaintext, self.salt, location, path, value)
+        let found = PlaintextSecret { location: location.clone(), key_path: path.to_string(), object: None };
+        self.plaintext.push(found);
+        add(&mut self.handles, self.salt, location, path, value)
     }
 
     /// Puts handles where a Secret, or a patch for one, has values in clear text.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use waxwing_formats::sops::{self, Document, Sealed, Store};
+use waxwing_formats::sops::{self, Document, Sealed, SopsError, Store};
 use waxwing_formats::{Handle, Salt};
 
 use super::error::{Fault, Place, RenderError};
@@ -130,6 +130,10 @@ impl<'a> Reader<'a> {
                 Ok(document) => {
                     let (path_text, blob) = (path.as_str().to_owned(), contents.blob);
                     self.sops.insert(path.clone(), SopsFile { path: path_text, blob, document, store });
+                }
+                Err(SopsError::Text(_)) if store == Store::Binary => {
+                    self.refuse(Place::file(path.as_str()), Fault::FormatHidden);
+                    return None;
                 }
                 Err(error) => {
                     self.refuse(Place::file(path.as_str()), error);

@@ -15,7 +15,7 @@ use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 
 use super::documents::add_sealed_item;
 use super::error::{Fault, Place, RenderError};
-use super::handles::{HandleTable, Origin, locate};
+use super::handles::{HandleTable, Origin, locate, mentions_handle};
 use super::plaintext::data_pointer;
 
 /// What one item of a SealedSecret was sealed for.
@@ -66,8 +66,7 @@ pub(super) fn become_secret(
 /// Refuses items of SealedSecrets that a renderer copied elsewhere, where they could not be opened.
 pub(super) fn stay_in_place(manifest: &Manifest, handles: &HandleTable, bindings: &SealedBindings) -> Vec<Fault> {
     let own = bindings.get(&manifest.id).into_iter().flatten();
-    let in_place: BTreeMap<String, &Handle> =
-        own.map(|(key, binding)| (data_pointer(key), &binding.handle)).collect();
+    let in_place: BTreeMap<String, &Handle> = own.map(|(key, binding)| (data_pointer(key), &binding.handle)).collect();
     let is_elsewhere = |pointer: &&String| {
         let text = manifest.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let Ok(Some(embedding)) = locate(text) else { return false };
@@ -84,7 +83,7 @@ fn is_sealed_item(handles: &HandleTable, handle: &Handle) -> bool {
 
 /// Returns the handle that a rendered item is, or gives one to a token that came another way than in a manifest.
 fn item_handle(handles: &mut HandleTable, location: &Location, item: &str, text: &str) -> Result<Handle, Fault> {
-    let text = match text.contains(Handle::PREFIX) {
+    let text = match mentions_handle(text) {
         true => text.to_owned(),
         false => {
             let path = KeyPath::root().key("spec").key("encryptedData").key(item);

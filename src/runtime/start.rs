@@ -77,6 +77,7 @@ pub async fn start(args: Args) -> Result<(), StartError> {
     let working = async {
         reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone()).await;
         ready.store(false, Ordering::Relaxed);
+        tracing::debug!("all reconciles have ended");
         Ok(())
     };
     tokio::select! {

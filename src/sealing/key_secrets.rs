@@ -1,8 +1,10 @@
 //! Sealing keys as Kubernetes Secrets, in the form of the Sealed Secrets controller.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 use waxwing_keys::{Keyring, SealingKey};
@@ -14,7 +16,7 @@ use crate::cluster::{Identity, secrets};
 pub(super) const ACTIVE: &str = "sealedsecrets.bitnami.com/sealed-secrets-key=active";
 const KEY_BITS: usize = 4096;
 /// Ten years of 365 days, as upstream's `--key-ttl`.
-const VALIDITY: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3600);
+const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Reads all key Secrets that carry the label, and the one named exactly like the prefix (upstream's oldest form).
 pub(super) async fn load(client: &Client, place: &KeyPlace) -> Result<Keyring, SealingError> {
@@ -64,7 +66,7 @@ pub(super) async fn create(client: &Client, place: &KeyPlace) -> Result<(), Seal
     let create = |source| SealingError::Create { namespace: place.namespace.clone(), source };
     let secret = secret(place, data);
     let name = secrets::create(client, &place.namespace, &secret).await.map_err(create)?;
-    tracing::info!(secret = name, bits = KEY_BITS, "made a new sealing key");
+    tracing::info!(secret = name, "made a new sealing key");
     Ok(())
 }
 

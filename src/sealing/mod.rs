@@ -54,7 +54,7 @@ pub enum SealingError {
     },
     /// No key could be made.
     #[error("failed to make a sealing key")]
-    Generate(#[source] waxwing_keys::SealingKeyError),
+    Generate(#[source] waxwing_keys::KeyError),
     /// The Secret that holds the installation's salt is damaged.
     #[error("Secret {namespace}/{name} does not hold 32 bytes under {key}")]
     Salt {
@@ -82,7 +82,7 @@ impl Keys {
     /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
     pub async fn load_or_create(client: Client, place: KeyPlace) -> Result<Self, SealingError> {
         let mut ring = key_secrets::load(&client, &place).await?;
-        if ring.newest().is_none() {
+        if ring.is_empty() {
             key_secrets::create(&client, &place).await?;
             ring = key_secrets::load(&client, &place).await?;
         }
@@ -104,10 +104,11 @@ impl Keys {
         let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), &self.place.namespace);
         let labelled = watcher::Config::default().labels(key_secrets::ACTIVE);
         let changes = watcher(secrets, labelled).default_backoff().touched_objects();
-        let reload = changes.map_err(|_| ()).for_each(async |_| match key_secrets::load(&self.client, &self.place).await {
-            Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
-            Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
-        });
+        let reload =
+            changes.map_err(|_| ()).for_each(async |_| match key_secrets::load(&self.client, &self.place).await {
+                Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
+                Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
+            });
         reload.await;
     }
 }

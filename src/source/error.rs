@@ -136,6 +136,14 @@ pub enum SourceError {
         /// The largest answer that is accepted, in bytes.
         limit: u64,
     },
+    /// The repository has a file that is too large to be received at all.
+    #[error("failed to fetch {url}: it has a file of more than {limit} bytes")]
+    ObjectTooLarge {
+        /// The repository.
+        url: RemoteUrl,
+        /// The largest file that is received, in bytes.
+        limit: u64,
+    },
     /// The server's answer is not what Git's protocol says, or what it sent does not add up.
     #[error("failed to fetch {url}: the server does not answer as a Git server")]
     Protocol {
@@ -212,6 +220,7 @@ impl SourceError {
             Self::Redirected { .. } => "put the address that the server redirects to into spec.url",
             Self::Server { .. } => "look at the server's log",
             Self::TooLarge { .. } => "remove large files from the repository, or raise the controller's limit",
+            Self::ObjectTooLarge { .. } => "remove the file from the repository",
             Self::Protocol { .. } => "check that the URL is that of a Git repository, as git clone takes it",
             Self::LocalUnreadable { .. } => "check that the path is a Git repository that the controller may read",
             Self::StoreFull { .. } => "enlarge the volume of the source store",

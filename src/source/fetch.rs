@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gix::hash;
 use gix::progress::Discard;
 use gix::protocol::handshake::Ref;
 use gix::protocol::transport::Protocol;
@@ -16,8 +15,9 @@ use sha2::{Digest, Sha256};
 
 use super::error::{SourceError, wire_error};
 use super::http::{Session, Wire};
-use super::mirror::{Mirror, git_store_error};
+use super::mirror::{MAX_OBJECT_BYTES, Mirror, git_store_error};
 use super::remote::{Reference, Remote};
+use super::shelf::Filled;
 
 /// One conversation with a server.
 pub(super) struct Conversation<'a> {
@@ -27,19 +27,6 @@ pub(super) struct Conversation<'a> {
     pub(super) limit: u64,
 }
 
-/// What came of asking.
-pub(super) enum Answer {
-    /// The mirror has this commit now.
-    Commit {
-        /// The commit.
-        id: gix::ObjectId,
-        /// Whether a pack was received.
-        received: bool,
-    },
-    /// The server hashes otherwise than the mirror; another mirror is needed.
-    OtherHash(hash::Kind),
-}
-
 type Prepared<'a> = fetch::Prepare<'static, 'a, Transport<Wire>>;
 
 impl Conversation<'_> {
@@ -47,22 +34,37 @@ impl Conversation<'_> {
     ///
     /// # Errors
     ///
-    /// Fails as [`SourceError`] says.
-    pub(super) fn fetch_into(&self, mirror: &Mirror) -> Result<Answer, SourceError> {
-        let repository = mirror.repository()?;
+    /// Fails as [`SourceError`] says, for faults that are not the mirror's.
+    pub(super) fn fill(&self, mirror: &Mirror) -> Result<Filled, SourceError> {
+        let repository = match mirror.repository() {
+            Ok(repository) => repository,
+            Err(error) => return Ok(Filled::NotReceived(error)),
+        };
         let spec = self.refspec();
         let prepared = self.list_refs(&repository, &spec, true)?;
         if prepared.ref_map().object_hash != mirror.hash() {
-            return Ok(Answer::OtherHash(prepared.ref_map().object_hash));
+            return Ok(Filled::OtherHash(prepared.ref_map().object_hash));
         }
         let Some(id) = self.tip(&prepared.ref_map().remote_refs) else {
             return Err(self.why_not_found(&repository));
         };
         if mirror.has(&id) {
-            return Ok(Answer::Commit { id, received: false });
+            return Ok(Filled::Done(id));
         }
-        self.receive(prepared, mirror)?;
-        Ok(Answer::Commit { id, received: true })
+        match self.receive(prepared) {
+            Ok(_) => {
+                mirror.count_fetch();
+                Ok(Filled::Done(id))
+            }
+            Err(_) if self.session.fault().is_some() => Err(self.wire_error()),
+            Err(error) if error.downcast_any_ref::<std::io::Error>().is_some_and(is_storage) => {
+                Err(git_store_error(mirror.path(), &error))
+            }
+            Err(error) if error.is_resource_exhausted() => {
+                Err(SourceError::ObjectTooLarge { url: self.remote.url.clone(), limit: MAX_OBJECT_BYTES })
+            }
+            Err(_) => Ok(Filled::NotReceived(self.not_received())),
+        }
     }
 
     /// Maps what is asked for to a flat local name, since names of branches that came and went may collide as folders.
@@ -130,18 +132,8 @@ impl Conversation<'_> {
         }
     }
 
-    fn receive(&self, prepared: Prepared<'_>, mirror: &Mirror) -> Result<(), SourceError> {
-        let received = prepared
-            .with_shallow(fetch::Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
-            .receive(Discard, self.interrupt);
-        match received {
-            Ok(_) => Ok(()),
-            Err(_) if self.session.fault().is_some() => Err(self.wire_error()),
-            Err(error) if error.downcast_any_ref::<std::io::Error>().is_some_and(is_storage) => {
-                Err(git_store_error(mirror.path(), &error))
-            }
-            Err(_) => Err(self.not_received()),
-        }
+    fn receive(&self, prepared: Prepared<'_>) -> gix::Result<fetch::Outcome> {
+        prepared.with_shallow(fetch::Shallow::DepthAtRemote(std::num::NonZeroU32::MIN)).receive(Discard, self.interrupt)
     }
 
     /// A server that lists names properly but refuses an exact commit does not have it, or does not give it out.

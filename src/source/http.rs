@@ -82,6 +82,7 @@ impl TlsFault {
 ///
 /// Fails when `ca_pem` holds no certificate in PEM form.
 pub(super) fn client(ca_pem: Option<&[u8]>) -> Result<Client, CaMalformed> {
+    use_one_provider();
     let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     if let Some(pem) = ca_pem {
         let authorities = Certificate::from_pem_bundle(pem).map_err(|_| CaMalformed)?;
@@ -91,6 +92,14 @@ pub(super) fn client(ca_pem: Option<&[u8]>) -> Result<Client, CaMalformed> {
         builder = builder.tls_certs_only(authorities);
     }
     builder.build().map_err(|_| CaMalformed)
+}
+
+/// Makes aws-lc-rs the cryptography of this process, unless it is chosen already: reqwest asks for it there.
+fn use_one_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // It fails when another thread was faster, with the same provider.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    }
 }
 
 /// Says that an authority is not a certificate in PEM form.

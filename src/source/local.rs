@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::hash;
-use gix::objs::{self, Exists, Find, TreeRefIter, Write};
+use gix::objs::{self, Exists, Find, FindHeader, TreeRefIter, Write};
 
 use super::error::SourceError;
-use super::mirror::{Mirror, git_store_error};
+use super::mirror::{MAX_OBJECT_BYTES, Mirror, OBJECT_LIMIT, git_store_error};
 use super::remote::{Reference, Remote};
 
 /// The deepest folder that is copied.
@@ -38,7 +38,7 @@ impl<'a> LocalRepository<'a> {
     pub(super) fn open(remote: &'a Remote, interrupt: &'a AtomicBool) -> Result<Self, SourceError> {
         let unreadable = || SourceError::LocalUnreadable { url: remote.url.clone() };
         let path = remote.url.local_path().ok_or_else(unreadable)?;
-        let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced);
+        let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).config_overrides([OBJECT_LIMIT]);
         match gix::open_opts(&path, options) {
             Ok(repository) => Ok(Self { remote, repository, interrupt }),
             Err(_) if path.exists() => Err(unreadable()),
@@ -128,6 +128,10 @@ impl<'a> LocalRepository<'a> {
     fn read(&self, id: &hash::oid, kind: objs::Kind) -> Result<Vec<u8>, SourceError> {
         if self.interrupt.load(Ordering::Relaxed) {
             return Err(SourceError::TimedOut { url: self.remote.url.clone(), timeout: self.remote.timeout });
+        }
+        let header = self.repository.objects.try_header(id).map_err(|_| self.unreadable())?;
+        if header.is_some_and(|header| header.size > MAX_OBJECT_BYTES) {
+            return Err(SourceError::ObjectTooLarge { url: self.remote.url.clone(), limit: MAX_OBJECT_BYTES });
         }
         let mut bytes = Vec::new();
         let found = self.repository.objects.try_find(id, &mut bytes).map_err(|_| self.unreadable())?;

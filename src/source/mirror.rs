@@ -15,6 +15,10 @@ use gix::odb;
 
 use super::error::{SourceError, store_error};
 
+/// The largest object in bytes that is received or copied. A pack of a few kilobytes may promise any size.
+pub(super) const MAX_OBJECT_BYTES: u64 = 128 << 20;
+/// The same for gix.
+pub(super) const OBJECT_LIMIT: &str = "gitoxide.objects.allocLimit=134217728";
 /// The most packs that one mirror can take; far more than it gets before it is made anew.
 const PACK_SLOTS: u16 = 512;
 
@@ -61,8 +65,11 @@ impl Mirror {
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
         remove_leftovers(path).map_err(|source| store_error(path, source))?;
         let repository = repository_at(path)?;
-        let options =
-            odb::store::init::Options { slots: odb::store::init::Slots::Given(PACK_SLOTS), ..Default::default() };
+        let options = odb::store::init::Options {
+            slots: odb::store::init::Slots::Given(PACK_SLOTS),
+            alloc_limit_bytes: usize::try_from(MAX_OBJECT_BYTES).ok(),
+            ..Default::default()
+        };
         let directory = path.join("objects");
         let packs = count_packs(&directory);
         let objects = odb::Store::at_opts(directory, repository.object_hash(), &mut std::iter::empty(), options)
@@ -105,7 +112,13 @@ impl Mirror {
     /// Fails as [`ObjectFault`] says, and remembers damage so that the next fetch starts anew.
     pub(super) fn read(&self, id: &hash::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault> {
         let read = self.read_object(id, kind, limit);
-        if let Err(ObjectFault::Missing | ObjectFault::Damaged) = read {
+        let whole = match read {
+            Ok(_) | Err(ObjectFault::TooLarge(_)) => true,
+            // A reference may name anything, but a commit names trees and a tree says what it names.
+            Err(ObjectFault::OtherKind) => kind == objs::Kind::Commit,
+            Err(ObjectFault::Missing | ObjectFault::Damaged) => false,
+        };
+        if !whole {
             self.damaged.store(true, Ordering::Relaxed);
         }
         read
@@ -132,9 +145,9 @@ impl Mirror {
         self.handle().exists(id)
     }
 
-    /// Counts one more fetch and returns how many there have been.
-    pub(super) fn count_fetch(&self) -> usize {
-        self.fetches.fetch_add(1, Ordering::Relaxed) + 1
+    /// Counts one more fetch.
+    pub(super) fn count_fetch(&self) {
+        self.fetches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells whether the next fetch should start anew: after damage, or `limit` fetches.
@@ -159,7 +172,10 @@ impl Drop for Mirror {
 }
 
 fn repository_at(path: &Path) -> Result<gix::Repository, SourceError> {
-    let options = gix::open::Options::isolated().open_path_as_is(true).with(gix::sec::Trust::Full);
+    let options = gix::open::Options::isolated()
+        .open_path_as_is(true)
+        .with(gix::sec::Trust::Full)
+        .config_overrides([OBJECT_LIMIT]);
     gix::open_opts(path, options).map_err(|error| git_store_error(path, &error))
 }
 

@@ -11,11 +11,13 @@
 mod error;
 mod fetch;
 mod http;
+mod job;
 mod local;
 mod mirror;
 mod path;
 mod remote;
 mod revision;
+mod shelf;
 mod store;
 mod tree;
 mod url;

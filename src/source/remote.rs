@@ -14,9 +14,11 @@ use zeroize::Zeroizing;
 use super::revision::CommitId;
 use super::url::RemoteUrl;
 
-/// Describes one fetch: the repository, what of it, with which credentials and within which time.
+/// Describes one fetch: for whom, the repository, what of it, with which credentials and within which time.
 #[derive(Debug)]
 pub struct Remote {
+    /// The source that asks, by a name that nobody can choose for himself, such as the uid of its object.
+    pub holder: String,
     /// The repository.
     pub url: RemoteUrl,
     /// The branch, tag or commit.

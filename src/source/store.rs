@@ -2,32 +2,32 @@
 //!
 //! All sources of one URL share its mirror, but only after the server has let each of them in with its own credentials:
 //! what one source may read, another doesn't get for naming the same URL. Fetches of one URL take turns. The store is a
-//! cache: whatever is damaged or half-written is thrown away and fetched again. It does NOT remember which source wanted
-//! what.
+//! cache: whatever is damaged or half-written is thrown away and fetched again. It does NOT find out which sources are
+//! gone.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use gix::hash;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::error::{SourceError, store_error};
-use super::fetch::{Answer, Conversation};
-use super::http::{self, Session};
-use super::local::LocalRepository;
-use super::mirror::{Mirror, ObjectFault};
+use super::job::Job;
 use super::remote::{Reference, Remote};
-use super::revision::{CommitId, Revision};
+use super::revision::Revision;
+use super::shelf::{Shelf, private_directory};
 use super::tree::Tree;
 use super::url::RemoteUrl;
+
+/// The longest that a fetch may take, whatever was asked for.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Says where the store is and what it accepts.
 #[derive(Debug, Clone)]
@@ -50,13 +50,16 @@ impl Settings {
     }
 }
 
+/// The shelf of one URL; it is opened by whoever needs it first, on a thread that may block.
+type Place = Arc<AsyncMutex<Option<Shelf>>>;
+
 /// Fetches revisions and keeps them on disk.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    shelves: Mutex<HashMap<RemoteUrl, Arc<AsyncMutex<Shelf>>>>,
+    places: Mutex<HashMap<RemoteUrl, Place>>,
     _lock: File,
 }
 
@@ -86,7 +89,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(SourceError::StoreInUse { path }),
             Err(TryLockError::Error(source)) => return Err(store_error(&path, source)),
         }
-        Ok(Self(Arc::new(Inner { settings, shelves: Mutex::default(), _lock: lock })))
+        Ok(Self(Arc::new(Inner { settings, places: Mutex::default(), _lock: lock })))
     }
 
     /// Fetches what `remote` names. `held` is the tree that the caller has from its last fetch of this source; it tells
@@ -99,10 +102,10 @@ impl Store {
         if let Some(tree) = held.filter(|tree| self.is_exactly(tree, &remote)) {
             return Ok(fetched(&remote, Arc::clone(tree), held));
         }
-        let deadline = Instant::now() + remote.timeout;
+        let deadline = Instant::now() + remote.timeout.min(LONGEST_TIMEOUT);
         let timed_out = || SourceError::TimedOut { url: remote.url.clone(), timeout: remote.timeout };
-        let shelf = timeout_at(deadline.into(), self.shelf(&remote.url)?.lock_owned());
-        let shelf = shelf.await.map_err(|_| timed_out())?;
+        let place = timeout_at(deadline.into(), self.place(&remote.url).lock_owned());
+        let mut place = place.await.map_err(|_| timed_out())?;
         let interrupt = InterruptOnDrop::default();
         let job = Job {
             remote: Arc::clone(&remote),
@@ -111,16 +114,22 @@ impl Store {
             interrupt: Arc::clone(&interrupt.0),
             runtime: Handle::current(),
         };
-        let done = timeout_at(deadline.into(), tokio::task::spawn_blocking(move || job.run(shelf)));
+        let folder = self.folder(&remote.url);
+        let done = spawn_blocking(move || job.run(shelf_in(&mut place, folder)?));
+        let done = timeout_at(deadline.into(), done);
         let tree =
             done.await.map_err(|_| timed_out())?.map_err(|_| SourceError::Abandoned { url: remote.url.clone() })??;
         Ok(fetched(&remote, tree, held))
     }
 
-    /// Returns a commit that an earlier fetch, also of an earlier run, brought; nothing is asked of a server.
-    pub async fn stored(&self, url: &RemoteUrl, commit: CommitId) -> Option<Arc<Tree>> {
-        let mut shelf = self.shelf(url).ok()?.lock_owned().await;
-        shelf.tree(commit, self.0.settings.max_file_bytes).ok().flatten()
+    /// Returns what `holder` last fetched from `url`, also in an earlier run, without asking the server. Nothing is
+    /// returned to a holder that the server never let in, or when the mirror was made anew since.
+    pub async fn stored(&self, url: &RemoteUrl, holder: &str) -> Option<Arc<Tree>> {
+        let mut place = self.place(url).lock_owned().await;
+        let (folder, holder) = (self.folder(url), holder.to_owned());
+        let max_file_bytes = self.0.settings.max_file_bytes;
+        let find = move || shelf_in(&mut place, folder).ok()?.stored(&holder, max_file_bytes);
+        spawn_blocking(find).await.ok().flatten()
     }
 
     /// Tells whether `tree` is the commit that `remote` names, of the same repository.
@@ -129,19 +138,23 @@ impl Store {
             && tree.is_in(&self.folder(&remote.url))
     }
 
-    fn shelf(&self, url: &RemoteUrl) -> Result<Arc<AsyncMutex<Shelf>>, SourceError> {
-        let mut shelves = self.0.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shelf) = shelves.get(url) {
-            return Ok(Arc::clone(shelf));
-        }
-        let shelf = Arc::new(AsyncMutex::new(Shelf::open(self.folder(url))?));
-        shelves.insert(url.clone(), Arc::clone(&shelf));
-        Ok(shelf)
+    fn place(&self, url: &RemoteUrl) -> Place {
+        let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.entry(url.clone()).or_default())
     }
 
     fn folder(&self, url: &RemoteUrl) -> PathBuf {
         self.0.settings.directory.join(hex::encode(Sha256::digest(url.as_str())))
     }
+}
+
+/// Opens the shelf if nobody did.
+fn shelf_in(place: &mut OwnedMutexGuard<Option<Shelf>>, folder: PathBuf) -> Result<&mut Shelf, SourceError> {
+    let shelf = match place.take() {
+        Some(shelf) => shelf,
+        None => Shelf::open(folder)?,
+    };
+    Ok(place.insert(shelf))
 }
 
 fn fetched(remote: &Remote, tree: Arc<Tree>, held: Option<&Arc<Tree>>) -> Fetched {
@@ -158,203 +171,4 @@ impl Drop for InterruptOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// The place of one URL in the store: a folder with one mirror, which is named by a number that only grows.
-struct Shelf {
-    folder: PathBuf,
-    next: u64,
-    mirror: Option<Arc<Mirror>>,
-    trees: HashMap<CommitId, Weak<Tree>>,
-}
-
-impl Shelf {
-    /// Takes over the latest mirror that an earlier run finished, and removes everything else.
-    fn open(folder: PathBuf) -> Result<Self, SourceError> {
-        private_directory(&folder)?;
-        let failed = |source| store_error(&folder, source);
-        let mut latest: Option<u64> = None;
-        let names: Vec<_> = fs::read_dir(&folder).and_then(Iterator::collect).map_err(failed)?;
-        let numbers = names.iter().filter_map(|entry: &fs::DirEntry| entry.file_name().to_str()?.parse::<u64>().ok());
-        latest = latest.max(numbers.max());
-        let mirror = latest.and_then(|number| Mirror::open(&folder.join(number.to_string())).ok());
-        for entry in names {
-            let kept = mirror.as_ref().is_some_and(|mirror| mirror.path() == entry.path());
-            if !kept {
-                fs::remove_dir_all(entry.path()).map_err(failed)?;
-            }
-        }
-        let next = latest.map_or(0, |number| number + 1);
-        Ok(Self { folder, next, mirror: mirror.map(Arc::new), trees: HashMap::new() })
-    }
-
-    /// Returns the one tree of this commit that all sources share; none while there is no mirror.
-    fn tree(&mut self, commit: CommitId, max_file_bytes: u64) -> Result<Option<Arc<Tree>>, ObjectFault> {
-        self.trees.retain(|_, tree| tree.strong_count() > 0);
-        if let Some(tree) = self.trees.get(&commit).and_then(Weak::upgrade) {
-            return Ok(Some(tree));
-        }
-        let Some(mirror) = self.mirror.clone() else { return Ok(None) };
-        let tree = Arc::new(Tree::new(mirror, commit.0, max_file_bytes)?);
-        self.trees.insert(commit, Arc::downgrade(&tree));
-        Ok(Some(tree))
-    }
-
-    /// Fills a new mirror and puts it in place of the old one, which goes when its last tree does.
-    fn replace<T>(
-        &mut self,
-        hash: hash::Kind,
-        fill: impl FnOnce(&Mirror) -> Result<Filled<T>, SourceError>,
-    ) -> Result<Filled<T>, SourceError> {
-        let unfinished = self.folder.join("unfinished");
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).map_err(|source| store_error(&unfinished, source))?;
-        }
-        Mirror::create(&unfinished, hash)?;
-        let filled = match fill(&Mirror::open(&unfinished)?)? {
-            Filled::Done(value) => value,
-            other => return Ok(other),
-        };
-        let path = self.folder.join(self.next.to_string());
-        fs::rename(&unfinished, &path).map_err(|source| store_error(&path, source))?;
-        self.next += 1;
-        if let Some(old) = self.mirror.replace(Arc::new(Mirror::open(&path)?)) {
-            old.retire();
-        }
-        self.trees.clear();
-        Ok(Filled::Done(filled))
-    }
-}
-
-/// What came of filling a mirror.
-enum Filled<T> {
-    Done(T),
-    OtherHash(hash::Kind),
-}
-
-/// The blocking part of one fetch.
-struct Job {
-    remote: Arc<Remote>,
-    settings: Settings,
-    deadline: Instant,
-    interrupt: Arc<AtomicBool>,
-    runtime: Handle,
-}
-
-impl Job {
-    fn run(self, mut shelf: OwnedMutexGuard<Shelf>) -> Result<Arc<Tree>, SourceError> {
-        match self.attempt(&mut shelf) {
-            Err(SourceError::StoreDamaged { path, .. }) => {
-                tracing::warn!(path = %path.display(), "a mirror is damaged and is fetched anew");
-                self.attempt(&mut shelf)
-            }
-            done => done,
-        }
-    }
-
-    fn attempt(&self, shelf: &mut Shelf) -> Result<Arc<Tree>, SourceError> {
-        let commit = match self.remote.url.local_path() {
-            Some(_) => self.copy(shelf)?,
-            None => self.converse(shelf)?,
-        };
-        self.tree(shelf, commit)
-    }
-
-    fn copy(&self, shelf: &mut Shelf) -> Result<gix::ObjectId, SourceError> {
-        if !self.remote.credentials.login.is_anonymous() {
-            return Err(SourceError::CredentialsNotUsable { url: self.remote.url.clone() });
-        }
-        let local = LocalRepository::open(&self.remote, &self.interrupt)?;
-        let commit = local.tip()?;
-        match self.usable_mirror(shelf).filter(|mirror| mirror.hash() == local.hash()) {
-            Some(mirror) if mirror.has(&commit) => {}
-            Some(mirror) => {
-                mirror.count_fetch();
-                local.copy_commit(&commit, &mirror)?;
-            }
-            None => {
-                shelf.replace(local.hash(), |mirror| local.copy_commit(&commit, mirror).map(Filled::Done))?;
-            }
-        }
-        Ok(commit)
-    }
-
-    fn converse(&self, shelf: &mut Shelf) -> Result<gix::ObjectId, SourceError> {
-        let session = Arc::new(self.session()?);
-        let conversation = Conversation {
-            remote: &self.remote,
-            session,
-            interrupt: &self.interrupt,
-            limit: self.settings.max_fetch_bytes,
-        };
-        if let Some(mirror) = self.usable_mirror(shelf)
-            && let Filled::Done(commit) = fill(&conversation, &mirror)?
-        {
-            return Ok(commit);
-        }
-        let mut hash = hash::Kind::Sha1;
-        loop {
-            match shelf.replace(hash, |mirror| fill(&conversation, mirror))? {
-                Filled::Done(commit) => return Ok(commit),
-                Filled::OtherHash(other) if other != hash => hash = other,
-                Filled::OtherHash(_) => return Err(SourceError::Protocol { url: self.remote.url.clone() }),
-            }
-        }
-    }
-
-    fn usable_mirror(&self, shelf: &Shelf) -> Option<Arc<Mirror>> {
-        shelf.mirror.clone().filter(|mirror| !mirror.is_worn(self.settings.max_fetches))
-    }
-
-    fn session(&self) -> Result<Session, SourceError> {
-        let Remote { url, credentials, .. } = &*self.remote;
-        if !credentials.login.is_anonymous() && !url.is_encrypted() {
-            return Err(SourceError::CredentialsNotUsable { url: url.clone() });
-        }
-        let authorization = credentials
-            .login
-            .authorization()
-            .map_err(|source| SourceError::CredentialsMalformed { url: url.clone(), source })?;
-        let client =
-            http::client(credentials.ca_pem.as_deref()).map_err(|_| SourceError::CaMalformed { url: url.clone() })?;
-        Ok(Session {
-            base: url.as_str().to_owned(),
-            client,
-            authorization,
-            runtime: self.runtime.clone(),
-            deadline: self.deadline,
-            budget: Mutex::new(self.settings.max_fetch_bytes),
-            fault: Mutex::default(),
-        })
-    }
-
-    fn tree(&self, shelf: &mut Shelf, commit: gix::ObjectId) -> Result<Arc<Tree>, SourceError> {
-        let url = || self.remote.url.clone();
-        match shelf.tree(CommitId(commit), self.settings.max_file_bytes) {
-            Ok(Some(tree)) => Ok(tree),
-            Err(ObjectFault::OtherKind | ObjectFault::TooLarge(_)) => {
-                Err(SourceError::NotACommit { url: url(), reference: self.remote.reference.clone() })
-            }
-            Ok(None) | Err(ObjectFault::Missing | ObjectFault::Damaged) => {
-                Err(SourceError::StoreDamaged { url: url(), path: shelf.folder.clone() })
-            }
-        }
-    }
-}
-
-fn fill(conversation: &Conversation<'_>, mirror: &Mirror) -> Result<Filled<gix::ObjectId>, SourceError> {
-    match conversation.fetch_into(mirror)? {
-        Answer::OtherHash(hash) => Ok(Filled::OtherHash(hash)),
-        Answer::Commit { id, received } => {
-            if received {
-                mirror.count_fetch();
-            }
-            Ok(Filled::Done(id))
-        }
-    }
-}
-
-fn private_directory(path: &Path) -> Result<(), SourceError> {
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    created.map_err(|source| store_error(path, source))
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reqwest::Url;
 
@@ -20,7 +21,7 @@ pub struct Allowed {
 
 /// Names a Git repository; printing it reveals nothing but scheme, host, port and path.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RemoteUrl(Url);
+pub struct RemoteUrl(Arc<Url>);
 
 /// Says why an address was refused. The address itself is not quoted: it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +89,7 @@ impl RemoteUrl {
         if url.scheme() == "file" && url.to_file_path().is_err() {
             return Err(UrlError::FileHost);
         }
-        Ok(Self(url))
+        Ok(Self(Arc::new(url)))
     }
 
     /// Returns the directory that a `file://` URL names.

@@ -61,9 +61,8 @@ impl Piece<'_> {
 impl Values<'_> {
     /// Makes the request of one manifest.
     pub(super) fn bind(&self, manifest: &Manifest) -> Result<Request, Vec<OpenError>> {
-        let bindings = manifest.secrets.iter().map(|(pointer, _)| {
-            self.binding(manifest, pointer).map_err(|error| vec![error])
-        });
+        let bindings =
+            manifest.secrets.iter().map(|(pointer, _)| self.binding(manifest, pointer).map_err(|error| vec![error]));
         let bindings = collect(bindings)?;
         Ok(Request::new(manifest.id.clone(), manifest.version.clone(), manifest.body.clone(), bindings))
     }
@@ -83,7 +82,12 @@ impl Values<'_> {
 
     /// Resolves handles that stand in a string as they are. A number or boolean that makes up the whole string comes back
     /// typed, but not in a Secret, whose values are strings.
-    fn text(&self, at: &Site<'_>, text: &str, handles: &[(usize, Handle)]) -> Result<(SecretBytes, Encoding), OpenError> {
+    fn text(
+        &self,
+        at: &Site<'_>,
+        text: &str,
+        handles: &[(usize, Handle)],
+    ) -> Result<(SecretBytes, Encoding), OpenError> {
         let value = self.splice(at, text, handles)?;
         if let [(0, handle)] = handles
             && text.len() == Handle::LEN
@@ -123,8 +127,8 @@ impl Values<'_> {
             }
             Origin::SopsLeaf { file, document, path } => self.leaf(file, *document, path, origin),
             Origin::SopsEnv { file, path } => {
-                let leaf = self.opened(file, 0, path, origin)?;
-                Ok(Piece::Made(leaf.as_env_line()))
+                let value = self.opened(file, 0, path, origin)?;
+                Ok(Piece::Made(env_line(value.text.expose_secret())))
             }
         }
     }
@@ -177,6 +181,17 @@ impl Values<'_> {
             None => at.damaged(),
         }
     }
+}
+
+/// Writes a value as the dotenv store of sops prints it: a newline becomes the two characters `\\n` (`stores/dotenv/store.go`).
+fn env_line(value: &[u8]) -> SecretBytes {
+    let lines: Vec<&[u8]> = value.split(|byte| *byte == b'\n').collect();
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(lines.len() * 2);
+    for line in lines {
+        parts.extend([line, b"\\n"]);
+    }
+    parts.pop();
+    SecretBytes::concat(&parts)
 }
 
 /// A string of a manifest.

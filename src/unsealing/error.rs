@@ -71,7 +71,9 @@ pub enum OpenError {
         refusal: String,
     },
     /// The Sync's account could not write the Secret itself, so nothing is opened for it.
-    #[error("ServiceAccount {account} may not create and patch Secrets in namespace {namespace}, so {place} stays sealed")]
+    #[error(
+        "ServiceAccount {account} may not create and patch Secrets in namespace {namespace}, so {place} stays sealed"
+    )]
     AccessDenied {
         /// The place.
         place: Place,

@@ -335,6 +335,75 @@ fn each_unsealable_input_is_refused_without_quoting_it() {
 }
 
 #[test]
+fn secrets_are_read_from_a_stream_of_yaml_or_json() {
+    let stream = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: one}\nstringData: {a: '1'}\n---\n---\n\
+        apiVersion: v1\nkind: Secret\nmetadata: {name: two, namespace: shop}\ndata: {b: Mg==}\n";
+    let secrets = PlainSecret::parse(stream.as_bytes()).unwrap();
+    let shown: Vec<_> = secrets.iter().map(|secret| (secret.name(), secret.keys().collect::<Vec<_>>())).collect();
+    assert_eq!(shown, [("one", vec!["a"]), ("two", vec!["b"])]);
+    assert_eq!(PlainSecret::parse(&fixture("secret.json")).unwrap()[0].namespace(), Some("shop"));
+}
+
+#[test]
+fn each_unreadable_stream_is_refused_without_quoting_it() {
+    let cases = [
+        "",
+        "---\n---\n",
+        "apiVersion: v1\nkind: Secret\nstringData: {password: canary\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: canary, password: canary}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\n---\n\n# note\nkind: Secret\npassword: canary\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: 0123}\n",
+    ];
+    let mut report = String::new();
+    for case in cases {
+        let error = PlainSecret::parse(case.as_bytes()).unwrap_err();
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        writeln!(report, "{error}{source}\n    hint: {}", error.hint()).unwrap();
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+    assert!(!report.contains("canary"));
+    insta::assert_snapshot!("unreadable streams", report);
+}
+
+#[test]
+fn a_secret_without_values_is_not_sealed() {
+    let secret = PlainSecret::new("db".to_owned(), Some("shop".to_owned()), BTreeMap::new());
+    let error = seal(&secret, Scope::Strict, &public_key(), &mut OsRng).unwrap_err();
+    assert_eq!(error.to_string(), "the Secret db has no values");
+    assert!(error.hint().unwrap().contains("stringData"));
+}
+
+#[test]
+fn the_longest_value_is_sealed_and_opened_and_a_longer_one_is_refused_by_key() {
+    let with_len = |len| {
+        let values = BTreeMap::from([("big".to_owned(), SecretBytes::new(vec![b'x'; len]))]);
+        seal(&PlainSecret::new("db".to_owned(), None, values), Scope::ClusterWide, &public_key(), &mut OsRng)
+    };
+    let mut longest = with_len(1 << 20).unwrap();
+    longest["metadata"]["namespace"] = json!("shop");
+    assert_eq!(open_all(&longest, &THROW_AWAY)["big"].len(), 1 << 20);
+
+    let error = with_len((1 << 20) + 1).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(
+        format!("{error}: {source}"),
+        "failed to seal /data/big: the value has 1048577 bytes; a Secret holds at most 1 MiB"
+    );
+}
+
+#[test]
+fn a_secret_made_of_values_is_sealed_like_one_from_a_file() {
+    let values = BTreeMap::from([("token".to_owned(), SecretBytes::new(b"t0ken".to_vec()))]);
+    let mut secret = PlainSecret::new("api".to_owned(), None, values);
+    secret.set_namespace("shop");
+    secret.set_type("example.com/token");
+    let sealed = seal(&secret, secret.scope(), &public_key(), &mut OsRng).unwrap();
+    assert_eq!(open_all(&sealed, &THROW_AWAY), BTreeMap::from([("token".to_owned(), b"t0ken".to_vec())]));
+    let template = json!({"metadata": {"name": "api", "namespace": "shop"}, "type": "example.com/token"});
+    assert_eq!(sealed["spec"]["template"], template);
+}
+
+#[test]
 fn a_plaintext_secret_does_not_show_its_values() {
     let secret = PlainSecret::from_manifest(json_fixture("secret.json")).unwrap();
     let shown = format!("{secret:?}");

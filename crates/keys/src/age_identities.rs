@@ -18,7 +18,8 @@ impl AgeIdentities {
     /// Parses a key file: one identity a line, `#` comments and empty lines between them.
     ///
     /// # Errors
-    /// Refuses a file without identities and one with a line of any other kind; gives the line's number, never its text.
+    /// Refuses a file without identities and one with a line of any other kind; gives the line's number, never its
+    /// text.
     pub fn parse(file: &[u8]) -> Result<Self, IdentityError> {
         let text = std::str::from_utf8(file).map_err(|_| IdentityError::NotText)?;
         let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));

@@ -29,6 +29,11 @@ impl Keyring {
         Self { keys, operations: AtomicU64::new(0) }
     }
 
+    /// Tells whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Returns the key that seals.
     pub fn newest(&self) -> Option<&SealingKey> {
         self.keys.first()
@@ -71,7 +76,7 @@ impl Keyring {
     }
 
     fn refusal(&self, tried: &[&SealingKey], rsa: &[u8], label: &[u8]) -> Refusal {
-        if self.keys.is_empty() {
+        if self.is_empty() {
             return Refusal("there is no sealing key".to_owned());
         }
         if tried.is_empty() {

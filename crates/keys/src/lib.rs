@@ -11,4 +11,4 @@ mod sealing_key;
 
 pub use age_identities::{AgeIdentities, IdentityError};
 pub use keyring::Keyring;
-pub use sealing_key::{GeneratedKey, KeySize, SealingKey, SealingKeyError};
+pub use sealing_key::{GeneratedKey, KeyError, SealingKey};

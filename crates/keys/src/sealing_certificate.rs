@@ -6,10 +6,12 @@
 //! identifier. `rcgen` knows no encipherOnly and signs with keys it has parsed itself, so the structures of `x509-cert`
 //! are filled in here and signed by aws-lc-rs.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::certificate::{TbsCertificate, Version};
 use x509_cert::der::asn1::{
@@ -24,17 +26,17 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::time::{Time, Validity};
 
-use crate::SealingKeyError;
+use crate::KeyError;
 
 /// Makes the certificate of `pair` as DER.
 pub(crate) fn self_signed(
     pair: &RsaKeyPair,
     now: Timestamp,
-    validity: SignedDuration,
+    validity: Duration,
     common_name: &str,
-) -> Result<Vec<u8>, SealingKeyError> {
+) -> Result<Vec<u8>, KeyError> {
     let mut serial = [0; 16];
-    aws_lc_rs::rand::fill(&mut serial).map_err(SealingKeyError::Generate)?;
+    aws_lc_rs::rand::fill(&mut serial).map_err(KeyError::Generate)?;
     with_serial(pair, &serial, now, validity, common_name)
 }
 
@@ -42,16 +44,16 @@ fn with_serial(
     pair: &RsaKeyPair,
     serial: &[u8],
     now: Timestamp,
-    validity: SignedDuration,
+    validity: Duration,
     common_name: &str,
-) -> Result<Vec<u8>, SealingKeyError> {
-    let not_after = now.checked_add(validity).map_err(|_| SealingKeyError::Dates)?;
+) -> Result<Vec<u8>, KeyError> {
+    let not_after = now.checked_add(validity).map_err(|_| KeyError::Dates)?;
     let validity = Validity { not_before: time(now)?, not_after: time(not_after)? };
-    let tbs = to_be_signed(pair, serial, validity, common_name).map_err(SealingKeyError::MakeCertificate)?;
-    let message = tbs.to_der().map_err(SealingKeyError::MakeCertificate)?;
+    let tbs = to_be_signed(pair, serial, validity, common_name).map_err(KeyError::MakeCertificate)?;
+    let message = tbs.to_der().map_err(KeyError::MakeCertificate)?;
     let mut signature = vec![0; pair.public_modulus_len()];
-    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, &mut signature).map_err(SealingKeyError::Generate)?;
-    assemble(tbs, &signature).map_err(SealingKeyError::MakeCertificate)
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, &mut signature).map_err(KeyError::Generate)?;
+    assemble(tbs, &signature).map_err(KeyError::MakeCertificate)
 }
 
 fn to_be_signed(
@@ -117,14 +119,13 @@ fn algorithm(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
 }
 
 /// `UTCTime` up to 2049 and `GeneralizedTime` from then on (RFC 5280 section 4.1.2.5), in whole seconds.
-fn time(timestamp: Timestamp) -> Result<Time, SealingKeyError> {
-    let seconds = u64::try_from(timestamp.as_second()).map_err(|_| SealingKeyError::Dates)?;
-    let date =
-        DateTime::from_unix_duration(std::time::Duration::from_secs(seconds)).map_err(|_| SealingKeyError::Dates)?;
+fn time(timestamp: Timestamp) -> Result<Time, KeyError> {
+    let seconds = u64::try_from(timestamp.as_second()).map_err(|_| KeyError::Dates)?;
+    let date = DateTime::from_unix_duration(Duration::from_secs(seconds)).map_err(|_| KeyError::Dates)?;
     if date.year() >= 2050 {
         return Ok(Time::GeneralTime(GeneralizedTime::from_date_time(date)));
     }
-    UtcTime::from_date_time(date).map(Time::UtcTime).map_err(|_| SealingKeyError::Dates)
+    UtcTime::from_date_time(date).map(Time::UtcTime).map_err(|_| KeyError::Dates)
 }
 
 /// RFC 8017 appendix A.1 and A.2.4, RFC 5280 appendix A.1.
@@ -151,7 +152,7 @@ mod tests {
         let theirs = block(certificate, "CERTIFICATE");
         let serial = x509_cert::Certificate::from_der(&theirs).unwrap().tbs_certificate.serial_number;
         let now = "2024-01-01T00:00:00Z".parse().unwrap();
-        let validity = SignedDuration::from_hours(876_000);
+        let validity = Duration::from_hours(876_000);
         let ours = with_serial(&pair, serial.as_bytes(), now, validity, common_name).unwrap();
         assert_eq!(ours, theirs, "{certificate}");
     }

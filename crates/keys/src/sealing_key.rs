@@ -5,12 +5,13 @@
 //! constant-time and wipes what it holds. Not here: where the Secrets are and which labels they carry.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::RsaKeyPair;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rsa::pkcs1::der::{Decode, Encode, pem::LineEnding};
 use rsa::pkcs1::{ALGORITHM_ID, RsaPrivateKey};
 use rsa::pkcs8::PrivateKeyInfo;
@@ -34,12 +35,12 @@ impl SealingKey {
     /// # Errors
     /// Names what is wrong with which of the two files; a certificate of another key is refused too, because what
     /// is sealed with it could never be opened.
-    pub fn from_pem(tls_key: &[u8], tls_crt: &[u8]) -> Result<Self, SealingKeyError> {
-        let pkcs1 = read_pkcs1(tls_key)?;
+    pub fn from_pem(tls_key: &SecretBytes, tls_crt: &[u8]) -> Result<Self, KeyError> {
+        let pkcs1 = read_pkcs1(tls_key.expose_secret())?;
         let fingerprint = check_numbers(&pkcs1)?;
-        let certificate = Certificate::from_pem(tls_crt).map_err(SealingKeyError::Certificate)?;
+        let certificate = Certificate::from_pem(tls_crt).map_err(KeyError::Certificate)?;
         if certificate.public_key.fingerprint() != fingerprint {
-            return Err(SealingKeyError::OtherCertificate { key: fingerprint });
+            return Err(KeyError::OtherCertificate { key: fingerprint });
         }
         let certificate_der = pem::first_block(tls_crt, &[CERTIFICATE]).map(|block| block.der).unwrap_or_default();
         Ok(Self {
@@ -50,21 +51,22 @@ impl SealingKey {
         })
     }
 
-    /// Makes a new key with a certificate that is valid from `now` on. Takes up to seconds: run it where blocking is
-    /// allowed. An empty `common_name` leaves the names in the certificate empty, as upstream does by default.
+    /// Makes a new key of 2048, 3072, 4096 (upstream's default) or 8192 bits, with a certificate that is valid from
+    /// `now` on. Takes up to seconds: run it where blocking is allowed. An empty `common_name` leaves the names in the
+    /// certificate empty, as upstream does by default.
     ///
     /// # Errors
-    /// Fails when no key can be made, or when the dates are beyond the year 9999.
+    /// Fails when the size is another, when no key can be made, or when the dates are beyond the year 9999.
     pub fn generate(
         now: Timestamp,
-        validity: SignedDuration,
+        validity: Duration,
         common_name: &str,
-        size: KeySize,
-    ) -> Result<GeneratedKey, SealingKeyError> {
-        let pair = RsaKeyPair::generate(size.into()).map_err(SealingKeyError::Generate)?;
+        bits: usize,
+    ) -> Result<GeneratedKey, KeyError> {
+        let pair = RsaKeyPair::generate(key_size(bits)?).map_err(KeyError::Generate)?;
         let certificate = sealing_certificate::self_signed(&pair, now, validity, common_name)?;
-        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(SealingKeyError::Generate)?;
-        let info = PrivateKeyInfo::from_der(pkcs8.as_ref()).map_err(|_| SealingKeyError::Damaged)?;
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(KeyError::Generate)?;
+        let info = PrivateKeyInfo::from_der(pkcs8.as_ref()).map_err(|_| KeyError::Damaged)?;
         let mut key_pem = encode_pem(PKCS1, info.private_key)?;
         Ok(GeneratedKey {
             tls_key_pem: SecretBytes::new(std::mem::take(&mut *key_pem).into_bytes()),
@@ -117,31 +119,9 @@ pub struct GeneratedKey {
     pub tls_crt_pem: String,
 }
 
-/// The size of a new sealing key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeySize {
-    /// 2048 bits.
-    Rsa2048,
-    /// 3072 bits.
-    Rsa3072,
-    /// 4096 bits, as upstream does.
-    #[default]
-    Rsa4096,
-}
-
-impl From<KeySize> for aws_lc_rs::rsa::KeySize {
-    fn from(size: KeySize) -> Self {
-        match size {
-            KeySize::Rsa2048 => Self::Rsa2048,
-            KeySize::Rsa3072 => Self::Rsa3072,
-            KeySize::Rsa4096 => Self::Rsa4096,
-        }
-    }
-}
-
 /// Why a sealing key can't be read or made; none of it quotes the key.
 #[derive(Debug, thiserror::Error)]
-pub enum SealingKeyError {
+pub enum KeyError {
     /// The key file has no key.
     #[error("there is no PEM private key in tls.key")]
     Missing,
@@ -155,6 +135,12 @@ pub enum SealingKeyError {
     #[error("the RSA key has {bits} bits; 2048 to 8192 are supported")]
     KeySize {
         /// The size of the modulus.
+        bits: usize,
+    },
+    /// A new key can't have this size.
+    #[error("no key of {bits} bits can be made; 2048, 3072, 4096 and 8192 are supported")]
+    NewKeySize {
+        /// The size that was asked for.
         bits: usize,
     },
     /// The certificate can't be read.
@@ -177,11 +163,12 @@ pub enum SealingKeyError {
     Dates,
 }
 
-impl SealingKeyError {
+impl KeyError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Generate(_) | Self::MakeCertificate(_) => "try again",
+            Self::NewKeySize { .. } => "choose 4096",
             Self::Dates => "set the clock, or choose a shorter validity",
             Self::Certificate(_) | Self::OtherCertificate { .. } => {
                 "put the certificate of the key in tls.key into tls.crt of the Secret"
@@ -193,41 +180,51 @@ impl SealingKeyError {
     }
 }
 
-fn read_pkcs1(tls_key: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealingKeyError> {
-    let block = pem::first_block(tls_key, &[PKCS1, PKCS8, SEC1]).ok_or(SealingKeyError::Missing)?;
-    match block.label.as_str() {
-        PKCS1 => Ok(block.der),
-        PKCS8 => {
-            let info = PrivateKeyInfo::from_der(&block.der).map_err(|_| SealingKeyError::Damaged)?;
-            let is_rsa = info.algorithm.oid == ALGORITHM_ID.oid;
-            if is_rsa { Ok(Zeroizing::new(info.private_key.to_vec())) } else { Err(SealingKeyError::NotRsa) }
-        }
-        _ => Err(SealingKeyError::NotRsa),
+fn key_size(bits: usize) -> Result<KeySize, KeyError> {
+    match bits {
+        2048 => Ok(KeySize::Rsa2048),
+        3072 => Ok(KeySize::Rsa3072),
+        4096 => Ok(KeySize::Rsa4096),
+        8192 => Ok(KeySize::Rsa8192),
+        _ => Err(KeyError::NewKeySize { bits }),
     }
 }
 
-fn check_numbers(pkcs1: &[u8]) -> Result<Fingerprint, SealingKeyError> {
-    let numbers = RsaPrivateKey::from_der(pkcs1).map_err(|_| SealingKeyError::Damaged)?;
+fn read_pkcs1(tls_key: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let block = pem::first_block(tls_key, &[PKCS1, PKCS8, SEC1]).ok_or(KeyError::Missing)?;
+    match block.label.as_str() {
+        PKCS1 => Ok(block.der),
+        PKCS8 => {
+            let info = PrivateKeyInfo::from_der(&block.der).map_err(|_| KeyError::Damaged)?;
+            let is_rsa = info.algorithm.oid == ALGORITHM_ID.oid;
+            if is_rsa { Ok(Zeroizing::new(info.private_key.to_vec())) } else { Err(KeyError::NotRsa) }
+        }
+        _ => Err(KeyError::NotRsa),
+    }
+}
+
+fn check_numbers(pkcs1: &[u8]) -> Result<Fingerprint, KeyError> {
+    let numbers = RsaPrivateKey::from_der(pkcs1).map_err(|_| KeyError::Damaged)?;
     let (modulus, exponent) = (numbers.modulus.as_bytes(), numbers.public_exponent.as_bytes());
     let leading_zeros = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
     let bits = modulus.len() * 8 - leading_zeros;
     if !(2048..=8192).contains(&bits) {
-        return Err(SealingKeyError::KeySize { bits });
+        return Err(KeyError::KeySize { bits });
     }
     Ok(Fingerprint::of_rsa(modulus, exponent))
 }
 
 /// aws-lc-rs reads decryption keys as PKCS#8 only, so PKCS#1 is wrapped in it (RFC 5208 section 5).
-fn private_key(pkcs1: &[u8]) -> Result<OaepPrivateDecryptingKey, SealingKeyError> {
-    let wrapped = PrivateKeyInfo::new(ALGORITHM_ID, pkcs1).to_der().map_err(|_| SealingKeyError::Damaged)?;
+fn private_key(pkcs1: &[u8]) -> Result<OaepPrivateDecryptingKey, KeyError> {
+    let wrapped = PrivateKeyInfo::new(ALGORITHM_ID, pkcs1).to_der().map_err(|_| KeyError::Damaged)?;
     let wrapped = Zeroizing::new(wrapped);
-    let key = PrivateDecryptingKey::from_pkcs8(&wrapped).map_err(|_| SealingKeyError::Damaged)?;
-    OaepPrivateDecryptingKey::new(key).map_err(|_| SealingKeyError::Damaged)
+    let key = PrivateDecryptingKey::from_pkcs8(&wrapped).map_err(|_| KeyError::Damaged)?;
+    OaepPrivateDecryptingKey::new(key).map_err(|_| KeyError::Damaged)
 }
 
-fn encode_pem(label: &str, der: &[u8]) -> Result<Zeroizing<String>, SealingKeyError> {
+fn encode_pem(label: &str, der: &[u8]) -> Result<Zeroizing<String>, KeyError> {
     let encoded = rsa::pkcs1::der::pem::encode_string(label, LineEnding::LF, der);
-    encoded.map(Zeroizing::new).map_err(|_| SealingKeyError::Damaged)
+    encoded.map(Zeroizing::new).map_err(|_| KeyError::Damaged)
 }
 
 const PKCS1: &str = "RSA PRIVATE KEY";

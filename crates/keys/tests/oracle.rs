@@ -1,19 +1,20 @@
 //! The upstream programs as judges: what kubeseal seals and age encrypts opens here, and kubeseal opens what is sealed
 //! here. Where the programs are missing these tests say so and end; under `CI` they fail.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rand_core::OsRng;
 use serde_json::{Value, json};
 use waxwing_formats::sealed_secret::{Certificate, PlainSecret, Scope, SealedItem, SealedSecretManifest, seal};
 use waxwing_formats::{RequestId, WrappedKey};
 use waxwing_harness::{Failure, RunDir, Upstream};
-use waxwing_keys::{AgeIdentities, GeneratedKey, KeySize, Keyring, SealingKey};
+use waxwing_keys::{AgeIdentities, GeneratedKey, Keyring, SealingKey};
 
 /// A key made here, in files where kubeseal finds it.
 struct Bench {
@@ -26,8 +27,8 @@ impl Bench {
     fn new() -> Option<Self> {
         let upstream = upstream("kubeseal")?;
         let folder = RunDir::new("sealing-oracle").unwrap();
-        let ten_years = SignedDuration::from_hours(24 * 3650);
-        let key = SealingKey::generate(Timestamp::now(), ten_years, "", KeySize::Rsa2048).unwrap();
+        let ten_years = Duration::from_hours(24 * 3650);
+        let key = SealingKey::generate(Timestamp::now(), ten_years, "", 2048).unwrap();
         folder.write("tls.key", key.tls_key_pem.expose_secret()).unwrap();
         folder.write("tls.crt", &key.tls_crt_pem).unwrap();
         Some(Self { upstream, folder, key })
@@ -43,7 +44,7 @@ impl Bench {
     }
 
     fn keyring(&self) -> Keyring {
-        let key = SealingKey::from_pem(self.key.tls_key_pem.expose_secret(), self.key.tls_crt_pem.as_bytes());
+        let key = SealingKey::from_pem(&self.key.tls_key_pem, self.key.tls_crt_pem.as_bytes());
         Keyring::new(vec![key.unwrap()])
     }
 }
@@ -159,6 +160,27 @@ fn what_is_refused_here_kubeseal_refuses_too() {
     let manifest = SealedSecretManifest::parse(&moved).unwrap();
     let item = SealedItem::parse(&manifest.items()["text"]).unwrap();
     assert!(bench.keyring().open(&item.request(RequestId(0), manifest.label()).wrapped, None).is_err());
+}
+
+#[test]
+fn what_kubeseal_forgives_in_base64_is_forgiven_here() {
+    let Some(bench) = Bench::new() else { return };
+    let public_key = Certificate::from_pem(bench.key.tls_crt_pem.as_bytes()).unwrap().public_key;
+    // 2 + 256 + 4 + 16 bytes leave one padding character and two unused bits.
+    let plain = PlainSecret::parse(
+        b"{apiVersion: v1, kind: Secret, metadata: {name: db, namespace: shop}, stringData: {text: abcd}}",
+    );
+    let mut sealed_secret = seal(&plain.unwrap()[0], Scope::Strict, &public_key, &mut OsRng).unwrap();
+    let token = sealed_secret["spec"]["encryptedData"]["text"].as_str().unwrap().to_owned();
+    let (head, tail) = token.split_at(token.len() - 4);
+    let with_stray_bit = char::from(tail.as_bytes()[2] + 1);
+    let untidy = format!("\r\n{head}\n{}{}=\n", &tail[..2], with_stray_bit);
+    assert!(tail.ends_with('=') && !tail.ends_with("=="));
+    sealed_secret["spec"]["encryptedData"]["text"] = json!(untidy);
+
+    let arguments = ["--recovery-unseal", "--recovery-private-key", &bench.file("tls.key"), "-o", "json"];
+    assert_eq!(bench.kubeseal(&arguments, &sealed_secret)["data"]["text"], json!("YWJjZA=="));
+    assert_eq!(open_all(&sealed_secret, &bench.keyring())["text"], b"abcd");
 }
 
 #[test]

@@ -15,7 +15,8 @@ use waxwing_keys::{Keyring, SealingKey};
 static CERTIFICATE: LazyLock<Certificate> =
     LazyLock::new(|| Certificate::from_pem(&fixture("keys/throw-away.crt")).unwrap());
 static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
-    Keyring::new(vec![SealingKey::from_pem(&fixture("keys/throw-away.key"), &fixture("keys/throw-away.crt")).unwrap()])
+    let key = SecretBytes::new(fixture("keys/throw-away.key"));
+    Keyring::new(vec![SealingKey::from_pem(&key, &fixture("keys/throw-away.crt")).unwrap()])
 });
 
 fn fixture(name: &str) -> Vec<u8> {

@@ -4,20 +4,25 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use jiff::SignedDuration;
 use rand_core::OsRng;
 use waxwing_formats::sealed_secret::{Certificate, PublicKey, Scope, SealedItem, SealedSecretManifest, pem, seal_item};
 use waxwing_formats::{Refusal, RequestId, SecretBytes, WrappedKey};
-use waxwing_keys::{KeySize, Keyring, SealingKey};
+use waxwing_keys::{KeyError, Keyring, SealingKey};
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(Path::new("../formats/tests/fixtures/sealed_secret").join(name)).unwrap()
 }
 
+fn pair(key: &str, certificate: &str) -> Result<SealingKey, KeyError> {
+    let key = SecretBytes::new(fixture(&format!("keys/{key}")));
+    SealingKey::from_pem(&key, &fixture(&format!("keys/{certificate}")))
+}
+
 fn key(name: &str) -> SealingKey {
-    SealingKey::from_pem(&fixture(&format!("keys/{name}.key")), &fixture(&format!("keys/{name}.crt"))).unwrap()
+    pair(&format!("{name}.key"), &format!("{name}.crt")).unwrap()
 }
 
 fn public_key(name: &str) -> PublicKey {
@@ -35,7 +40,7 @@ fn request(item: &SealedItem, label: &[u8]) -> WrappedKey {
 
 #[test]
 fn keys_are_read_as_pkcs1_and_as_pkcs8() {
-    let pkcs8 = SealingKey::from_pem(&fixture("keys/throw-away.pkcs8.key"), &fixture("keys/throw-away.crt")).unwrap();
+    let pkcs8 = pair("throw-away.pkcs8.key", "throw-away.crt").unwrap();
     assert_eq!(pkcs8.fingerprint().as_str(), "SHA256:urHIP07ww5QpScMq27HUA+rxv5CE2a1ws2UK4lX9jGI");
     assert_eq!(key("throw-away").fingerprint(), pkcs8.fingerprint());
     assert_eq!(pkcs8.not_before().to_string(), "2024-01-01T00:00:00Z");
@@ -44,7 +49,7 @@ fn keys_are_read_as_pkcs1_and_as_pkcs8() {
 
 #[test]
 fn an_expired_certificate_does_not_keep_its_key_from_opening() {
-    let expired = SealingKey::from_pem(&fixture("keys/throw-away.key"), &fixture("keys/expired.crt")).unwrap();
+    let expired = pair("throw-away.key", "expired.crt").unwrap();
     let item = sealed_for("throw-away", b"");
     assert!(Keyring::new(vec![expired]).open(&request(&item, b""), None).is_ok());
 }
@@ -71,7 +76,7 @@ fn each_unusable_pair_of_files_is_refused_by_name() {
     ];
     let mut report = String::new();
     for (case, key, certificate) in cases {
-        let error = SealingKey::from_pem(&key, &certificate).unwrap_err();
+        let error = SealingKey::from_pem(&SecretBytes::new(key), &certificate).unwrap_err();
         let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         writeln!(report, "{case}: {error}{source}\n    hint: {}", error.hint()).unwrap();
     }
@@ -113,7 +118,7 @@ fn a_hint_saves_operations_and_keys_of_another_size_are_not_tried() {
 
 #[test]
 fn of_several_certificates_for_one_key_the_newest_counts() {
-    let expired = SealingKey::from_pem(&fixture("keys/throw-away.key"), &fixture("keys/expired.crt")).unwrap();
+    let expired = pair("throw-away.key", "expired.crt").unwrap();
     let keyring = Keyring::new(vec![expired, key("throw-away")]);
     assert_eq!(keyring.fingerprints().count(), 1);
     assert_eq!(keyring.newest().unwrap().not_before().to_string(), "2024-01-01T00:00:00Z");
@@ -159,26 +164,37 @@ fn each_item_that_does_not_open_is_refused_by_name() {
 #[test]
 fn a_generated_key_is_read_back_and_seals_what_it_opens() {
     let now = "2026-11-21T10:00:00.5Z".parse().unwrap();
-    let made = SealingKey::generate(now, SignedDuration::from_hours(24 * 3650), "", KeySize::Rsa2048).unwrap();
+    let made = SealingKey::generate(now, Duration::from_hours(24 * 3650), "", 4096).unwrap();
     assert!(made.tls_key_pem.expose_secret().starts_with(b"-----BEGIN RSA PRIVATE KEY-----\n"));
     assert!(!format!("{made:?}").contains("PRIVATE KEY"));
 
-    let key = SealingKey::from_pem(made.tls_key_pem.expose_secret(), made.tls_crt_pem.as_bytes()).unwrap();
+    let key = SealingKey::from_pem(&made.tls_key_pem, made.tls_crt_pem.as_bytes()).unwrap();
     let certificate = Certificate::from_pem(made.tls_crt_pem.as_bytes()).unwrap();
     assert_eq!(certificate.not_before.to_string(), "2026-11-21T10:00:00Z");
     assert_eq!(certificate.not_after.to_string(), "2036-11-18T10:00:00Z");
 
     let token = seal_item(&certificate.public_key, b"a/b", &SecretBytes::new(Vec::new()), &mut OsRng).unwrap();
     let item = SealedItem::parse(&token).unwrap();
-    let (session_key, _) = Keyring::new(vec![key]).open(&request(&item, b"a/b"), None).unwrap();
+    let wrapped = request(&item, b"a/b");
+    assert!(matches!(&wrapped, WrappedKey::SealedItem { rsa, .. } if rsa.len() == 512));
+    let (session_key, _) = Keyring::new(vec![key]).open(&wrapped, None).unwrap();
     assert!(item.open(&session_key).unwrap().is_empty());
+}
+
+#[test]
+fn a_new_key_of_another_size_is_refused() {
+    for bits in [0, 1024, 4095, 16_384] {
+        let error = SealingKey::generate(jiff::Timestamp::UNIX_EPOCH, Duration::ZERO, "", bits).unwrap_err();
+        let expected = format!("no key of {bits} bits can be made; 2048, 3072, 4096 and 8192 are supported");
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]
 fn dates_that_no_certificate_can_hold_are_refused() {
     for (now, days) in [("1969-12-31T23:59:59Z", 1), ("2026-01-01T00:00:00Z", 365 * 9000)] {
-        let validity = SignedDuration::from_hours(24 * days);
-        let error = SealingKey::generate(now.parse().unwrap(), validity, "", KeySize::Rsa2048).unwrap_err();
+        let validity = Duration::from_hours(24 * days);
+        let error = SealingKey::generate(now.parse().unwrap(), validity, "", 2048).unwrap_err();
         assert_eq!(error.to_string(), "the certificate's dates are out of range");
     }
 }

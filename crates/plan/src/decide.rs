@@ -28,7 +28,8 @@ pub struct Inputs<'a> {
     pub inventory: &'a Inventory,
     /// What is; the namespaces of the manifests may be in it too, so that those that are being deleted are seen.
     pub live: &'a Live,
-    /// What the inventories of other Syncs name, read after `live`.
+    /// Which other Syncs name an object, looked up after `live`: for each object that left the render, and for each
+    /// rendered one that carries another Sync's mark, which is taken over only if it is looked up and nobody has it.
     pub claims: &'a Claims,
     /// The Sync.
     pub owner: &'a OwnerMark,
@@ -42,16 +43,18 @@ pub struct Inputs<'a> {
 ///
 /// # Errors
 ///
-/// Returns everything that speaks against the render, in the order of the manifests: objects that are rendered twice, that
-/// Git may not describe so, that belong to others, or that were not looked up. Nothing of such a render is applied.
-pub fn plan(inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
-    let mut errors = duplicates(&inputs.manifests);
-    let rendered: BTreeSet<_> = inputs.manifests.iter().map(|manifest| manifest.id.clone()).collect();
+/// Returns everything that speaks against the render, in the order of the manifests: objects that are rendered twice,
+/// that Git may not describe so, that belong to others, or that were not looked up. Nothing of such a render is
+/// applied.
+pub fn plan(mut inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
+    let manifests = std::mem::take(&mut inputs.manifests);
+    let mut errors = duplicates(&manifests);
+    let rendered: BTreeSet<_> = manifests.iter().map(|manifest| manifest.id.clone()).collect();
     errors.extend(not_read(&inputs, &rendered));
     let judge = Judge { inputs: &inputs };
-    let mut steps = Vec::with_capacity(inputs.manifests.len());
-    for manifest in &inputs.manifests {
-        match mark(manifest.clone(), inputs.owner).and_then(|marked| judge.step(marked)) {
+    let mut steps = Vec::with_capacity(manifests.len());
+    for manifest in manifests {
+        match mark(manifest, inputs.owner).and_then(|marked| judge.step(marked)) {
             Ok(step) => steps.push(step),
             Err(error) => errors.push(error),
         }
@@ -80,9 +83,9 @@ pub struct Retirement {
 
 /// Plans the end of a Sync that is being deleted and prunes: the only deletions that need no applied revision.
 ///
-/// None when the Sync is not being deleted, that is, without a `metadata.deletionTimestamp` to show. What is deleted is
-/// judged as in a plan, without the guards: that everything goes is what was asked for. An object that was not looked up is
-/// kept.
+/// None when the Sync is not being deleted, that is, without a `metadata.deletionTimestamp` to show. What is deleted
+/// is judged as in a plan, without the guards: that everything goes is what was asked for. An object that was not
+/// looked up is kept.
 pub fn retire(
     deletion_timestamp: Option<&str>,
     inventory: &Inventory,
@@ -168,7 +171,7 @@ impl Judge<'_> {
                 Ok(compare(entry, live, digest, asked.drift_ignored || live.steering.drift_ignored))
             }
             Some(other) => self.take_over(manifest, other),
-            None if entry.is_some_and(|entry| entry.uid.as_ref() == Some(&live.uid)) => Ok(drifted(entry, live)),
+            None if entry.is_some_and(|entry| was_applied(entry, live)) => Ok(drifted(entry, live)),
             None => Ok(Change::Adopted { from: None }),
         }
     }
@@ -182,11 +185,11 @@ impl Judge<'_> {
         }
     }
 
-    /// An object of another Sync is taken over only when that Sync's inventory no longer names it: it is there before the
-    /// mark is, so a mark without it was let go.
+    /// An object of another Sync is taken over only when it was looked up that the inventory of that Sync no longer
+    /// names it: an object is named there before it gets its mark, so a mark that no inventory explains was let go.
     fn take_over(&self, manifest: &Manifest, other: &LiveOwner) -> Result<Change, PlanError> {
-        let claims = self.inputs.claims.get(&manifest.id).into_iter().flatten();
-        if claims.into_iter().all(|claim| !other.is(&claim.by)) {
+        let claims = self.inputs.claims.get(&manifest.id);
+        if claims.is_some_and(|claims| claims.iter().all(|claim| !other.is(&claim.by))) {
             return Ok(Change::Adopted { from: Some(other.clone()) });
         }
         Err(PlanError::OwnedByOther {
@@ -209,6 +212,11 @@ fn compare(entry: Option<&Entry>, live: &LiveMark, digest: Digest, drift_ignored
         Some(entry) if entry.field_mark != live.field_mark && !drift_ignored => drifted(Some(entry), live),
         Some(_) => Change::Unchanged,
     }
+}
+
+/// A planned object may be one that is just being adopted, which begins again.
+fn was_applied(entry: &Entry, live: &LiveMark) -> bool {
+    entry.state == EntryState::Applied && entry.uid.as_ref() == Some(&live.uid)
 }
 
 fn drifted(entry: Option<&Entry>, live: &LiveMark) -> Change {

@@ -27,7 +27,8 @@ pub struct DigestContext<'a> {
     pub binding_rules_version: u32,
 }
 
-/// Returns the digest of one object as it should be: equal digests mean that there is nothing to open and nothing to send.
+/// Returns the digest of one object as it should be: equal digests mean that there is nothing to open and nothing to
+/// send.
 ///
 /// It covers `{"cluster","manifest","object","rules","secrets"}`, the manifest with its handles.
 pub fn desired_digest(manifest: &Manifest, context: &DigestContext<'_>) -> Digest {

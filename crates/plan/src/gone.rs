@@ -1,7 +1,8 @@
 //! What the inventory names and the render no longer has: what may be deleted, what stays, and why.
 //!
-//! Deleting is the one thing that can't be taken back, so everything here errs on the side of keeping: only an object that is
-//! ours by its mark, the very one that we applied by its uid, and needed by nothing that is still rendered, is a candidate.
+//! Deleting is the one thing that can't be taken back, so everything here errs on the side of keeping: only an object
+//! that is ours by its mark, the very one that we applied by its uid, and needed by nothing that is still rendered,
+//! is a candidate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +10,7 @@ use std::fmt;
 use crate::decide::Live;
 use crate::inventory::{Claims, Entry, EntryState, Inventory};
 use crate::live::{LiveMark, LiveOwner};
-use crate::marks::{OwnerMark, PruneMark};
+use crate::marks::{OwnerMark, PruneMark, Steering};
 use crate::stage::order;
 use crate::{GroupKind, ObjectId};
 
@@ -97,7 +98,7 @@ pub enum KeptBecause {
 impl fmt::Display for KeptBecause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disabled => f.write_str("its annotation waxwing.dev/prune keeps it"),
+            Self::Disabled => f.write_str("an annotation of waxwing.dev keeps it"),
             Self::NotConfirmed => f.write_str("its kind is deleted only with waxwing.dev/prune: Confirmed"),
             Self::Terminating => f.write_str("it is being deleted"),
             Self::Controlled(controller) => write!(f, "it is controlled by {controller}"),
@@ -144,7 +145,14 @@ pub struct Released {
     pub why: ReleasedBecause,
 }
 
-/// Permission to delete one object. There is no other way to one than a plan with its proofs, or a Sync that is itself deleted.
+/// Permission to delete one object. Only a plan with its proofs, or a Sync that is itself deleted, gives one; this does
+/// not compile:
+///
+/// ```compile_fail,E0624
+/// fn without_proof(plan: &waxwing_plan::Plan) -> &[waxwing_plan::Deletion] {
+///     plan.gone().deletions()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
     id: ObjectId,
@@ -339,15 +347,22 @@ impl Search<'_> {
     }
 }
 
-/// What the object itself says against being deleted.
+/// What a live object itself says against being deleted.
 fn may_go(id: &ObjectId, live: &LiveMark) -> Result<(), KeptBecause> {
-    let prune = live.steering.prune;
     match &live.controlled_by {
         _ if live.terminating => Err(KeptBecause::Terminating),
         Some(controller) => Err(KeptBecause::Controlled(controller.clone())),
-        None if prune == PruneMark::Disabled || live.steering.reconcile_disabled => Err(KeptBecause::Disabled),
-        None if needs_confirmation(&id.kind) && prune != PruneMark::Confirmed => Err(KeptBecause::NotConfirmed),
-        None => Ok(()),
+        None => stays(id, live.steering).map_or(Ok(()), Err),
+    }
+}
+
+/// Why an object stays in the cluster when it leaves Git, by its kind and its annotations.
+pub(crate) fn stays(id: &ObjectId, steering: Steering) -> Option<KeptBecause> {
+    match steering.prune {
+        _ if steering.reconcile_disabled => Some(KeptBecause::Disabled),
+        PruneMark::Disabled => Some(KeptBecause::Disabled),
+        PruneMark::Unset if needs_confirmation(&id.kind) => Some(KeptBecause::NotConfirmed),
+        PruneMark::Unset | PruneMark::Confirmed => None,
     }
 }
 
@@ -361,7 +376,8 @@ fn needs_confirmation(kind: &GroupKind) -> bool {
         || is(kind, "apiextensions.k8s.io", "CustomResourceDefinition")
 }
 
-/// A definition is named `plural.group`. The plural isn't known here, but it begins as the kind does but for its last letter.
+/// A definition is named `plural.group`. The plural isn't known here, but it begins as the kind does but for its last
+/// letter.
 fn may_define(definition: &str, kind: &GroupKind) -> bool {
     let Some((plural, group)) = definition.split_once('.') else { return false };
     let mut stem = kind.kind.to_lowercase();

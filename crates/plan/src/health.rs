@@ -1,8 +1,9 @@
 //! Whether an object does what it is there for: pure verdicts on what a watch reports.
 //!
-//! The rules are those of kstatus (`cli-utils/pkg/kstatus/status`), which Flux uses, with three of Flux's and our own: a Job is
-//! current only when it is complete, a workload is in progress until its controller has seen it, and an APIService
-//! has to be available. Nothing here knows time, so what kstatus calls failed after a while stays in progress.
+//! The rules are those of kstatus (`cli-utils/pkg/kstatus/status`), which Flux uses, with three of Flux's and our
+//! own: a Job is current only when it is complete, a workload is in progress until its controller has seen it, and an
+//! APIService has to be available. Nothing here knows time, so what kstatus calls failed after a while stays in
+//! progress.
 //!
 //! Messages are made of counts and reasons. The `message` of a condition is never passed on, since it may quote values.
 
@@ -105,8 +106,8 @@ fn ready(fields: Fields<'_>) -> Health {
 /// Kinds that are current as soon as they exist.
 #[rustfmt::skip]
 const STATIC: &[(&str, &[&str])] = &[
-    ("", &["ConfigMap", "Endpoints", "Event", "LimitRange", "PersistentVolume", "PodTemplate", "ResourceQuota", "Secret",
-           "ServiceAccount"]),
+    ("", &["ConfigMap", "Endpoints", "Event", "LimitRange", "PersistentVolume", "PodTemplate", "ResourceQuota",
+           "Secret", "ServiceAccount"]),
     ("apps", &["ControllerRevision"]),
     ("autoscaling", &["HorizontalPodAutoscaler"]),
     ("batch", &["CronJob"]),

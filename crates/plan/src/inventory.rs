@@ -151,12 +151,13 @@ pub struct Claim {
     pub by: OwnerMark,
     /// The other Sync may write the object, so that it is handed over to it.
     ///
-    /// A claim is enough to keep an object from being deleted, so this is true only after a check: the other Sync has the same
-    /// namespace and ServiceAccount, or an access review says that its ServiceAccount may write the object.
+    /// A claim is enough to keep an object from being deleted, so this is true only after a check: the other Sync has
+    /// the same namespace and ServiceAccount, or an access review says that its ServiceAccount may write the object.
     pub may_inherit: bool,
 }
 
-/// The objects that the inventories of other Syncs name.
+/// The objects that were looked up in the inventories of other Syncs, with those that name them; empty where nobody
+/// does.
 pub type Claims = BTreeMap<ObjectId, Vec<Claim>>;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! belong, so everything here may be printed. This crate knows no secret, does no I/O and reads no clock.
 
 mod decide;
+pub mod diff;
 mod digest;
 mod error;
 mod gone;
@@ -14,6 +15,8 @@ mod manifest;
 mod marks;
 mod object;
 mod proof;
+#[cfg(test)]
+mod properties;
 mod scope;
 mod stage;
 mod steps;

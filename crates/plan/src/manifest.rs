@@ -9,43 +9,42 @@ use crate::{Manifest, PlanError};
 const SERVER_FIELDS: [&str; 6] =
     ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
 /// A copy of the whole object, secrets included, that `kubectl apply` leaves.
-pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Puts the marks of `owner` on an object, and takes out its status and the metadata that belongs to the server.
 ///
 /// # Errors
 ///
-/// When Git set one of our marks, gave a steering annotation a value that isn't known, or when the metadata isn't as the
-/// object's identity says.
-pub fn mark(mut manifest: Manifest, owner: &OwnerMark) -> Result<Manifest, PlanError> {
+/// When Git set one of our marks, gave a steering annotation a value that isn't known, or when the metadata isn't as
+/// the object's identity says.
+pub fn mark(manifest: Manifest, owner: &OwnerMark) -> Result<Manifest, PlanError> {
+    let mut manifest = clean(manifest);
+    let metadata = marked_metadata(&manifest, owner)?;
+    if let Some(body) = manifest.body.as_object_mut() {
+        body.insert("metadata".to_owned(), Value::Object(metadata));
+    }
+    Ok(manifest)
+}
+
+fn marked_metadata(manifest: &Manifest, owner: &OwnerMark) -> Result<Map<String, Value>, PlanError> {
     let malformed =
         |field| PlanError::Malformed { id: manifest.id.clone(), location: manifest.location.clone(), field };
-    let mut body = manifest.body.as_object().cloned().ok_or_else(|| malformed("the object"))?;
-    let mut metadata = match body.get("metadata") {
-        Some(Value::Object(metadata)) => metadata.clone(),
-        _ => return Err(malformed("metadata")),
-    };
-    check_identity(&manifest, &body, &metadata).map_err(malformed)?;
-    for field in SERVER_FIELDS {
-        metadata.shift_remove(field);
-    }
+    let body = manifest.body.as_object().ok_or_else(|| malformed("the object"))?;
+    let Some(Value::Object(metadata)) = body.get("metadata") else { return Err(malformed("metadata")) };
+    check_identity(manifest, body, metadata).map_err(malformed)?;
+    let mut labels = section(metadata, "labels").map_err(malformed)?;
+    let mut annotations = section(metadata, "annotations").map_err(malformed)?;
+    refuse_marks_of_git(manifest, &labels, &annotations)?;
+    labels.insert(SYNC_LABEL.to_owned(), Value::from(owner.label()));
+    annotations.insert(SYNC_NAME_ANNOTATION.to_owned(), Value::from(owner.to_string()));
+    let mut metadata = metadata.clone();
     match &manifest.id.namespace {
         Some(namespace) => metadata.insert("namespace".to_owned(), Value::from(namespace.as_str())),
         None => metadata.shift_remove("namespace"),
     };
-    let mut labels = section(&metadata, "labels").map_err(malformed)?;
-    let mut annotations = section(&metadata, "annotations").map_err(malformed)?;
-    refuse_marks_of_git(&manifest, &labels, &annotations)?;
-    annotations.shift_remove(LAST_APPLIED);
-    labels.insert(SYNC_LABEL.to_owned(), Value::from(owner.label()));
-    annotations.insert(SYNC_NAME_ANNOTATION.to_owned(), Value::from(owner.to_string()));
     metadata.insert("labels".to_owned(), Value::Object(labels));
     metadata.insert("annotations".to_owned(), Value::Object(annotations));
-    body.insert("metadata".to_owned(), Value::Object(metadata));
-    body.shift_remove("status");
-    manifest.body = Value::Object(body);
-    manifest.secrets.retain(|pointer, _| manifest.body.pointer(pointer).is_some());
-    Ok(manifest)
+    Ok(metadata)
 }
 
 fn section(metadata: &Map<String, Value>, field: &'static str) -> Result<Map<String, Value>, &'static str> {
@@ -93,6 +92,22 @@ fn refuse_marks_of_git(
         Some((name, expected)) => Err(PlanError::UnknownSteering { id, location, name, expected }),
         None => Ok(()),
     }
+}
+
+/// Returns a manifest without what belongs to the server: its status, and metadata that is never sent.
+pub(crate) fn clean(mut manifest: Manifest) -> Manifest {
+    let Some(body) = manifest.body.as_object_mut() else { return manifest };
+    body.shift_remove("status");
+    if let Some(Value::Object(metadata)) = body.get_mut("metadata") {
+        for field in SERVER_FIELDS {
+            metadata.shift_remove(field);
+        }
+        if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+            annotations.shift_remove(LAST_APPLIED);
+        }
+    }
+    manifest.secrets.retain(|pointer, _| manifest.body.pointer(pointer).is_some());
+    manifest
 }
 
 /// Reads what the annotations of a manifest ask for.

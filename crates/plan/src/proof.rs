@@ -7,7 +7,11 @@ use crate::inventory::Results;
 use crate::steps::{Change, Step};
 use crate::{Digest, ObjectId, Plan};
 
-/// Proves that every object of one plan is applied.
+/// Proves that every object of one plan is applied. Nothing but [`check`](Self::check) makes one:
+///
+/// ```compile_fail,E0451
+/// let forged = waxwing_plan::AllApplied { plan: "00".repeat(32).parse().unwrap() };
+/// ```
 #[derive(Debug)]
 pub struct AllApplied {
     plan: Digest,
@@ -34,7 +38,11 @@ impl AllApplied {
     }
 }
 
-/// Proves that every object of one plan is applied and healthy.
+/// Proves that every object of one plan is applied and healthy. Nothing but [`check`](Self::check) makes one:
+///
+/// ```compile_fail,E0451
+/// let forged = waxwing_plan::AllHealthy { plan: "00".repeat(32).parse().unwrap() };
+/// ```
 #[derive(Debug)]
 pub struct AllHealthy {
     plan: Digest,
@@ -45,8 +53,8 @@ impl AllHealthy {
     ///
     /// # Errors
     ///
-    /// Returns the objects that are not, in order, with what is known of them; nothing where their health was not read. A
-    /// proof of another plan makes every object unhealthy.
+    /// Returns the objects that are not, in order, with what is known of them; nothing where their health was not
+    /// read. A proof of another plan makes every object unhealthy.
     pub fn check(
         plan: &Plan,
         applied: &AllApplied,

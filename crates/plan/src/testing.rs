@@ -78,15 +78,28 @@ pub(crate) fn owner() -> OwnerMark {
 pub(crate) const PRUNE: PrunePolicy = PrunePolicy { enabled: true, allow_empty: true, max_percent: 100, wait: false };
 
 /// A cluster that does what it is told, and the inventory of one Sync.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cluster {
+    owner: OwnerMark,
     pub(crate) live: Live,
     pub(crate) inventory: Inventory,
     pub(crate) claims: Claims,
     clock: u32,
 }
 
+impl Default for Cluster {
+    fn default() -> Self {
+        Self::of(owner())
+    }
+}
+
 impl Cluster {
+    /// Returns an empty cluster with the Sync `owner`.
+    pub(crate) fn of(owner: OwnerMark) -> Self {
+        let (live, inventory, claims) = (Live::new(), Inventory::default(), Claims::new());
+        Self { owner, live, inventory, claims, clock: 0 }
+    }
+
     /// Returns a cluster to which `manifests` were applied.
     pub(crate) fn with(manifests: &[Manifest]) -> Self {
         let mut cluster = Self::default();
@@ -105,7 +118,7 @@ impl Cluster {
             inventory: &self.inventory,
             live: &self.live,
             claims: &self.claims,
-            owner: &owner(),
+            owner: &self.owner,
             digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
             policy,
         })
@@ -141,7 +154,7 @@ impl Cluster {
         let live = LiveMark {
             uid: uid.clone(),
             resource_version: self.clock.to_string(),
-            owner: Some(live_owner(&owner())),
+            owner: Some(live_owner(&self.owner)),
             field_mark: field_mark.clone(),
             controlled_by: None,
             terminating: false,

@@ -9,9 +9,7 @@ use waxwing_plan::GroupKind;
 use crate::api::{Failure, GitSource, Plaintext, Reason, Sync};
 use crate::cluster::Kinds;
 use crate::reconcile::{Job, Progress, Trouble};
-use crate::render::{
-    self, Fault, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, SourceFiles, judge,
-};
+use crate::render::{self, Fault, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, SourceFiles, judge};
 use crate::source::{CommitId, Fetched, RepoPath};
 
 /// What each Sync rendered last, so that neither an unchanged commit nor an unchanged closure is rendered again.
@@ -33,7 +31,12 @@ impl RenderCache {
         same.then(|| cached.rendered.clone())
     }
 
-    fn same_closure(&self, sync: &ObjectRef<Sync>, key: &render::ClosureKey, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
+    fn same_closure(
+        &self,
+        sync: &ObjectRef<Sync>,
+        key: &render::ClosureKey,
+        kinds: &Arc<Kinds>,
+    ) -> Option<Arc<Rendered>> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = cache.get(sync)?;
         let same = *cached.rendered.closure_key() == *key && Arc::ptr_eq(&cached.kinds, kinds);
@@ -81,7 +84,11 @@ pub(in crate::reconcile) async fn read(job: &Job<'_>, fetched: &Fetched) -> Resu
         return Ok(Sources::Known(rendered));
     }
     let folder = RepoPath::parse(path).map_err(|error| {
-        Trouble::lasting(Reason::PathEscapes, error, "correct spec.path: a folder of the repository, relative to its root")
+        Trouble::lasting(
+            Reason::PathEscapes,
+            error,
+            "correct spec.path: a folder of the repository, relative to its root",
+        )
     })?;
     let read = || render::read(&fetched.tree, &folder, &job.context.salt);
     let files = tokio::task::block_in_place(read).map_err(|errors| trouble(&errors))?;

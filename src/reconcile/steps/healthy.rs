@@ -30,8 +30,9 @@ pub(in crate::reconcile) async fn health(
 
 async fn read(job: &Job<'_>, plan: &Plan) -> Result<BTreeMap<ObjectId, Health>, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let reads = stream::iter(what_matters(plan)).map(|(id, version)| {
-        let (client, kinds) = (job.context.client.clone(), kinds.clone());
+    let client = job.context.client.clone();
+    let reads = stream::iter(what_matters(plan)).map(move |(id, version)| {
+        let (client, kinds) = (client.clone(), kinds.clone());
         async move {
             let object = cluster::read(&client, &kinds, &id, &version).await?;
             Ok::<_, cluster::CallError>(object.map(|object| (id, judge(&object))))
@@ -50,7 +51,8 @@ fn what_matters(plan: &Plan) -> Vec<(ObjectId, String)> {
 
 /// Objects on their way are waited for; one that failed is named first.
 fn trouble(mut sick: Vec<(ObjectId, Option<Health>)>) -> Trouble {
-    let has_failed = |health: &Option<Health>| health.as_ref().is_some_and(|health| health.status == HealthStatus::Failed);
+    let has_failed =
+        |health: &Option<Health>| health.as_ref().is_some_and(|health| health.status == HealthStatus::Failed);
     sick.sort_by_key(|(_, health)| !has_failed(health));
     let failure = |(id, health): (ObjectId, Option<Health>)| Failure {
         object: id.to_string(),

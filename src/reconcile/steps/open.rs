@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use waxwing_formats::sops::UnlockError;
 use waxwing_keys::AgeIdentities;
 use waxwing_plan::{Change, Manifest, Plan};
 
@@ -106,8 +107,10 @@ fn trouble(errors: &[OpenError]) -> Trouble {
 fn reason(error: &OpenError) -> Reason {
     match error {
         OpenError::Binding(_) | OpenError::NotText { .. } => Reason::BindingRefused,
-        OpenError::Sops { source, .. } if source.is_mac() => Reason::MacMismatch,
-        OpenError::Sops { source, .. } if source.is_key() => Reason::KeyNotFound,
+        OpenError::Sops { source: UnlockError::NoKey { .. }, .. } => Reason::KeyNotFound,
+        OpenError::Sops { source: UnlockError::NoMac | UnlockError::MacDamaged | UnlockError::MacMismatch, .. } => {
+            Reason::MacMismatch
+        }
         OpenError::Sops { .. } | OpenError::Whole { .. } | OpenError::Missing { .. } | OpenError::Item { .. } => {
             Reason::UnsealFailed
         }

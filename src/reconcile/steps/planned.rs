@@ -1,18 +1,18 @@
 //! Reading what the cluster has, and planning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
-use waxwing_plan::inventory::{Claim, Claims};
 use waxwing_plan::SYNC_LABEL;
-use waxwing_plan::{DigestContext, Inputs, Live, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
+use waxwing_plan::inventory::{Claim, Claims};
+use waxwing_plan::{DigestContext, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
 
+use super::record;
 use crate::api::{Failure, Reason, Sync};
 use crate::cluster::inventory::{Stored, claimed_by_others};
 use crate::cluster::live_marks;
-use super::record;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
 
@@ -28,22 +28,28 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
     let desired = rendered.manifests().iter().map(|manifest| &manifest.id);
     let wanted: BTreeSet<ObjectId> = desired.chain(known.inventory.entries.keys()).cloned().collect();
     let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
-    let desired = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
-    let claims = claims(job, &desired, known).await?;
+    let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
+    let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
+    let of_others = live.iter().filter(|(_, mark)| mark.as_ref().is_some_and(|mark| is_of_another(job, mark)));
+    let contested = gone.chain(of_others.map(|(id, _)| id)).cloned().collect();
+    let claims = claims(job, &contested).await?;
     Ok(Seen { live, claims })
 }
 
-/// Finds out which other Syncs have what this one no longer renders; nothing is read while nothing is gone.
-async fn claims(job: &Job<'_>, desired: &BTreeSet<&ObjectId>, known: &Stored) -> Result<Claims, Trouble> {
-    let gone: Vec<&ObjectId> = known.inventory.entries.keys().filter(|id| !desired.contains(*id)).collect();
-    let mut claims = BTreeMap::new();
-    if gone.is_empty() {
+fn is_of_another(job: &Job<'_>, mark: &LiveMark) -> bool {
+    mark.owner.as_ref().is_some_and(|owner| !owner.is(&job.id.mark))
+}
+
+/// Finds out which other Syncs have `objects`: what this one no longer renders, and what carries the mark of another.
+async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, Trouble> {
+    let mut claims: Claims = objects.iter().map(|id| (id.clone(), Vec::new())).collect();
+    if objects.is_empty() {
         return Ok(claims);
     }
-    for (id, by) in claimed_by_others(&job.context.client, &job.id, &gone).await? {
+    for (id, by) in claimed_by_others(&job.context.client, &job.id, objects).await? {
         let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
         let may_inherit = job.context.syncs.get(&other).is_some_and(|other| acts_as_we_do(job, &other));
-        claims.entry(id).or_insert_with(Vec::new).push(Claim { by, may_inherit });
+        claims.entry(id).or_default().push(Claim { by, may_inherit });
     }
     Ok(claims)
 }
@@ -83,7 +89,8 @@ pub(in crate::reconcile) async fn plan(
     let plan = match plan {
         Ok(plan) => plan,
         Err(errors) => {
-            record::wanted(job, known, errors.iter().filter_map(of_another)).await?;
+            let wanted: Vec<_> = errors.iter().filter_map(of_another).collect();
+            record::wanted(job, known, &wanted).await?;
             return Err(refused(&errors));
         }
     };
@@ -91,9 +98,9 @@ pub(in crate::reconcile) async fn plan(
     Ok(plan)
 }
 
-fn of_another(error: &PlanError) -> Option<(&ObjectId, &str)> {
+fn of_another(error: &PlanError) -> Option<(ObjectId, String)> {
     match error {
-        PlanError::OwnedByOther { id, version, .. } => Some((id, version)),
+        PlanError::OwnedByOther { id, version, .. } => Some((id.clone(), version.clone())),
         _ => None,
     }
 }
@@ -103,7 +110,7 @@ pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> R
     let kinds = job.context.kinds.get().await?;
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
     let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
-    let claims = claims(job, &BTreeSet::new(), known).await?;
+    let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))
 }

@@ -1,7 +1,7 @@
 //! The inventory around the changes: what is about to be applied is written down first.
 
-use waxwing_plan::{ObjectId, Plan};
 use waxwing_plan::inventory::Inventory;
+use waxwing_plan::{ObjectId, Plan};
 
 use super::change::{Applied, Pruned};
 use crate::api::Reason;
@@ -21,12 +21,12 @@ pub(in crate::reconcile) async fn before_apply(job: &Job<'_>, plan: &Plan, known
 }
 
 /// Writes down the objects that another Sync has, so that it hands them over when it drops them.
-pub(in crate::reconcile) async fn wanted<'a>(
+pub(in crate::reconcile) async fn wanted(
     job: &Job<'_>,
     known: &Stored,
-    objects: impl IntoIterator<Item = (&'a ObjectId, &'a str)>,
+    objects: &[(ObjectId, String)],
 ) -> Result<(), Trouble> {
-    let wanting = known.inventory.wanting(objects);
+    let wanting = known.inventory.wanting(objects.iter().map(|(id, version)| (id, version.as_str())));
     write(job, known.clone(), wanting).await.map(|_| ())
 }
 

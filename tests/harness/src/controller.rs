@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::call::isolate;
 use crate::cluster::{Cluster, free_port};
 use crate::failure::Failure;
+use crate::own_network::listen_address;
 use crate::process::Process;
 use crate::run_dir::RunDir;
 use crate::tools::Tools;
@@ -105,6 +106,11 @@ impl Controller {
         http_get(self.port, path).map_err(Failure::io(format!("get {path} from the controller")))
     }
 
+    /// Returns the port of the controller's server on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns the address of `path` on the controller's server.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -148,7 +154,7 @@ fn command(options: &ControllerOptions, dir: &RunDir, kubeconfig: &Path, kustomi
     command
         .env("KUBECONFIG", kubeconfig)
         .envs(options.environment.iter().map(|(name, value)| (name, value)))
-        .arg(format!("--listen=127.0.0.1:{port}"))
+        .arg(format!("--listen={}:{port}", listen_address()))
         .arg("--state-dir")
         .arg(dir.join("state"))
         .arg("--kustomize")

@@ -21,6 +21,9 @@ until rm -rf -- "$1" || [ "$tries" -ge 50 ]; do
 done
 "#;
 
+/// How many free bytes make a place good for a cluster or a repository.
+const ENOUGH: u64 = 1 << 30;
+
 /// Owns a folder that only this user can enter.
 #[derive(Debug)]
 pub struct RunDir {
@@ -88,9 +91,11 @@ impl Drop for RunDir {
     }
 }
 
+/// Returns the place for new folders. Containers often have too little shared memory: etcd alone takes 64 MiB at once.
 fn parent() -> PathBuf {
     let memory = Path::new("/dev/shm");
-    let usable = tempfile::tempdir_in(memory).is_ok();
+    let free = rustix::fs::statvfs(memory).map_or(0, |volume| volume.f_bavail.saturating_mul(volume.f_frsize));
+    let usable = free >= ENOUGH && tempfile::tempdir_in(memory).is_ok();
     if usable { memory.to_owned() } else { env::temp_dir() }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::call::isolate;
 use crate::cluster::{Cluster, free_port};
 use crate::failure::Failure;
+use crate::own_network::{listen_address, map_root_user};
 use crate::process::Process;
 use crate::run_dir::RunDir;
 use crate::tools::Tools;
@@ -45,23 +46,22 @@ impl SealedSecretsController {
     pub fn start(cluster: &Cluster) -> Result<Self, Failure> {
         let program = Tools::locate()?.path("sealed-secrets-controller")?;
         let dir = RunDir::new("sealed-secrets")?;
-        cluster.apply_yaml(include_str!("../stages/sealed-secrets.yaml"))?;
+        cluster.apply_yaml(include_str!("../manifests/sealed-secrets.yaml"))?;
         cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd/sealedsecrets.bitnami.com"])?;
         dir.write("token", cluster.service_account_token("kube-system", "sealed-secrets-controller")?)?;
         dir.write("ca.crt", cluster.ca_pem())?;
         dir.write("namespace", "kube-system")?;
         let (port, metrics_port) = (free_port()?, free_port()?);
-        let rights = if rustix::process::geteuid().is_root() { None } else { Some("--map-root-user") };
         let mut command = Command::new("unshare");
         isolate(&mut command, dir.path());
         command
             .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
             .env("KUBERNETES_SERVICE_PORT", cluster.port().to_string())
-            .args(rights)
+            .args(map_root_user())
             .args(["--mount", "sh", "-c", BECOME, "sh"])
             .arg(dir.path())
             .arg(program)
-            .arg(format!("--listen-addr=127.0.0.1:{port}"))
+            .arg(format!("--listen-addr={}:{port}", listen_address()))
             .arg(format!("--listen-metrics-addr=127.0.0.1:{metrics_port}"));
         let log = dir.join("sealed-secrets-controller.log");
         let mut process = Process::start("sealed-secrets-controller", command, log)?;
@@ -69,6 +69,11 @@ impl SealedSecretsController {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(|error| error.to_string())
         })?;
         Ok(Self { _process: process, port, _dir: dir })
+    }
+
+    /// Returns the controller's port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Returns the address of the certificate that kubeseal seals with (its `--cert` takes it).

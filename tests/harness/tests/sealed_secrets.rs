@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use waxwing_harness::{Cluster, Failure, SealedSecretsController, Upstream, eventually};
+use waxwing_harness::{Cluster, Failure, SealedSecretsController, Upstream, eventually, in_own_network};
 
 const SECRET: &str = r#"
 apiVersion: v1
@@ -27,4 +27,22 @@ fn the_real_controller_opens_what_kubeseal_sealed() -> Result<(), Failure> {
     })?;
     assert_eq!(opened, "aHVudGVyMg==");
     Ok(())
+}
+
+#[test]
+fn kubeseal_fetches_the_certificate_through_the_api_server() -> Result<(), Failure> {
+    in_own_network("kubeseal_fetches_the_certificate_through_the_api_server", || {
+        let (cluster, upstream) = (Cluster::shared()?, Upstream::new()?);
+        let controller = SealedSecretsController::start(cluster)?;
+        cluster.expose("kube-system", "sealed-secrets-controller", controller.port())?;
+        let fetch = || {
+            let kubeconfig = cluster.kubeconfig();
+            let call = upstream.kubeseal(&["--fetch-cert", "--kubeconfig"])?.arg(kubeconfig);
+            call.text()
+        };
+        let certificate =
+            eventually(Duration::from_secs(60), "a certificate", || fetch().map_err(|failure| failure.to_string()))?;
+        assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"), "{certificate}");
+        Ok(())
+    })
 }

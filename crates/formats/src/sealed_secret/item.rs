@@ -5,7 +5,8 @@
 //! safe only because the session key `K` is drawn anew for each value. The name of the item is not bound.
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Key, Nonce};
+use aes_gcm::{Aes256Gcm, Nonce};
+use zeroize::Zeroizing;
 
 use super::lenient_base64;
 use crate::{DataKey, KeyRequest, RequestId, SecretBytes, WrappedKey};
@@ -52,11 +53,11 @@ impl SealedItem {
     /// # Errors
     /// Fails when the key is not 32 bytes long or the value doesn't authenticate under it.
     pub fn open(&self, key: &DataKey) -> Result<SecretBytes, ItemError> {
-        let wrong_key = || ItemError::WrongKeyLength { len: key.expose_secret().len() };
-        let key = Key::<Aes256Gcm>::try_from(key.expose_secret()).map_err(|_| wrong_key())?;
+        let key = key.expose_secret();
+        let cipher = Aes256Gcm::new_from_slice(key).map_err(|_| ItemError::WrongKeyLength { len: key.len() })?;
         let (ciphertext, tag) = self.sealed.split_last_chunk::<TAG_LEN>().ok_or(ItemError::NotAuthentic)?;
-        let mut buffer = zeroize::Zeroizing::new(ciphertext.to_vec());
-        Aes256Gcm::new(&key)
+        let mut buffer = Zeroizing::new(ciphertext.to_vec());
+        cipher
             .decrypt_inout_detached(&Nonce::default(), b"", buffer.as_mut_slice().into(), tag.into())
             .map_err(|_| ItemError::NotAuthentic)?;
         Ok(SecretBytes::new(std::mem::take(&mut buffer)))
@@ -111,5 +112,7 @@ impl ItemError {
 const TAG_LEN: usize = 16;
 /// The block of an RSA-8192 key.
 const MAX_RSA_BLOCK: usize = 1024;
-/// The base64 of a whole Secret (1 MiB, `MaxSecretSize` of Kubernetes) with its block, and a line break per digit pair.
-const MAX_TEXT: usize = 2 * (((1 << 20) + 2 + MAX_RSA_BLOCK + TAG_LEN) * 4 / 3 + 4);
+/// What Kubernetes accepts as the values of one Secret (`MaxSecretSize`).
+pub(super) const MAX_PLAINTEXT: usize = 1 << 20;
+/// The base64 of the longest value, with a line break for each digit.
+const MAX_TEXT: usize = 2 * ((2 + MAX_RSA_BLOCK + MAX_PLAINTEXT + TAG_LEN) * 4 / 3 + 4);

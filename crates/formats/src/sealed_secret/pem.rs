@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_first_block_of_the_wanted_kind_is_found() {
-        let pem = b"a note\n-----BEGIN OTHER-----\nAAAA\n-----END OTHER-----\r\n-----BEGIN WANTED-----\r\naG\r\nk=\r\n-----END WANTED-----\n\
+        let pem = b"a note\n-----BEGIN OTHER-----\nAAAA\n-----END OTHER-----\r\n\
+            -----BEGIN WANTED-----\r\naG\r\nk=\r\n-----END WANTED-----\n\
             -----BEGIN WANTED-----\nAAAA\n-----END WANTED-----\n";
         let block = first_block(pem, &["WANTED"]).expect("the block stands in the file");
         assert_eq!((block.label.as_str(), block.der.as_slice()), ("WANTED", b"hi".as_slice()));

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Scope, lenient_base64};
+use crate::yaml::{self, YamlError};
 use crate::{KeyPath, SecretBytes};
 
 /// A `v1` Secret with its values out of reach of anything that prints.
@@ -23,6 +24,21 @@ pub struct PlainSecret {
 }
 
 impl PlainSecret {
+    /// Parses a stream of Secrets in YAML or JSON, as `kubectl create secret --dry-run=client -o yaml` prints them.
+    ///
+    /// The buffers of the parser are freed unwiped; the binaries use an allocator that wipes them.
+    ///
+    /// # Errors
+    /// As [`Self::from_manifest`], with the line of the document; and when the text can't be read or is empty.
+    pub fn parse(text: &[u8]) -> Result<Vec<Self>, PlainSecretError> {
+        let documents = yaml::manifests(text).map_err(PlainSecretError::Syntax)?;
+        if documents.is_empty() {
+            return Err(PlainSecretError::Nothing);
+        }
+        let in_document = |line| move |error| PlainSecretError::Document { line, source: Box::new(error) };
+        documents.into_iter().map(|found| Self::from_manifest(found.value).map_err(in_document(found.line))).collect()
+    }
+
     /// Takes a `v1` Secret as it was parsed. `stringData` wins over `data`, key by key.
     ///
     /// # Errors
@@ -71,6 +87,23 @@ impl PlainSecret {
         self.type_ = Some(type_.into());
     }
 
+    /// Sets a label of the Secret that it becomes.
+    pub fn set_label(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.set_metadata("labels", key.into(), value.into());
+    }
+
+    /// Sets an annotation of the Secret that it becomes; those of [`Scope::ANNOTATIONS`] change [`Self::scope`].
+    pub fn set_annotation(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.set_metadata("annotations", key.into(), value.into());
+    }
+
+    fn set_metadata(&mut self, field: &str, key: String, value: String) {
+        let strings = self.metadata.entry(field).or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(strings) = strings {
+            strings.insert(key, Value::String(value));
+        }
+    }
+
     /// Returns the scope that its annotations ask for.
     pub fn scope(&self) -> Scope {
         self.metadata.get("annotations").and_then(Value::as_object).map(Scope::from_annotations).unwrap_or_default()
@@ -101,6 +134,20 @@ impl PlainSecret {
 /// Why an input is not a Secret that can be sealed; none of it quotes a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlainSecretError {
+    /// The text can't be read.
+    #[error("failed to read the input")]
+    Syntax(#[source] YamlError),
+    /// There is no document in it.
+    #[error("there is no Secret in the input")]
+    Nothing,
+    /// One document of several can't be sealed.
+    #[error("failed to read the Secret that begins on line {line}")]
+    Document {
+        /// The line on which the document begins, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: Box<PlainSecretError>,
+    },
     /// The document is something else.
     #[error("the document is not a Secret of apiVersion v1")]
     NotASecret,
@@ -127,7 +174,9 @@ impl PlainSecretError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotASecret => "pass what `kubectl create secret ... --dry-run=client -o yaml` prints",
+            Self::Syntax(error) => error.hint(),
+            Self::Document { source, .. } => source.hint(),
+            Self::Nothing | Self::NotASecret => "pass what `kubectl create secret ... --dry-run=client -o yaml` prints",
             Self::NoName => "name it: the name is part of what is sealed",
             Self::WrongType { expected: STRING, .. } => "quote the value in YAML, so that it is read as text",
             Self::WrongType { .. } => "correct the field; `kubectl explain secret` says what belongs there",

@@ -4,7 +4,7 @@
 //! `pkg/crypto/crypto.go`. Sealing the same value twice never gives the same text.
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Key, Nonce};
+use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rand_core::CryptoRngCore;
@@ -13,19 +13,24 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::item::MAX_PLAINTEXT;
 use super::{API_VERSION, KIND, PlainSecret, PublicKey, Scope};
-use crate::SecretBytes;
+use crate::{KeyPath, SecretBytes};
 
 /// Seals a whole Secret. `scope` is the one to seal with; pass [`PlainSecret::scope`] to follow its annotations.
 ///
 /// # Errors
-/// Fails when the scope binds a namespace and the Secret has none, or when a value can't be sealed.
+/// Fails when there is no value in it, when the scope binds a namespace and the Secret has none, or when a value can't
+/// be sealed.
 pub fn seal(
     secret: &PlainSecret,
     scope: Scope,
     key: &PublicKey,
     rng: &mut impl CryptoRngCore,
 ) -> Result<Value, SealError> {
+    if secret.values().is_empty() {
+        return Err(SealError::Empty { name: secret.name().to_owned() });
+    }
     let namespace = secret.namespace();
     if namespace.is_none() && scope != Scope::ClusterWide {
         return Err(SealError::NoNamespace { name: secret.name().to_owned(), scope });
@@ -33,7 +38,11 @@ pub fn seal(
     let label = scope.label(namespace.unwrap_or_default(), secret.name());
     let mut encrypted_data = Map::new();
     for (item, value) in secret.values() {
-        encrypted_data.insert(item.clone(), Value::String(seal_item(key, &label, value, rng)?));
+        let token = seal_item(key, &label, value, rng).map_err(|source| SealError::Item {
+            path: KeyPath::root().key("data").key(item),
+            source: Box::new(source),
+        })?;
+        encrypted_data.insert(item.clone(), Value::String(token));
     }
     Ok(json!({
         "apiVersion": API_VERSION,
@@ -46,13 +55,16 @@ pub fn seal(
 /// Seals one value under a label from [`Scope::label`] and returns the base64 text for `spec.encryptedData`.
 ///
 /// # Errors
-/// Fails when the label is not text, or when the random numbers can't be drawn.
+/// Fails when the value has more than 1 MiB, when the label is not text, or when random numbers can't be drawn.
 pub fn seal_item(
     key: &PublicKey,
     label: &[u8],
     plaintext: &SecretBytes,
     rng: &mut impl CryptoRngCore,
 ) -> Result<String, SealError> {
+    if plaintext.len() > MAX_PLAINTEXT {
+        return Err(SealError::TooLong { len: plaintext.len() });
+    }
     let mut session_key = Zeroizing::new([0; 32]);
     rng.try_fill_bytes(session_key.as_mut_slice()).map_err(SealError::Randomness)?;
     let label = std::str::from_utf8(label).map_err(|_| SealError::Label)?;
@@ -70,6 +82,12 @@ pub fn seal_item(
 /// Why a Secret was not sealed; none of it quotes a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
+    /// There is nothing to seal.
+    #[error("the Secret {name} has no values")]
+    Empty {
+        /// The name of the Secret.
+        name: String,
+    },
     /// The scope binds a namespace and the Secret has none.
     #[error("the Secret {name} has no namespace, and with scope {scope} the namespace is part of what is sealed")]
     NoNamespace {
@@ -87,9 +105,23 @@ pub enum SealError {
     /// The RSA operation failed.
     #[error("failed to encrypt with the certificate's key")]
     Rsa(#[source] rsa::Error),
-    /// The value is longer than AES-GCM allows.
-    #[error("the value is too long to be sealed")]
-    TooLong,
+    /// The value could not be encrypted.
+    #[error("failed to encrypt the value")]
+    Cipher,
+    /// The value is longer than a Secret may be.
+    #[error("the value has {len} bytes; a Secret holds at most 1 MiB")]
+    TooLong {
+        /// The length of the value in bytes.
+        len: usize,
+    },
+    /// One of several values was not sealed.
+    #[error("failed to seal {path}")]
+    Item {
+        /// Where it stands in the Secret.
+        path: KeyPath,
+        /// Why not.
+        source: Box<SealError>,
+    },
 }
 
 impl SealError {
@@ -99,18 +131,19 @@ impl SealError {
             Self::NoNamespace { .. } => {
                 Some("set metadata.namespace or pass --namespace, or choose --scope cluster-wide")
             }
-            Self::TooLong => Some("split the secret: Kubernetes accepts at most 1 MiB"),
-            Self::Label | Self::Randomness(_) | Self::Rsa(_) => None,
+            Self::Empty { .. } => Some("put values under data or stringData; check that the input is the whole Secret"),
+            Self::TooLong { .. } => Some("split it into several Secrets"),
+            Self::Item { source, .. } => source.hint(),
+            Self::Label | Self::Randomness(_) | Self::Rsa(_) | Self::Cipher => None,
         }
     }
 }
 
 /// Encrypts all but the last 16 bytes and writes the tag over those.
 fn encrypt_in_place(buffer: &mut [u8], session_key: &[u8; 32]) -> Result<(), SealError> {
-    let (text, tag) = buffer.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::TooLong)?;
-    let made = Aes256Gcm::new(&Key::<Aes256Gcm>::from(*session_key))
-        .encrypt_inout_detached(&Nonce::default(), b"", text.into())
-        .map_err(|_| SealError::TooLong)?;
+    let (text, tag) = buffer.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::Cipher)?;
+    let cipher = Aes256Gcm::new_from_slice(session_key).map_err(|_| SealError::Cipher)?;
+    let made = cipher.encrypt_inout_detached(&Nonce::default(), b"", text.into()).map_err(|_| SealError::Cipher)?;
     *tag = made.into();
     Ok(())
 }

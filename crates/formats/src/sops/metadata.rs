@@ -15,6 +15,7 @@ use crate::WrappedKey;
 use crate::yaml::time::Time;
 
 /// The metadata of a file.
+#[derive(Clone)]
 pub(crate) struct Metadata {
     /// One group or more; any key of a group opens the group.
     pub(crate) groups: Vec<Vec<WrappedKey>>,

@@ -97,6 +97,7 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// The state of a document that nobody has opened.
+#[derive(Clone)]
 pub struct Sealed;
 
 /// The state of a document whose values were opened and whose message authentication code was verified.
@@ -117,6 +118,7 @@ pub struct Verified {
 ///     document.value(0, &KeyPath::root());
 /// }
 /// ```
+#[derive(Clone)]
 pub struct Document<S> {
     store: Store,
     trees: Vec<Tree>,

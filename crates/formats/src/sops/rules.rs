@@ -6,6 +6,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 /// The one rule of a file.
+#[derive(Clone)]
 pub(crate) enum Rules {
     UnencryptedSuffix(String),
     EncryptedSuffix(String),

@@ -53,6 +53,7 @@ impl fmt::Display for TokenFault {
 }
 
 /// A parsed token.
+#[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) data: Vec<u8>,

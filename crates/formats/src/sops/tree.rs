@@ -12,23 +12,27 @@ use crate::yaml::resolve::Scalar;
 use crate::{KeyPath, Segment};
 
 /// The shape of a document. Numbers are slots.
+#[derive(Clone)]
 pub(crate) enum Tree {
     Leaf(usize),
     List(Vec<Item>),
     Map(Vec<Entry>),
 }
 
+#[derive(Clone)]
 pub(crate) enum Item {
     Comment { slot: usize, inline: bool },
     Value(Tree),
 }
 
+#[derive(Clone)]
 pub(crate) enum Entry {
     Comment { slot: usize, inline: bool },
     Pair(String, Tree),
 }
 
 /// A value or comment in the order of the file.
+#[derive(Clone)]
 pub(crate) struct Slot {
     pub(crate) document: usize,
     /// Of a comment: the collection it stands in.
@@ -39,6 +43,7 @@ pub(crate) struct Slot {
     pub(crate) content: SlotContent,
 }
 
+#[derive(Clone)]
 pub(crate) enum SlotContent {
     Sealed(Token),
     Plain(Scalar),

@@ -121,6 +121,16 @@ fn an_unowned_object_is_adopted() {
 }
 
 #[test]
+fn an_adoption_that_was_cut_short_is_still_an_adoption() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.inventory = Inventory::default();
+    cluster.edit(&id("ConfigMap", "web"), |live| live.owner = None);
+    let plan = cluster.plan(&[web("1")], PRUNE).unwrap();
+    cluster.inventory = cluster.inventory.union(&plan);
+    assert_eq!(change(&mut cluster, web("1")), Change::Adopted { from: None });
+}
+
+#[test]
 fn an_object_of_another_sync_is_refused_until_that_one_drops_it() {
     let other = OwnerMark::new("infra", "base");
     let object = id("ConfigMap", "web");
@@ -132,23 +142,47 @@ fn an_object_of_another_sync_is_refused_until_that_one_drops_it() {
     ConfigMap/shop/web belongs to Sync infra/base (web.yaml:1)
       hint: remove it from one of the two Syncs; when the other one drops it, this one takes it over
     ");
-    cluster.claims.clear();
+    cluster.claims.insert(object, vec![]);
     assert_eq!(change(&mut cluster, web("1")), Change::Adopted { from: Some(live_owner(&other)) });
 }
 
 #[test]
-fn an_object_moves_between_syncs_without_being_deleted() {
-    let (old, object) = (owner(), id("ConfigMap", "web"));
+fn an_object_of_another_sync_is_refused_while_nobody_has_looked_who_claims_it() {
     let mut cluster = Cluster::with(&[web("1")]);
-    let new = OwnerMark::new("flux", "new");
-    let wanted = Inventory::default().wanting([(&object, "v1")]);
-    let claim = Claim { by: new, may_inherit: true };
-    cluster.claims = wanted.entries.keys().map(|id| (id.clone(), vec![claim.clone()])).collect();
+    cluster.edit(&id("ConfigMap", "web"), |live| live.owner = Some(live_owner(&OwnerMark::new("infra", "base"))));
+    let errors = cluster.plan(&[web("1")], PRUNE).unwrap_err();
+    assert!(matches!(errors.as_slice(), [PlanError::OwnedByOther { .. }]));
+}
 
-    let plan = cluster.sync(&[]).unwrap();
-    assert_eq!(plan.gone().to_delete().count(), 0);
-    assert!(cluster.inventory.entries.is_empty());
-    assert!(cluster.live[&object].as_ref().unwrap().owner.as_ref().unwrap().is(&old));
+#[test]
+fn an_object_moves_between_syncs_without_being_deleted() {
+    let (object, heir) = (id("ConfigMap", "web"), OwnerMark::new("flux", "heir"));
+    let mut old = Cluster::with(&[web("1")]);
+    let mut new = Cluster::of(heir.clone());
+    let claim = |by: &OwnerMark, inventory: &Inventory| {
+        let by = Claim { by: by.clone(), may_inherit: true };
+        let names = |id: &ObjectId| inventory.entries.contains_key(id);
+        if names(&object) { vec![by] } else { vec![] }
+    };
+
+    // the heir renders it too, is refused, and writes down that it wants it
+    new.live = old.live.clone();
+    new.claims.insert(object.clone(), claim(&owner(), &old.inventory));
+    let refused = new.plan(&[web("1")], PRUNE).unwrap_err();
+    new.inventory = new.inventory.wanting(refused.iter().map(|error| (error.id(), "v1")));
+
+    // the old one drops it, sees who wants it, and lets it go
+    old.claims.insert(object.clone(), claim(&heir, &new.inventory));
+    assert_eq!(old.sync(&[]).unwrap().gone().to_delete().count(), 0);
+    assert!(old.inventory.entries.is_empty());
+
+    // so the heir takes it over
+    new.live = old.live.clone();
+    new.claims.insert(object.clone(), claim(&owner(), &old.inventory));
+    let plan = new.sync(&[web("1")]).unwrap();
+    assert_eq!(plan.steps()[0].change, Change::Adopted { from: Some(live_owner(&owner())) });
+    assert_eq!(new.live[&object].as_ref().unwrap().uid, old.live[&object].as_ref().unwrap().uid);
+    assert!(new.live[&object].as_ref().unwrap().owner.as_ref().unwrap().is(&heir));
 }
 
 #[test]

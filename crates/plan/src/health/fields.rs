@@ -70,7 +70,8 @@ impl Condition<'_> {
     }
 }
 
-/// Tells whether a text is a reason as the API defines it (`meta/v1` `Condition`), and not a sentence that could quote something.
+/// Tells whether a text is a reason as the API defines it (`meta/v1` `Condition`), and not a sentence that could
+/// quote something.
 pub(super) fn is_reason(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -6,6 +6,7 @@
 mod kubeconfig;
 mod ports;
 mod programs;
+mod service;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -44,7 +45,7 @@ const TRIAL_POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"nam
 pub struct ClusterOptions {
     /// The controller manager: Deployments make pods, owners take their objects along, namespaces end.
     pub controller_manager: bool,
-    /// kwok: pods become Ready at once. Needs the controller manager.
+    /// kwok: pods become Ready at once. Needs the controller manager. A new pod without a node gets [`NODE`].
     pub kwok: bool,
     /// The API server writes every request that changes something into [`Cluster::audit_log`].
     pub audit: bool,
@@ -122,16 +123,16 @@ impl Cluster {
             dir,
         };
         cluster.start_api_server()?;
-        cluster.startothers()?;
+        cluster.start_others()?;
         Ok(cluster)
     }
 
-    fn startothers(&mut self) -> Result<(), Failure> {
+    fn start_others(&mut self) -> Result<(), Failure> {
         if self.options.controller_manager {
             self.others.push(programs::controller_manager(&self.tools, &self.dir)?);
         }
         if self.options.kwok {
-            self.apply_yaml(include_str!("../../stages/node.yaml"))?;
+            self.apply_yaml(include_str!("../../manifests/node.yaml"))?;
             self.others.push(programs::kwok(&self.tools, &self.dir)?);
             self.kubectl(&["wait", "--for=condition=Ready", "--timeout=90s", &format!("node/{NODE}")])?;
         }
@@ -322,8 +323,8 @@ fn write_files(dir: &RunDir, authority: &Authority, administrator: &Credential, 
     dir.write("server.key", server.key_pem)?;
     dir.write("accounts.key", accounts.serialize_pem())?;
     dir.write("accounts.pub", accounts.public_key_pem())?;
-    dir.write("audit.yaml", include_str!("../../stages/audit.yaml"))?;
-    dir.write("kwok.yaml", include_str!("../../stages/kwok.yaml"))?;
+    dir.write("audit.yaml", include_str!("../../manifests/audit.yaml"))?;
+    dir.write("kwok.yaml", include_str!("../../manifests/kwok.yaml"))?;
     dir.write("kubeconfig", kubeconfig::file(&url, &authority.pem(), administrator))?;
     Ok(())
 }

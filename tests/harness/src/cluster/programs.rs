@@ -45,6 +45,7 @@ pub(super) fn etcd(tools: &Tools, dir: &RunDir) -> Result<Process, Failure> {
 pub(super) fn api_server(tools: &Tools, dir: &RunDir, options: &ClusterOptions, port: u16) -> Result<Process, Failure> {
     let mut arguments: Vec<String> = [
         "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
         "--endpoint-reconciler-type=none",
         "--authorization-mode=RBAC",
         "--client-ca-file=ca.crt",

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -33,6 +34,7 @@ use crate::cluster::free_port;
 use crate::failure::Failure;
 use crate::git_repo::GitRepo;
 use crate::run_dir::RunDir;
+use crate::waiting::eventually;
 
 pub use request::{Access, GitOperation, GitRequest};
 
@@ -161,11 +163,13 @@ impl GitServer {
     /// Comes back after [`GitServer::stop`], at the same address.
     ///
     /// # Errors
-    /// [`Failure::Io`] when somebody else took the port.
+    /// [`Failure::TimedOut`] when somebody else took the port.
     pub fn restart(&self) -> Result<(), Failure> {
         self.stop();
         let what = format!("listen on 127.0.0.1:{}", self.port);
-        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, self.port)).map_err(Failure::io(what.clone()))?;
+        // A program that another thread starts has this one's sockets until it is itself, for a moment.
+        let bind = || StdListener::bind((Ipv4Addr::LOCALHOST, self.port));
+        let listener = eventually(Duration::from_secs(5), &what, bind)?;
         listener.set_nonblocking(true).map_err(Failure::io(what))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,0 +1,6 @@
+//! The commands, one file each: what it takes, and right below what it does.
+
+pub(crate) mod cert;
+pub(crate) mod completion;
+pub(crate) mod new;
+pub(crate) mod seal;

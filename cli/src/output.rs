@@ -1,0 +1,88 @@
+//! What goes out: results to standard output and nothing else there, everything for people to standard error.
+
+use std::error::Error as _;
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// The form of a printed object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// YAML, with `---` between objects
+    Yaml,
+    /// JSON, one object after the other
+    Json,
+}
+
+/// The result could not be printed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// Standard output is closed or full.
+    #[error("failed to write to standard output")]
+    Write(#[source] io::Error),
+    /// An object could not be written as YAML.
+    #[error("failed to write YAML")]
+    Yaml(#[source] serde_saphyr::ser::Error),
+    /// An object could not be written as JSON.
+    #[error("failed to write JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+/// Writes objects as one text.
+pub(crate) fn documents(objects: &[Value], format: Format) -> Result<String, OutputError> {
+    let texts: Result<Vec<_>, _> = objects.iter().map(|object| document(object, format)).collect();
+    Ok(match format {
+        Format::Yaml => texts?.join("---\n"),
+        Format::Json => texts?.concat(),
+    })
+}
+
+fn document(object: &Value, format: Format) -> Result<String, OutputError> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    match format {
+        Format::Yaml => serde_saphyr::to_string_with_options(object, options).map_err(OutputError::Yaml),
+        Format::Json => serde_json::to_string_pretty(object).map(|text| text + "\n").map_err(OutputError::Json),
+    }
+}
+
+/// Prints a result.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints a result; a reader that has seen enough is no failure.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Error> {
+    let mut output = io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError::Write(error).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Tells the user something that is no failure.
+pub(crate) fn note(text: &str) {
+    tell(&format!("note: {text}\n"));
+}
+
+/// Tells what went wrong, each cause after a colon, and what to do about it on a line of its own.
+pub(crate) fn complain(error: &Error) {
+    let mut text = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    text.push('\n');
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    tell(&text);
+}
+
+/// Writes to standard error; where that is closed, nobody listens.
+fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

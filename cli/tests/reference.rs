@@ -1,0 +1,49 @@
+//! `docs/cli-reference.md`: the help text of every command, as the program prints it.
+//!
+//! The page is also the snapshot of these texts. `make generate` runs this test with `WAXWING_GENERATE` set, and then it
+//! writes the page; without it the page must be what the program says.
+
+#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::Folder;
+
+const INTRODUCTION: &str = "\
+<!-- Generated from cli/src by `make generate`. Do not edit. -->
+# `seal`
+
+Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
+";
+
+const COMMANDS: [&[&str]; 4] = [&[], &["cert"], &["new"], &["completion"]];
+
+#[test]
+fn the_cli_reference_is_what_the_program_prints() {
+    let folder = Folder::new();
+    let mut page = INTRODUCTION.to_owned();
+    for command in COMMANDS {
+        let name = [&["seal"], command].concat().join(" ");
+        let help = folder.seal(&[command, &["--help"]].concat(), "").stdout;
+        let trimmed: Vec<_> = help.lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", trimmed.join("\n")));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli-reference.md");
+    if std::env::var_os("WAXWING_GENERATE").is_some() {
+        fs::write(&path, &page).expect("the page can be written");
+    }
+    let actual = fs::read_to_string(&path).unwrap_or_default();
+    assert!(actual == page, "docs/cli-reference.md is stale: run `make generate`");
+}
+
+#[test]
+fn every_command_is_in_the_reference() {
+    let help = Folder::new().seal(&["--help"], "").stdout;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    let written: Vec<_> = COMMANDS.iter().filter_map(|command| command.first().copied()).collect();
+    assert_eq!(listed, written);
+}

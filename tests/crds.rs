@@ -1,0 +1,153 @@
+//! The definitions of the custom resources on a real API server: what it takes, what it refuses and what it says then.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may stop where it stands")]
+
+use std::path::Path;
+
+use waxwing_harness::{Cluster, Failure};
+
+/// Returns a cluster that has our definitions.
+fn cluster() -> Result<&'static Cluster, Failure> {
+    let cluster = Cluster::shared()?;
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(crds).text()?;
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])?;
+    Ok(cluster)
+}
+
+fn git_source(spec: &str) -> String {
+    format!(
+        "apiVersion: waxwing.dev/v1alpha1\nkind: GitSource\nmetadata: {{name: tried, namespace: default}}\nspec: {spec}\n"
+    )
+}
+
+fn sync(spec: &str) -> String {
+    format!(
+        "apiVersion: waxwing.dev/v1alpha1\nkind: Sync\nmetadata: {{name: tried, namespace: default}}\nspec: {spec}\n"
+    )
+}
+
+/// Creates an object without storing it, and returns what the API server says.
+fn tried(cluster: &Cluster, object: &str) -> Result<(bool, String), Failure> {
+    let create = ["create", "--dry-run=server", "--validate=strict", "--filename", "-"];
+    let finished = cluster.kubectl_call(&create).stdin(object).run()?;
+    Ok((finished.status.success(), finished.stderr))
+}
+
+#[test]
+fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object() -> Result<(), Failure> {
+    let cluster = cluster()?;
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let replace = ["apply", "--server-side", "--dry-run=server", "--filename"];
+    let finished = cluster.kubectl_call(&replace).arg(crds).run()?;
+    assert_eq!(finished.stderr, "");
+    for object in [
+        git_source("{url: 'https://git.example.com/fleet.git'}"),
+        git_source("{url: 'https://git.example.com/fleet.git', ref: {tag: v1.4.0}, interval: 1h30m, timeout: 90s}"),
+        git_source("{url: 'file:///srv/fleet.git', ref: {commit: 1f3d0c1be4b0d0b2f7f7ab0e0d5a4f1d6b1f0a7c}}"),
+        git_source(
+            "{url: 'http://localhost:3000/fleet', ref: {branch: feat/größe}, secretRef: {name: auth}, suspend: true}",
+        ),
+        sync("{sourceRef: {name: fleet}}"),
+        sync(
+            "{sourceRef: {name: fleet}, path: ./clusters/prod, prune: {maxPercent: 100}, serviceAccountName: deployer}",
+        ),
+        sync(
+            "{sourceRef: {name: fleet}, path: clusters/..hidden, secrets: {bindInto: [ConfigMap, argoproj.io/Application]}}",
+        ),
+        sync(
+            "{sourceRef: {name: fleet}, secrets: {plaintext: Warn, keysFrom: [{secretRef: {name: sops-age}}]}, wait: false}",
+        ),
+    ] {
+        assert_eq!(tried(cluster, &object)?, (true, String::new()), "{object}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
+    let cluster = cluster()?;
+    let good = "url: 'https://git.example.com/fleet.git'";
+    let source = |more: &str| git_source(&format!("{{{good}, {more}}}"));
+    let from = |more: &str| sync(&format!("{{sourceRef: {{name: fleet}}, {more}}}"));
+    for (object, said) in [
+        (git_source("{}"), "spec.url"),
+        (git_source("{url: 'ssh://git.example.com/fleet.git'}"), "spec.url in body should match"),
+        (git_source("{url: 'https://me:hunter2@git.example.com/x'}"), "credentials may not stand in the address"),
+        (git_source("{url: 'https://git.example.com/x?token=a'}"), "no query and no fragment"),
+        (source("ref: {branch: main, tag: v1}"), "exactly one of branch, tag and commit must be set"),
+        (source("ref: {}"), "exactly one of branch, tag and commit must be set"),
+        (source("ref: {branch: a..b}"), "a branch has no two dots in a row"),
+        (source("ref: {branch: -force}"), "spec.ref.branch in body should match"),
+        (source("ref: {commit: 1f3d0c1}"), "spec.ref.commit"),
+        (source("interval: 0s"), "a length of time is at least 1s"),
+        (source("interval: soon"), "spec.interval in body should match"),
+        (source("timeout: 500ms"), "spec.timeout in body should match"),
+        (source("sshKey: x"), "unknown field \"spec.sshKey\""),
+        (sync("{}"), "spec.sourceRef"),
+        (sync("{sourceRef: {name: Fleet}}"), "spec.sourceRef.name in body should match"),
+        (from("path: /etc"), "may not leave it"),
+        (from("path: a/../../b"), "may not leave it"),
+        (from("path: ''"), "spec.path"),
+        (from("prune: {maxPercent: 0}"), "spec.prune.maxPercent"),
+        (from("prune: {maxPercent: 101}"), "spec.prune.maxPercent"),
+        (from("secrets: {plaintext: Maybe}"), "Unsupported value: \"Maybe\""),
+        (from("secrets: {bindInto: [apps/v1/Deployment]}"), "spec.secrets.bindInto[0] in body should match"),
+        (from("secrets: {bindInto: [ConfigMap, ConfigMap]}"), "Duplicate value"),
+        (from("secrets: {keysFrom: [{}]}"), "spec.secrets.keysFrom[0].secretRef"),
+        (from("serviceAccountName: 'a b'"), "spec.serviceAccountName in body should match"),
+    ] {
+        let (taken, stderr) = tried(cluster, &object)?;
+        assert!(!taken && stderr.contains(said), "{object}\n{stderr}");
+    }
+    Ok(())
+}
+
+#[test]
+fn one_line_of_kubectl_get_says_whether_it_is_fine_and_since_when() -> Result<(), Failure> {
+    let cluster = cluster()?;
+    cluster.apply_yaml(&sync("{sourceRef: {name: fleet}}").replace("tried", "shown"))?;
+    let status = r#"{"status": {"lastAppliedRevision": "main@sha1:1f3d0c1b", "counts": {"objects": 12}, "conditions": [{
+        "type": "Ready", "status": "False", "reason": "MacMismatch", "message": "db.yaml was changed without sops",
+        "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}"#;
+    cluster.kubectl(&["patch", "wxs", "shown", "--subresource=status", "--type=merge", "--patch", status])?;
+
+    let table = cluster.kubectl(&["get", "waxwing"])?;
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(lines.next().unwrap_or_default(), ["NAME", "READY", "SINCE", "REVISION", "STATUS", "AGE"]);
+    let line = lines.next().expect("one object").join(" ");
+    assert!(line.starts_with("sync.waxwing.dev/shown False ") || line.starts_with("shown False "), "{line}");
+    assert!(line.contains(" main@sha1:1f3d0c1b db.yaml was changed without sops "), "{line}");
+    Ok(())
+}
+
+#[test]
+fn an_inventory_holds_a_thousand_entries_and_never_changes_hands() -> Result<(), Failure> {
+    let cluster = cluster()?;
+    let entry = |number: usize| {
+        format!(
+            r#"{{"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "default", "name": "d{number}",
+            "uid": "6f3a0f0e-6a54-4a7e-9a55-0d8f6d3d0a3b", "digest": "{0}", "fieldMark": {{"digest": "{0}",
+            "time": "2026-01-02T03:04:05Z"}}, "state": "Applied"}}"#,
+            "a".repeat(64)
+        )
+    };
+    let inventory = |count: usize, sync: &str| {
+        let entries: Vec<_> = (0..count).map(entry).collect();
+        format!(
+            r#"{{"apiVersion": "waxwing.dev/v1alpha1", "kind": "Inventory", "metadata": {{"name": "tried-0", "namespace": "default"}},
+            "spec": {{"sync": {{"name": "{sync}", "uid": "u"}}, "shard": 0, "entries": [{}]}}}}"#,
+            entries.join(",")
+        )
+    };
+    let apply = ["apply", "--server-side", "--filename", "-"];
+    cluster.kubectl_call(&apply).stdin(inventory(1000, "shop")).text()?;
+    for (object, said) in [
+        (inventory(1001, "shop"), "must have at most 1000 items"),
+        (inventory(1, "other"), "an inventory never changes hands"),
+    ] {
+        let finished = cluster.kubectl_call(&apply).stdin(object).run()?;
+        assert!(finished.stderr.contains(said), "{}", finished.stderr);
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The render room from outside: real Git repositories in, manifests with handles or refusals out.
+//!
+//! Kustomize is the real program; without it the tests that need it say so and stop (and fail under CI). Sealed files
+//! are fixtures that the real sops made (`tests/fixtures/render`). No key is needed: a render opens nothing.
+
+mod binding_rules;
+mod kustomizations;
+mod plain_folders;
+mod refusals;
+mod repository;
