@@ -211,6 +211,7 @@ pub(super) fn secret(object: Option<&Value>) -> String {
 fn tenant(row: &Row, identity: &str, url: &str) -> String {
     let (namespace, folder) = (row.namespace(), row.folder());
     let (key, value) = LABEL.split_once('=').unwrap();
+    let everywhere = if row.rights_everywhere() { "cluster-admin" } else { "system:basic-user" };
     let label = format!("labels: {{{key}: {value}}}");
     format!(
         r#"---
@@ -227,6 +228,12 @@ kind: RoleBinding
 metadata: {{name: deployer, namespace: {namespace}}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
 subjects: [{{kind: ServiceAccount, name: deployer}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {everywhere}}}
+subjects: [{{kind: ServiceAccount, name: deployer, namespace: {namespace}}}]
 ---
 apiVersion: v1
 kind: Secret
