@@ -58,7 +58,7 @@ impl Job {
             ObjectFault::OtherKind | ObjectFault::TooLarge(_) => {
                 SourceError::NotACommit { url: url(), reference: self.remote.reference.clone() }
             }
-            ObjectFault::Missing | ObjectFault::Damaged => {
+            ObjectFault::Missing | ObjectFault::Damaged | ObjectFault::Unreadable => {
                 SourceError::StoreDamaged { url: url(), path: shelf.folder().to_owned() }
             }
         })

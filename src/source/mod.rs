@@ -4,10 +4,13 @@
 //! asks the server which commit that is, receives it if it is new, and returns a [`Fetched`] with the [`Revision`] and
 //! its [`Tree`], which is shared between all that want the same commit.
 //!
+//! A [`Checkout`] is the other way to a tree, for a command line on a developer's machine: the files as they lie there.
+//!
 //! This room knows NO secret of a workload and no cluster: credentials for Git come in as its own types. It reads no
 //! Git configuration, no environment variable and no proxy setting, starts no program, follows no redirect, and writes
 //! only below the directory of its [`Store`]. gix is used here and nowhere else.
 
+mod checkout;
 mod error;
 mod fetch;
 mod http;
@@ -21,7 +24,9 @@ mod shelf;
 mod store;
 mod tree;
 mod url;
+mod work_tree;
 
+pub use checkout::{Checkout, CheckoutError};
 pub use error::SourceError;
 pub use http::TlsFault;
 pub use path::{PathError, RepoPath};

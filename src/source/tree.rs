@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gix::objs::{self, TreeRefIter, tree::EntryKind};
@@ -26,9 +27,21 @@ const MAX_WALK: usize = 200_000;
 /// The first line of a Git LFS pointer (git-lfs, docs/spec.md).
 const LFS_LINE: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
+/// Where the content of a tree is read from, by its id.
+pub(super) trait Objects: Send + Sync {
+    /// Returns the content of an object of this kind and of at most `limit` bytes; a larger one is not read.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`ObjectFault`] says.
+    fn read(&self, id: &gix::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault>;
+}
+
 /// Holds the files of one revision.
 pub struct Tree {
-    mirror: Arc<Mirror>,
+    objects: Arc<dyn Objects>,
+    /// The folder that the content stands in.
+    home: PathBuf,
     commit: CommitId,
     root: gix::ObjectId,
     max_file_bytes: u64,
@@ -137,6 +150,9 @@ pub enum TreeError {
     /// The store lost or damaged the content; the next fetch gets it anew.
     #[error("{0} cannot be read back from the source store")]
     Damaged(RepoPath),
+    /// A file of a checkout can't be read, or changed while it was.
+    #[error("{0} cannot be read from the checkout")]
+    Unreadable(RepoPath),
 }
 
 impl TreeError {
@@ -153,6 +169,7 @@ impl TreeError {
             Self::LfsPointer(_) => "commit the file itself, without Git LFS",
             Self::Name { .. } => "rename the entry: UTF-8, no control characters, not .git",
             Self::TooMany { .. } => "name a smaller folder",
+            Self::Unreadable(_) => "check its permissions, and that nothing writes to it",
             Self::Damaged(_) => "it is fetched anew next time; check the volume of the store if it stays so",
         }
     }
@@ -173,21 +190,43 @@ struct Links<'a> {
 impl Tree {
     /// Finds the files of `commit`, which the mirror must have.
     pub(super) fn new(mirror: Arc<Mirror>, commit: gix::ObjectId, max_file_bytes: u64) -> Result<Self, ObjectFault> {
-        let bytes = mirror.read(&commit, objs::Kind::Commit, MAX_FOLDER_BYTES)?;
-        let mut commit_iter = objs::CommitRefIter::from_bytes(&bytes, commit.kind());
-        let root = commit_iter.tree_id().map_err(|_| ObjectFault::Damaged)?;
-        mirror.read(&root, objs::Kind::Tree, MAX_FOLDER_BYTES)?;
-        Ok(Self { mirror, commit: CommitId(commit), root, max_file_bytes, folders: Mutex::default() })
+        let home = mirror.path().to_owned();
+        Self::of_commit(mirror, home, commit, max_file_bytes)
     }
 
-    /// Returns the commit that these are the files of.
+    /// Finds the files of `commit` among `objects`, which stand in the folder `home`.
+    pub(super) fn of_commit(
+        objects: Arc<dyn Objects>,
+        home: PathBuf,
+        commit: gix::ObjectId,
+        max_file_bytes: u64,
+    ) -> Result<Self, ObjectFault> {
+        let bytes = objects.read(&commit, objs::Kind::Commit, MAX_FOLDER_BYTES)?;
+        let mut commit_iter = objs::CommitRefIter::from_bytes(&bytes, commit.kind());
+        let root = commit_iter.tree_id().map_err(|_| ObjectFault::Damaged)?;
+        objects.read(&root, objs::Kind::Tree, MAX_FOLDER_BYTES)?;
+        Ok(Self::of_root(objects, home, CommitId(commit), root, max_file_bytes))
+    }
+
+    /// Takes the folder `root` among `objects` for the root of a tree.
+    pub(super) fn of_root(
+        objects: Arc<dyn Objects>,
+        home: PathBuf,
+        commit: CommitId,
+        root: gix::ObjectId,
+        max_file_bytes: u64,
+    ) -> Self {
+        Self { objects, home, commit, root, max_file_bytes, folders: Mutex::default() }
+    }
+
+    /// Returns the commit that these are the files of; for the files of a checkout, an id of zeros.
     pub fn commit(&self) -> CommitId {
         self.commit
     }
 
     /// Tells whether this tree stands in the given mirror's directory.
     pub(super) fn is_in(&self, folder: &std::path::Path) -> bool {
-        self.mirror.path().starts_with(folder)
+        self.home.starts_with(folder)
     }
 
     /// Finds what stands at `path`, and follows links until it is a file or folder.
@@ -338,8 +377,9 @@ impl Tree {
     }
 
     fn object(&self, id: &gix::oid, kind: objs::Kind, limit: u64, path: &RepoPath) -> Result<Vec<u8>, TreeError> {
-        self.mirror.read(id, kind, limit).map_err(|fault| match fault {
+        self.objects.read(id, kind, limit).map_err(|fault| match fault {
             ObjectFault::TooLarge(size) => TreeError::TooLarge { path: path.clone(), size, limit },
+            ObjectFault::Unreadable => TreeError::Unreadable(path.clone()),
             ObjectFault::Missing | ObjectFault::Damaged | ObjectFault::OtherKind => TreeError::Damaged(path.clone()),
         })
     }
