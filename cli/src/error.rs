@@ -90,14 +90,14 @@ pub(crate) struct Wrong {
 }
 
 impl Wrong {
-    /// Says what is wrong with the document at `place`.
-    pub(crate) fn at(place: &str, error: &DocumentError) -> Self {
-        Self { fact: format!("{place}: {error}"), hint: Some(error.hint().to_owned()) }
-    }
-
     /// Says `error` with its causes.
     pub(crate) fn new(error: &dyn std::error::Error, hint: Option<String>) -> Self {
         Self { fact: with_causes(error), hint }
+    }
+
+    /// Says what is wrong at `place`.
+    pub(crate) fn at(place: &dyn std::fmt::Display, error: &dyn std::error::Error, hint: Option<String>) -> Self {
+        Self { fact: format!("{place}: {}", with_causes(error)), hint }
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) enum DocumentError {
 
 impl DocumentError {
     /// Returns what the user can do about it.
-    fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Secret(error) => error.hint(),
             Self::SealedAlready => "it is sealed already: commit it as it is",

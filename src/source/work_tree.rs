@@ -127,3 +127,69 @@ fn blob_id(bytes: &[u8]) -> std::io::Result<gix::ObjectId> {
 fn path_id(path: &Path) -> gix::ObjectId {
     objs::compute_hash(HASH, objs::Kind::Tree, path.as_os_str().as_bytes()).unwrap_or_else(|_| HASH.null())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::path::RepoPath;
+    use super::super::tree::{Kind, TreeError};
+    use super::*;
+
+    const LIMIT: u64 = 1000;
+
+    fn path(text: &str) -> RepoPath {
+        RepoPath::parse(text).unwrap()
+    }
+
+    fn folder() -> (tempfile::TempDir, Tree) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("app/.git-not")).unwrap();
+        fs::create_dir_all(folder.path().join("other/.git")).unwrap();
+        fs::create_dir_all(folder.path().join(".git")).unwrap();
+        fs::write(folder.path().join("app/hello"), "hello\n").unwrap();
+        let tree = WorkTree::at(folder.path()).into_tree(LIMIT);
+        (folder, tree)
+    }
+
+    #[test]
+    fn files_have_the_ids_that_git_gives_them() {
+        let (_folder, tree) = folder();
+        let blob = tree.read(&path("app/hello")).unwrap();
+        // echo hello | git hash-object --stdin
+        assert_eq!(blob.id.to_string(), "ce013625030ba8dba906f756967f9e9ca394464a");
+        assert_eq!(blob.bytes, b"hello\n");
+    }
+
+    #[test]
+    fn folders_are_listed_without_git_itself_and_other_repositories_are_named() {
+        let (_folder, tree) = folder();
+        let found: Vec<_> =
+            tree.entries(&path(".")).unwrap().into_iter().map(|e| (e.path.to_string(), e.kind)).collect();
+        assert_eq!(found, [("app".to_owned(), Kind::Folder), ("other".to_owned(), Kind::Submodule)]);
+        assert_eq!(tree.read(&path("other/x")), Err(TreeError::Submodule(path("other"))));
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_checkout_and_refused_outside() {
+        let (folder, tree) = folder();
+        for (target, link) in [("hello", "inside"), ("../../x", "above"), ("/etc/hostname", "absolute")] {
+            symlink(target, folder.path().join("app").join(link)).unwrap();
+        }
+        assert_eq!(tree.read(&path("app/inside")).map(|blob| blob.bytes), Ok(b"hello\n".to_vec()));
+        for link in ["app/above", "app/absolute"] {
+            assert_eq!(tree.read(&path(link)), Err(TreeError::LinkLeaves(path(link))));
+        }
+    }
+
+    #[test]
+    fn large_files_are_refused_by_size_and_changed_ones_by_content() {
+        let (folder, tree) = folder();
+        fs::write(folder.path().join("app/large"), vec![b'x'; 1001]).unwrap();
+        fs::write(folder.path().join("app/changing"), "before").unwrap();
+        let refused = tree.read(&path("app/large"));
+        assert_eq!(refused, Err(TreeError::TooLarge { path: path("app/large"), size: 1001, limit: LIMIT }));
+        fs::write(folder.path().join("app/changing"), "after").unwrap();
+        assert_eq!(tree.read(&path("app/changing")), Err(TreeError::Unreadable(path("app/changing"))));
+    }
+}

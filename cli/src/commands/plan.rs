@@ -177,7 +177,7 @@ impl Renderer {
 }
 
 fn several(errors: Vec<RenderError>) -> Error {
-    Error::Several(errors.iter().map(|error| Wrong::new(error, error.hint())).collect())
+    Error::Several(errors.iter().map(|error| Wrong::at(&error.place, &error.fault, error.hint())).collect())
 }
 
 fn scope_of(kind: &GroupKind) -> Option<Scope> {

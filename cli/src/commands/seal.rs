@@ -76,7 +76,7 @@ pub(crate) fn run(args: &SealArgs) -> Result<(), Error> {
 
 /// Takes a Secret out of a document, and checks what can be checked without a certificate.
 fn plain_secret(document: Document, args: &SealArgs) -> Result<PlainSecret, Wrong> {
-    let at = |error: DocumentError| Wrong::at(&document.place, &error);
+    let at = |error: DocumentError| Wrong::at(&document.place, &error, Some(error.hint().to_owned()));
     let found = document.value.get("kind").and_then(Value::as_str).unwrap_or_default();
     if found == waxwing_formats::sealed_secret::KIND {
         return Err(at(DocumentError::SealedAlready));
