@@ -14,3 +14,10 @@ tools: ## Install the real programs that tests and the demo run against (minutes
 generate: ## Write crds/, docs/crd-reference.md and docs/cli-reference.md from the code
 	@WAXWING_GENERATE=1 cargo test --quiet --package waxwing --test generated
 	@WAXWING_GENERATE=1 cargo test --quiet --package seal --test reference
+
+.PHONY: test
+test: tools ## What CI runs: formatting, lints, all tests against the real parts, stale generated files
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets --locked -- --deny warnings
+	@RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --workspace --no-deps --locked
+	@cargo test --workspace --locked --no-fail-fast

@@ -58,7 +58,7 @@ impl Job {
             ObjectFault::OtherKind | ObjectFault::TooLarge(_) => {
                 SourceError::NotACommit { url: url(), reference: self.remote.reference.clone() }
             }
-            ObjectFault::Missing | ObjectFault::Damaged | ObjectFault::Unreadable => {
+            ObjectFault::Missing | ObjectFault::Damaged => {
                 SourceError::StoreDamaged { url: url(), path: shelf.folder().to_owned() }
             }
         })

@@ -43,8 +43,6 @@ pub(super) enum ObjectFault {
     OtherKind,
     /// It has this many bytes, which is more than was allowed.
     TooLarge(u64),
-    /// It stands in a checkout, and can't be read there, or is not what it was.
-    Unreadable,
 }
 
 impl Mirror {
@@ -137,7 +135,7 @@ impl Objects for Mirror {
             Ok(_) | Err(ObjectFault::TooLarge(_)) => true,
             // A reference may name anything, but a commit names trees and a tree says what it names.
             Err(ObjectFault::OtherKind) => kind == objs::Kind::Commit,
-            Err(ObjectFault::Missing | ObjectFault::Damaged | ObjectFault::Unreadable) => false,
+            Err(ObjectFault::Missing | ObjectFault::Damaged) => false,
         };
         if !whole {
             self.damaged.store(true, Ordering::Relaxed);

@@ -4,7 +4,8 @@
 //! asks the server which commit that is, receives it if it is new, and returns a [`Fetched`] with the [`Revision`] and
 //! its [`Tree`], which is shared between all that want the same commit.
 //!
-//! A [`Checkout`] is the other way to a tree, for a command line on a developer's machine: the files as they lie there.
+//! For a command line on a developer's machine there are two more ways: [`WorkingFolder`] has the files as they lie on the
+//! disk, and [`revision_in`] finds any revision of the repository around a folder.
 //!
 //! This room knows NO secret of a workload and no cluster: credentials for Git come in as its own types. It reads no
 //! Git configuration, no environment variable and no proxy setting, starts no program, follows no redirect, and writes
@@ -13,6 +14,7 @@
 mod checkout;
 mod error;
 mod fetch;
+mod files;
 mod http;
 mod job;
 mod local;
@@ -24,10 +26,11 @@ mod shelf;
 mod store;
 mod tree;
 mod url;
-mod work_tree;
+mod working_folder;
 
-pub use checkout::{Checkout, CheckoutError};
+pub use checkout::{CheckoutError, revision_in};
 pub use error::SourceError;
+pub use files::{Files, Found};
 pub use http::TlsFault;
 pub use path::{PathError, RepoPath};
 pub use remote::{Credential, CredentialError, Credentials, Login, RefName, RefNameError, Reference, Remote};
@@ -35,3 +38,4 @@ pub use revision::{CommitId, CommitIdError, ObjectId, Revision};
 pub use store::{Fetched, Settings, Store};
 pub use tree::{Blob, Entry, Kind, Tree, TreeError, Walk};
 pub use url::{Allowed, RemoteUrl, UrlError};
+pub use working_folder::WorkingFolder;

@@ -25,7 +25,7 @@ const MAX_FOLDER_BYTES: u64 = 64 << 20;
 /// The most entries that one walk visits; nested identical folders could otherwise describe any number.
 const MAX_WALK: usize = 200_000;
 /// The first line of a Git LFS pointer (git-lfs, docs/spec.md).
-const LFS_LINE: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+pub(super) const LFS_LINE: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
 /// Where the content of a tree is read from, by its id.
 pub(super) trait Objects: Send + Sync {
@@ -150,8 +150,8 @@ pub enum TreeError {
     /// The store lost or damaged the content; the next fetch gets it anew.
     #[error("{0} cannot be read back from the source store")]
     Damaged(RepoPath),
-    /// A file of a checkout can't be read, or changed while it was.
-    #[error("{0} cannot be read from the checkout")]
+    /// A file on disk can't be read.
+    #[error("{0} cannot be read")]
     Unreadable(RepoPath),
 }
 
@@ -169,7 +169,7 @@ impl TreeError {
             Self::LfsPointer(_) => "commit the file itself, without Git LFS",
             Self::Name { .. } => "rename the entry: UTF-8, no control characters, not .git",
             Self::TooMany { .. } => "name a smaller folder",
-            Self::Unreadable(_) => "check its permissions, and that nothing writes to it",
+            Self::Unreadable(_) => "check its permissions",
             Self::Damaged(_) => "it is fetched anew next time; check the volume of the store if it stays so",
         }
     }
@@ -205,21 +205,10 @@ impl Tree {
         let mut commit_iter = objs::CommitRefIter::from_bytes(&bytes, commit.kind());
         let root = commit_iter.tree_id().map_err(|_| ObjectFault::Damaged)?;
         objects.read(&root, objs::Kind::Tree, MAX_FOLDER_BYTES)?;
-        Ok(Self::of_root(objects, home, CommitId(commit), root, max_file_bytes))
+        Ok(Self { objects, home, commit: CommitId(commit), root, max_file_bytes, folders: Mutex::default() })
     }
 
-    /// Takes the folder `root` among `objects` for the root of a tree.
-    pub(super) fn of_root(
-        objects: Arc<dyn Objects>,
-        home: PathBuf,
-        commit: CommitId,
-        root: gix::ObjectId,
-        max_file_bytes: u64,
-    ) -> Self {
-        Self { objects, home, commit, root, max_file_bytes, folders: Mutex::default() }
-    }
-
-    /// Returns the commit that these are the files of; for the files of a checkout, an id of zeros.
+    /// Returns the commit that these are the files of.
     pub fn commit(&self) -> CommitId {
         self.commit
     }
@@ -379,7 +368,6 @@ impl Tree {
     fn object(&self, id: &gix::oid, kind: objs::Kind, limit: u64, path: &RepoPath) -> Result<Vec<u8>, TreeError> {
         self.objects.read(id, kind, limit).map_err(|fault| match fault {
             ObjectFault::TooLarge(size) => TreeError::TooLarge { path: path.clone(), size, limit },
-            ObjectFault::Unreadable => TreeError::Unreadable(path.clone()),
             ObjectFault::Missing | ObjectFault::Damaged | ObjectFault::OtherKind => TreeError::Damaged(path.clone()),
         })
     }

@@ -9,17 +9,17 @@ use serde_json::Value;
 use waxwing_harness::{AgeKey, Cluster, Controller, ControllerOptions, Failure, GitRepo, Upstream, eventually};
 
 /// How long anything may take that is expected to happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The namespace of the controller.
-pub const SYSTEM: &str = "waxwing-system";
+pub(crate) const SYSTEM: &str = "waxwing-system";
 
 /// The folder of the repository that the tests stand in.
-pub fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The cluster of this test binary, with Waxwing's definitions and namespace.
-pub fn cluster() -> &'static Cluster {
+pub(crate) fn cluster() -> &'static Cluster {
     static PREPARED: OnceLock<&'static Cluster> = OnceLock::new();
     PREPARED.get_or_init(|| {
         let cluster = Cluster::shared().unwrap();
@@ -29,41 +29,41 @@ pub fn cluster() -> &'static Cluster {
 }
 
 /// Installs Waxwing's definitions and namespace.
-pub fn prepare(cluster: &Cluster) -> Result<(), Failure> {
+pub(crate) fn prepare(cluster: &Cluster) -> Result<(), Failure> {
     cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(workspace().join("crds")).text()?;
     cluster.kubectl(&["create", "namespace", SYSTEM]).map(|_| ())
 }
 
 /// The one controller that the tests of this binary share.
-pub fn controller() -> &'static Controller {
+pub(crate) fn controller() -> &'static Controller {
     static CONTROLLER: OnceLock<Controller> = OnceLock::new();
     CONTROLLER.get_or_init(|| start_controller(cluster(), &[]).unwrap())
 }
 
 /// Starts a controller of its own.
-pub fn start_controller(cluster: &Cluster, arguments: &[&str]) -> Result<Controller, Failure> {
+pub(crate) fn start_controller(cluster: &Cluster, arguments: &[&str]) -> Result<Controller, Failure> {
     let mut all = vec!["--allow-file-sources"];
     all.extend(arguments);
     Controller::start(cluster, ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &all))
 }
 
 /// A tenant: a namespace with a ServiceAccount that may do everything in it, a repository, and an age key.
-pub struct Stage {
-    pub namespace: String,
-    pub repo: GitRepo,
-    pub upstream: Upstream,
-    pub age: AgeKey,
+pub(crate) struct Stage {
+    pub(crate) namespace: String,
+    pub(crate) repo: GitRepo,
+    pub(crate) upstream: Upstream,
+    pub(crate) age: AgeKey,
 }
 
 impl Stage {
     /// Makes a tenant in a new namespace, and makes sure that the shared controller runs.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         controller();
         Self::without_controller(name)
     }
 
     /// Makes a tenant in a new namespace.
-    pub fn without_controller(name: &str) -> Self {
+    pub(crate) fn without_controller(name: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let upstream = Upstream::new().unwrap();
@@ -104,7 +104,7 @@ stringData:
     }
 
     /// Writes files into the repository and commits them; returns the commit.
-    pub fn commit(&self, files: &[(&str, &str)]) -> String {
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> String {
         for (path, text) in files {
             self.repo.write(path, text).unwrap();
         }
@@ -112,7 +112,7 @@ stringData:
     }
 
     /// Creates the GitSource and a Sync of the folder `path`; `more` is YAML that goes into the Sync's spec.
-    pub fn sync(&self, path: &str, more: &str) {
+    pub(crate) fn sync(&self, path: &str, more: &str) {
         let (namespace, url) = (&self.namespace, self.repo.file_url());
         let more: String = more.lines().map(|line| format!("  {line}\n")).collect();
         cluster()
@@ -142,26 +142,26 @@ spec:
     }
 
     /// Runs kubectl in the tenant's namespace, as admin.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String, Failure> {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, Failure> {
         let mut all = vec!["--namespace", self.namespace.as_str()];
         all.extend(arguments);
         cluster().kubectl(&all)
     }
 
     /// Reads an object as JSON.
-    pub fn get(&self, object: &str) -> Result<Value, Failure> {
+    pub(crate) fn get(&self, object: &str) -> Result<Value, Failure> {
         let text = self.kubectl(&["get", object, "--output", "json"])?;
         Ok(serde_json::from_str(&text).unwrap())
     }
 
     /// Waits until the Sync has applied `commit` as a whole and is Ready.
-    pub fn applied(&self, commit: &str) -> Value {
+    pub(crate) fn applied(&self, commit: &str) -> Value {
         let wanted = format!("Applied main@sha1:{commit}");
         self.ready("True", |message| message == wanted)
     }
 
     /// Waits until Ready has a status and a message, and returns the Sync.
-    pub fn ready(&self, status: &str, message: impl Fn(&str) -> bool) -> Value {
+    pub(crate) fn ready(&self, status: &str, message: impl Fn(&str) -> bool) -> Value {
         let found = eventually(PATIENCE, "the Sync is as expected", || {
             let sync = self.get("sync/app").map_err(|failure| failure.to_string())?;
             let ready = condition(&sync, "Ready");
@@ -175,14 +175,14 @@ spec:
     }
 
     /// Encrypts with the real sops for the tenant's key, and returns the file.
-    pub fn sops(&self, name: &str, plain: &str, more: &[&str]) -> String {
+    pub(crate) fn sops(&self, name: &str, plain: &str, more: &[&str]) -> String {
         let mut arguments = vec!["encrypt", "--age", self.age.recipient.as_str(), "--filename-override", name];
         arguments.extend(more);
         self.upstream.sops(&arguments).unwrap().stdin(plain).text().unwrap()
     }
 
     /// Returns the decoded value of a key of a Secret.
-    pub fn secret_value(&self, secret: &str, key: &str) -> Option<String> {
+    pub(crate) fn secret_value(&self, secret: &str, key: &str) -> Option<String> {
         use base64::Engine;
         let object = self.get(&format!("secret/{secret}")).ok()?;
         let bytes = base64::engine::general_purpose::STANDARD.decode(object["data"][key].as_str()?).ok()?;
@@ -191,13 +191,13 @@ spec:
 }
 
 /// Returns a condition of a status, or null.
-pub fn condition(object: &Value, kind: &str) -> Value {
+pub(crate) fn condition(object: &Value, kind: &str) -> Value {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
 }
 
 /// Returns where the sealing certificate of the shared controller was stored.
-pub fn certificate(stage: &Stage) -> PathBuf {
+pub(crate) fn certificate(stage: &Stage) -> PathBuf {
     let (status, pem) = controller().get("/v1/cert.pem").unwrap();
     assert_eq!(status, 200, "{pem}");
     let path = stage.upstream.home().join("cert.pem");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use rand_core::{OsRng, RngCore};
 use waxwing::render::{self, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, bindings};
-use waxwing::source::{Checkout, RepoPath, Tree, TreeError};
+use waxwing::source::{CheckoutError, Files, RepoPath, TreeError, WorkingFolder, revision_in};
 use waxwing_formats::Salt;
 use waxwing_plan::diff::{TextStyle, diff_sets};
 use waxwing_plan::{GroupKind, Manifest, builtin_scope, duplicates};
@@ -104,12 +104,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Renders both sides, compares them and prints the difference.
 pub(crate) fn run(args: &PlanArgs) -> Result<Outcome, Error> {
-    let checkout = Checkout::containing(&args.folder)?;
-    let path = checkout.path_of(&args.folder)?;
+    let (files, path) = on_disk(&args.folder)?;
     let renderer = Renderer::new(args)?;
-    let new = renderer.render(&checkout.files(), &path)?;
-    renderer.judge(&new, args)?;
-    let old = before(args, &checkout, &path, &renderer)?;
+    let new = renderer.render(&files, &path)?;
+    judge(&new, args)?;
+    let old = before(args, &path, &renderer)?;
 
     let diff = diff_sets(&old, new.manifests());
     match args.output {
@@ -120,18 +119,22 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Outcome, Error> {
 }
 
 /// Renders what to compare with: another folder, or the same one in another revision, where it may not exist yet.
-fn before(args: &PlanArgs, checkout: &Checkout, path: &RepoPath, renderer: &Renderer) -> Result<Vec<Manifest>, Error> {
-    let folder = Path::new(&args.against);
-    if folder.is_dir() {
-        let other = Checkout::containing(folder)?;
-        let path = other.path_of(folder)?;
-        return Ok(renderer.render(&other.files(), &path)?.manifests().to_vec());
+fn before(args: &PlanArgs, path: &RepoPath, renderer: &Renderer) -> Result<Vec<Manifest>, Error> {
+    let other = Path::new(&args.against);
+    if other.is_dir() {
+        let (files, path) = on_disk(other)?;
+        return Ok(renderer.render(&files, &path)?.manifests().to_vec());
     }
-    let tree = checkout.revision(&args.against)?;
-    match tree.resolve(path) {
+    let tree = revision_in(&args.folder, &args.against)?;
+    match tree.find(path) {
         Err(TreeError::NotFound(_)) => Ok(Vec::new()),
         _ => Ok(renderer.render(&tree, path)?.manifests().to_vec()),
     }
+}
+
+/// Opens the checkout around a folder, or the folder alone, and returns the folder's path in it.
+fn on_disk(folder: &Path) -> Result<(WorkingFolder, RepoPath), CheckoutError> {
+    WorkingFolder::around(folder).map_err(|source| CheckoutError::Folder { path: folder.to_owned(), source })
 }
 
 /// Renders both sides in the same way, so that what is the same gets the same handles.
@@ -152,27 +155,27 @@ impl Renderer {
         Ok(Self { options, salt: Salt::new(bytes) })
     }
 
-    fn render(&self, tree: &Tree, path: &RepoPath) -> Result<Rendered, Error> {
-        let files = render::read(tree, path, &self.salt).map_err(several)?;
+    fn render(&self, files: &dyn Files, path: &RepoPath) -> Result<Rendered, Error> {
+        let files = render::read(files, path, &self.salt).map_err(several)?;
         let rendered = render::render(files, &self.options, &self.salt, &scope_of).map_err(several)?;
         match duplicates(rendered.manifests()) {
             errors if errors.is_empty() => Ok(rendered),
             errors => Err(Error::Several(errors.iter().map(|error| Wrong::new(error, None)).collect())),
         }
     }
+}
 
-    /// Refuses what the controller would refuse before it opens anything.
-    fn judge(&self, rendered: &Rendered, args: &PlanArgs) -> Result<(), Error> {
-        for found in render::judge(rendered.plaintext(), args.plaintext.into()).map_err(several)? {
-            output::note(&format!("{}, {}: a secret value in clear text", found.location, found.key_path));
-        }
-        let bind_into: Vec<_> = args.bind_into.iter().map(|kind| kind.get().clone()).collect();
-        let check = |manifest| bindings::check(manifest, &bind_into).err().unwrap_or_default();
-        let errors: Vec<_> = rendered.manifests().iter().flat_map(check).collect();
-        match errors.is_empty() {
-            true => Ok(()),
-            false => Err(Error::Several(errors.iter().map(|error| Wrong::new(error, Some(error.hint()))).collect())),
-        }
+/// Refuses what the controller would refuse before it opens anything.
+fn judge(rendered: &Rendered, args: &PlanArgs) -> Result<(), Error> {
+    for found in render::judge(rendered.plaintext(), args.plaintext.into()).map_err(several)? {
+        output::note(&format!("{}, {}: a secret value in clear text", found.location, found.key_path));
+    }
+    let bind_into: Vec<_> = args.bind_into.iter().map(|kind| kind.get().clone()).collect();
+    let check = |manifest| bindings::check(manifest, &bind_into).err().unwrap_or_default();
+    let errors: Vec<_> = rendered.manifests().iter().flat_map(check).collect();
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Several(errors.iter().map(|error| Wrong::new(error, Some(error.hint()))).collect())),
     }
 }
 

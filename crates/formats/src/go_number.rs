@@ -51,8 +51,8 @@ pub(crate) fn json(value: f64) -> String {
 pub(crate) fn to_json(value: f64) -> Option<Number> {
     let integral = value.fract() == 0.0 && !(value == 0.0 && value.is_sign_negative());
     match integral {
-        true if value >= 0.0 && value < 18_446_744_073_709_551_616.0 => Some((value as u64).into()),
-        true if value < 0.0 && value >= -9_223_372_036_854_775_808.0 => Some((value as i64).into()),
+        true if (0.0..18_446_744_073_709_551_616.0).contains(&value) => Some((value as u64).into()),
+        true if (-9_223_372_036_854_775_808.0..0.0).contains(&value) => Some((value as i64).into()),
         _ => Number::from_f64(value),
     }
 }

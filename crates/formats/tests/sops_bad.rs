@@ -1,5 +1,6 @@
 //! Damaged files: each is refused, and the refusal says where and why, and never what.
 
+#![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used, reason = "a test reads fixtures and may fail")]
 mod support;
 
 use support::damage::{DEFECTS, Defect};

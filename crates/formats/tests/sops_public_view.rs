@@ -1,5 +1,6 @@
 //! What can be seen of a sealed file without any key.
 
+#![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used, reason = "a test reads fixtures and may fail")]
 use waxwing_formats::sops::{self, Document, LeafState, Sealed, Store};
 
 const MANIFEST: &str = r#"apiVersion: v1

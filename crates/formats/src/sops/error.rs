@@ -38,6 +38,12 @@ pub enum SopsError {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// A later document has another `sops` block than the first.
+    #[error("document {document} was sealed by itself, not together with document 0")]
+    SealedByItself {
+        /// The document.
+        document: usize,
+    },
     /// A document is not a mapping.
     #[error("document {document} is not a mapping")]
     RootNotMapping {
@@ -88,8 +94,10 @@ pub enum SopsError {
         /// Where the value stands.
         path: KeyPath,
     },
-    /// A plain value can't be said in a manifest: an infinite number, or a merge key over no mapping.
-    #[error("document {document}, {path}: the plain value can't stand in a manifest")]
+    /// A value can't be said in a manifest: an infinite number, or a merge key over no mapping or in conflict.
+    #[error(
+        "document {document}, {path}: an infinite number, or a misplaced merge key `<<`, can't stand in a manifest"
+    )]
     NotInManifest {
         /// The document.
         document: usize,
@@ -113,10 +121,12 @@ impl SopsError {
             Self::DotenvLine { .. } => "write each line as KEY=value, or begin it with `#`",
             Self::DotenvDuplicate { .. } => "keep one of the two keys",
             Self::NotSealed => "seal the file with `seal sops encrypt`",
+            Self::SealedByItself { .. } => "keep each document in a file of its own, or seal all of them together",
             Self::RootNotMapping { .. } => "sops seals mappings only",
             Self::KeyNotText { .. } => "quote the key before sealing the file",
             Self::PlainValue { .. } => "seal the file again with `seal sops edit`, or check its rules",
-            Self::PlainType { .. } | Self::NotInManifest { .. } => "quote the value if it is meant as text",
+            Self::PlainType { .. } => "quote the value if it is meant as text",
+            Self::NotInManifest { .. } => "quote the number if it is meant as text, or put `<<` before the other keys",
             Self::TooManyLeaves => "split the file",
             Self::Metadata { .. } | Self::Token { .. } | Self::Comment { .. } | Self::BinaryShape => {
                 "restore the file from its last good revision; hand edits and merges damage sealed files"

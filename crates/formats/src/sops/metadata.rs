@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use regex::bytes::Regex;
 use serde_json::{Map, Value};
 
 use super::error::SopsError;
@@ -124,9 +125,11 @@ fn groups(fields: &Fields<'_>) -> Result<Vec<Vec<WrappedKey>>, SopsError> {
     Ok(groups)
 }
 
+type KeyReader = fn(&Fields<'_>) -> Result<WrappedKey, SopsError>;
+
 /// Reads the keys of one group, age and PGP first: they need no network.
 fn group(fields: &Fields<'_>) -> Result<Vec<WrappedKey>, SopsError> {
-    let readers: [(&str, fn(&Fields<'_>) -> Result<WrappedKey, SopsError>); 7] = [
+    let readers: [(&str, KeyReader); 7] = [
         ("age", age),
         ("pgp", pgp),
         ("kms", aws),
@@ -220,16 +223,19 @@ fn mac(fields: &Fields<'_>) -> Result<Option<Token>, SopsError> {
     token.map_err(|_| fields.refuse("mac", "is not a well-formed token"))
 }
 
+type SuffixRule = fn(String) -> Rules;
+type ExpressionRule = fn(Regex) -> Rules;
+
 const DEFAULT_SUFFIX: &str = "_unencrypted";
 
 fn rules(fields: &Fields<'_>) -> Result<Rules, SopsError> {
     let mut found = Vec::new();
-    let suffixes: [(&str, fn(String) -> Rules); 2] =
+    let suffixes: [(&str, SuffixRule); 2] =
         [("unencrypted_suffix", Rules::UnencryptedSuffix), ("encrypted_suffix", Rules::EncryptedSuffix)];
     for (field, rule) in suffixes {
         found.extend(fields.text(field)?.map(|suffix| rule(suffix.to_owned())));
     }
-    let expressions: [(&str, fn(_) -> Rules); 4] = [
+    let expressions: [(&str, ExpressionRule); 4] = [
         ("unencrypted_regex", Rules::UnencryptedRegex),
         ("encrypted_regex", Rules::EncryptedRegex),
         ("unencrypted_comment_regex", Rules::UnencryptedCommentRegex),

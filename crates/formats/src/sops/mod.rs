@@ -109,6 +109,15 @@ pub struct Verified {
 }
 
 /// A SOPS file. `S` says whether its values may be read: they may not while it is [`Sealed`].
+///
+/// ```compile_fail,E0599
+/// use waxwing_formats::KeyPath;
+/// use waxwing_formats::sops::{Document, Sealed};
+///
+/// fn peek(document: &Document<Sealed>) {
+///     document.value(0, &KeyPath::root());
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Document<S> {
     store: Store,

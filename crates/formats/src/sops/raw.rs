@@ -101,12 +101,16 @@ pub(crate) fn dotenv(bytes: &[u8]) -> Result<File, SopsError> {
 }
 
 fn file(documents: &[Document], reader: &mut Reader<'_>) -> Result<File, SopsError> {
-    let mut block = None;
+    let mut block: Option<Map<String, Value>> = None;
     let mut trees = Vec::with_capacity(documents.len());
     for (document, source) in documents.iter().enumerate() {
         reader.document = document;
-        if document == 0 {
-            block = take_block(&source.root)?;
+        match (document, take_block(&source.root)?) {
+            (0, found) => block = found,
+            (_, Some(other)) if block.as_ref().and_then(|block| block.get("mac")) != other.get("mac") => {
+                return Err(SopsError::SealedByItself { document });
+            }
+            _ => {}
         }
         trees.push(reader.root(&source.root)?);
     }

@@ -20,7 +20,8 @@ impl<S> Document<S> {
     ///
     /// # Errors
     ///
-    /// Refuses an infinite number, and a `<<` over something other than mappings.
+    /// Refuses an infinite number, a `<<` over something other than mappings, and one that brings a key which stands
+    /// above it.
     pub fn skeletons(&self, replace: &mut Replace<'_>) -> Result<Vec<Value>, SopsError> {
         let merge = self.store == Store::Yaml;
         let mut builder = Builder { slots: &self.slots, replace, merge };
@@ -55,22 +56,27 @@ impl Builder<'_, '_> {
         for entry in entries {
             match entry {
                 Entry::Comment { .. } => {}
-                Entry::Pair(key, tree) if self.merge && key == "<<" => merges.push(tree),
+                Entry::Pair(key, tree) if self.merge && key == "<<" => merges.push((tree, map.len())),
                 Entry::Pair(key, tree) => {
                     map.insert(key.clone(), self.value(tree)?);
                 }
             }
         }
-        for tree in merges {
-            self.merge_into(&mut map, tree)?;
+        for (tree, above) in merges {
+            self.merge_into(&mut map, tree, above)?;
         }
         Ok(map)
     }
 
-    fn merge_into(&mut self, map: &mut Map<String, Value>, tree: &Tree) -> Result<(), SopsError> {
+    /// Adds what a `<<` brings. A key that stands above the `<<` too is refused: readers differ on which one wins.
+    fn merge_into(&mut self, map: &mut Map<String, Value>, tree: &Tree, above: usize) -> Result<(), SopsError> {
         match tree {
             Tree::Map(entries) => {
-                for (key, value) in self.map(entries)? {
+                let brought = self.map(entries)?;
+                if map.keys().take(above).any(|key| brought.contains_key(key)) {
+                    return Err(self.refuse_first(tree));
+                }
+                for (key, value) in brought {
                     map.entry(key).or_insert(value);
                 }
                 Ok(())
@@ -78,16 +84,19 @@ impl Builder<'_, '_> {
             Tree::List(items) => {
                 for item in items {
                     if let Item::Value(tree) = item {
-                        self.merge_into(map, tree)?;
+                        self.merge_into(map, tree, above)?;
                     }
                 }
                 Ok(())
             }
-            Tree::Leaf(slot) => match self.slots.get(*slot) {
-                Some(slot) => Err(not_in_manifest(slot)),
-                None => Ok(()),
-            },
+            Tree::Leaf(_) => Err(self.refuse_first(tree)),
         }
+    }
+
+    /// Refuses a tree by naming its first leaf.
+    fn refuse_first(&self, tree: &Tree) -> SopsError {
+        let slot = first_leaf(tree).and_then(|slot| self.slots.get(slot));
+        slot.map_or(SopsError::NotInManifest { document: 0, path: KeyPath::root() }, not_in_manifest)
     }
 
     fn leaf(&mut self, slot: usize) -> Result<Value, SopsError> {
@@ -98,6 +107,20 @@ impl Builder<'_, '_> {
             SlotContent::Sealed(token) => Ok(Value::String((self.replace)(slot.document, &slot.path, &token.text))),
             SlotContent::Plain(scalar) => plain(scalar).ok_or_else(|| not_in_manifest(slot)),
         }
+    }
+}
+
+fn first_leaf(tree: &Tree) -> Option<usize> {
+    match tree {
+        Tree::Leaf(slot) => Some(*slot),
+        Tree::List(items) => items.iter().find_map(|item| match item {
+            Item::Value(tree) => first_leaf(tree),
+            Item::Comment { .. } => None,
+        }),
+        Tree::Map(entries) => entries.iter().find_map(|entry| match entry {
+            Entry::Pair(_, tree) => first_leaf(tree),
+            Entry::Comment { .. } => None,
+        }),
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use zeroize::Zeroizing;
+
 use super::error::SopsError;
 use super::open::OpenedValue;
 use super::token::ValueKind;
@@ -112,7 +114,7 @@ impl Document<Verified> {
         match (self.state.opened.get(slot), self.slots.get(slot).map(|slot| &slot.content)) {
             (Some(Some(value)), _) => out_opened(value),
             (_, Some(SlotContent::Plain(scalar))) => out_plain(scalar),
-            _ => Out::Plain("null".to_owned()),
+            _ => Out::Plain("null".to_owned().into()),
         }
     }
 
@@ -134,13 +136,13 @@ fn out_opened(value: &OpenedValue) -> Out<'_> {
     let text = || String::from_utf8_lossy(value.text.expose_secret());
     match value.kind {
         ValueKind::Str | ValueKind::Bytes => Out::Text(value.text.expose_secret()),
-        ValueKind::Float => Out::Plain(text().parse().map_or_else(|_| text().into_owned(), yaml_float)),
-        ValueKind::Int | ValueKind::Bool | ValueKind::Time => Out::Plain(text().into_owned()),
+        ValueKind::Float => Out::Plain(text().parse().map_or_else(|_| text().into_owned(), yaml_float).into()),
+        ValueKind::Int | ValueKind::Bool | ValueKind::Time => Out::Plain(text().into_owned().into()),
     }
 }
 
 fn out_plain(scalar: &Scalar) -> Out<'_> {
-    Out::Plain(match scalar {
+    let text = match scalar {
         Scalar::Text(text) => return Out::Text(text.as_bytes()),
         Scalar::Merge => return Out::Text(b"<<"),
         Scalar::Null => "null".to_owned(),
@@ -149,7 +151,8 @@ fn out_plain(scalar: &Scalar) -> Out<'_> {
         Scalar::Uint(value) => value.to_string(),
         Scalar::Float(value) => yaml_float(*value),
         Scalar::Time(time) => time.to_nanos(),
-    })
+    };
+    Out::Plain(text.into())
 }
 
 fn yaml_float(value: f64) -> String {
@@ -245,17 +248,17 @@ impl JsonWriter<'_> {
     }
 
     /// Turns YAML's form of a number, boolean, null or time into JSON's.
-    fn number(&self, slot: usize, text: &str) -> Option<String> {
+    fn number(&self, slot: usize, text: &str) -> Option<Zeroizing<String>> {
         let opened = self.document.state.opened.get(slot).and_then(Option::as_ref).map(|value| value.kind);
         let content = self.document.slots.get(slot).map(|slot| &slot.content);
         match (opened, content) {
             (Some(ValueKind::Time), _) | (None, Some(SlotContent::Plain(Scalar::Time(_)))) => {
-                Some(format!("\"{text}\""))
+                Some(format!("\"{text}\"").into())
             }
             (Some(ValueKind::Float), _) | (None, Some(SlotContent::Plain(Scalar::Float(_)))) => {
-                text.parse().ok().filter(|value: &f64| value.is_finite()).map(go_number::json)
+                text.parse().ok().filter(|value: &f64| value.is_finite()).map(|value| go_number::json(value).into())
             }
-            _ => Some(text.to_owned()),
+            _ => Some(text.to_owned().into()),
         }
     }
 

@@ -132,6 +132,9 @@ impl<'a> Child<'a> {
     /// Tells whether the child begins, goes on or ends on a line.
     fn reaches(&self, line: usize) -> bool {
         let key_line = self.begin().at.line;
+        if is_block(self.value) {
+            return key_line == line;
+        }
         key_line <= line && line <= key_line.max(self.value.end.line)
     }
 

@@ -7,7 +7,7 @@
 
 use zeroize::Zeroizing;
 
-use super::scalar_style::{Written, escape, is_break, numeric, of_text};
+use super::scalar_style::is_break;
 use crate::SecretBytes;
 
 /// A tree to be written. Comments have no `#`.
@@ -15,7 +15,7 @@ pub(crate) enum Out<'a> {
     /// A text; bytes that are not UTF-8 become `!!binary`.
     Text(&'a [u8]),
     /// A number, boolean, null or time in its final form.
-    Plain(String),
+    Plain(Zeroizing<String>),
     List(Vec<OutItem<'a>>),
     Map(Vec<OutEntry<'a>>),
 }
@@ -30,7 +30,7 @@ pub(crate) enum OutEntry<'a> {
     Pair(&'a str, Out<'a>),
 }
 
-type Lines<'a> = Vec<&'a [u8]>;
+pub(super) type Lines<'a> = Vec<&'a [u8]>;
 
 const INDENT: i32 = 4;
 
@@ -59,22 +59,22 @@ impl Sink {
     }
 }
 
-struct Emitter<'a> {
+pub(super) struct Emitter<'a> {
     sink: Sink,
     column: i32,
-    whitespace: bool,
-    indention: bool,
-    indent: i32,
+    pub(super) whitespace: bool,
+    pub(super) indention: bool,
+    pub(super) indent: i32,
     foot_indent: i32,
     head: Lines<'a>,
-    line: Lines<'a>,
+    pub(super) line: Lines<'a>,
     foot: Lines<'a>,
     tail: Lines<'a>,
 }
 
 /// Where the next node stands, as far as its indentation depends on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Parent {
+pub(super) enum Parent {
     Map,
     List,
 }
@@ -224,135 +224,12 @@ impl<'a> Emitter<'a> {
         outer
     }
 
-    fn inner_indent(&self, parent: Parent, flow: bool) -> i32 {
+    pub(super) fn inner_indent(&self, parent: Parent, flow: bool) -> i32 {
         match (self.indent, parent) {
             (i32::MIN..=-1, _) if flow => INDENT,
             (i32::MIN..=-1, _) => 0,
             (indent, Parent::List) => indent + 2,
             (indent, Parent::Map) => INDENT * ((indent + INDENT) / INDENT),
-        }
-    }
-
-    fn scalar(&mut self, value: &Out<'_>, parent: Parent) {
-        match value {
-            Out::Text(bytes) => self.text(bytes, parent),
-            Out::Plain(text) => self.plain(text),
-            Out::List(_) | Out::Map(_) => {}
-        }
-    }
-
-    fn text(&mut self, bytes: &[u8], parent: Parent) {
-        let outer = self.indent;
-        self.indent = self.inner_indent(parent, true);
-        match std::str::from_utf8(bytes) {
-            Ok("<<") => {
-                self.tag("!!merge");
-                self.plain("<<");
-            }
-            Ok(text) => self.styled(text),
-            Err(_) => self.binary(bytes),
-        }
-        self.indent = outer;
-    }
-
-    fn styled(&mut self, text: &str) {
-        match of_text(text) {
-            Written::Plain => self.plain(text),
-            Written::Single => self.single(text),
-            Written::Double => self.double(text),
-            Written::Literal => self.literal(text),
-        }
-    }
-
-    fn binary(&mut self, bytes: &[u8]) {
-        use base64::Engine;
-        let packed = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(bytes));
-        self.tag("!!binary");
-        if packed.len() < BINARY_LINE {
-            return self.plain(&packed);
-        }
-        let mut lines = Zeroizing::new(String::with_capacity(packed.len() + packed.len() / BINARY_LINE + 1));
-        let mut rest = packed.as_str();
-        while let Some((line, after)) = rest.split_at_checked(BINARY_LINE.min(rest.len())).filter(|_| !rest.is_empty())
-        {
-            lines.push_str(line);
-            lines.push('\n');
-            rest = after;
-        }
-        self.literal(&lines);
-    }
-
-    fn tag(&mut self, tag: &str) {
-        self.indicator(tag, true, false, false);
-        self.indention = false;
-    }
-
-    fn plain(&mut self, text: &str) {
-        self.indicator(text, !text.is_empty(), false, false);
-    }
-
-    fn single(&mut self, text: &str) {
-        self.indicator("'", true, false, false);
-        let mut breaks = false;
-        for c in text.chars() {
-            if is_break(c) {
-                self.write_break(c);
-                breaks = true;
-            } else {
-                if breaks && c != ' ' {
-                    self.write_indent();
-                }
-                if c == '\'' {
-                    self.put("'");
-                }
-                self.put_char(c);
-                self.indention &= c == ' ';
-                breaks &= c == ' ';
-            }
-        }
-        self.indicator("'", false, false, false);
-        self.indention = false;
-    }
-
-    /// A text that begins with a byte order mark is escaped throughout.
-    fn double(&mut self, text: &str) {
-        self.indicator("\"", true, false, false);
-        let all = text.starts_with('\u{feff}');
-        for c in text.chars() {
-            match escape(c).or_else(|| all.then(|| numeric(c))) {
-                Some(escaped) => self.put(&escaped),
-                None => self.put_char(c),
-            }
-        }
-        self.indicator("\"", false, false, false);
-        self.indention = false;
-    }
-
-    fn literal(&mut self, text: &str) {
-        self.indicator("|", true, false, false);
-        if text.starts_with(|c| c == ' ' || is_break(c)) {
-            self.indicator("4", false, false, false);
-        }
-        self.indicator(chomping(text), false, false, false);
-        if self.line.is_empty() {
-            self.put_break();
-        } else {
-            self.process_line();
-        }
-        self.whitespace = true;
-        let mut breaks = true;
-        for c in text.chars() {
-            if is_break(c) {
-                self.write_break(c);
-                breaks = true;
-            } else {
-                if breaks {
-                    self.write_indent();
-                }
-                self.put_char(c);
-                self.indention = false;
-                breaks = false;
-            }
         }
     }
 
@@ -370,7 +247,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn process_line(&mut self) {
+    pub(super) fn process_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
             return;
@@ -409,7 +286,7 @@ impl<'a> Emitter<'a> {
         self.whitespace = true;
     }
 
-    fn indicator(&mut self, text: &str, needs_whitespace: bool, is_whitespace: bool, is_indention: bool) {
+    pub(super) fn indicator(&mut self, text: &str, needs_whitespace: bool, is_whitespace: bool, is_indention: bool) {
         if needs_whitespace && !self.whitespace {
             self.put(" ");
         }
@@ -418,7 +295,7 @@ impl<'a> Emitter<'a> {
         self.indention &= is_indention;
     }
 
-    fn write_indent(&mut self) {
+    pub(super) fn write_indent(&mut self) {
         let indent = self.indent.max(0);
         if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
             self.put_break();
@@ -433,7 +310,7 @@ impl<'a> Emitter<'a> {
         self.foot_indent = -1;
     }
 
-    fn write_break(&mut self, c: char) {
+    pub(super) fn write_break(&mut self, c: char) {
         if c == '\n' {
             self.put_break();
         } else {
@@ -443,24 +320,21 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn put_break(&mut self) {
+    pub(super) fn put_break(&mut self) {
         self.sink.put(b"\n");
         self.column = 0;
         self.indention = true;
     }
 
-    fn put_char(&mut self, c: char) {
+    pub(super) fn put_char(&mut self, c: char) {
         self.put(c.encode_utf8(&mut [0; 4]));
     }
 
-    fn put(&mut self, text: &str) {
+    pub(super) fn put(&mut self, text: &str) {
         self.sink.put(text.as_bytes());
         self.column = self.column.saturating_add(i32::try_from(text.chars().count()).unwrap_or(i32::MAX));
     }
 }
-
-/// The length of a line of base64 in `!!binary`.
-const BINARY_LINE: usize = 70;
 
 fn set<'a>(place: &mut Lines<'a>, comments: Lines<'a>) {
     if !comments.is_empty() {
@@ -512,14 +386,4 @@ fn as_inline_item<'a>(item: &OutItem<'a>) -> Option<(&'a [u8], bool)> {
 
 fn comment_of_item<'a>(item: &OutItem<'a>) -> Option<&'a [u8]> {
     as_inline_item(item).map(|(text, _)| text)
-}
-
-/// The indicator that says how many line breaks the text ends with.
-fn chomping(text: &str) -> &'static str {
-    let mut ends = text.chars().rev().map(is_break);
-    match (ends.next(), ends.next()) {
-        (Some(true), Some(false)) => "",
-        (Some(true), _) => "+",
-        _ => "-",
-    }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod comments;
 pub(crate) mod emit;
+mod emit_scalar;
 pub(crate) mod error;
 pub(crate) mod load;
 mod manifest;

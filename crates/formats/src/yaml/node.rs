@@ -82,11 +82,6 @@ impl Node {
         }
     }
 
-    /// Tells whether the node is an untagged plain scalar, the only kind whose text decides its type.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.content, Content::Scalar { style: Style::Plain, .. })
-    }
-
     /// Makes an error that points at this node.
     pub(crate) fn error(&self, document: usize, kind: YamlErrorKind) -> YamlError {
         YamlError { line: self.at.line, column: self.at.column, document, kind }

@@ -44,10 +44,7 @@ fn is_base_60(text: &str) -> bool {
     let mut parts = whole.split(':');
     let first = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
-    let sixty = |part: &&str| match part.as_bytes() {
-        [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'] => true,
-        _ => false,
-    };
+    let sixty = |part: &&str| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']);
     first.starts_with(|c: char| c.is_ascii_digit())
         && digits(first)
         && !rest.is_empty()

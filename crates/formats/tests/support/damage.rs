@@ -43,6 +43,9 @@ pub const DEFECTS: &[Defect] = &[
         documents.reverse();
         documents.join("---\n")
     }),
+    defect("a document that was sealed by itself was appended", "yaml-secret.yaml", |t| {
+        format!("{t}---\n{}", t.replace("mac: ENC[AES256_GCM,data:", "mac: ENC[AES256_GCM,data:AA"))
+    }),
     defect("something follows a token", "yaml-secret.yaml", |t| {
         edit(t, r"(token: ENC.*\])", |c| format!("{}x", &c[1]))
     }),

@@ -66,7 +66,8 @@ impl Keys {
         let decryptor = age::Decryptor::new(armored).map_err(|_| Refusal("not an age file".to_owned()))?;
         let identities = self.0.iter().map(|identity| identity as &dyn age::Identity);
         let mut key = Vec::with_capacity(64);
-        decryptor.decrypt(identities).map_err(refuse)?.read_to_end(&mut key).unwrap();
+        let mut plain = decryptor.decrypt(identities).map_err(refuse)?;
+        plain.read_to_end(&mut key).map_err(|_| Refusal("the age file is damaged".to_owned()))?;
         Ok(DataKey::new(SecretBytes::new(key)))
     }
 

@@ -1,0 +1,137 @@
+//! Holds the architecture in place: who may use whom, the length of the straight line, and one TLS stack.
+//!
+//! The table is the one in ARCHITECTURE.md. What crates may use is held by their `Cargo.toml` files; what rooms of the
+//! controller may use is held here, by reading the sources.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where it stands")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// For each room of `src`: the other rooms that it may name.
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("api", &[]),
+    ("source", &[]),
+    ("render", &["source"]),
+    ("cluster", &[]),
+    ("sealing", &["cluster"]),
+    ("unsealing", &["render", "cluster"]),
+    ("reconcile", &["api", "source", "render", "sealing", "unsealing", "cluster"]),
+    ("server", &["api", "sealing", "unsealing", "cluster"]),
+    ("runtime", &["api", "source", "render", "sealing", "unsealing", "cluster", "reconcile", "server"]),
+];
+
+/// For each room of `src`: the crates that it must not name.
+const FOREIGN: [(&str, &[&str]); 5] = [
+    ("source", &["kube", "k8s_openapi", "waxwing_formats", "waxwing_keys", "waxwing_plan"]),
+    ("render", &["kube", "k8s_openapi", "reqwest", "waxwing_keys"]),
+    ("api", &["gix", "reqwest", "waxwing_formats", "waxwing_keys"]),
+    ("cluster", &["gix", "reqwest"]),
+    ("unsealing", &["kube", "k8s_openapi", "gix", "reqwest", "tokio"]),
+];
+
+/// Crates that must not be in the lock file, with the reason.
+const BANNED: [(&str, &str); 8] = [
+    ("openssl", "one TLS stack: rustls with aws-lc-rs"),
+    ("openssl-sys", "one TLS stack: rustls with aws-lc-rs"),
+    ("native-tls", "one TLS stack: rustls with aws-lc-rs"),
+    ("boring", "one TLS stack: rustls with aws-lc-rs"),
+    ("serde_yaml", "deprecated, and reads scalars as neither go-yaml does"),
+    ("serde_yml", "unsound"),
+    ("libyml", "unsound"),
+    ("age-plugin", "no plugin runs in the controller"),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The lines of a room's files that are code, with where they stand.
+fn code(room: &str) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    for path in sources(&root().join("src").join(room)) {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        lines.extend(code.map(|(number, line)| (format!("{name}:{}", number + 1), line.to_owned())));
+    }
+    lines
+}
+
+/// The words that follow `before` in a line: `crate::render::x` names `render`.
+fn named<'a>(line: &'a str, before: &str) -> Vec<&'a str> {
+    let rests = line.split(before).skip(1);
+    rests.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn every_folder_of_the_controller_is_a_room_of_the_table() {
+    let folders: BTreeSet<String> = fs::read_dir(root().join("src"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(folders, ROOMS.iter().map(|(room, _)| (*room).to_owned()).collect());
+}
+
+#[test]
+fn no_room_names_a_room_that_it_may_not_use() {
+    for (room, allowed) in ROOMS {
+        for (place, line) in code(room) {
+            for other in named(&line, "crate::") {
+                let is_room = ROOMS.iter().any(|(name, _)| *name == other);
+                let fine = !is_room || other == room || allowed.contains(&other);
+                assert!(fine, "{place}: `{room}` may not use `{other}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_room_names_a_crate_that_is_not_its_business() {
+    for (room, foreign) in FOREIGN {
+        for (place, line) in code(room) {
+            let names = |krate: &&&str| line.contains(&format!("{krate}::"));
+            if let Some(krate) = foreign.iter().find(names) {
+                panic!("{place}: `{room}` may not use the crate `{krate}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_straight_line_is_at_most_sixty_lines_long() {
+    let text = fs::read_to_string(root().join("src/reconcile/mod.rs")).unwrap();
+    let line = text.lines().skip_while(|line| !line.starts_with("pub async fn walk("));
+    let length = line.take_while(|line| *line != "}").count();
+    assert!((5..60).contains(&length), "`walk` has {length} lines");
+}
+
+#[test]
+fn no_banned_crate_is_locked() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for (name, reason) in BANNED {
+        assert!(!lock.contains(&format!("\nname = \"{name}\"\n")), "{name} is banned: {reason}");
+    }
+}
+
+#[test]
+fn the_plan_hides_the_prefix_that_handles_have() {
+    let redact = fs::read_to_string(root().join("crates/plan/src/diff/redact.rs")).unwrap();
+    assert!(redact.contains(&format!("\"{}\"", waxwing_formats::Handle::PREFIX)));
+}
