@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::load::{RawComment, Stream};
-use super::node::{Content, Node, Position, Style};
+use super::node::{Content, Node, Style};
 
 /// The comments of one node, line by line, without `#`.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +21,9 @@ pub(crate) struct Comments {
     pub(crate) foot: Vec<String>,
 }
 
-/// The comments of all nodes of a stream, by the place where a node begins.
-pub(crate) struct Attached(HashMap<(Position, bool), Comments>);
+/// The comments of all nodes of a stream, by the address of the node: places are not unique, an empty block scalar
+/// stands where the next key does.
+pub(crate) struct Attached(HashMap<usize, Comments>);
 
 impl Attached {
     /// Gives each comment of a stream to a node.
@@ -105,9 +106,8 @@ impl Deref for Own<'_> {
     }
 }
 
-/// A mapping and its first key begin at the same place, so the kind of node is part of the name.
-fn name(node: &Node) -> (Position, bool) {
-    (node.at, matches!(node.content, Content::Scalar { .. }))
+fn name(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
 }
 
 /// An item of a sequence, or a pair of a mapping.
@@ -165,12 +165,15 @@ fn other_column(comments: &[RawComment]) -> Option<usize> {
     run.map(|(comment, _)| comment.at.column).find(|column| *column != first.at.column)
 }
 
-/// Tells whether a comment in another column stands right above.
+/// Tells whether a comment in another column stands above, without a gap.
 fn follows_another(comments: &[RawComment], at: usize) -> bool {
-    let pair = at.checked_sub(1).and_then(|above| Some((comments.get(above)?, comments.get(at)?)));
-    pair.is_some_and(|(above, own)| {
-        !above.inline && above.at.line + 1 == own.at.line && above.at.column != own.at.column
-    })
+    let run = comments.get(..=at).unwrap_or_default();
+    let Some((own, above)) = run.split_last() else {
+        return false;
+    };
+    let lines = (1..own.at.line).rev();
+    let run = above.iter().rev().zip(lines).take_while(|(comment, line)| !comment.inline && comment.at.line == *line);
+    run.into_iter().any(|(comment, _)| comment.at.column != own.at.column)
 }
 
 fn is_sealed(comment: &RawComment) -> bool {
