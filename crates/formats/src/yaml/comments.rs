@@ -66,9 +66,6 @@ impl Attached {
         }
         let text = comment.text.clone();
         match (children.get(following), before) {
-            (Some(Child { key: None, value }), _) if comment.inline && is_block(value) => {
-                self.entry(value).line.push(text);
-            }
             (Some(child), _) => self.entry(child.begin()).head.push(text),
             (None, Some(child)) => self.entry(child.begin()).foot.push(text),
             (None, None) => self.entry(collection).head.push(text),
@@ -79,7 +76,7 @@ impl Attached {
     fn place_behind(&mut self, child: &Child<'_>, comment: &RawComment) {
         let text = comment.text.clone();
         let is_scalar = matches!(child.value.content, Content::Scalar { .. });
-        let beside = is_block(child.value) || child.value.at.line <= comment.at.line;
+        let beside = child.value.at.line <= comment.at.line;
         match child.key {
             Some(key) if !beside => self.entry(key).line.push(text),
             None if !beside => self.entry(child.value).head.push(text),
@@ -132,10 +129,8 @@ impl<'a> Child<'a> {
     /// Tells whether the child begins, goes on or ends on a line.
     fn reaches(&self, line: usize) -> bool {
         let key_line = self.begin().at.line;
-        if is_block(self.value) {
-            return key_line == line;
-        }
-        key_line <= line && line <= key_line.max(self.value.end.line)
+        let last = if is_block(self.value) { self.value.at.line } else { self.value.end.line };
+        key_line <= line && line <= key_line.max(last)
     }
 
     /// Tells whether a comment that stands after the beginning of this child belongs inside its value.
@@ -180,7 +175,7 @@ fn is_sealed(comment: &RawComment) -> bool {
     comment.text.starts_with("ENC[")
 }
 
-/// The source place of a block scalar is its text, below its indicator.
+/// A block scalar ends where the next token begins, so only its first line says anything.
 fn is_block(node: &Node) -> bool {
     matches!(node.content, Content::Scalar { style: Style::Block, .. })
 }
