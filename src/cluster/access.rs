@@ -20,7 +20,7 @@ const VERBS: [&str; 2] = ["create", "patch"];
 pub async fn may_write_secrets(client: &Client, account: &ServiceAccount, namespace: &str) -> Result<bool, CallError> {
     for verb in VERBS {
         let review = review(account, namespace, verb);
-        let answer = Call::post(REVIEWS, &review).send(client, &Identity::Controller).await?;
+        let answer = Call::post(REVIEWS, review.to_string().into()).send(client, &Identity::Controller).await?;
         if answer.pointer("/status/allowed") != Some(&Value::Bool(true)) {
             return Ok(false);
         }

@@ -65,7 +65,7 @@ impl std::fmt::Display for ApiRefusal {
 pub enum CallError {
     /// The API server refused the request.
     #[error("{0}")]
-    Refused(ApiRefusal),
+    Refused(Box<ApiRefusal>),
     /// The API server could not be reached, or the connection broke.
     #[error("failed to reach the API server at {path}")]
     Unreachable {
@@ -122,8 +122,8 @@ impl<'a> Call<'a> {
     }
 
     /// Creates at `path`.
-    pub(super) fn post(path: &'a str, body: &Value) -> Self {
-        Self::new(Method::POST, path).body("application/json", Bytes::from(body.to_string()))
+    pub(super) fn post(path: &'a str, body: Bytes) -> Self {
+        Self::new(Method::POST, path).body("application/json", body)
     }
 
     /// Applies `body` at `path` (server-side apply).
@@ -201,13 +201,13 @@ fn refusal(code: u16, body: &[u8], privacy: Privacy) -> CallError {
     let causes = status.pointer("/details/causes").and_then(Value::as_array);
     let causes = || causes.into_iter().flatten();
     let fields = causes().filter_map(|cause| cause.get("field")?.as_str());
-    CallError::Refused(ApiRefusal {
+    CallError::Refused(Box::new(ApiRefusal {
         code,
         reason: text("/reason").unwrap_or_default(),
         fields: fields.map(|field| public_field(field, privacy)).collect(),
         message: text("/message").filter(|_| privacy == Privacy::Public),
         terminating: causes().any(|cause| cause.get("reason").is_some_and(|reason| reason == "NamespaceTerminating")),
-    })
+    }))
 }
 
 /// Cuts a field path at the first bracket with a quoted key, since the key of a keyed list is a value.

@@ -3,7 +3,7 @@
 //! Read once and kept; read again when a manifest has a kind that isn't known, since a CRD may have come since.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use kube::Client;
 use kube::discovery::{Discovery, Scope};
@@ -24,7 +24,7 @@ pub struct Served {
 }
 
 /// The kinds that the API server had when they were read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kinds {
     served: HashMap<GroupKind, Vec<(String, Served)>>,
 }
@@ -96,7 +96,7 @@ impl KindsCache {
     ///
     /// Fails when the API server doesn't answer.
     pub async fn get(&self) -> Result<Arc<Kinds>, CallError> {
-        let kept = self.kinds.read().ok().and_then(|kinds| kinds.clone());
+        let kept = self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone();
         match kept {
             Some(kinds) => Ok(kinds),
             None => self.refresh().await,
@@ -111,11 +111,16 @@ impl KindsCache {
     pub async fn refresh(&self) -> Result<Arc<Kinds>, CallError> {
         let unreachable = |_| CallError::Unreachable { path: "/apis".to_owned() };
         let discovery = Discovery::new(self.client.clone()).run_aggregated().await.map_err(unreachable)?;
-        let kinds = Arc::new(read(&discovery));
-        if let Ok(mut kept) = self.kinds.write() {
-            *kept = Some(kinds.clone());
+        Ok(self.keep(read(&discovery)))
+    }
+
+    /// Keeps what was read, and goes on handing out the same value as long as nothing has changed.
+    fn keep(&self, read: Kinds) -> Arc<Kinds> {
+        let mut kept = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(same) if **same == read => same.clone(),
+            _ => kept.insert(Arc::new(read)).clone(),
         }
-        Ok(kinds)
     }
 }
 

@@ -55,7 +55,10 @@ async fn list(
     let mut next = String::new();
     loop {
         let path = format!("{collection}?labelSelector={}&limit={PAGE}&continue={next}", encode(selector));
-        let page = Call::get(&path).accept(METADATA_LIST).send(client, &Identity::Controller).await?;
+        let page = match Call::get(&path).accept(METADATA_LIST).send(client, &Identity::Controller).await {
+            Err(error) if error.is_not_found() => return Ok(()), // the kind went since it was read
+            page => page?,
+        };
         for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
             if let Some(id) = identity_of(kind, item) {
                 marks.insert(id, mark(item, &collection)?);

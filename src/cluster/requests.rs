@@ -218,6 +218,7 @@ impl Sink for Buffer {
     }
 
     fn secret(&mut self, binding: &Binding) {
+        #![expect(clippy::expect_used, reason = "the size is computed right here")]
         let value = binding.value.expose_secret();
         match binding.encoding {
             Encoding::Literal => self.bytes.extend_from_slice(value),

@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use kube::Client;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use waxwing_formats::SecretBytes;
+use waxwing_plan::{GroupKind, ObjectId};
 
 use super::call::{Call, CallError, METADATA_LIST, METADATA_ONLY, Privacy};
 use super::identity::Identity;
+use super::requests::{Binding, Encoding, Request};
 
 /// A Secret that was read. Not `Debug`.
 pub struct Secret {
@@ -97,15 +100,37 @@ pub async fn names(client: &Client, namespace: &str, selector: &str) -> Result<V
     Ok(items.filter_map(|item| item.pointer("/metadata/name")?.as_str()).map(str::to_owned).collect())
 }
 
+/// A Secret of this installation that doesn't exist yet. Not `Debug`.
+pub struct NewSecret {
+    /// The Secret without the value.
+    pub skeleton: Value,
+    /// The key under which the value stands.
+    pub key: &'static str,
+    /// The value.
+    pub value: SecretBytes,
+}
+
 /// Creates a Secret of this installation as the controller, and returns its name.
 ///
 /// # Errors
 ///
 /// Fails as the request does; 409 when there is one of that name.
-pub async fn create(client: &Client, namespace: &str, secret: &Value) -> Result<String, CallError> {
+pub async fn create(client: &Client, namespace: &str, secret: NewSecret) -> Result<String, CallError> {
     let path = format!("/api/v1/namespaces/{namespace}/secrets");
-    let call = Call::post(&path, secret).accept(METADATA_ONLY).privacy(Privacy::Secret);
+    let body = body(secret).ok_or_else(|| CallError::malformed(&path))?;
+    let call = Call::post(&path, body).accept(METADATA_ONLY).privacy(Privacy::Secret);
     let answer = call.send(client, &Identity::Controller).await?;
     let name = answer.pointer("/metadata/name").and_then(Value::as_str);
     name.map(str::to_owned).ok_or(CallError::Malformed { path })
+}
+
+/// Writes the body in the one way in which bodies with secrets are written.
+fn body(secret: NewSecret) -> Option<Bytes> {
+    let NewSecret { mut skeleton, key, value } = secret;
+    let data = skeleton.as_object_mut()?.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    data.as_object_mut()?.insert(key.to_owned(), Value::Null);
+    let pointer = format!("/data/{key}");
+    let binding = Binding { pointer, value, encoding: Encoding::Base64, provenance: Vec::new() };
+    let id = ObjectId { kind: GroupKind::new("", "Secret"), namespace: None, name: String::new() };
+    Request::new(id, "v1".to_owned(), skeleton, vec![binding]).body().ok()
 }

@@ -118,30 +118,55 @@ fn quoted_in_managed_fields(manifest: &Manifest, pointer: &str) -> bool {
 }
 
 fn is_built_in(kind: &GroupKind) -> bool {
-    matches!(kind.group.as_str(), "" | "apps" | "batch" | "autoscaling" | "policy") || kind.group.ends_with(".k8s.io")
+    BUILT_IN_GROUPS.contains(&kind.group.as_str())
 }
 
-/// The `x-kubernetes-list-map-keys` of the built-in kinds (api/openapi-spec of Kubernetes 1.36).
+/// The API groups of Kubernetes' own kinds, whose keyed lists are known.
+const BUILT_IN_GROUPS: &[&str] = &[
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
+/// The fields by which Kubernetes tells the items of its keyed lists apart: every `+listMapKey` of k8s.io/api,
+/// apiextensions-apiserver, kube-aggregator and apimachinery 0.36.3.
 const LIST_KEYS: &[&str] = &[
+    "apiServerID",
     "containerPort",
-    "controllerName",
     "device",
     "devicePath",
     "driver",
-    "host",
-    "id",
+    "group",
     "ip",
-    "key",
+    "kind",
     "mountPath",
     "name",
     "pool",
     "port",
     "protocol",
-    "request",
-    "resourceName",
-    "servicePort",
+    "resource",
+    "resourceID",
+    "rule",
+    "shareID",
+    "subresource",
     "topologyKey",
     "type",
     "uid",
+    "version",
     "whenUnsatisfiable",
 ];

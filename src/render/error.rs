@@ -79,13 +79,13 @@ pub struct RenderError {
     /// Where it stands.
     pub place: Place,
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
 }
 
 impl RenderError {
     /// Puts a fault in its place.
     pub fn new(place: Place, fault: impl Into<Fault>) -> Self {
-        Self { place, fault: fault.into() }
+        Self { place, fault: Box::new(fault.into()) }
     }
 
     /// Returns what the user can do, if there is something.
@@ -98,7 +98,7 @@ impl RenderError {
 #[derive(Debug, Error)]
 pub enum Fault {
     /// The tree has no such file, or refuses to hand it out.
-    #[error("failed to read from the revision")]
+    #[error("failed to read from the repository")]
     Tree(#[from] TreeError),
     /// Not YAML or JSON that Kubernetes tools would read, or with duplicate keys.
     #[error("failed to parse the file")]
@@ -155,9 +155,9 @@ pub enum Fault {
     #[error("{id} stands here and in {other}")]
     Duplicate {
         /// The object.
-        id: ObjectId,
+        id: Box<ObjectId>,
         /// The other place.
-        other: Place,
+        other: Box<Place>,
     },
     /// Text in a Secret that isn't sealed, where the policy denies it.
     #[error("the Secret value is not sealed")]

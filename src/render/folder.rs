@@ -4,7 +4,7 @@ use super::SourceFiles;
 use super::error::{Place, RenderError};
 use super::manifests::SourceDocument;
 use super::reader::Reader;
-use crate::source::{Entry, Kind, RepoPath, TreeError};
+use crate::source::{Found, Kind, RepoPath, TreeError};
 
 /// What a folder turned out to hold.
 #[derive(Default)]
@@ -17,8 +17,8 @@ impl Reader<'_> {
     /// Reads the folder to render.
     pub(super) fn folder(&mut self, path: &RepoPath) -> Folder {
         let mut folder = Folder::default();
-        match self.tree.resolve(path) {
-            Ok(Entry { kind: Kind::Folder, path, .. }) => self.subfolder(&path, &mut folder),
+        match self.files.find(path) {
+            Ok(Found { kind: Kind::Folder, path }) => self.subfolder(&path, &mut folder),
             Ok(_) => self.refuse(Place::file(path.to_string()), TreeError::NotAFolder(path.clone())),
             Err(error) => self.refuse(Place::file(path.to_string()), error),
         }
@@ -49,7 +49,7 @@ impl Reader<'_> {
             folder.roots.push(file);
             return;
         }
-        let entries = match self.tree.entries(path) {
+        let entries = match self.files.list(path) {
             Ok(entries) => entries,
             Err(error) => return self.refuse(Place::file(path.to_string()), error),
         };
@@ -58,7 +58,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entry(&mut self, parent: &RepoPath, entry: Entry, folder: &mut Folder) {
+    fn entry(&mut self, parent: &RepoPath, entry: Found, folder: &mut Folder) {
         match entry.kind {
             Kind::Folder => self.subfolder(&entry.path, folder),
             Kind::File if is_manifest(&entry.path) => self.manifest_file(&entry.path, folder),
@@ -72,8 +72,8 @@ impl Reader<'_> {
 
     /// Links to files count like files; links to folders are not followed, as they could lead in circles.
     fn link(&mut self, parent: &RepoPath, link: &RepoPath, folder: &mut Folder) {
-        match self.tree.resolve(link) {
-            Ok(Entry { kind: Kind::File, path, .. }) if is_manifest(link) && !path.is_within(parent) => {
+        match self.files.find(link) {
+            Ok(Found { kind: Kind::File, path }) if is_manifest(link) && !path.is_within(parent) => {
                 self.manifest_file(&path, folder);
             }
             Ok(_) => {}
@@ -88,7 +88,7 @@ impl Reader<'_> {
 
     /// Tells whether a file stands at a path. What can't be read is a file, so that reading it says why.
     pub(super) fn is_file(&self, path: &RepoPath) -> bool {
-        match self.tree.resolve(path) {
+        match self.files.find(path) {
             Ok(entry) => entry.kind == Kind::File,
             Err(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => false,
             Err(_) => true,

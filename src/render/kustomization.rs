@@ -14,7 +14,7 @@ use super::documents::location;
 use super::error::{Fault, Place};
 use super::reader::{Reader, store_of};
 use super::staging;
-use crate::source::{Entry, Kind, PathError, RepoPath, TreeError};
+use crate::source::{Found, Kind, PathError, RepoPath, TreeError};
 
 /// The names of a kustomization file (`api/konfig/general.go`).
 pub(super) const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -174,7 +174,7 @@ impl Kustomization<'_, '_> {
     }
 
     fn resource(&mut self, entry: &mut String, at: &KeyPath) {
-        let Some(Entry { kind, path, .. }) = self.resolve(entry, at) else { return };
+        let Some(Found { kind, path }) = self.resolve(entry, at) else { return };
         if kind == Kind::Folder {
             return self.base(&path, entry, at);
         }
@@ -185,7 +185,7 @@ impl Kustomization<'_, '_> {
     }
 
     fn component(&mut self, entry: &mut String, at: &KeyPath) {
-        let Some(Entry { kind, path, .. }) = self.resolve(entry, at) else { return };
+        let Some(Found { kind, path }) = self.resolve(entry, at) else { return };
         match kind {
             Kind::Folder => self.base(&path, entry, at),
             _ => self.refuse(at, Fault::WrongType { expected: "a folder" }),
@@ -222,8 +222,8 @@ impl Kustomization<'_, '_> {
     }
 
     /// Resolves an entry to something that exists in the repository.
-    fn resolve(&mut self, entry: &str, at: &KeyPath) -> Option<Entry> {
-        let found = resolve(&self.folder, entry).and_then(|path| match self.reader.tree.resolve(&path) {
+    fn resolve(&mut self, entry: &str, at: &KeyPath) -> Option<Found> {
+        let found = resolve(&self.folder, entry).and_then(|path| match self.reader.files.find(&path) {
             Ok(found) => Ok(found),
             Err(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => {
                 Err(Fault::MissingEntry { entry: entry.to_owned() })

@@ -139,15 +139,15 @@ fn readable<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Fault> {
 
 /// Drops what only the API server writes and what tools leave behind, as Flux does.
 fn drop_server_fields(value: &mut Value, kind: &GroupKind) {
-    if let Some(object) = value.as_object_mut() {
-        if kind.kind != "CustomResourceDefinition" {
-            object.shift_remove("status");
-        }
+    if let Some(object) = value.as_object_mut()
+        && kind.kind != "CustomResourceDefinition"
+    {
+        object.shift_remove("status");
     }
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        if metadata.get("creationTimestamp").is_some_and(Value::is_null) {
-            metadata.shift_remove("creationTimestamp");
-        }
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+        && metadata.get("creationTimestamp").is_some_and(Value::is_null)
+    {
+        metadata.shift_remove("creationTimestamp");
     }
 }
 

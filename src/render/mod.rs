@@ -5,10 +5,11 @@
 //! everything here may be printed, and Kustomize, which runs as a child process, never sees a secret. [`bindings`] says
 //! where a sealed value may end.
 //!
-//! Not here: opening anything, the cluster, and Git beyond the [`Tree`]. Kustomize is the real program, version 5.8.
+//! Not here: opening anything, the cluster, and Git beyond its [`Files`]. Kustomize is the real program, version 5.8.
 
 pub mod bindings;
 mod closure;
+mod defined_kinds;
 mod documents;
 mod error;
 mod folder;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use waxwing_formats::{Handle, Salt};
 use waxwing_plan::{self as plan, GroupKind, Manifest};
 
-use crate::source::{ObjectId, RepoPath, Tree};
+use crate::source::{Files, ObjectId, RepoPath};
 
 pub use closure::ClosureKey;
 pub use error::{Fault, Place, RenderError};
@@ -146,14 +147,14 @@ impl Rendered {
 /// # Errors
 ///
 /// Returns everything that is wrong with any file, not just the first.
-pub fn read(tree: &Tree, path: &RepoPath, salt: &Salt) -> Result<SourceFiles, Vec<RenderError>> {
-    let mut reader = Reader::new(tree, salt);
+pub fn read(files: &dyn Files, path: &RepoPath, salt: &Salt) -> Result<SourceFiles, Vec<RenderError>> {
+    let mut reader = Reader::new(files, salt);
     let folder = reader.folder(path);
     reader.finish(folder)
 }
 
 /// Makes manifests of the files. `salt` is the one that they were read with; `scope_of` says whether objects of a kind
-/// live in namespaces, and kinds that it doesn't know are taken to.
+/// live in namespaces; what it doesn't know is taken from definitions in this render, and else to be namespaced.
 ///
 /// # Errors
 ///

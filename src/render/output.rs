@@ -6,6 +6,7 @@ use serde_json::Value;
 use waxwing_formats::{KeyPath, Salt, SecretBytes, yaml};
 use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 
+use super::defined_kinds::DefinedKinds;
 use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, locate};
 use super::manifests::{self, Scope, SourceDocument};
@@ -25,10 +26,12 @@ pub(super) fn render(
     let closure_key = files.closure_key(options);
     let mut documents = files.documents;
     documents.extend(build(&files.staged, &files.roots, options)?);
+    let documents: Vec<SourceDocument> = documents.into_iter().flat_map(manifests::unfold).collect();
+    let defined = DefinedKinds::of(&documents);
     let mut output = Output {
         options,
         salt,
-        scope_of,
+        scope_of: &|kind| scope_of(kind).or_else(|| defined.scope_of(kind)),
         handles: files.handles,
         plaintext: files.plaintext,
         sealed: SealedBindings::new(),
@@ -36,7 +39,7 @@ pub(super) fn render(
         places: BTreeMap::new(),
         errors: Vec::new(),
     };
-    documents.into_iter().flat_map(manifests::unfold).for_each(|document| output.document(document));
+    documents.into_iter().for_each(|document| output.document(document));
     output.mark();
     if !output.errors.is_empty() {
         return Err(output.errors);
@@ -138,7 +141,7 @@ impl Output<'_> {
     fn keep(&mut self, manifest: Manifest, place: Place) {
         match self.places.get(&manifest.id) {
             Some(other) => {
-                let fault = Fault::Duplicate { id: manifest.id, other: other.clone() };
+                let fault = Fault::Duplicate { id: Box::new(manifest.id), other: Box::new(other.clone()) };
                 self.errors.push(RenderError::new(place, fault));
             }
             None => {

@@ -14,7 +14,7 @@ use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, Origin, mentions_handle};
 use super::manifests::SourceDocument;
 use super::plaintext::PlaintextSecret;
-use crate::source::{ObjectId, RepoPath, Tree};
+use crate::source::{Files, ObjectId, RepoPath};
 
 /// The most files that one render takes.
 const MAX_FILES: usize = 20_000;
@@ -45,7 +45,7 @@ pub(super) struct Contents {
 
 /// What has been read so far.
 pub(super) struct Reader<'a> {
-    pub(super) tree: &'a Tree,
+    pub(super) files: &'a dyn Files,
     pub(super) salt: &'a Salt,
     pub(super) errors: Vec<RenderError>,
     pub(super) handles: HandleTable,
@@ -55,15 +55,15 @@ pub(super) struct Reader<'a> {
     pub(super) staged: BTreeMap<String, Vec<u8>>,
     /// The folders of the kustomizations that are being read, the outermost first.
     pub(super) folders: Vec<RepoPath>,
-    files: BTreeMap<RepoPath, Option<Contents>>,
+    contents: BTreeMap<RepoPath, Option<Contents>>,
     documents: BTreeMap<RepoPath, Vec<SourceDocument>>,
     total: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(tree: &'a Tree, salt: &'a Salt) -> Self {
+    pub(super) fn new(files: &'a dyn Files, salt: &'a Salt) -> Self {
         Self {
-            tree,
+            files,
             salt,
             errors: Vec::new(),
             handles: HandleTable::default(),
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
             sops: BTreeMap::new(),
             staged: BTreeMap::new(),
             folders: Vec::new(),
-            files: BTreeMap::new(),
+            contents: BTreeMap::new(),
             documents: BTreeMap::new(),
             total: 0,
         }
@@ -84,23 +84,23 @@ impl<'a> Reader<'a> {
 
     /// Returns the files read so far with their blobs: the closure.
     pub(super) fn closure(&self) -> BTreeMap<String, ObjectId> {
-        let read = self.files.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
-        read.map(|(path, contents)| (path.as_str().to_owned(), contents.blob.clone())).collect()
+        let read = self.contents.iter().filter_map(|(path, contents)| Some((path, contents.as_ref()?)));
+        read.map(|(path, contents)| (path.as_str().to_owned(), contents.blob)).collect()
     }
 
     /// Reads a file, once; text that holds handles is refused.
     pub(super) fn file(&mut self, path: &RepoPath) -> Option<Contents> {
-        if let Some(known) = self.files.get(path) {
+        if let Some(known) = self.contents.get(path) {
             return known.clone();
         }
         let contents = self.load(path);
-        self.files.insert(path.clone(), contents.clone());
+        self.contents.insert(path.clone(), contents.clone());
         contents
     }
 
     fn load(&mut self, path: &RepoPath) -> Option<Contents> {
         let place = Place::file(path.as_str());
-        let blob = match self.tree.read(path) {
+        let blob = match self.files.bytes(path) {
             Ok(blob) => blob,
             Err(error) => {
                 self.refuse(place, error);
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
             }
         };
         self.total += blob.bytes.len();
-        if self.total > MAX_BYTES || self.files.len() >= MAX_FILES {
+        if self.total > MAX_BYTES || self.contents.len() >= MAX_FILES {
             self.refuse(place, Fault::TooMuch { limit: "20,000 files or 128 MiB" });
             return None;
         }

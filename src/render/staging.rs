@@ -25,11 +25,18 @@ const IN_MEMORY: &str = "/dev/shm";
 pub(super) struct Staging(TempDir);
 
 impl Staging {
-    /// Makes the folder and writes all files into it.
+    /// Makes the folder and writes all files into it: in memory if they fit there, else where temporary files go.
     pub(super) fn write(files: &BTreeMap<String, Vec<u8>>) -> Result<Self, Fault> {
-        let staging = Self(private_folder().map_err(Fault::Staging)?);
+        let in_memory = Self::write_below(Path::new(IN_MEMORY), files);
+        in_memory.or_else(|_| Self::write_below(&std::env::temp_dir(), files)).map_err(Fault::Staging)
+    }
+
+    fn write_below(parent: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("waxwing-render-").permissions(Permissions::from_mode(0o700));
+        let staging = Self(builder.tempdir_in(parent)?);
         for (path, bytes) in files {
-            write_file(&staging.path().join(path), bytes).map_err(Fault::Staging)?;
+            write_file(&staging.path().join(path), bytes)?;
         }
         Ok(staging)
     }
@@ -102,12 +109,6 @@ fn json_for_yaml(value: &Value) -> String {
         }
     }
     text
-}
-
-fn private_folder() -> io::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("waxwing-render-").permissions(Permissions::from_mode(0o700));
-    builder.tempdir_in(IN_MEMORY).or_else(|_| builder.tempdir())
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {

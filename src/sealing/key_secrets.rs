@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use waxwing_keys::{Keyring, SealingKey};
 
 use super::{KeyPlace, SealingError};
+use crate::cluster::secrets::NewSecret;
 use crate::cluster::{Identity, secrets};
 
 /// Selects the key Secrets that are in use.
@@ -59,18 +60,15 @@ pub(super) async fn create(client: &Client, place: &KeyPlace) -> Result<(), Seal
         Ok(key) => key.map_err(SealingError::Generate)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    let data = json!({
-        "tls.key": STANDARD.encode(key.tls_key_pem.expose_secret()),
-        "tls.crt": STANDARD.encode(&key.tls_crt_pem),
-    });
     let create = |source| SealingError::Create { namespace: place.namespace.clone(), source };
-    let secret = secret(place, data);
-    let name = secrets::create(client, &place.namespace, &secret).await.map_err(create)?;
+    let secret = NewSecret { skeleton: skeleton(place, &key.tls_crt_pem), key: "tls.key", value: key.tls_key_pem };
+    let name = secrets::create(client, &place.namespace, secret).await.map_err(create)?;
     tracing::info!(secret = name, "made a new sealing key");
     Ok(())
 }
 
-fn secret(place: &KeyPlace, data: Value) -> Value {
+/// The Secret of a key but for the key itself.
+fn skeleton(place: &KeyPlace, certificate: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -80,6 +78,6 @@ fn secret(place: &KeyPlace, data: Value) -> Value {
             "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"},
         },
         "type": "kubernetes.io/tls",
-        "data": data,
+        "data": {"tls.crt": STANDARD.encode(certificate)},
     })
 }

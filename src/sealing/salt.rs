@@ -2,13 +2,12 @@
 //!
 //! It must stay the same over restarts, or every object with such a value would look changed; so it lives in a Secret.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kube::Client;
 use serde_json::json;
-use waxwing_formats::Salt;
+use waxwing_formats::{Salt, SecretBytes};
 
 use super::SealingError;
+use crate::cluster::secrets::NewSecret;
 use crate::cluster::{Identity, secrets};
 
 const NAME: &str = "waxwing-installation";
@@ -24,7 +23,7 @@ pub async fn installation_salt(client: &Client, namespace: &str) -> Result<Salt,
         return Ok(salt);
     }
     let create = |source| SealingError::Create { namespace: namespace.to_owned(), source };
-    match secrets::create(client, namespace, &new_secret(namespace)).await {
+    match secrets::create(client, namespace, new_secret(namespace)).await {
         Ok(_) => {}
         Err(error) if error.code() == Some(409) => {}
         Err(error) => return Err(create(error)),
@@ -43,14 +42,11 @@ async fn read(client: &Client, namespace: &str) -> Result<Option<Salt>, SealingE
     bytes.map(|bytes| Some(Salt::new(bytes))).ok_or_else(damaged)
 }
 
-fn new_secret(namespace: &str) -> serde_json::Value {
-    let mut salt = zeroize::Zeroizing::new([0u8; 32]);
-    aws_lc_rs::rand::fill(salt.as_mut_slice()).expect("the operating system's random numbers never end");
-    json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": NAME, "namespace": namespace},
-        "type": "Opaque",
-        "data": {KEY: STANDARD.encode(salt.as_slice())},
-    })
+#[expect(clippy::expect_used, reason = "without random numbers nothing here can go on")]
+fn new_secret(namespace: &str) -> NewSecret {
+    let mut salt = vec![0; 32];
+    aws_lc_rs::rand::fill(&mut salt).expect("the operating system's random numbers never end");
+    let metadata = json!({"name": NAME, "namespace": namespace});
+    let skeleton = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque"});
+    NewSecret { skeleton, key: KEY, value: SecretBytes::new(salt) }
 }

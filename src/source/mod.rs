@@ -10,6 +10,7 @@
 
 mod error;
 mod fetch;
+mod files;
 mod http;
 mod job;
 mod local;
@@ -21,8 +22,10 @@ mod shelf;
 mod store;
 mod tree;
 mod url;
+mod working_folder;
 
 pub use error::SourceError;
+pub use files::{Files, Found};
 pub use http::TlsFault;
 pub use path::{PathError, RepoPath};
 pub use remote::{Credential, CredentialError, Credentials, Login, RefName, RefNameError, Reference, Remote};
@@ -30,3 +33,4 @@ pub use revision::{CommitId, CommitIdError, ObjectId, Revision};
 pub use store::{Fetched, Settings, Store};
 pub use tree::{Blob, Entry, Kind, Tree, TreeError, Walk};
 pub use url::{Allowed, RemoteUrl, UrlError};
+pub use working_folder::WorkingFolder;

@@ -45,6 +45,11 @@ impl fmt::Debug for CommitId {
 }
 
 impl ObjectId {
+    /// Returns the id that a file with these bytes has in a SHA-1 repository (`blob`, its length and NUL in front).
+    pub(super) fn of_file(bytes: &[u8]) -> Option<Self> {
+        gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, bytes).ok().map(Self)
+    }
+
     /// Returns the raw digest: 20 or 32 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_slice()

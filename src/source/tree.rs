@@ -24,7 +24,7 @@ const MAX_FOLDER_BYTES: u64 = 64 << 20;
 /// The most entries that one walk visits; nested identical folders could otherwise describe any number.
 const MAX_WALK: usize = 200_000;
 /// The first line of a Git LFS pointer (git-lfs, docs/spec.md).
-const LFS_LINE: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+pub(super) const LFS_LINE: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
 /// Holds the files of one revision.
 pub struct Tree {
@@ -137,6 +137,9 @@ pub enum TreeError {
     /// The store lost or damaged the content; the next fetch gets it anew.
     #[error("{0} cannot be read back from the source store")]
     Damaged(RepoPath),
+    /// A file on disk can't be read.
+    #[error("{0} cannot be read")]
+    Unreadable(RepoPath),
 }
 
 impl TreeError {
@@ -153,6 +156,7 @@ impl TreeError {
             Self::LfsPointer(_) => "commit the file itself, without Git LFS",
             Self::Name { .. } => "rename the entry: UTF-8, no control characters, not .git",
             Self::TooMany { .. } => "name a smaller folder",
+            Self::Unreadable(_) => "check its permissions",
             Self::Damaged(_) => "it is fetched anew next time; check the volume of the store if it stays so",
         }
     }

@@ -62,7 +62,7 @@ impl Values<'_> {
     /// Makes the request of one manifest.
     pub(super) fn bind(&self, manifest: &Manifest) -> Result<Request, Vec<OpenError>> {
         let bindings =
-            manifest.secrets.iter().map(|(pointer, _)| self.binding(manifest, pointer).map_err(|error| vec![error]));
+            manifest.secrets.keys().map(|pointer| self.binding(manifest, pointer).map_err(|error| vec![error]));
         let bindings = collect(bindings)?;
         Ok(Request::new(manifest.id.clone(), manifest.version.clone(), manifest.body.clone(), bindings))
     }

@@ -27,7 +27,7 @@ impl std::fmt::Display for Place {
 pub enum OpenError {
     /// A value would end where it may not.
     #[error("{0}")]
-    Binding(BindingError),
+    Binding(Box<BindingError>),
     /// A SOPS file can't be opened or verified.
     #[error("failed to open the SOPS file {file}: {source}")]
     Sops {
@@ -57,16 +57,12 @@ pub enum OpenError {
         source: ItemError,
     },
     /// None of the sealing keys opens an item for this name, namespace and scope.
-    #[error("no sealing key of this cluster opens {place} as {scope} item of {namespace}/{name}: {refusal}")]
+    #[error("no sealing key of this cluster opens {place} as {claim}: {refusal}")]
     SealedForAnother {
         /// The place.
         place: Place,
-        /// The scope that its SealedSecret claims.
-        scope: String,
-        /// The namespace of the SealedSecret as rendered.
-        namespace: String,
-        /// The name of the SealedSecret as rendered.
-        name: String,
+        /// What its SealedSecret claims after rendering: scope, namespace and name.
+        claim: String,
         /// What the keyring says.
         refusal: String,
     },

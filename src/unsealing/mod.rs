@@ -86,7 +86,7 @@ pub fn open(
 
 fn check_bindings(sent: &[&Manifest], bind_into: &[GroupKind]) -> Result<(), Vec<OpenError>> {
     let refused = sent.iter().filter_map(|manifest| bindings::check(manifest, bind_into).err()).flatten();
-    let errors: Vec<OpenError> = refused.map(OpenError::Binding).collect();
+    let errors: Vec<OpenError> = refused.map(|error| OpenError::Binding(Box::new(error))).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 

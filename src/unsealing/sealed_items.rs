@@ -60,9 +60,7 @@ impl Opener<'_> {
         let opened = self.keys.ring.open(&request.wrapped, self.hint.as_ref());
         let (key, fingerprint) = opened.map_err(|refusal| OpenError::SealedForAnother {
             place: place.clone(),
-            scope: scope.to_string(),
-            namespace: namespace.clone(),
-            name: name.clone(),
+            claim: format!("{scope} item of {namespace}/{name}"),
             refusal: refusal.0,
         })?;
         let value = item.open(&key).map_err(|source| OpenError::Item { place, source })?;

@@ -1,5 +1,15 @@
 //! The whole controller, as a process, against a real API server, real Git and the real upstream programs.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops where it stands, and may say why"
+)]
+
 mod apply;
 mod bad_input;
 mod canary;

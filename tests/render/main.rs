@@ -3,6 +3,14 @@
 //! Kustomize is the real program; without it the tests that need it say so and stop (and fail under CI). Sealed files
 //! are fixtures that the real sops made (`tests/fixtures/render`). No key is needed: a render opens nothing.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may stop where it stands, and says when it can't run"
+)]
+
 mod binding_rules;
 mod kustomizations;
 mod plain_folders;

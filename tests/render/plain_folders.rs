@@ -1,10 +1,13 @@
 //! Folders of YAML and JSON without a kustomization.
 
 use std::error::Error;
+use std::path::PathBuf;
 
-use waxwing::render::{PlaintextPolicy, judge};
+use waxwing::render::{PlaintextPolicy, Scope, judge, read, render};
+use waxwing::source::WorkingFolder;
+use waxwing_plan::GroupKind;
 
-use crate::repository::{fetched, fixture, readable, repository, told};
+use crate::repository::{fetched, fixture, options, readable, repository, salt, told};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -109,5 +112,57 @@ fn links_to_files_outside_the_folder_count_and_links_to_folders_do_not() -> Outc
     let rendered = fetched(git)?.render("apps").map_err(|errors| told(&errors))?;
     let ids: Vec<String> = rendered.manifests().iter().map(|manifest| manifest.id.to_string()).collect();
     assert_eq!(ids, ["ConfigMap/default/c", "ConfigMap/default/d"]);
+    Ok(())
+}
+
+#[test]
+fn kinds_that_the_render_defines_have_the_scope_of_their_definition() -> Outcome {
+    let definition = |kind: &str, scope: &str| {
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: x{kind}}}\nspec: {{group: example.com, scope: {scope}, names: {{kind: {kind}}}}}\n"
+        )
+    };
+    let object = |kind: &str| format!("apiVersion: example.com/v1\nkind: {kind}\nmetadata: {{name: x}}\n");
+    let repository = repository(&[
+        ("a.yaml", &object("Wide")),
+        ("b.yaml", &object("Narrow")),
+        ("c.yaml", &object("Unknown")),
+        ("z.yaml", &format!("{}---\n{}", definition("Wide", "Cluster"), definition("Narrow", "Namespaced"))),
+    ])?;
+    let options = options(PathBuf::new());
+    let unknown = |kind: &GroupKind| (kind.group != "example.com").then_some(Scope::Cluster);
+    let files = repository.read("").map_err(|errors| told(&errors))?;
+    let rendered = render(files, &options, &salt(), &unknown).map_err(|errors| told(&errors))?;
+    let ids: Vec<String> = rendered.manifests().iter().take(3).map(|manifest| manifest.id.to_string()).collect();
+    assert_eq!(ids, ["example.com/Wide/x", "example.com/Narrow/default/x", "example.com/Unknown/default/x"]);
+    Ok(())
+}
+
+#[test]
+fn a_working_tree_renders_like_the_commit_that_it_becomes() -> Outcome {
+    let repository = repository(&[
+        ("base/c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"),
+        ("apps/a/secret.yaml", "fixture:secret.enc.yaml"),
+        ("apps/.hidden.yaml", "not: an object"),
+    ])?;
+    repository.git.symlink("../base/c.yaml", "apps/c.yaml")?;
+    let (folder, path) = WorkingFolder::around(&repository.git.tree().join("apps"))?;
+    let uncommitted = read(&folder, &path, &salt()).map_err(|errors| told(&errors))?;
+    let committed = fetched(repository.git)?.read("apps").map_err(|errors| told(&errors))?;
+    assert_eq!(path.as_str(), "apps");
+    assert_eq!(uncommitted.closure(), committed.closure());
+    assert_eq!(uncommitted.closure_key(&options(PathBuf::new())), committed.closure_key(&options(PathBuf::new())));
+    Ok(())
+}
+
+#[test]
+fn a_working_tree_is_not_left_through_its_links() -> Outcome {
+    let repository = repository(&[("apps/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")])?;
+    repository.git.symlink("/etc/passwd", "apps/out.yaml")?;
+    repository.git.symlink("loop.yaml", "apps/loop.yaml")?;
+    repository.git.symlink("nothing.yaml", "apps/gone.yaml")?;
+    let (folder, path) = WorkingFolder::around(&repository.git.tree().join("apps"))?;
+    let errors = read(&folder, &path, &salt()).err().ok_or("links out of the folder were followed")?;
+    insta::assert_snapshot!(told(&errors));
     Ok(())
 }

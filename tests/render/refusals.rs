@@ -213,3 +213,27 @@ fn a_file_over_the_limit_is_refused_by_name() -> Outcome {
     insta::assert_snapshot!(refused(repository.render("apps"), "large files"));
     Ok(())
 }
+
+#[test]
+fn no_truncation_of_a_file_makes_the_render_panic() -> Outcome {
+    let sealed = String::from_utf8(fixture("secret.enc.yaml")?)?;
+    let kustomization = "resources: [x.yaml, ../a]\npatches:\n- {target: {kind: Secret}, patch: '[{op: add, path: /data/x, value: y}]'}\nsecretGenerator: [{name: g, literals: [a=b], files: [x.yaml], envs: [x.env]}]\n";
+    let env = "\u{feff}A=b\n# c\nD\n";
+    let mut files: Vec<(String, String)> = vec![("a/kustomization.yaml".to_owned(), "namePrefix: x\n".to_owned())];
+    for (index, cut) in (0..kustomization.len()).step_by(7).zip((0..sealed.len()).step_by(31)) {
+        let part =
+            |text: &str, cut: usize| String::from_utf8_lossy(&text.as_bytes()[..cut.min(text.len())]).into_owned();
+        files.push((format!("f{index}/kustomization.yaml"), part(kustomization, index)));
+        files.push((format!("f{index}/x.yaml"), part(&sealed, cut)));
+        files.push((format!("f{index}/x.env"), part(env, index % (env.len() + 1))));
+        files.push((format!("plain/{index}.yaml"), part(&sealed, cut)));
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
+    let repository = repository(&files)?;
+    assert!(repository.render("plain").is_err());
+    for index in (0..kustomization.len()).step_by(7) {
+        // Whether it is refused depends on the cut; that it ends is what counts.
+        let _ = repository.read(&format!("f{index}"));
+    }
+    Ok(())
+}

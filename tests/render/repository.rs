@@ -85,7 +85,7 @@ pub(crate) fn options(kustomize: PathBuf) -> RenderOptions {
 /// Returns the real program, or says loudly that it is missing.
 pub(crate) fn kustomize() -> Option<PathBuf> {
     let found: Result<PathBuf, Failure> = Tools::locate().and_then(|tools| tools.path("kustomize"));
-    found.inspect_err(|failure| println!("SKIPPED: {failure:?}; run `make tools`")).ok()
+    found.inspect_err(|failure| eprintln!("SKIPPED: {failure:?}; run `make tools`")).ok()
 }
 
 /// Knows a few kinds that belong to the cluster.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
-use waxwing_plan::GroupKind;
+use waxwing_plan::{GroupKind, Manifest};
 
 use crate::api::{Failure, GitSource, Plaintext, Reason, Sync};
 use crate::cluster::Kinds;
@@ -54,8 +54,8 @@ impl RenderCache {
 }
 
 /// What `read` found: new files, or that the commit was rendered before.
-pub(in crate::reconcile) enum Sources {
-    New(Box<SourceFiles>, CommitId),
+pub(in crate::reconcile) enum Sources<'a> {
+    New(Box<SourceFiles>, &'a Fetched),
     Known(Arc<Rendered>),
 }
 
@@ -76,34 +76,33 @@ pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Res
 }
 
 /// Reads the files of the Sync's folder and all that they refer to.
-pub(in crate::reconcile) async fn read(job: &Job<'_>, fetched: &Fetched) -> Result<Sources, Trouble> {
-    let path = &job.sync.spec.path;
+pub(in crate::reconcile) async fn read<'a>(job: &Job<'_>, fetched: &'a Fetched) -> Result<Sources<'a>, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let commit = fetched.revision.commit;
-    if let Some(rendered) = job.context.rendered.get(&ObjectRef::from_obj(job.sync), commit, path, &kinds) {
-        return Ok(Sources::Known(rendered));
+    let (sync, commit) = (ObjectRef::from_obj(job.sync), fetched.revision.commit);
+    match job.context.rendered.get(&sync, commit, &job.sync.spec.path, &kinds) {
+        Some(rendered) if !has_unknown_kind(&rendered, &kinds) => Ok(Sources::Known(rendered)),
+        _ => Ok(Sources::New(Box::new(files(job, fetched)?), fetched)),
     }
-    let folder = RepoPath::parse(path).map_err(|error| {
-        Trouble::lasting(
-            Reason::PathEscapes,
-            error,
-            "correct spec.path: a folder of the repository, relative to its root",
-        )
+}
+
+fn files(job: &Job<'_>, fetched: &Fetched) -> Result<SourceFiles, Trouble> {
+    let folder = RepoPath::parse(&job.sync.spec.path).map_err(|error| {
+        let hint = "correct spec.path: a folder of the repository, relative to its root";
+        Trouble::lasting(Reason::PathEscapes, error, hint)
     })?;
     let read = || render::read(&fetched.tree, &folder, &job.context.salt);
-    let files = tokio::task::block_in_place(read).map_err(|errors| trouble(&errors))?;
-    Ok(Sources::New(Box::new(files), commit))
+    tokio::task::block_in_place(read).map_err(|errors| trouble(&errors))
 }
 
 /// Renders, and holds the result against the Sync's policy for secrets in clear text.
 pub(in crate::reconcile) async fn render(
     job: &Job<'_>,
-    sources: Sources,
+    sources: Sources<'_>,
     progress: &mut Progress,
 ) -> Result<Arc<Rendered>, Trouble> {
     let rendered = match sources {
         Sources::Known(rendered) => rendered,
-        Sources::New(files, commit) => make(job, *files, commit).await?,
+        Sources::New(files, fetched) => make(job, *files, fetched).await?,
     };
     let policy = match job.sync.spec.secrets.plaintext {
         Plaintext::Deny => PlaintextPolicy::Deny,
@@ -115,25 +114,50 @@ pub(in crate::reconcile) async fn render(
     Ok(rendered)
 }
 
-async fn make(job: &Job<'_>, files: SourceFiles, commit: CommitId) -> Result<Arc<Rendered>, Trouble> {
+/// Renders with the kinds that are known; where those are not enough, it reads the kinds again and renders once more, since
+/// whether a kind has namespaces decides the identity of its objects.
+async fn make(job: &Job<'_>, sources: SourceFiles, fetched: &Fetched) -> Result<Arc<Rendered>, Trouble> {
+    let kinds = job.context.kinds.get().await?;
+    let rendered = make_with(job, sources, fetched, &kinds)?;
+    if !has_unknown_kind(&rendered, &kinds) {
+        return Ok(rendered);
+    }
+    let fresh = job.context.kinds.refresh().await?;
+    match Arc::ptr_eq(&fresh, &kinds) {
+        true => Ok(rendered),
+        false => make_with(job, files(job, fetched)?, fetched, &fresh),
+    }
+}
+
+fn make_with(
+    job: &Job<'_>,
+    files: SourceFiles,
+    fetched: &Fetched,
+    kinds: &Arc<Kinds>,
+) -> Result<Arc<Rendered>, Trouble> {
     let options = RenderOptions {
         default_namespace: job.namespace().to_owned(),
         kustomize: job.context.kustomize.clone(),
         timeout: job.sync.spec.timeout.get(),
     };
-    let kinds = job.context.kinds.get().await?;
     let sync = ObjectRef::from_obj(job.sync);
-    let rendered = match job.context.rendered.same_closure(&sync, &files.closure_key(&options), &kinds) {
+    let rendered = match job.context.rendered.same_closure(&sync, &files.closure_key(&options), kinds) {
         Some(rendered) => rendered,
         None => {
-            let scope = |kind: &GroupKind| scope(&kinds, kind);
+            let scope = |kind: &GroupKind| scope(kinds, kind);
             let render = || render::render(files, &options, &job.context.salt, &scope);
             Arc::new(tokio::task::block_in_place(render).map_err(|errors| trouble(&errors))?)
         }
     };
-    let path = job.sync.spec.path.clone();
-    job.context.rendered.put(sync, Cached { commit, path, kinds, rendered: rendered.clone() });
+    let (commit, path) = (fetched.revision.commit, job.sync.spec.path.clone());
+    job.context.rendered.put(sync, Cached { commit, path, kinds: kinds.clone(), rendered: rendered.clone() });
     Ok(rendered)
+}
+
+/// Tells whether a rendered object has a kind that the cluster is not known to have.
+fn has_unknown_kind(rendered: &Rendered, kinds: &Kinds) -> bool {
+    let unknown = |manifest: &Manifest| kinds.served(&manifest.id.kind, &manifest.version).is_none();
+    rendered.manifests().iter().any(unknown)
 }
 
 fn scope(kinds: &Kinds, kind: &GroupKind) -> Option<Scope> {
