@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::load::{RawComment, Stream};
-use super::node::{Content, Node, Position, Style};
+use super::node::{Content, Node, Style};
 
 /// The comments of one node, line by line, without `#`.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +21,9 @@ pub(crate) struct Comments {
     pub(crate) foot: Vec<String>,
 }
 
-/// The comments of all nodes of a stream, by the place where a node begins.
-pub(crate) struct Attached(HashMap<(Position, bool), Comments>);
+/// The comments of all nodes of a stream, by the address of the node: places are not unique, an empty block scalar
+/// stands where the next key does.
+pub(crate) struct Attached(HashMap<usize, Comments>);
 
 impl Attached {
     /// Gives each comment of a stream to a node.
@@ -65,9 +66,6 @@ impl Attached {
         }
         let text = comment.text.clone();
         match (children.get(following), before) {
-            (Some(Child { key: None, value }), _) if comment.inline && is_block(value) => {
-                self.entry(value).line.push(text);
-            }
             (Some(child), _) => self.entry(child.begin()).head.push(text),
             (None, Some(child)) => self.entry(child.begin()).foot.push(text),
             (None, None) => self.entry(collection).head.push(text),
@@ -78,7 +76,7 @@ impl Attached {
     fn place_behind(&mut self, child: &Child<'_>, comment: &RawComment) {
         let text = comment.text.clone();
         let is_scalar = matches!(child.value.content, Content::Scalar { .. });
-        let beside = is_block(child.value) || child.value.at.line <= comment.at.line;
+        let beside = child.value.at.line <= comment.at.line;
         match child.key {
             Some(key) if !beside => self.entry(key).line.push(text),
             None if !beside => self.entry(child.value).head.push(text),
@@ -105,9 +103,8 @@ impl Deref for Own<'_> {
     }
 }
 
-/// A mapping and its first key begin at the same place, so the kind of node is part of the name.
-fn name(node: &Node) -> (Position, bool) {
-    (node.at, matches!(node.content, Content::Scalar { .. }))
+fn name(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
 }
 
 /// An item of a sequence, or a pair of a mapping.
@@ -132,10 +129,8 @@ impl<'a> Child<'a> {
     /// Tells whether the child begins, goes on or ends on a line.
     fn reaches(&self, line: usize) -> bool {
         let key_line = self.begin().at.line;
-        if is_block(self.value) {
-            return key_line == line;
-        }
-        key_line <= line && line <= key_line.max(self.value.end.line)
+        let last = if is_block(self.value) { self.value.at.line } else { self.value.end.line };
+        key_line <= line && line <= key_line.max(last)
     }
 
     /// Tells whether a comment that stands after the beginning of this child belongs inside its value.
@@ -165,19 +160,22 @@ fn other_column(comments: &[RawComment]) -> Option<usize> {
     run.map(|(comment, _)| comment.at.column).find(|column| *column != first.at.column)
 }
 
-/// Tells whether a comment in another column stands right above.
+/// Tells whether a comment in another column stands above, without a gap.
 fn follows_another(comments: &[RawComment], at: usize) -> bool {
-    let pair = at.checked_sub(1).and_then(|above| Some((comments.get(above)?, comments.get(at)?)));
-    pair.is_some_and(|(above, own)| {
-        !above.inline && above.at.line + 1 == own.at.line && above.at.column != own.at.column
-    })
+    let run = comments.get(..=at).unwrap_or_default();
+    let Some((own, above)) = run.split_last() else {
+        return false;
+    };
+    let lines = (1..own.at.line).rev();
+    let run = above.iter().rev().zip(lines).take_while(|(comment, line)| !comment.inline && comment.at.line == *line);
+    run.into_iter().any(|(comment, _)| comment.at.column != own.at.column)
 }
 
 fn is_sealed(comment: &RawComment) -> bool {
     comment.text.starts_with("ENC[")
 }
 
-/// The source place of a block scalar is its text, below its indicator.
+/// A block scalar ends where the next token begins, so only its first line says anything.
 fn is_block(node: &Node) -> bool {
     matches!(node.content, Content::Scalar { style: Style::Block, .. })
 }
