@@ -1,5 +1,5 @@
-//! Compares with the live sops program: random files (the same in every run) that it seals open here to the bytes that it prints, and
-//! what it refuses is refused here.
+//! Compares with the live sops program: random files (the same in every run) that it seals open here to the bytes
+//! that it prints, and what it refuses is refused here.
 //!
 //! The program is looked for in `WAXWING_SOPS` and in `target/tools/bin` of the workspace. Without it the tests say so
 //! and pass, except under CI (`CI` is set), where they fail.

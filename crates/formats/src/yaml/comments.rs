@@ -8,10 +8,9 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::rc::Rc;
 
 use super::load::{RawComment, Stream};
-use super::node::{Content, Node, Style};
+use super::node::{Content, Node, Position, Style};
 
 /// The comments of one node, line by line, without `#`.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +28,11 @@ impl Attached {
     /// Gives each comment of a stream to a node.
     pub(crate) fn new(stream: &Stream) -> Self {
         let mut attached = Self(HashMap::new());
-        for (at, comment) in stream.comments.iter().enumerate() {
-            let by_column = is_sealed(comment) || follows_another(&stream.comments, at);
-            let comment = Own { comment, by_column, below: stream.comments.get(at..).and_then(other_column) };
-            let after = stream.documents.iter().skip(1).take_while(|document| document.start <= comment.at.line);
-            if let Some(document) = stream.documents.get(after.count()) {
+        let neighbours = neighbours(&stream.comments);
+        for (comment, (above, below)) in stream.comments.iter().zip(neighbours) {
+            let comment = Own { comment, by_column: above || is_sealed(comment), below };
+            let after = stream.documents.partition_point(|document| document.start <= comment.at.line);
+            if let Some(document) = stream.documents.get(after.saturating_sub(1)) {
                 attached.place(&document.root, &comment, None);
             }
         }
@@ -51,11 +50,11 @@ impl Attached {
 
     /// Finds the collection; `below` is the column of what follows the collection.
     fn place(&mut self, collection: &Node, comment: &Own<'_>, below: Option<usize>) {
-        let children = Child::of(collection);
-        let following = children.partition_point(|child| child.begin().at < comment.at);
-        let before = following.checked_sub(1).and_then(|at| children.get(at));
-        if let Some(child) = before {
-            let next = children.get(following).map(|child| child.key.map_or(column(collection), column));
+        let following = Child::first_after(collection, comment.at);
+        let next_child = Child::at(collection, following);
+        let before = following.checked_sub(1).and_then(|at| Child::at(collection, at));
+        if let Some(child) = &before {
+            let next = next_child.as_ref().map(|child| child.key.map_or(column(collection), column));
             let below = comment.below.or(next).or(below);
             if child.takes(comment, column(collection), below) {
                 return self.place(child.value, comment, below);
@@ -65,7 +64,7 @@ impl Attached {
             }
         }
         let text = comment.text.clone();
-        match (children.get(following), before) {
+        match (next_child, before) {
             (Some(child), _) => self.entry(child.begin()).head.push(text),
             (None, Some(child)) => self.entry(child.begin()).foot.push(text),
             (None, None) => self.entry(collection).head.push(text),
@@ -114,11 +113,20 @@ struct Child<'a> {
 }
 
 impl<'a> Child<'a> {
-    fn of(collection: &'a Node) -> Vec<Self> {
+    fn at(collection: &'a Node, index: usize) -> Option<Self> {
         match &collection.content {
-            Content::Mapping { pairs, .. } => pairs.iter().map(|(key, value)| Self { key: Some(key), value }).collect(),
-            Content::Sequence { items, .. } => items.iter().map(|value: &Rc<Node>| Self { key: None, value }).collect(),
-            Content::Scalar { .. } => Vec::new(),
+            Content::Mapping { pairs, .. } => pairs.get(index).map(|(key, value)| Self { key: Some(key), value }),
+            Content::Sequence { items, .. } => items.get(index).map(|value| Self { key: None, value }),
+            Content::Scalar { .. } => None,
+        }
+    }
+
+    /// Returns the index of the first child that begins at or after a place.
+    fn first_after(collection: &Node, place: Position) -> usize {
+        match &collection.content {
+            Content::Mapping { pairs, .. } => pairs.partition_point(|(key, _)| key.at < place),
+            Content::Sequence { items, .. } => items.partition_point(|item| item.at < place),
+            Content::Scalar { .. } => 0,
         }
     }
 
@@ -152,23 +160,25 @@ impl<'a> Child<'a> {
     }
 }
 
-/// Returns the column of the first comment below, without a gap, that stands in another one.
-fn other_column(comments: &[RawComment]) -> Option<usize> {
-    let (first, rest) = comments.split_first()?;
-    let lines = first.at.line + 1..;
-    let run = rest.iter().zip(lines).take_while(|(comment, line)| !comment.inline && comment.at.line == *line);
-    run.map(|(comment, _)| comment.at.column).find(|column| *column != first.at.column)
-}
-
-/// Tells whether a comment in another column stands above, without a gap.
-fn follows_another(comments: &[RawComment], at: usize) -> bool {
-    let run = comments.get(..=at).unwrap_or_default();
-    let Some((own, above)) = run.split_last() else {
-        return false;
-    };
-    let lines = (1..own.at.line).rev();
-    let run = above.iter().rev().zip(lines).take_while(|(comment, line)| !comment.inline && comment.at.line == *line);
-    run.into_iter().any(|(comment, _)| comment.at.column != own.at.column)
+/// For each comment: whether a comment in another column stands above it without a gap, and the column of the first
+/// such comment below it.
+fn neighbours(comments: &[RawComment]) -> Vec<(bool, Option<usize>)> {
+    let mut found = vec![(false, None); comments.len()];
+    let touches = |above: &RawComment, below: &RawComment| above.at.line + 1 == below.at.line && !below.inline;
+    let pairs = || comments.iter().zip(comments.iter().skip(1)).enumerate();
+    for (at, (above, own)) in pairs().filter(|(_, (above, own))| !above.inline && touches(above, own)) {
+        let inherited = found.get(at).is_some_and(|(above, _)| *above);
+        if let Some(own_entry) = found.get_mut(at + 1) {
+            own_entry.0 = inherited || above.at.column != own.at.column;
+        }
+    }
+    for (at, (own, below)) in pairs().rev().filter(|(_, (own, below))| touches(own, below)) {
+        let inherited = found.get(at + 1).and_then(|(_, column)| *column);
+        if let Some(own_entry) = found.get_mut(at) {
+            own_entry.1 = if below.at.column == own.at.column { inherited } else { Some(below.at.column) };
+        }
+    }
+    found
 }
 
 fn is_sealed(comment: &RawComment) -> bool {
