@@ -29,9 +29,10 @@ impl Programs {
     /// Builds what is missing or out of date, and finds it.
     pub(crate) fn prepare(options: &Options, screen: &mut Screen) -> Result<Self, Error> {
         if options.build {
-            let what = format!("the cluster's programs, minutes where they are new: {}", TOOLS.join(", "));
+            let what = format!("what the cluster is made of: {}", TOOLS.join(", "));
+            screen.indented("Where something is not built yet, this takes minutes.")?;
             screen.talking_step(&what, |_| Ok(Tools::install(&TOOLS)?))?;
-            screen.talking_step("waxwing and seal, minutes where they are new", |_| cargo_build())?;
+            screen.talking_step("waxwing and seal", |_| cargo_build())?;
         }
         Ok(Self { waxwing: beside("waxwing")?, seal: beside("seal")? })
     }
@@ -41,7 +42,8 @@ impl Programs {
 fn cargo_build() -> Result<(), Error> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let packages = ["--package", "waxwing", "--package", "seal"];
-    let built = Command::new(cargo).current_dir(WORKSPACE).args(["build", "--locked", "--bins"]).args(packages).status();
+    let built =
+        Command::new(cargo).current_dir(WORKSPACE).args(["build", "--locked", "--bins"]).args(packages).status();
     if built?.success() { Ok(()) } else { Err(Error::Build) }
 }
 

@@ -16,7 +16,7 @@ Options:
 make demo and make demo KEEP=1 run it.";
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// Whether to keep everything running until the user has seen enough.
     pub(crate) keep: bool,

@@ -53,11 +53,6 @@ impl Arrived {
         self.0.values().map(|object| object.keys.len()).sum()
     }
 
-    /// Returns the result of an object.
-    pub(crate) fn result(&self, object: &str) -> Option<&str> {
-        self.0.get(object).map(|object| object.result.as_str())
-    }
-
     /// Writes the table.
     pub(crate) fn show(&self, screen: &mut Screen) -> Result<(), Error> {
         let head = ["OBJECT, KEY", "RESULT", "COMMIT", "FILE", "SCHEME", "RECIPIENT"].map(str::to_owned);
@@ -67,9 +62,9 @@ impl Arrived {
             let keys = object.keys.iter();
             rows.extend(keys.map(|(key, origin)| [vec![format!("  {key}"), String::new()], origin.clone()].concat()));
         }
+        screen.indented("What arrived, and where each value came from, as the controller logs it:")?;
         screen.line("")?;
-        rows.iter().try_for_each(|row| screen.indented(&padded(row, &widths(&rows))))?;
-        screen.line("")
+        rows.iter().try_for_each(|row| screen.indented(&padded(row, &widths(&rows))))
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use waxwing_harness::{Call, Cluster, ClusterOptions, Controller, ControllerOptions, GitRepo, RunDir, Tools, eventually};
+use waxwing_harness::{
+    Call, Cluster, ClusterOptions, Controller, ControllerOptions, GitRepo, RunDir, Tools, eventually,
+};
 
 use crate::build::{Programs, WORKSPACE};
 use crate::error::Error;
@@ -49,6 +51,9 @@ impl Scene {
         screen.command("kubectl apply -f keys-example/cluster/tenant.yaml")?;
         let said = self.cluster.kubectl_call(&["apply", "-f"]).arg(example("cluster/tenant.yaml")).text()?;
         screen.indented(&said)?;
+        screen.command("kubectl -n shop describe role deployer")?;
+        let said = self.cluster.kubectl(&["-n", "shop", "describe", "role", "deployer"])?;
+        screen.indented(said.split_once("PolicyRule:\n").map_or(said.as_str(), |(_, rules)| rules))?;
         screen.command("kubectl -n shop create secret generic sops-age --from-file=keys-example/age.agekey")?;
         let key = format!("--from-file={}", example("age.agekey").display());
         let said = self.cluster.kubectl(&["-n", "shop", "create", "secret", "generic", "sops-age", &key])?;
@@ -121,7 +126,8 @@ impl Scene {
         let path = example("cluster/sync.yaml");
         let text = fs::read_to_string(&path).ok().filter(|text| text.contains(EXAMPLE_URL));
         let text = text.ok_or(Error::Example { path })?.replace(EXAMPLE_URL, &self.repo.file_url());
-        screen.command("kubectl apply -f keys-example/cluster/sync.yaml    (with the address of the repository above)")?;
+        screen
+            .command("kubectl apply -f keys-example/cluster/sync.yaml    (with the address of the repository above)")?;
         let said = self.cluster.kubectl_call(&["apply", "-f-"]).stdin(text).text()?;
         screen.indented(&said)
     }
@@ -143,7 +149,7 @@ impl Scene {
                 let verdict = Verdict::of(&sync);
                 let line = verdict.to_string();
                 if line != shown && verdict.is_about(commit) {
-                    screen.indented(&format!("   {line}")).map_err(|error| error.to_string())?;
+                    screen.wrapped(&line).map_err(|error| error.to_string())?;
                     shown.clone_from(&line);
                 }
                 let done = verdict.status == status && verdict.is_about(commit);

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
+/// How many characters a wrapped line has at most.
+const WIDTH: usize = 110;
+
 const BOLD: &str = "\x1b[1m";
 const BLUE: &str = "\x1b[34m";
 const PLAIN: &str = "\x1b[0m";
@@ -40,6 +43,19 @@ impl Screen {
     /// Writes lines that belong to the one before.
     pub(crate) fn indented(&mut self, text: &str) -> Result<(), Error> {
         text.lines().try_for_each(|line| self.line(format!("   {line}").trim_end()))
+    }
+
+    /// Writes a long text in lines that fit on most screens.
+    pub(crate) fn wrapped(&mut self, text: &str) -> Result<(), Error> {
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH {
+                self.indented(&line)?;
+                line = "   ".to_owned();
+            }
+            line = if line.trim().is_empty() { line + word } else { format!("{line} {word}") };
+        }
+        self.indented(&line)
     }
 
     /// Shows a command that the demo runs.
@@ -84,7 +100,8 @@ impl Screen {
     /// Says on standard error why the demo ends early. Where that is closed, nobody listens.
     pub(crate) fn complain(&mut self, error: &Error) {
         let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-        let _ = write!(stderr(), "\nerror: {error}\n{hint}");
+        let gap = if self.chapters > 0 { "\n" } else { "" };
+        let _ = write!(stderr(), "{gap}error: {error}\n{hint}");
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {

@@ -12,6 +12,10 @@ use crate::visit;
 /// The values of the token. The second takes the place of the first.
 const TOKENS: [&str; 2] = ["throw-away-api-token-1", "throw-away-api-token-2"];
 
+const TAMPERING: &str = "\
+They remove the line `username` from database.sops.yaml. The password in it still opens: that something is missing
+only the file's authentication code can tell. The same commit wants 5 replicas instead of 2.";
+
 /// Tells it from the first program to the last one that ends.
 pub(crate) fn tell(options: &Options, screen: &mut Screen) -> Result<(), Error> {
     screen.line("Waxwing: a commit with sealed values arrives in a real cluster")?;
@@ -58,8 +62,7 @@ fn arrive(scene: &Scene, commit: &str, screen: &mut Screen) -> Result<(), Error>
 
 /// Removes a line of a sops file. What is left of it still opens; only its authentication code tells.
 fn refuse_tampered(scene: &Scene, screen: &mut Screen) -> Result<(), Error> {
-    screen.indented("They remove the line `username` from database.sops.yaml. The password in it still opens, and only the")?;
-    screen.indented("file's authentication code tells. The same commit wants 5 replicas instead of 2.")?;
+    screen.indented(TAMPERING)?;
     let before = State::read(scene)?;
     scene.remove_line("shop/database.sops.yaml", "username:")?;
     scene.edit("shop/web.yaml", "replicas: 2", "replicas: 5")?;
@@ -68,8 +71,8 @@ fn refuse_tampered(scene: &Scene, screen: &mut Screen) -> Result<(), Error> {
     scene.wait_for("False", &commit, screen)?;
     let changed = before.differences(&State::read(scene)?);
     claim(changed.is_empty(), || format!("{} should be as before", changed.join(", ")))?;
-    let count = before.len();
-    screen.indented(&format!("The old state stands: all {count} objects have the version and the content that they had before."))
+    let note = "have the version and the content that they had before, and there are 2 replicas.";
+    screen.indented(&format!("The old state stands: all {} objects {note}", before.len()))
 }
 
 fn go_on(scene: &Scene, screen: &mut Screen) -> Result<(), Error> {
@@ -84,5 +87,5 @@ fn go_on(scene: &Scene, screen: &mut Screen) -> Result<(), Error> {
     Arrived::read(scene.log().get(read..).unwrap_or_default()).show(screen)?;
     let changed = before.differences(&State::read(scene)?);
     claim(changed == ["Deployment/web", "Secret/api-token"], || format!("changed: {}", changed.join(", ")))?;
-    screen.indented(&format!("The other {} objects were left alone.", before.len() - changed.len()))
+    screen.indented(&format!("\nThe other {} objects were left alone.", before.len() - changed.len()))
 }

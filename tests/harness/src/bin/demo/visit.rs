@@ -23,13 +23,13 @@ fn directions(scene: &Scene) -> Result<String, Error> {
         "\
 export KUBECONFIG={kubeconfig}
 alias kubectl={kubectl}
-kubectl -n shop get waxwing                        # the source, the sync and its record
-kubectl -n shop describe sync shop                 # its conditions and events
-kubectl -n shop get inventory -o yaml              # what it has put into the cluster
+kubectl -n shop get waxwing              # the source, the sync and its record
+kubectl -n shop describe sync shop       # its conditions and events
+kubectl -n shop get inventory -o yaml    # what it has put into the cluster
 kubectl -n shop get deployments,pods,secrets
-kubectl -n shop scale deployment web --replicas=7  # someone writes over it
-cd {tree}                                          # change something, then: git commit -a -m change && git push
-less {log}                                         # the controller's log",
+cd {tree}    # change something; it arrives within a minute after
+git commit --all --message change && git push origin main
+less {log}    # the controller's log",
         kubeconfig = kubeconfig.display(),
         kubectl = kubectl.display(),
         tree = tree.display(),
