@@ -276,15 +276,6 @@ impl FromStr for Pair {
     }
 }
 
-/// Returns the whole path of a program; a bare name is looked up in PATH.
-pub(crate) fn program(name: &Path) -> Option<PathBuf> {
-    if name.components().count() > 1 {
-        return name.canonicalize().ok();
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
-}
-
 /// Checks the name of a namespace or a Service (RFC 1123 label).
 pub(crate) fn dns_label(text: &str) -> Result<String, &'static str> {
     let good = text.len() <= 63 && is_dns_part(text);

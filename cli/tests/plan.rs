@@ -123,6 +123,7 @@ fn what_the_controller_would_refuse_is_refused_here_with_a_remedy() -> Result<()
     repository.write("missing-base/kustomization.yaml", "resources: [../nowhere]\n")?;
     repository.write("remote-base/kustomization.yaml", "resources: ['https://example.com/base.yaml']\n")?;
     repository.write("bound/config.yaml", upstream.sops(&encrypt)?.stdin(CONFIG.replace("blue", "hunter2")).text()?)?;
+    std::fs::write(repository.tree().join("../outside.yaml"), CONFIG).expect("a file can be written");
     repository.symlink("../../outside.yaml", "leaving/config.yaml")?;
     repository.commit("all of it")?;
     let mut told = String::new();

@@ -149,7 +149,7 @@ impl Renderer {
         OsRng.try_fill_bytes(&mut bytes).map_err(Error::Randomness)?;
         let options = RenderOptions {
             default_namespace: args.namespace.clone(),
-            kustomize: input::program(&args.kustomize).unwrap_or_else(|| args.kustomize.clone()),
+            kustomize: program(&args.kustomize),
             timeout: PATIENCE,
         };
         Ok(Self { options, salt: Salt::new(bytes) })
@@ -166,6 +166,11 @@ impl Renderer {
 }
 
 /// Refuses what the controller would refuse before it opens anything.
+fn program(name: &Path) -> PathBuf {
+    let path = std::env::var_os("PATH");
+    render::find_program(name, path.as_deref()).unwrap_or_else(|| name.to_owned())
+}
+
 fn judge(rendered: &Rendered, args: &PlanArgs) -> Result<(), Error> {
     for found in render::judge(rendered.plaintext(), args.plaintext.into()).map_err(several)? {
         output::note(&format!("{}, {}: a secret value in clear text", found.location, found.key_path));
