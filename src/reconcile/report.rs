@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,8 +118,10 @@ where
         action: "Reconcile".to_owned(),
         secondary: None,
     };
+    // A recorder that is kept counts events of one reason as one, and drops the notes of all but the first.
+    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
     let published = async move {
-        if context.recorder.publish(&event, &regarding).await.is_err() {
+        if recorder.publish(&event, &regarding).await.is_err() {
             tracing::warn!(object = name, "failed to publish an event");
         }
     };

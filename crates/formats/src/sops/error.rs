@@ -104,8 +104,8 @@ pub enum SopsError {
         /// Where the value stands.
         path: KeyPath,
     },
-    /// The file has more values than [`super::MAX_LEAVES`].
-    #[error("the file has too many values")]
+    /// The file has more values than [`super::MAX_LEAVES`], or too many deep ones.
+    #[error("the file has too many values, or too many with long key paths")]
     TooManyLeaves,
     /// A binary file is not `{"data": ..., "sops": ...}`.
     #[error("the sealed binary file does not hold exactly one text called `data`")]
