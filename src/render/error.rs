@@ -283,8 +283,8 @@ pub enum Fault {
         /// The JSON pointer of the string.
         pointer: String,
     },
-    /// A replacement with a delimiter that may meet a sealed value.
-    #[error("the replacement cuts values with a delimiter, and may cut a sealed one")]
+    /// A replacement with a delimiter of letters and digits.
+    #[error("the delimiter has nothing but letters and digits, and so could cut a sealed value")]
     CutsSealedValues,
     /// A well-formed handle that is not of this render.
     #[error("{object} holds a handle of another render at {pointer}")]
@@ -371,9 +371,7 @@ impl Fault {
             Self::EnvNotDotenv => "encrypt it again with `sops encrypt --input-type dotenv --output-type dotenv`",
             Self::EnvLine => "write one KEY=VALUE on each line; keys have letters, digits, `-`, `_` and `.`",
             Self::Start(_) => "set the path of the kustomize program",
-            Self::CutsSealedValues => {
-                "name a kind without sealed values, or seal the parts one by one and copy them whole"
-            }
+            Self::CutsSealedValues => "cut at another character, such as `:`, or copy the value whole",
             Self::DamagedHandle { .. } => "don't cut, change the case of, or compute with sealed values",
             Self::UnknownHandle { .. } => "take the sealed value from a file of this render",
             Self::EncodedHandle { .. } => "copy sealed values as they are, or as the whole of a base64 string",

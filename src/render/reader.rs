@@ -14,7 +14,6 @@ use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, Origin, mentions_handle};
 use super::manifests::SourceDocument;
 use super::plaintext::PlaintextSecret;
-use super::replacements::Cut;
 use crate::source::{Files, ObjectId, RepoPath};
 
 /// The most files that one render takes.
@@ -56,8 +55,8 @@ pub(super) struct Reader<'a> {
     pub(super) staged: BTreeMap<String, Vec<u8>>,
     /// The folders of the kustomizations that are being read, the outermost first.
     pub(super) folders: Vec<RepoPath>,
-    /// The replacements that take or fill pieces of values.
-    pub(super) cuts: Vec<Cut>,
+    /// Where replacements have delimiters that could cut handles.
+    pub(super) cuts: Vec<Place>,
     contents: BTreeMap<RepoPath, Option<Contents>>,
     documents: BTreeMap<RepoPath, Vec<SourceDocument>>,
     total: usize,
@@ -151,11 +150,6 @@ impl<'a> Reader<'a> {
     /// Registers a handle and returns its text.
     pub(super) fn add_handle(&mut self, handle: Handle, origin: Origin) -> String {
         self.handles.add(handle, origin)
-    }
-
-    /// Returns the documents of all manifest and patch files that were read.
-    pub(super) fn read_documents_so_far(&self) -> impl Iterator<Item = &serde_json::Value> {
-        self.documents.values().flatten().map(|document| &document.value)
     }
 
     /// Reads the documents of a manifest file, once.

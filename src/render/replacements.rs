@@ -1,24 +1,16 @@
 //! Replacements of a kustomization, as far as they could cut a handle.
 //!
 //! A replacement with a delimiter takes a piece of a value, or puts something in place of a piece. Of a handle that
-//! leaves public text where a secret is expected, and not always enough of it to be recognized afterwards. So such
-//! a replacement is refused before Kustomize starts when it could touch a sealed value (Kustomize 5.8,
-//! `api/types/replacement.go`). Copying a value whole is fine.
+//! leaves public text where a secret is expected, and not always enough of it to be recognized afterwards. Handles, and
+//! what base64 makes of them (its padding aside), are letters and digits alone; so only a delimiter that has nothing else can cut one, and
+//! such a delimiter is refused before Kustomize starts. Any other is fine (Kustomize 5.8, `api/types/replacement.go`).
 
 use serde_json::Value;
 use waxwing_formats::{KeyPath, yaml};
 
 use super::error::{Fault, Place};
-use super::handles::{Origin, mentions_handle};
 use super::kustomization::Kustomization;
 use super::reader::Reader;
-
-/// A replacement that cuts values of a kind.
-pub(super) struct Cut {
-    place: Place,
-    /// The kind; none where it isn't named, or named by a pattern.
-    kind: Option<String>,
-}
 
 impl Kustomization<'_, '_> {
     /// Reads one entry of `replacements`: a path, or the replacement itself.
@@ -32,72 +24,83 @@ impl Kustomization<'_, '_> {
     }
 }
 
+impl Reader<'_> {
+    /// Refuses the replacements that could cut a sealed value, where there is one.
+    pub(super) fn refuse_cuts(&mut self) {
+        let cuts = std::mem::take(&mut self.cuts);
+        if self.handles.iter().next().is_some() {
+            cuts.into_iter().for_each(|place| self.refuse(place, Fault::CutsSealedValues));
+        }
+    }
+}
+
 /// A file has one replacement or a list of them. What can't be parsed, Kustomize refuses.
-fn cuts_in_file(bytes: &[u8], path: &str) -> Vec<Cut> {
-    let documents = yaml::manifests(bytes).unwrap_or_default();
+fn cuts_in_file(bytes: &[u8], path: &str) -> Vec<Place> {
+    let (place, root) = (Place::file(path), KeyPath::root());
     let of_document = |value: &Value| match value {
         Value::Array(items) => {
-            let of_item = |(index, item)| cuts(item, &Place::file(path), &KeyPath::root().index(index));
-            items.iter().enumerate().flat_map(of_item).collect()
+            items.iter().enumerate().flat_map(|(index, item)| cuts(item, &place, &root.index(index))).collect()
         }
-        _ => cuts(value, &Place::file(path), &KeyPath::root()),
+        _ => cuts(value, &place, &root),
     };
-    documents.iter().flat_map(|document| of_document(&document.value)).collect()
+    yaml::manifests(bytes).unwrap_or_default().iter().flat_map(|document| of_document(&document.value)).collect()
 }
 
-fn cuts(replacement: &Value, place: &Place, at: &KeyPath) -> Vec<Cut> {
-    let mut cuts = Vec::new();
-    if let Some(source) = replacement.get("source").filter(|source| has_delimiter(source)) {
-        let place = place.at(at.key("source").key("options").key("delimiter").to_string());
-        cuts.push(Cut { place, kind: kind_of(source) });
-    }
+/// Returns where a replacement has delimiters that could cut a handle.
+fn cuts(replacement: &Value, place: &Place, at: &KeyPath) -> Vec<Place> {
+    let source = replacement.get("source").map(|source| (source, at.key("source")));
     let targets = replacement.get("targets").and_then(Value::as_array);
-    for (index, target) in targets.into_iter().flatten().enumerate().filter(|(_, target)| has_delimiter(target)) {
-        let at = at.key("targets").index(index).key("options").key("delimiter");
-        let kind = target.get("select").and_then(kind_of);
-        cuts.push(Cut { place: place.at(at.to_string()), kind });
+    let targets = targets.into_iter().flatten().enumerate();
+    let targets = targets.map(|(index, target)| (target, at.key("targets").index(index)));
+    let cutting = source.into_iter().chain(targets).filter(|(side, _)| cuts_handles(side));
+    cutting.map(|(_, at)| place.at(at.key("options").key("delimiter").to_string())).collect()
+}
+
+fn cuts_handles(side: &Value) -> bool {
+    match side.pointer("/options/delimiter") {
+        // Kustomize breaks long base64 into lines.
+        Some(Value::String(text)) => {
+            !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "\r\n".contains(letter))
+        }
+        Some(Value::Null) | None => false,
+        Some(_) => true,
     }
-    cuts
 }
 
-fn has_delimiter(side: &Value) -> bool {
-    side.pointer("/options/delimiter").is_some_and(|delimiter| !matches!(delimiter.as_str(), Some("")))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use serde_json::json;
+    use waxwing_formats::{Handle, HandleInput};
 
-fn kind_of(selector: &Value) -> Option<String> {
-    let kind = selector.get("kind").and_then(Value::as_str)?;
-    let is_plain = !kind.is_empty() && kind.chars().all(|letter| letter.is_ascii_alphanumeric());
-    is_plain.then(|| kind.to_owned())
-}
+    fn handle(token: u8) -> String {
+        let path = KeyPath::root();
+        Handle::of_ciphertext(HandleInput { domain: "sops", document: 0, path: &path, token: &[token] }).to_string()
+    }
 
-impl Reader<'_> {
-    /// Refuses the replacements that could cut a sealed value of this render.
-    pub(super) fn refuse_cuts(&mut self) {
-        for cut in std::mem::take(&mut self.cuts) {
-            if self.may_be_sealed(cut.kind.as_deref()) {
-                self.refuse(cut.place, Fault::CutsSealedValues);
+    #[test]
+    fn a_delimiter_that_is_let_through_is_in_no_handle_and_in_no_base64_of_one() {
+        let texts: Vec<String> = (0..=255)
+            .map(handle)
+            .flat_map(|text| {
+                let encoded = ["", "x", "xy"].map(|before| format!("{before}{text}xyz"));
+                [text]
+                    .into_iter()
+                    .chain(encoded.map(|text| base64::engine::general_purpose::STANDARD_NO_PAD.encode(text)))
+            })
+            .collect();
+        for delimiter in (0_u8..=127).map(char::from) {
+            if !cuts_handles(&json!({"options": {"delimiter": delimiter.to_string()}})) {
+                assert!(!texts.iter().any(|text| text.contains(delimiter)), "{delimiter:?}");
             }
         }
     }
 
-    fn may_be_sealed(&self, kind: Option<&str>) -> bool {
-        let whole = |origin: &Origin| matches!(origin, Origin::SopsWhole { .. } | Origin::SopsEnv { .. });
-        match kind {
-            None | Some("Secret" | "SealedSecret") => self.handles.iter().next().is_some(),
-            Some("ConfigMap") if self.handles.iter().any(|(_, origin)| whole(origin)) => true,
-            Some(kind) => self.read_documents_so_far().any(|value| {
-                let of_kind = value.get("kind").is_none_or(|found| found == kind);
-                of_kind && has_handle(value)
-            }),
+    #[test]
+    fn usual_delimiters_are_let_through() {
+        for delimiter in [":", "/", "-", ".", "=", "@", " ", "://", "a:"] {
+            assert!(!cuts_handles(&json!({"options": {"delimiter": delimiter}})), "{delimiter}");
         }
-    }
-}
-
-fn has_handle(value: &Value) -> bool {
-    match value {
-        Value::String(text) => mentions_handle(text),
-        Value::Array(items) => items.iter().any(has_handle),
-        Value::Object(map) => map.values().any(has_handle),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

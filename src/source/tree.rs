@@ -159,8 +159,8 @@ impl TreeError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotFound(_) => "check spec.path and the revision; names are case sensitive",
-            Self::NotAFolder(_) => "let spec.path name a folder",
+            Self::NotFound(_) => "check the path and the revision; names are case sensitive",
+            Self::NotAFolder(_) => "name a folder",
             Self::NotAFile(_) => "name a file",
             Self::TooLarge { .. } => "make the file smaller, or remove it from the repository",
             Self::LinkLeaves(_) => "let the link lead to a file of this repository, by a relative path",

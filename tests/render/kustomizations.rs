@@ -192,7 +192,10 @@ fn a_renderer_that_does_not_end_is_stopped_with_its_children() -> Outcome {
     options.timeout = Duration::from_millis(500);
     let files = repository.read("").map_err(|errors| told(&errors))?;
     let errors = render(files, &options, &salt(), &scope_of).expect_err("it takes too long");
-    assert_eq!(told(&errors), "kustomization.yaml: kustomize did not finish within 500ms and was stopped\n");
+    assert_eq!(
+        told(&errors),
+        "kustomization.yaml: kustomize did not finish within 500ms and was stopped\n  hint: raise spec.timeout, or split the kustomization over several Syncs\n"
+    );
     let child = fs::read_to_string(pid)?;
     waxwing_harness::eventually(Duration::from_secs(10), "the end of the renderer's child", || {
         let state = fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();

@@ -140,7 +140,7 @@ fn kustomizations_that_would_run_fetch_or_leave_are_refused_before_anything_star
             &[
                 (
                     "apps/kustomization.yaml",
-                    "resources: [db.yaml]\nreplacements:\n- path: one.yaml\n- path: more.yaml\n- source: {kind: Secret, name: db, fieldPath: stringData.password, options: {delimiter: a}}\n  targets: [{select: {kind: Secret}, fieldPaths: [stringData.port], options: {delimiter: b}}]\n",
+                    "resources: [db.yaml]\nreplacements:\n- path: one.yaml\n- path: more.yaml\n- source: {kind: Secret, name: db, fieldPath: stringData.password, options: {delimiter: a}}\n  targets: [{select: {kind: Secret}, fieldPaths: [stringData.port], options: {delimiter: '7'}}]\n",
                 ),
                 (
                     "apps/one.yaml",
@@ -148,7 +148,7 @@ fn kustomizations_that_would_run_fetch_or_leave_are_refused_before_anything_star
                 ),
                 (
                     "apps/more.yaml",
-                    "- source: {kind: ConfigMap, name: c, fieldPath: data.x}\n  targets:\n  - {select: {kind: Secret|ConfigMap}, fieldPaths: [data.x], options: {delimiter: a}}\n  - {select: {kind: Deployment}, fieldPaths: [spec.x], options: {delimiter: a}}\n",
+                    "- source: {kind: ConfigMap, name: c, fieldPath: data.x}\n  targets:\n  - {select: {kind: Secret|ConfigMap}, fieldPaths: [data.x], options: {delimiter: a}}\n  - {select: {kind: Deployment}, fieldPaths: [spec.x], options: {delimiter: ':'}}\n",
                 ),
                 ("apps/db.yaml", "fixture:secret.enc.yaml"),
             ],

@@ -238,7 +238,6 @@ fn tree_reason(error: &TreeError) -> Reason {
     match error {
         E::TooLarge { .. } | E::TooMany { .. } => Reason::InputTooLarge,
         E::LinkLeaves(_) | E::LinkLoop(_) => Reason::PathEscapes,
-        E::NotFound(_) | E::NotAFolder(_) => Reason::PathNotFound,
         _ => Reason::RenderFailed,
     }
 }

@@ -361,7 +361,7 @@ fn repositories() -> Vec<Row> {
         Row {
             name: "a missing folder",
             reason: "PathNotFound",
-            says: &["rows/", "spec.path"],
+            says: &["rows/", "check the path"],
             never: &[],
             bad: Bad::NoFolder,
         },
