@@ -7,7 +7,9 @@ use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 use waxwing_plan::SYNC_LABEL;
 use waxwing_plan::inventory::{Claim, Claims};
-use waxwing_plan::{DigestContext, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
+use waxwing_plan::{
+    DigestContext, GroupKind, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire,
+};
 
 use super::record;
 use crate::api::{Failure, Reason, Sync};
@@ -22,21 +24,44 @@ pub(in crate::reconcile) struct Seen {
     claims: Claims,
 }
 
-/// Reads the metadata of every object that is rendered or in the inventory.
+/// Reads the metadata of every object that is rendered or in the inventory, and of the namespaces of those that are
+/// rendered: nothing can be made in one that is being deleted.
 pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
-    let kinds = job.context.kinds.get().await?;
-    let desired = rendered.manifests().iter().map(|manifest| &manifest.id);
-    let wanted: BTreeSet<ObjectId> = desired.chain(known.inventory.entries.keys()).cloned().collect();
-    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
+    let named = desired.iter().copied().chain(known.inventory.entries.keys());
+    let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
+    let live = marks(job, &wanted).await?;
     let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
-    let of_others = live.iter().filter(|(_, mark)| mark.as_ref().is_some_and(|mark| is_of_another(job, mark)));
-    let contested = gone.chain(of_others.map(|(id, _)| id)).cloned().collect();
+    let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
+    let of_others = desired.iter().copied().filter(|id| is_of_another(id));
+    let contested = gone.chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
     Ok(Seen { live, claims })
 }
 
-fn is_of_another(job: &Job<'_>, mark: &LiveMark) -> bool {
+/// Reads live marks. The kinds are read again when some aren't known, or are no longer served as they were: what isn't found
+/// counts as gone, so that must not be for want of looking in the right place.
+async fn marks(job: &Job<'_>, wanted: &BTreeSet<ObjectId>) -> Result<Live, Trouble> {
+    let context = job.context;
+    let mut kinds = context.kinds.get().await?;
+    if wanted.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
+        kinds = context.kinds.refresh().await?;
+    }
+    match live_marks(&context.client, &kinds, &selector(job), wanted).await {
+        Err(error) if error.is_not_found() => {
+            let kinds = context.kinds.refresh().await?;
+            Ok(live_marks(&context.client, &kinds, &selector(job), wanted).await?)
+        }
+        live => Ok(live?),
+    }
+}
+
+fn namespace_of(id: &ObjectId) -> Option<ObjectId> {
+    let namespace = id.namespace.as_ref()?;
+    Some(ObjectId::cluster_scoped(GroupKind::new("", "Namespace"), namespace))
+}
+
+fn of_another(job: &Job<'_>, mark: &LiveMark) -> bool {
     mark.owner.as_ref().is_some_and(|owner| !owner.is(&job.id.mark))
 }
 
@@ -54,9 +79,10 @@ async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, T
     Ok(claims)
 }
 
-/// A claim counts only when the other Sync could write the object: here, when it acts as the same account.
+/// A claim counts only when the other Sync could write the object: here, when it acts as the same account, and will.
 fn acts_as_we_do(job: &Job<'_>, other: &Sync) -> bool {
-    other.namespace().as_deref() == Some(job.namespace()) && other.spec.service_account() == job.account.name()
+    let will = other.metadata.deletion_timestamp.is_none() && !other.spec.suspend;
+    will && other.namespace().as_deref() == Some(job.namespace()) && other.spec.service_account() == job.account.name()
 }
 
 /// Plans. Objects that another Sync has are written down, so that it hands them over when it drops them.
@@ -89,7 +115,7 @@ pub(in crate::reconcile) async fn plan(
     let plan = match plan {
         Ok(plan) => plan,
         Err(errors) => {
-            let wanted: Vec<_> = errors.iter().filter_map(of_another).collect();
+            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
             record::wanted(job, known, &wanted).await?;
             return Err(refused(&errors));
         }
@@ -98,7 +124,7 @@ pub(in crate::reconcile) async fn plan(
     Ok(plan)
 }
 
-fn of_another(error: &PlanError) -> Option<(ObjectId, String)> {
+fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
     match error {
         PlanError::OwnedByOther { id, version, .. } => Some((id.clone(), version.clone())),
         _ => None,
@@ -107,9 +133,8 @@ fn of_another(error: &PlanError) -> Option<(ObjectId, String)> {
 
 /// Plans the end of a deleted Sync; none when it isn't being deleted.
 pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> Result<Option<Retirement>, Trouble> {
-    let kinds = job.context.kinds.get().await?;
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
-    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
+    let live = marks(job, &wanted).await?;
     let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))
