@@ -88,7 +88,7 @@ impl Fleet {
             stage.repo.remove(&id.file()).unwrap();
             self.wanted.remove(&id);
         }
-        for _ in 0..1 + self.random.below(8) {
+        for _ in 0..5 + self.random.below(20) {
             let configs = self.wanted.keys().filter(|id| id.kind == "ConfigMap").cloned().collect();
             let Some(id) = self.random.pick(configs) else { break };
             let value = self.random.word();
