@@ -68,8 +68,7 @@ impl Scene {
         let cluster = own_cluster(ClusterOptions::default());
         let controller = start_controller(cluster, &[]).unwrap();
         let stage = Stage::on(cluster, "kill");
-        let deployer = format!("--serviceaccount={}:deployer", stage.namespace);
-        stage.kubectl(&["create", "clusterrolebinding", "deployer", "--clusterrole=cluster-admin", &deployer]).unwrap();
+        stage.make_administrator();
         let mut fleet = Fleet::new(&stage, random.fork());
         let commit = fleet.change_and_commit(&stage);
         stage.sync("./app", "");

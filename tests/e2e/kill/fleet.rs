@@ -105,7 +105,7 @@ impl Fleet {
     }
 
     fn add(&mut self, stage: &Stage) {
-        let namespace = if self.next % 3 == 0 { self.far() } else { self.namespace.clone() };
+        let namespace = if self.next.is_multiple_of(3) { self.far() } else { self.namespace.clone() };
         let value = self.random.word();
         self.put(stage, self.id("ConfigMap", &namespace, &config(self.next)), &value);
         self.next += 1;
