@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kube::Client;
-use kube::runtime::events::Recorder;
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector::{ObjectRef, Store as Cache};
 use tokio::sync::mpsc;
 use waxwing_formats::Salt;
@@ -42,8 +42,8 @@ pub struct Context {
     pub keys: Arc<Keys>,
     /// The key of handles for values that aren't ciphertext.
     pub salt: Salt,
-    /// Where events go.
-    pub recorder: Recorder,
+    /// As whom events are published.
+    pub reporter: Reporter,
     /// Tells the Syncs of a GitSource that it has news.
     pub news: mpsc::UnboundedSender<ObjectRef<GitSource>>,
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -119,7 +119,9 @@ where
         secondary: None,
     };
     let published = async move {
-        if context.recorder.publish(&event, &regarding).await.is_err() {
+        // A recorder merges events of one reason and keeps only the first one's note, so each of ours has its own.
+        let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
+        if recorder.publish(&event, &regarding).await.is_err() {
             tracing::warn!(object = name, "failed to publish an event");
         }
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,7 @@ pub async fn start(args: Args) -> Result<(), StartError> {
         rendered: RenderCache::default(),
         keys: keys.clone(),
         salt,
-        recorder: Recorder::new(client, Reporter { controller: "waxwing".to_owned(), instance: None }),
+        reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
         news,
     });
     let ready = Arc::new(AtomicBool::new(true));
