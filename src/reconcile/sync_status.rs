@@ -15,7 +15,7 @@ use super::report::{self, Verdict};
 use super::trouble::Trouble;
 use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
-    set_condition,
+    remove_condition, set_condition,
 };
 use crate::cluster::{self, Requests, Verb};
 use crate::render::PlaintextSecret;
@@ -31,7 +31,7 @@ pub struct Progress {
     changes: Vec<String>,
     plaintext: Vec<String>,
     unsealed: Option<Result<(), Trouble>>,
-    health: Option<Result<(), String>>,
+    health: Option<Result<(), Trouble>>,
     all_applied: bool,
 }
 
@@ -111,9 +111,15 @@ impl Progress {
         let current = |health: &Health| health.status == HealthStatus::Current;
         let ids = || plan.steps().iter().map(|step| &step.manifest.id);
         let is_well = |id: &ObjectId| !needs_health(&id.kind) || health.get(id).is_some_and(current);
-        let sick: Vec<String> = ids().filter(|id| !is_well(id)).map(|id| describe(id, health.get(id))).collect();
+        let sick: Vec<&ObjectId> = ids().filter(|id| !is_well(id)).collect();
         self.counts.get_or_insert_default().ready = to_u32(ids().count() - sick.len());
-        self.health = Some(if sick.is_empty() { Ok(()) } else { Err(sick.join(", ")) });
+        let has_failed = |id: &&ObjectId| health.get(id).is_some_and(|health| health.status == HealthStatus::Failed);
+        let reason = if sick.iter().any(has_failed) { Reason::HealthCheckFailed } else { Reason::Progressing };
+        let described: Vec<String> = sick.iter().map(|id| describe(id, health.get(id))).collect();
+        self.health = Some(match described.is_empty() {
+            true => Ok(()),
+            false => Err(Trouble::passing(reason, described.join(", "), "")),
+        });
     }
 
     /// Notes what was deleted.
@@ -156,6 +162,10 @@ pub(super) fn write<'a>(
     let old = sync.status.clone().unwrap_or_default();
     let now = Timestamp::now();
     let mut status = next(sync, &old, progress, trouble);
+    if matches!(progress.health, Some(Err(_))) && status.last_applied_revision != old.last_applied_revision {
+        // A new revision gets the whole of `spec.timeout` to become healthy, whatever the one before it did.
+        remove_condition(&mut status.conditions, ConditionType::Healthy);
+    }
     part_conditions(&mut status.conditions, sync, progress, now);
     let verdict = verdict(sync, &status, progress, trouble, now);
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
@@ -211,7 +221,7 @@ fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Prog
         Some(Ok(())) => {
             set(ConditionType::Healthy, Status::True, Reason::Healthy, "All objects are healthy".to_owned())
         }
-        Some(Err(sick)) => set(ConditionType::Healthy, Status::False, Reason::Progressing, sick.clone()),
+        Some(Err(sick)) => set(ConditionType::Healthy, Status::False, sick.reason, sick.message.clone()),
         None => {}
     }
 }
