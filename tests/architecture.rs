@@ -1,6 +1,6 @@
 //! Holds the architecture in place: who may use whom, the length of the straight line, and one TLS stack.
 //!
-//! The table is the one in ARCHITECTURE.md. What crates may use is held by their `Cargo.toml` files; what rooms of the
+//! The table is printed in ARCHITECTURE.md, which is held to be the same. What crates may use is held by their `Cargo.toml` files; what rooms of the
 //! controller may use is held here, by reading the sources.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it stands")]
@@ -112,6 +112,23 @@ fn no_room_names_a_crate_that_is_not_its_business() {
             }
         }
     }
+}
+
+/// The names in code font, as a cell of a table has them; empty where there are none.
+fn cell(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_table_in_architecture_md_is_this_one() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, table) = page.split_once("| room | rooms that it may name | crates that it must not name |").unwrap();
+    let rows: Vec<String> = table.lines().skip(2).take_while(|line| line.starts_with('|')).map(str::to_owned).collect();
+    let foreign = |room: &str| FOREIGN.iter().find(|(name, _)| *name == room).map_or(&[][..], |(_, crates)| crates);
+    let row = |(room, rooms): &(&str, &[&str])| {
+        format!("| `{room}` | {} | {} |", cell(rooms), cell(foreign(room))).replace("|  |", "| |")
+    };
+    assert_eq!(rows, ROOMS.iter().map(row).collect::<Vec<_>>());
 }
 
 #[test]

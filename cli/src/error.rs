@@ -1,7 +1,7 @@
 //! The one error of the program: every module's error ends here, with what the user can do about it.
 
-use std::fmt;
-
+use waxwing::runtime::HardeningError;
+use waxwing::source::CheckoutError;
 use waxwing_formats::sealed_secret::{CertificateError, PlainSecretError, SealError};
 
 use crate::certificate::FetchError;
@@ -12,12 +12,15 @@ use crate::output::OutputError;
 /// Why a command failed. None of it quotes a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The process could not be kept from leaving plaintext behind.
+    #[error(transparent)]
+    Hardening(#[from] HardeningError),
     /// The input could not be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// Documents of the input can't be sealed.
+    /// Documents of the input can't be sealed, or files can't be planned with; there is at least one.
     #[error("{}", in_lines(.0))]
-    Documents(Vec<AtDocument>),
+    Several(Vec<Wrong>),
     /// A value for a new Secret is missing or wrong.
     #[error(transparent)]
     Value(#[from] ValueError),
@@ -33,6 +36,12 @@ pub(crate) enum Error {
     /// A Secret could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// A folder or a revision could not be read.
+    #[error(transparent)]
+    Checkout(#[from] CheckoutError),
+    /// The random number generator failed.
+    #[error("failed to draw random numbers")]
+    Randomness(#[source] rand_core::Error),
     /// The result could not be printed.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -43,7 +52,9 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Input(error) => error.hint().map(str::to_owned),
-            Self::Documents(wrong) => wrong.last().map(|last| last.error.hint().to_owned()),
+            Self::Several(wrong) => wrong.last().and_then(|last| last.hint.clone()),
+            Self::Checkout(error) => Some(error.hint().to_owned()),
+            Self::Hardening(_) | Self::Randomness(_) => None,
             Self::Value(error) => error.hint().map(str::to_owned),
             Self::Fetch(error) => error.hint(),
             Self::Certificate(error) => Some(error.hint().to_owned()),
@@ -54,31 +65,51 @@ impl Error {
     }
 }
 
-/// Writes each document that is wrong, with a hint below each but the last, whose hint is that of the whole.
-fn in_lines(wrong: &[AtDocument]) -> String {
+/// Writes everything that is wrong, with a hint below each but the last, whose hint is that of the whole.
+fn in_lines(wrong: &[Wrong]) -> String {
     let mut text = String::new();
-    for (index, document) in wrong.iter().enumerate() {
-        if let Some(before) = index.checked_sub(1).and_then(|before| wrong.get(before)) {
-            text.push_str(&format!("\nhint: {}\nerror: ", before.error.hint()));
+    for (index, one) in wrong.iter().enumerate() {
+        if index > 0 {
+            text.push_str("\nerror: ");
         }
-        text.push_str(&document.to_string());
+        text.push_str(&one.fact);
+        if let Some(hint) = one.hint.as_ref().filter(|_| index + 1 < wrong.len()) {
+            text.push_str(&format!("\nhint: {hint}"));
+        }
     }
     text
 }
 
-/// What is wrong with one document, and where it stands.
+/// One of several things that are wrong.
 #[derive(Debug)]
-pub(crate) struct AtDocument {
-    /// The file and line, as `secret.yaml:12`.
-    pub(crate) place: String,
-    /// What is wrong with it.
-    pub(crate) error: DocumentError,
+pub(crate) struct Wrong {
+    /// What it is and where, with its causes.
+    fact: String,
+    /// What the user can do about it.
+    hint: Option<String>,
 }
 
-impl fmt::Display for AtDocument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.error)
+impl Wrong {
+    /// Says `error` with its causes.
+    pub(crate) fn new(error: &dyn std::error::Error, hint: Option<String>) -> Self {
+        Self { fact: with_causes(error), hint }
     }
+
+    /// Says what is wrong at `place`.
+    pub(crate) fn at(place: &dyn std::fmt::Display, error: &dyn std::error::Error, hint: Option<String>) -> Self {
+        Self { fact: format!("{place}: {}", with_causes(error)), hint }
+    }
+}
+
+/// Writes an error and its causes, with a colon before each.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    text
 }
 
 /// Why a document can't be sealed.
@@ -104,7 +135,8 @@ pub(crate) enum DocumentError {
 }
 
 impl DocumentError {
-    fn hint(&self) -> &'static str {
+    /// Returns what the user can do about it.
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Secret(error) => error.hint(),
             Self::SealedAlready => "it is sealed already: commit it as it is",

@@ -15,23 +15,25 @@ mod output;
 use std::process::ExitCode;
 
 use clap::Parser;
+use waxwing::runtime::harden;
 use zeroizing_alloc::ZeroAlloc;
 
-use crate::args::Cli;
+use crate::args::{Cli, Outcome};
 
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => finish(cli.run()),
+        Ok(cli) => finish(harden().map_err(error::Error::from).and_then(|()| cli.run())),
         Err(error) => usage(&error),
     }
 }
 
-fn finish(result: Result<(), error::Error>) -> ExitCode {
+fn finish(result: Result<Outcome, error::Error>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Changes) => ExitCode::from(2),
         Err(error) => {
             output::complain(&error);
             ExitCode::FAILURE

@@ -1,12 +1,12 @@
 //! What goes out: results to standard output and nothing else there, everything for people to standard error.
 
-use std::error::Error as _;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::error::{Error, with_causes};
 
 /// The form of a printed object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,8 +44,13 @@ fn document(object: &Value, format: Format) -> Result<String, OutputError> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     match format {
         Format::Yaml => serde_saphyr::to_string_with_options(object, options).map_err(OutputError::Yaml),
-        Format::Json => serde_json::to_string_pretty(object).map(|text| text + "\n").map_err(OutputError::Json),
+        Format::Json => json(object),
     }
+}
+
+/// Writes a result as one JSON object.
+pub(crate) fn json(result: &impl Serialize) -> Result<String, OutputError> {
+    serde_json::to_string_pretty(result).map(|text| text + "\n").map_err(OutputError::Json)
 }
 
 /// Prints a result.
@@ -69,13 +74,7 @@ pub(crate) fn note(text: &str) {
 
 /// Tells what went wrong, each cause after a colon, and what to do about it on a line of its own.
 pub(crate) fn complain(error: &Error) {
-    let mut text = format!("error: {error}");
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    text.push('\n');
+    let mut text = format!("error: {}\n", with_causes(error));
     if let Some(hint) = error.hint() {
         text.push_str(&format!("hint: {hint}\n"));
     }

@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 4] = [&[], &["cert"], &["new"], &["completion"]];
+const COMMANDS: [&[&str]; 5] = [&[], &["cert"], &["new"], &["plan"], &["completion"]];
 
 #[test]
 fn the_cli_reference_is_what_the_program_prints() {

@@ -42,8 +42,8 @@ pub struct ApiRefusal {
     pub message: Option<String>,
     /// Whether the object's namespace is being deleted.
     pub terminating: bool,
-    /// Whether the identity lacks a right, as opposed to a quota or a policy that refuses the object: both answer 403.
-    pub lacks_rights: bool,
+    /// Whether it was the authorizer that refused: somebody lacks a right. Webhooks and quotas refuse with 403 as well.
+    pub lacks_right: bool,
 }
 
 impl std::fmt::Display for ApiRefusal {
@@ -174,7 +174,7 @@ impl<'a> Call<'a> {
             builder = builder.header(http::header::CONTENT_TYPE, content_type);
         }
         let mut request = builder.body(Body::from(self.body.clone())).map_err(|_| unreachable())?;
-        identity.add_headers(request.headers_mut());
+        identity.add_headers(request.headers_mut()).map_err(|_| unreachable())?;
         let response = client.send(request).await.map_err(|_| unreachable())?;
         let status = response.status();
         let bytes = response.into_body().collect_bytes().await.map_err(|_| unreachable())?;
@@ -203,26 +203,20 @@ fn refusal(code: u16, body: &[u8], privacy: Privacy) -> CallError {
     let causes = status.pointer("/details/causes").and_then(Value::as_array);
     let causes = || causes.into_iter().flatten();
     let fields = causes().filter_map(|cause| cause.get("field")?.as_str());
-    let lacks_rights = match code {
-        401 => true,
-        403 => text("/message").is_some_and(|message| speaks_of_rights(&message)),
-        _ => false,
-    };
     CallError::Refused(Box::new(ApiRefusal {
         code,
         reason: text("/reason").unwrap_or_default(),
         fields: fields.map(|field| public_field(field, privacy)).collect(),
         message: text("/message").filter(|_| privacy == Privacy::Public),
+        lacks_right: code == 403 && text("/message").is_some_and(|message| is_about_rights(&message)),
         terminating: causes().any(|cause| cause.get("reason").is_some_and(|reason| reason == "NamespaceTerminating")),
-        lacks_rights,
     }))
 }
 
-/// Recognises the refusals of the authorizer (`responsewriters.Forbidden` in k8s.io/apiserver) and of RBAC's check
-/// against escalation (`ConfirmNoEscalation` in k8s.io/kubernetes, pkg/registry/rbac/validation).
-fn speaks_of_rights(message: &str) -> bool {
-    let denied = message.contains(": User \"") && message.contains("\" cannot ");
-    denied || message.contains("attempting to grant RBAC permissions not currently held")
+/// Recognises the two texts of RBAC (`authorizer/rbac` and `validation/escalation` of Kubernetes 1.36).
+fn is_about_rights(message: &str) -> bool {
+    (message.contains(" cannot ") && message.contains(" resource "))
+        || message.contains("attempting to grant RBAC permissions")
 }
 
 /// Cuts a field path at the first bracket with a quoted key, since the key of a keyed list is a value.
@@ -255,17 +249,17 @@ mod tests {
 
     #[test]
     fn a_missing_right_is_told_from_a_quota_and_nothing_of_the_message_is_kept() {
-        let lacks_rights = |message: &str| {
+        let lacks_right = |message: &str| {
             let body = serde_json::json!({"code": 403, "reason": "Forbidden", "message": message}).to_string();
             let CallError::Refused(refusal) = refusal(403, body.as_bytes(), Privacy::Secret) else { unreachable!() };
             assert_eq!(refusal.to_string(), "the API server answered 403 Forbidden");
-            refusal.lacks_rights
+            refusal.lacks_right
         };
-        assert!(lacks_rights(r#"secrets "a" is forbidden: User "b" cannot patch resource "secrets" in API group """#));
-        assert!(lacks_rights(
+        assert!(lacks_right(r#"secrets "a" is forbidden: User "b" cannot patch resource "secrets" in API group """#));
+        assert!(lacks_right(
             r#"roles "a" is forbidden: user "b" is attempting to grant RBAC permissions not currently held:"#
         ));
-        assert!(!lacks_rights(r#"configmaps "a" is forbidden: exceeded quota: q, requested: count/configmaps=1"#));
+        assert!(!lacks_right(r#"configmaps "a" is forbidden: exceeded quota: q, requested: count/configmaps=1"#));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 use waxwing_formats::SecretBytes;
-use waxwing_plan::{ObjectId, SecretMark};
+use waxwing_plan::{GroupKind, ObjectId, SecretMark};
 use zeroize::Zeroizing;
 
 use super::call::Privacy;
@@ -66,6 +66,8 @@ pub struct Request {
     pub live_version: Option<String>,
     /// Whether the live object belongs to nobody, so that other tools' fields are taken over first.
     pub adopts: bool,
+    /// Whether the live object may hold secret values although this request brings none: true for a Secret.
+    pub may_hold_secrets: bool,
     skeleton: Value,
     bindings: Vec<Binding>,
 }
@@ -100,14 +102,20 @@ impl Requests {
 
 impl Request {
     /// Puts a skeleton and the values for it together; where a binding points, the skeleton's own value is not sent.
-    /// The object is taken as new; set `live_version` and `adopts` when it isn't.
+    /// The object is taken as new; set `live_version` and `adopts` when it isn't, and `may_hold_secrets` where another kind
+    /// than Secret takes secret values.
     pub fn new(id: ObjectId, version: String, skeleton: Value, bindings: Vec<Binding>) -> Self {
-        Self { id, version, live_version: None, adopts: false, skeleton, bindings }
+        let may_hold_secrets = id.kind == GroupKind::new("", "Secret");
+        Self { id, version, live_version: None, adopts: false, may_hold_secrets, skeleton, bindings }
     }
 
-    /// Returns whether answers about this object may quote secret values.
+    /// Returns whether answers about this object may quote secret values. They are about the object as it would be, so
+    /// also about fields that somebody else has set.
     pub fn privacy(&self) -> Privacy {
-        if self.bindings.is_empty() { Privacy::Public } else { Privacy::Secret }
+        match self.bindings.is_empty() && !self.may_hold_secrets {
+            true => Privacy::Public,
+            false => Privacy::Secret,
+        }
     }
 
     /// Returns the bindings' places and sources, without the values.
@@ -268,10 +276,8 @@ fn escaped(byte: u8) -> Escaped {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use waxwing_plan::GroupKind;
-
     use super::*;
+    use serde_json::json;
 
     fn request(skeleton: Value, bindings: Vec<Binding>) -> Request {
         let id = ObjectId { kind: GroupKind::new("", "Secret"), namespace: Some("shop".into()), name: "db".into() };
@@ -300,6 +306,11 @@ mod tests {
             "data": {"a/b": STANDARD.encode(b"\x00\xffbinary"), "c~": "", "plain": "eA=="},
             "l": [1, "quote \" back \\ newline \n ünïcode \u{1}", {"x": 42}]});
         assert_eq!(sent(&request(skeleton, bindings)), expected);
+    }
+
+    #[test]
+    fn answers_about_a_secret_are_private_even_where_the_request_brings_no_value() {
+        assert_eq!(request(json!({"metadata": {"labels": {"a": "b"}}}), Vec::new()).privacy(), Privacy::Secret);
     }
 
     #[test]

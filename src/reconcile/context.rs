@@ -42,7 +42,7 @@ pub struct Context {
     pub keys: Arc<Keys>,
     /// The key of handles for values that aren't ciphertext.
     pub salt: Salt,
-    /// As whom events are published.
+    /// Who events are from.
     pub reporter: Reporter,
     /// Tells the Syncs of a GitSource that it has news.
     pub news: mpsc::UnboundedSender<ObjectRef<GitSource>>,

@@ -118,9 +118,9 @@ where
         action: "Reconcile".to_owned(),
         secondary: None,
     };
+    // A recorder that is kept counts events of one reason as one, and drops the notes of all but the first.
+    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
     let published = async move {
-        // A recorder merges events of one reason and keeps only the first one's note, so each of ours has its own.
-        let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
         if recorder.publish(&event, &regarding).await.is_err() {
             tracing::warn!(object = name, "failed to publish an event");
         }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
-use waxwing_plan::health::{Health, HealthStatus, needs_health};
+use waxwing_plan::health::{Health, HealthStatus};
 use waxwing_plan::{Change, ObjectId, Plan};
 
 use super::context::Context;
@@ -109,10 +109,9 @@ impl Progress {
     /// Notes how the objects are.
     pub(super) fn healthy(&mut self, plan: &Plan, health: &BTreeMap<ObjectId, Health>) {
         let current = |health: &Health| health.status == HealthStatus::Current;
-        let ids = || plan.steps().iter().map(|step| &step.manifest.id);
-        let is_well = |id: &ObjectId| !needs_health(&id.kind) || health.get(id).is_some_and(current);
-        let sick: Vec<&ObjectId> = ids().filter(|id| !is_well(id)).collect();
-        self.counts.get_or_insert_default().ready = to_u32(ids().count() - sick.len());
+        let ids = plan.with_health().map(|step| &step.manifest.id);
+        let sick: Vec<&ObjectId> = ids.filter(|id| !health.get(id).is_some_and(current)).collect();
+        self.counts.get_or_insert_default().ready = to_u32(plan.steps().len() - sick.len());
         let has_failed = |id: &&ObjectId| health.get(id).is_some_and(|health| health.status == HealthStatus::Failed);
         let reason = if sick.iter().any(has_failed) { Reason::HealthCheckFailed } else { Reason::Progressing };
         let described: Vec<String> = sick.iter().map(|id| describe(id, health.get(id))).collect();
@@ -162,8 +161,7 @@ pub(super) fn write<'a>(
     let old = sync.status.clone().unwrap_or_default();
     let now = Timestamp::now();
     let mut status = next(sync, &old, progress, trouble);
-    if matches!(progress.health, Some(Err(_))) && status.last_applied_revision != old.last_applied_revision {
-        // A new revision gets the whole of `spec.timeout` to become healthy, whatever the one before it did.
+    if is_new(sync, &old, progress) {
         remove_condition(&mut status.conditions, ConditionType::Healthy);
     }
     part_conditions(&mut status.conditions, sync, progress, now);
@@ -194,13 +192,14 @@ fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Tro
     }
 }
 
-/// A sync that changes nothing leaves the numbers of the last one that did.
+/// A sync that changes nothing leaves the numbers of the last one that did, and one that doesn't come to ask for health leaves
+/// how many were well.
 fn counts(old: &SyncStatus, progress: &Progress) -> Option<Counts> {
-    let new = progress.counts?;
-    match (&old.counts, progress.changes.is_empty()) {
-        (Some(last), true) => Some(Counts { objects: new.objects, ready: new.ready, ..*last }),
-        _ => Some(new),
-    }
+    let Some(new) = progress.counts else { return old.counts };
+    let last = old.counts.unwrap_or_default();
+    let ready = if progress.health.is_some() { new.ready } else { last.ready };
+    let numbers = if progress.changes.is_empty() && old.counts.is_some() { last } else { new };
+    Some(Counts { objects: new.objects, ready, ..numbers })
 }
 
 /// Sets Unsealed and Healthy as far as this sync came.
@@ -246,6 +245,11 @@ fn verdict(
         }
         Some(trouble) => Verdict::failed(trouble, trouble.message.clone()),
     }
+}
+
+/// Tells whether this is the first look at a revision or a spec: then the time that objects have to get well starts anew.
+fn is_new(sync: &Sync, old: &SyncStatus, progress: &Progress) -> bool {
+    old.observed_generation != sync.metadata.generation || old.last_attempted_revision != progress.revision
 }
 
 /// Tells whether the objects have been on their way for longer than the Sync gives them.

@@ -97,6 +97,9 @@ impl RenderError {
 /// What is wrong with a source file or with what was rendered from it.
 #[derive(Debug, Error)]
 pub enum Fault {
+    /// What is to be rendered is not a folder that can be read.
+    #[error("failed to find the folder to render")]
+    Folder(#[source] TreeError),
     /// The tree has no such file, or refuses to hand it out.
     #[error("failed to read from the repository")]
     Tree(#[from] TreeError),
@@ -323,7 +326,7 @@ pub enum Fault {
 impl Fault {
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Tree(error) => error.hint(),
+            Self::Folder(error) | Self::Tree(error) => error.hint(),
             Self::Yaml(error) => error.hint(),
             Self::Sops(error) => error.hint(),
             Self::SealedSecret(error) => error.hint(),

@@ -1,7 +1,7 @@
 //! The folder that a Sync names: a kustomization, or plain files, in which folders with a kustomization may lie.
 
 use super::SourceFiles;
-use super::error::{Place, RenderError};
+use super::error::{Fault, Place, RenderError};
 use super::manifests::SourceDocument;
 use super::reader::Reader;
 use crate::source::{Found, Kind, RepoPath, TreeError};
@@ -19,8 +19,10 @@ impl Reader<'_> {
         let mut folder = Folder::default();
         match self.files.find(path) {
             Ok(Found { kind: Kind::Folder, path }) => self.subfolder(&path, &mut folder),
-            Ok(_) => self.refuse(Place::file(path.to_string()), TreeError::NotAFolder(path.clone())),
-            Err(error) => self.refuse(Place::file(path.to_string()), error),
+            Ok(_) => {
+                self.refuse(Place::file(path.to_string()), Fault::Folder(TreeError::NotAFolder(path.clone())));
+            }
+            Err(error) => self.refuse(Place::file(path.to_string()), Fault::Folder(error)),
         }
         folder
     }

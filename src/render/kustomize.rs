@@ -4,9 +4,10 @@
 //! input and no plugins; without `PATH` it finds no other program. Loading is not restricted to the kustomization's
 //! folder, since bases may lie beside it: the staged folder holds nothing but the closure, and all paths were checked.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -26,6 +27,15 @@ const GOMEMLIMIT: &str = "700MiB";
 const MAX_OUTPUT: usize = 64 << 20;
 /// The most bytes of its messages that are kept.
 const MAX_MESSAGE: usize = 2_000;
+
+/// Returns the whole path of a program: the child gets no `PATH` to look it up in. `path` is the caller's own `PATH`, in which
+/// a bare name is looked up.
+pub fn find_program(name: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
+    if name.components().count() > 1 {
+        return name.canonicalize().ok();
+    }
+    std::env::split_paths(path?).map(|folder| folder.join(name)).find(|program| program.is_file())
+}
 
 /// Builds one kustomization and returns what the program printed.
 pub(super) fn build(staging: &Staging, folder: &RepoPath, program: &Path, timeout: Duration) -> Result<Vec<u8>, Fault> {

@@ -37,6 +37,7 @@ use crate::source::{Files, ObjectId, RepoPath};
 pub use closure::ClosureKey;
 pub use error::{Fault, Place, RenderError};
 pub use handles::{Damage, Embedding, HandleTable, Origin, locate};
+pub use kustomize::find_program;
 pub use manifests::Scope;
 pub use plaintext::{PlaintextPolicy, PlaintextSecret, judge};
 pub use reader::SopsFile;

@@ -10,5 +10,5 @@ mod telemetry;
 
 pub use args::{Args, LogFormat};
 pub use hardening::{HardeningError, harden};
-pub use start::start;
+pub use start::{StartError, start};
 pub use telemetry::log_to_stderr;

@@ -1,5 +1,6 @@
 //! Puts the parts together, runs them, and stops them in order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +14,7 @@ use super::args::Args;
 use crate::api::{GitSource, Sync};
 use crate::cluster::KindsCache;
 use crate::reconcile::{self, Context, RenderCache, Revisions, Watched};
+use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
 use crate::source::{Allowed, Settings, SourceError, Store};
@@ -47,7 +49,7 @@ pub enum StartError {
 /// See [`StartError`].
 pub async fn start(args: Args) -> Result<(), StartError> {
     let stop = stop_on_signal()?;
-    let config = kube::Config::infer().await.map_err(|_| StartError::Configuration)?;
+    let config = configuration().await?;
     let client = Client::try_from(config.clone()).map_err(|_| StartError::Connection)?;
     let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
     let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
@@ -61,7 +63,7 @@ pub async fn start(args: Args) -> Result<(), StartError> {
         kinds: KindsCache::new(client.clone()),
         store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
         allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
-        kustomize: args.kustomize.clone(),
+        kustomize: kustomize(&args),
         revisions: Revisions::default(),
         sources: sources.cache(),
         syncs: syncs.cache(),
@@ -71,11 +73,21 @@ pub async fn start(args: Args) -> Result<(), StartError> {
         reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
         news,
     });
-    let ready = Arc::new(AtomicBool::new(true));
+    let ready = Arc::new(AtomicBool::new(false));
     let shown = Shown { keys: keys.clone(), ready: ready.clone() };
     let serving = server::serve(args.listen, shown, stop.clone().cancelled_owned());
+    let caches = (sources.cache(), syncs.cache());
+    let filled = async {
+        // An error says that the writer of a cache is gone, which ends the controller anyway.
+        let _ = tokio::join!(caches.0.wait_until_ready(), caches.1.wait_until_ready());
+        ready.store(true, Ordering::Relaxed);
+        std::future::pending::<()>().await;
+    };
     let working = async {
-        reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone()).await;
+        tokio::select! {
+            () = reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone()) => {}
+            () = filled => {}
+        }
         ready.store(false, Ordering::Relaxed);
         tracing::debug!("all reconciles have ended");
         Ok(())
@@ -86,6 +98,23 @@ pub async fn start(args: Args) -> Result<(), StartError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Returns how to reach the cluster. What fails is tried again by the reconcile that it fails, and seen in its status;
+/// the client's own retries would hold it for minutes.
+async fn configuration() -> Result<kube::Config, StartError> {
+    let mut config = kube::Config::infer().await.map_err(|_| StartError::Configuration)?;
+    config.default_retry = false;
+    Ok(config)
+}
+
+/// Returns the Kustomize program. Without one the controller still works for plain folders.
+fn kustomize(args: &Args) -> PathBuf {
+    let path = std::env::var_os("PATH");
+    find_program(&args.kustomize, path.as_deref()).unwrap_or_else(|| {
+        tracing::warn!(program = %args.kustomize.display(), "there is no such program: kustomizations can't be built");
+        args.kustomize.clone()
+    })
 }
 
 fn stop_on_signal() -> Result<CancellationToken, StartError> {

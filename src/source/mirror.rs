@@ -14,6 +14,7 @@ use gix::objs::{self, Exists, FindHeader};
 use gix::odb;
 
 use super::error::{SourceError, store_error};
+use super::tree::Objects;
 
 /// The largest object in bytes that is received or copied. A pack of a few kilobytes may promise any size.
 pub(super) const MAX_OBJECT_BYTES: u64 = 128 << 20;
@@ -105,41 +106,6 @@ impl Mirror {
         self.objects.to_handle_arc()
     }
 
-    /// Returns the content of an object of this kind and of at most `limit` bytes; a larger one is not read.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`ObjectFault`] says, and remembers damage so that the next fetch starts anew.
-    pub(super) fn read(&self, id: &hash::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault> {
-        let read = self.read_object(id, kind, limit);
-        let whole = match read {
-            Ok(_) | Err(ObjectFault::TooLarge(_)) => true,
-            // A reference may name anything, but a commit names trees and a tree says what it names.
-            Err(ObjectFault::OtherKind) => kind == objs::Kind::Commit,
-            Err(ObjectFault::Missing | ObjectFault::Damaged) => false,
-        };
-        if !whole {
-            self.damaged.store(true, Ordering::Relaxed);
-        }
-        read
-    }
-
-    fn read_object(&self, id: &hash::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault> {
-        let handle = self.handle();
-        let header = handle.try_header(id).map_err(|_| ObjectFault::Damaged)?.ok_or(ObjectFault::Missing)?;
-        if header.kind != kind {
-            return Err(ObjectFault::OtherKind);
-        }
-        if header.size > limit {
-            return Err(ObjectFault::TooLarge(header.size));
-        }
-        let mut bytes = Vec::new();
-        let object = objs::Find::try_find(&handle, id, &mut bytes).map_err(|_| ObjectFault::Damaged)?;
-        let object = object.ok_or(ObjectFault::Missing)?;
-        object.verify_checksum(id).map_err(|_| ObjectFault::Damaged)?;
-        Ok(bytes)
-    }
-
     /// Tells whether the store has this object, as far as its index knows.
     pub(super) fn has(&self, id: &hash::oid) -> bool {
         self.handle().exists(id)
@@ -159,6 +125,48 @@ impl Mirror {
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
+}
+
+impl Objects for Mirror {
+    /// Remembers damage, so that the next fetch starts anew.
+    fn read(&self, id: &hash::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault> {
+        let read = read_checked(&self.handle(), id, kind, limit);
+        let whole = match read {
+            Ok(_) | Err(ObjectFault::TooLarge(_)) => true,
+            // A reference may name anything, but a commit names trees and a tree says what it names.
+            Err(ObjectFault::OtherKind) => kind == objs::Kind::Commit,
+            Err(ObjectFault::Missing | ObjectFault::Damaged) => false,
+        };
+        if !whole {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+/// Reads an object and hashes it again.
+///
+/// # Errors
+///
+/// Fails as [`ObjectFault`] says.
+pub(super) fn read_checked(
+    objects: &odb::store::Handle<Arc<odb::Store>>,
+    id: &hash::oid,
+    kind: objs::Kind,
+    limit: u64,
+) -> Result<Vec<u8>, ObjectFault> {
+    let header = objects.try_header(id).map_err(|_| ObjectFault::Damaged)?.ok_or(ObjectFault::Missing)?;
+    if header.kind != kind {
+        return Err(ObjectFault::OtherKind);
+    }
+    if header.size > limit {
+        return Err(ObjectFault::TooLarge(header.size));
+    }
+    let mut bytes = Vec::new();
+    let object = objs::Find::try_find(objects, id, &mut bytes).map_err(|_| ObjectFault::Damaged)?;
+    let object = object.ok_or(ObjectFault::Missing)?;
+    object.verify_checksum(id).map_err(|_| ObjectFault::Damaged)?;
+    Ok(bytes)
 }
 
 impl Drop for Mirror {

@@ -4,10 +4,14 @@
 //! asks the server which commit that is, receives it if it is new, and returns a [`Fetched`] with the [`Revision`] and
 //! its [`Tree`], which is shared between all that want the same commit.
 //!
+//! For a command line on a developer's machine there are two more ways: [`WorkingFolder`] has the files as they lie on the
+//! disk, and [`revision_in`] finds any revision of the repository around a folder.
+//!
 //! This room knows NO secret of a workload and no cluster: credentials for Git come in as its own types. It reads no
 //! Git configuration, no environment variable and no proxy setting, starts no program, follows no redirect, and writes
 //! only below the directory of its [`Store`]. gix is used here and nowhere else.
 
+mod checkout;
 mod error;
 mod fetch;
 mod files;
@@ -24,6 +28,7 @@ mod tree;
 mod url;
 mod working_folder;
 
+pub use checkout::{CheckoutError, revision_in};
 pub use error::SourceError;
 pub use files::{Files, Found};
 pub use http::TlsFault;

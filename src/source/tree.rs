@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gix::objs::{self, TreeRefIter, tree::EntryKind};
@@ -26,9 +27,21 @@ const MAX_WALK: usize = 200_000;
 /// The first line of a Git LFS pointer (git-lfs, docs/spec.md).
 pub(super) const LFS_LINE: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
+/// Where the content of a tree is read from, by its id.
+pub(super) trait Objects: Send + Sync {
+    /// Returns the content of an object of this kind and of at most `limit` bytes; a larger one is not read.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`ObjectFault`] says.
+    fn read(&self, id: &gix::oid, kind: objs::Kind, limit: u64) -> Result<Vec<u8>, ObjectFault>;
+}
+
 /// Holds the files of one revision.
 pub struct Tree {
-    mirror: Arc<Mirror>,
+    objects: Arc<dyn Objects>,
+    /// The folder that the content stands in.
+    home: PathBuf,
     commit: CommitId,
     root: gix::ObjectId,
     max_file_bytes: u64,
@@ -177,11 +190,22 @@ struct Links<'a> {
 impl Tree {
     /// Finds the files of `commit`, which the mirror must have.
     pub(super) fn new(mirror: Arc<Mirror>, commit: gix::ObjectId, max_file_bytes: u64) -> Result<Self, ObjectFault> {
-        let bytes = mirror.read(&commit, objs::Kind::Commit, MAX_FOLDER_BYTES)?;
+        let home = mirror.path().to_owned();
+        Self::of_commit(mirror, home, commit, max_file_bytes)
+    }
+
+    /// Finds the files of `commit` among `objects`, which stand in the folder `home`.
+    pub(super) fn of_commit(
+        objects: Arc<dyn Objects>,
+        home: PathBuf,
+        commit: gix::ObjectId,
+        max_file_bytes: u64,
+    ) -> Result<Self, ObjectFault> {
+        let bytes = objects.read(&commit, objs::Kind::Commit, MAX_FOLDER_BYTES)?;
         let mut commit_iter = objs::CommitRefIter::from_bytes(&bytes, commit.kind());
         let root = commit_iter.tree_id().map_err(|_| ObjectFault::Damaged)?;
-        mirror.read(&root, objs::Kind::Tree, MAX_FOLDER_BYTES)?;
-        Ok(Self { mirror, commit: CommitId(commit), root, max_file_bytes, folders: Mutex::default() })
+        objects.read(&root, objs::Kind::Tree, MAX_FOLDER_BYTES)?;
+        Ok(Self { objects, home, commit: CommitId(commit), root, max_file_bytes, folders: Mutex::default() })
     }
 
     /// Returns the commit that these are the files of.
@@ -191,7 +215,7 @@ impl Tree {
 
     /// Tells whether this tree stands in the given mirror's directory.
     pub(super) fn is_in(&self, folder: &std::path::Path) -> bool {
-        self.mirror.path().starts_with(folder)
+        self.home.starts_with(folder)
     }
 
     /// Finds what stands at `path`, and follows links until it is a file or folder.
@@ -342,7 +366,7 @@ impl Tree {
     }
 
     fn object(&self, id: &gix::oid, kind: objs::Kind, limit: u64, path: &RepoPath) -> Result<Vec<u8>, TreeError> {
-        self.mirror.read(id, kind, limit).map_err(|fault| match fault {
+        self.objects.read(id, kind, limit).map_err(|fault| match fault {
             ObjectFault::TooLarge(size) => TreeError::TooLarge { path: path.clone(), size, limit },
             ObjectFault::Missing | ObjectFault::Damaged | ObjectFault::OtherKind => TreeError::Damaged(path.clone()),
         })

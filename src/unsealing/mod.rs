@@ -79,7 +79,10 @@ pub fn open(
         return Err(errors);
     }
     let values = bind::Values { rendered, files: &files, items: &items };
-    let requests = collect(sent.iter().map(|manifest| values.bind(manifest)))?;
+    let mut requests = collect(sent.iter().map(|manifest| values.bind(manifest)))?;
+    for request in &mut requests {
+        request.may_hold_secrets |= bind_into.contains(&request.id.kind);
+    }
     let verified = rendered.sops_files().map(|file| file.blob.to_string()).collect();
     Ok(Opened { requests, verified })
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use waxwing_harness::{AgeKey, Cluster, Controller, ControllerOptions, Failure, GitRepo, Upstream, eventually};
+use waxwing_harness::{
+    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, Upstream, eventually,
+};
 
 /// How long anything may take that is expected to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,15 +30,23 @@ pub(crate) fn cluster() -> &'static Cluster {
     })
 }
 
+/// Starts a cluster for a test that needs one of its own, with Waxwing's definitions and namespace.
+pub(crate) fn own_cluster(options: ClusterOptions) -> &'static Cluster {
+    let cluster = Box::leak(Box::new(Cluster::start(options).unwrap()));
+    prepare(cluster).unwrap();
+    cluster
+}
+
 /// Installs Waxwing's definitions and namespace.
 pub(crate) fn prepare(cluster: &Cluster) -> Result<(), Failure> {
     cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(workspace().join("crds")).text()?;
     cluster.kubectl(&["create", "namespace", SYSTEM]).map(|_| ())
 }
 
+static CONTROLLER: OnceLock<Controller> = OnceLock::new();
+
 /// The one controller that the tests of this binary share.
 pub(crate) fn controller() -> &'static Controller {
-    static CONTROLLER: OnceLock<Controller> = OnceLock::new();
     CONTROLLER.get_or_init(|| start_controller(cluster(), &[]).unwrap())
 }
 
@@ -49,6 +59,7 @@ pub(crate) fn start_controller(cluster: &Cluster, arguments: &[&str]) -> Result<
 
 /// A tenant: a namespace with a ServiceAccount that may do everything in it, a repository, and an age key.
 pub(crate) struct Stage {
+    cluster: &'static Cluster,
     pub(crate) namespace: String,
     pub(crate) repo: GitRepo,
     pub(crate) upstream: Upstream,
@@ -62,13 +73,18 @@ impl Stage {
         Self::without_controller(name)
     }
 
-    /// Makes a tenant in a new namespace.
+    /// Makes a tenant in a new namespace of the shared cluster.
     pub(crate) fn without_controller(name: &str) -> Self {
+        Self::on(cluster(), name)
+    }
+
+    /// Makes a tenant in a new namespace of this cluster.
+    pub(crate) fn on(cluster: &'static Cluster, name: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let upstream = Upstream::new().unwrap();
         let age = upstream.age_keygen().unwrap();
-        let stage = Self { namespace, repo: GitRepo::new().unwrap(), upstream, age };
+        let stage = Self { cluster, namespace, repo: GitRepo::new().unwrap(), upstream, age };
         stage.populate();
         stage
     }
@@ -76,7 +92,7 @@ impl Stage {
     fn populate(&self) {
         let Self { namespace, age, .. } = self;
         let identity = age.identity.lines().map(|line| format!("    {line}\n")).collect::<String>();
-        cluster()
+        self.cluster
             .apply_yaml(&format!(
                 r#"
 apiVersion: v1
@@ -121,7 +137,7 @@ stringData:
     /// Creates the GitSource.
     pub(crate) fn source(&self) {
         let (namespace, url) = (&self.namespace, self.repo.file_url());
-        cluster()
+        self.cluster
             .apply_yaml(&format!(
                 r#"
 apiVersion: waxwing.dev/v1alpha1
@@ -139,7 +155,7 @@ spec:
     pub(crate) fn declare(&self, name: &str, spec: &str) {
         let namespace = &self.namespace;
         let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-        cluster()
+        self.cluster
             .apply_yaml(&format!(
                 r#"
 apiVersion: waxwing.dev/v1alpha1
@@ -158,7 +174,7 @@ spec:
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, Failure> {
         let mut all = vec!["--namespace", self.namespace.as_str()];
         all.extend(arguments);
-        cluster().kubectl(&all)
+        self.cluster.kubectl(&all)
     }
 
     /// Reads an object as JSON.
@@ -181,7 +197,7 @@ spec:
             let text = |field: &str| ready.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             match text("status") == status && message(&text("message")) {
                 true => Ok(sync),
-                false => Err(format!("Ready is {ready}\n{}", tail(&controller().log()))),
+                false => Err(format!("Ready is {ready}\n{}", end_of_log())),
             }
         });
         found.unwrap()
@@ -218,7 +234,9 @@ pub(crate) fn certificate(stage: &Stage) -> PathBuf {
     path
 }
 
-fn tail(log: &str) -> String {
+/// Returns the last lines of the shared controller, if it was started.
+fn end_of_log() -> String {
+    let log = CONTROLLER.get().map(Controller::log).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(25)..].join("\n")
 }

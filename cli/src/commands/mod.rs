@@ -3,4 +3,5 @@
 pub(crate) mod cert;
 pub(crate) mod completion;
 pub(crate) mod new;
+pub(crate) mod plan;
 pub(crate) mod seal;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use waxwing_formats::sealed_secret::{PlainSecret, PublicKey, Scope, seal};
 
 use crate::certificate::CertificateArgs;
-use crate::error::{AtDocument, DocumentError, Error};
+use crate::error::{DocumentError, Error, Wrong};
 use crate::input::{self, Document};
 use crate::output::{self, Format};
 
@@ -69,14 +69,14 @@ pub(crate) fn run(args: &SealArgs) -> Result<(), Error> {
         }
     }
     if !wrong.is_empty() {
-        return Err(Error::Documents(wrong));
+        return Err(Error::Several(wrong));
     }
     args.sealing.seal_and_print(secrets)
 }
 
 /// Takes a Secret out of a document, and checks what can be checked without a certificate.
-fn plain_secret(document: Document, args: &SealArgs) -> Result<PlainSecret, AtDocument> {
-    let at = |error: DocumentError| AtDocument { place: document.place.clone(), error };
+fn plain_secret(document: Document, args: &SealArgs) -> Result<PlainSecret, Wrong> {
+    let at = |error: DocumentError| Wrong::at(&document.place, &error, Some(error.hint().to_owned()));
     let found = document.value.get("kind").and_then(Value::as_str).unwrap_or_default();
     if found == waxwing_formats::sealed_secret::KIND {
         return Err(at(DocumentError::SealedAlready));

@@ -77,3 +77,23 @@ fn files_beyond_the_limits_are_refused_before_they_cost_anything() {
         texts.iter().map(|text| describe(&Document::<Sealed>::parse(text, Store::Yaml).unwrap_err(), "")).collect();
     insta::assert_snapshot!(refusals.join("\n"));
 }
+
+#[test]
+fn texts_made_to_be_slow_are_read_in_time_that_grows_with_their_length() {
+    let block =
+        "sops: {lastmodified: \"2020-01-01T00:00:00Z\", encrypted_comment_regex: x, age: [{recipient: r, enc: e}]}\n";
+    let texts = [
+        format!("a: 1\n{}{block}", "#\n".repeat(30_000)),
+        format!("{}{block}", (0..12_000).map(|at| format!("k{at}: ~\n#\n")).collect::<String>()),
+        format!("{{\"{}\": [{}], \"sops\": {{}}}}", "k".repeat(1_000_000), "null,".repeat(50_000) + "null"),
+        format!("{}{}{}", "[".repeat(190), "~,".repeat(50_000), "]".repeat(190)),
+        format!("a: {}{}{}\n{block}", "[".repeat(190), "~,".repeat(30_000), "]".repeat(190)),
+        (0..15_000).map(|at| format!("k{at}: |\n  x\n")).collect::<String>(),
+    ];
+    for text in &texts {
+        for store in [Store::Yaml, Store::Json] {
+            let _ = Document::<Sealed>::parse(text.as_bytes(), store);
+        }
+        let _ = waxwing_formats::yaml::manifests(text.as_bytes());
+    }
+}

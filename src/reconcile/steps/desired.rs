@@ -10,7 +10,7 @@ use crate::api::{Failure, GitSource, Plaintext, Reason, Sync};
 use crate::cluster::Kinds;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{self, Fault, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, SourceFiles, judge};
-use crate::source::{CommitId, Fetched, RepoPath};
+use crate::source::{CommitId, Fetched, RepoPath, TreeError};
 
 /// What each Sync rendered last, so that neither an unchanged commit nor an unchanged closure is rendered again.
 #[derive(Default)]
@@ -191,22 +191,49 @@ fn reason(fault: &Fault) -> Reason {
     match fault {
         F::TooMuch { .. } | F::TooMuchOutput(_) => Reason::InputTooLarge,
         F::LeavesRepository { .. } | F::AbsoluteEntry { .. } => Reason::PathEscapes,
-        F::PlaintextSecret => Reason::PlaintextRefused,
+        F::PlaintextSecret | F::PlaintextRendered { .. } => Reason::PlaintextRefused,
+        F::SealedIdentity { .. } => Reason::BindingRefused,
         F::HandleInGit
         | F::DamagedHandle { .. }
         | F::UnknownHandle { .. }
         | F::EncodedHandle { .. }
+        | F::SealedItemMoved { .. }
         | F::HandleInKey { .. } => Reason::HandleRefused,
-        F::Sops(_) | F::CiphertextOutside | F::StraySopsBlock => Reason::UnsealFailed,
+        F::Sops(_)
+        | F::FormatHidden
+        | F::CiphertextOutside
+        | F::StraySopsBlock
+        | F::SealedNotAllowed { .. }
+        | F::EnvNotDotenv
+        | F::SealedSecret(_)
+        | F::NotASealedItem => Reason::UnsealFailed,
         F::Kustomize { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => Reason::KustomizeFailed,
         F::Staging(_) => Reason::Internal,
-        F::Tree(error) => tree_reason(error),
-        _ => Reason::RenderFailed,
+        F::Folder(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => Reason::PathNotFound,
+        F::Folder(error) | F::Tree(error) => tree_reason(error),
+        F::Yaml(_)
+        | F::NotAnObject { .. }
+        | F::GenerateName
+        | F::SecretValueNotText
+        | F::NotAMapping
+        | F::Duplicate { .. }
+        | F::TwoKustomizations(..)
+        | F::NotAKustomization
+        | F::FieldNotAllowed { .. }
+        | F::UnknownField { .. }
+        | F::WrongType { .. }
+        | F::RemoteEntry { .. }
+        | F::MissingEntry { .. }
+        | F::FolderEntry { .. }
+        | F::NoKustomization { .. }
+        | F::Cycle { .. }
+        | F::GeneratorEntry { .. }
+        | F::EnvLine => Reason::RenderFailed,
     }
 }
 
-fn tree_reason(error: &crate::source::TreeError) -> Reason {
-    use crate::source::TreeError as E;
+fn tree_reason(error: &TreeError) -> Reason {
+    use TreeError as E;
     match error {
         E::TooLarge { .. } | E::TooMany { .. } => Reason::InputTooLarge,
         E::LinkLeaves(_) | E::LinkLoop(_) => Reason::PathEscapes,

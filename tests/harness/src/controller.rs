@@ -23,6 +23,8 @@ pub struct ControllerOptions {
     pub program: PathBuf,
     /// Whose rights it has; without this the cluster administrator's.
     pub kubeconfig: Option<PathBuf>,
+    /// The program that builds kustomizations; without this the real one.
+    pub kustomize: Option<PathBuf>,
     /// Further arguments. The harness gives `--listen`, `--state-dir` and `--kustomize`.
     pub arguments: Vec<String>,
     /// Variables of its environment beside `PATH`, `HOME`, `TMPDIR` and `KUBECONFIG`.
@@ -33,7 +35,7 @@ impl ControllerOptions {
     /// Returns options for this binary with these further arguments.
     pub fn new(program: impl Into<PathBuf>, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { program: program.into(), kubeconfig: None, arguments, environment: Vec::new() }
+        Self { program: program.into(), kubeconfig: None, kustomize: None, arguments, environment: Vec::new() }
     }
 }
 
@@ -65,7 +67,10 @@ impl Controller {
     pub fn launch(cluster: &Cluster, options: ControllerOptions) -> Result<Self, Failure> {
         let dir = RunDir::new("controller")?;
         let kubeconfig = options.kubeconfig.clone().unwrap_or_else(|| cluster.kubeconfig());
-        let kustomize = Tools::locate()?.path("kustomize")?;
+        let kustomize = match &options.kustomize {
+            Some(program) => program.clone(),
+            None => Tools::locate()?.path("kustomize")?,
+        };
         let port = free_port()?;
         dir.folder("state")?;
         dir.folder("home")?;

@@ -104,8 +104,8 @@ pub enum SopsError {
         /// Where the value stands.
         path: KeyPath,
     },
-    /// The file has more values than [`super::MAX_LEAVES`].
-    #[error("the file has too many values")]
+    /// The file has more values than [`super::MAX_LEAVES`], or too many deep ones.
+    #[error("the file has too many values, or too many with long key paths")]
     TooManyLeaves,
     /// A binary file is not `{"data": ..., "sops": ...}`.
     #[error("the sealed binary file does not hold exactly one text called `data`")]
@@ -120,11 +120,11 @@ impl SopsError {
             Self::Unsupported(_) => "seal the values as YAML, JSON or dotenv",
             Self::DotenvLine { .. } => "write each line as KEY=value, or begin it with `#`",
             Self::DotenvDuplicate { .. } => "keep one of the two keys",
-            Self::NotSealed => "seal the file with `seal sops encrypt`",
+            Self::NotSealed => "seal the file with `sops encrypt`",
             Self::SealedByItself { .. } => "keep each document in a file of its own, or seal all of them together",
             Self::RootNotMapping { .. } => "sops seals mappings only",
             Self::KeyNotText { .. } => "quote the key before sealing the file",
-            Self::PlainValue { .. } => "seal the file again with `seal sops edit`, or check its rules",
+            Self::PlainValue { .. } => "seal the file again with `sops edit`, or check its rules",
             Self::PlainType { .. } => "quote the value if it is meant as text",
             Self::NotInManifest { .. } => "quote the number if it is meant as text, or put `<<` before the other keys",
             Self::TooManyLeaves => "split the file",

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use super::error::SopsError;
 use super::flat;
-use crate::KeyPath;
 use crate::json::{self, JsonNumber};
 use crate::yaml::YamlError;
 use crate::yaml::comments::{Attached, Comments};
@@ -17,6 +16,7 @@ use crate::yaml::error::YamlErrorKind;
 use crate::yaml::node::{Content, Document, Node, Style};
 use crate::yaml::resolve::{Rules, Scalar, resolve};
 use crate::yaml::{is_empty, load};
+use crate::{KeyPath, Segment};
 
 /// An ordered tree.
 pub(crate) enum Raw {
@@ -55,7 +55,7 @@ const BLOCK: &str = "sops";
 pub(crate) fn yaml(bytes: &[u8]) -> Result<File, SopsError> {
     let stream = load::load(bytes).map_err(SopsError::Text)?;
     let attached = Attached::new(&stream);
-    let mut reader = Reader { document: 0, scalar: yaml_scalar, attached: Some(&attached) };
+    let mut reader = Reader { document: 0, path: Vec::new(), scalar: yaml_scalar, attached: Some(&attached) };
     file(&stream.documents, &mut reader)
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<File, SopsError> {
     if let [_, second, ..] = documents.as_slice() {
         return Err(SopsError::Text(second.root.error(1, YamlErrorKind::Syntax)));
     }
-    file(&documents, &mut Reader { document: 0, scalar: json_scalar, attached: None })
+    file(&documents, &mut Reader { document: 0, path: Vec::new(), scalar: json_scalar, attached: None })
 }
 
 /// Reads dotenv: a comment, or `KEY=value` with nothing trimmed; `\n` in a value is a line break.
@@ -149,7 +149,7 @@ fn metadata(node: &Node) -> Result<Value, SopsError> {
             let mut map = Map::with_capacity(pairs.len());
             let mut lines = HashMap::new();
             for (key_node, value) in pairs {
-                let key = unique_key(key_node, 0, &KeyPath::root().key(BLOCK), &mut lines)?;
+                let key = unique_key(key_node, 0, || KeyPath::root().key(BLOCK), &mut lines)?;
                 map.insert(key, metadata(value)?);
             }
             Ok(Value::Object(map))
@@ -181,16 +181,17 @@ fn json_scalar(node: &Node) -> Option<Scalar> {
 
 struct Reader<'a> {
     document: usize,
+    path: Vec<Segment>,
     scalar: ScalarReader,
     attached: Option<&'a Attached>,
 }
 
 impl Reader<'_> {
-    fn root(&self, root: &Node) -> Result<Vec<RawEntry>, SopsError> {
+    fn root(&mut self, root: &Node) -> Result<Vec<RawEntry>, SopsError> {
         match &root.content {
             Content::Mapping { .. } => {
                 let mut entries = Vec::new();
-                self.mapping(root, &KeyPath::root(), true, &mut entries)?;
+                self.mapping(root, true, &mut entries)?;
                 Ok(entries)
             }
             _ if is_empty(root) && self.document > 0 => Ok(Vec::new()),
@@ -199,20 +200,20 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&self, node: &Node, path: &KeyPath, own_comments: bool) -> Result<Raw, SopsError> {
+    fn value(&mut self, node: &Node, own_comments: bool) -> Result<Raw, SopsError> {
         match &node.content {
-            Content::Scalar { .. } => self.scalar(node, path).map(Raw::Scalar),
-            Content::Sequence { .. } => self.sequence(node, path, own_comments).map(Raw::List),
+            Content::Scalar { .. } => self.scalar(node).map(Raw::Scalar),
+            Content::Sequence { .. } => self.sequence(node, own_comments).map(Raw::List),
             Content::Mapping { .. } => {
                 let mut entries = Vec::new();
-                self.mapping(node, path, own_comments, &mut entries)?;
+                self.mapping(node, own_comments, &mut entries)?;
                 Ok(Raw::Map(entries))
             }
         }
     }
 
-    fn scalar(&self, node: &Node, path: &KeyPath) -> Result<Scalar, SopsError> {
-        let refused = || SopsError::PlainType { document: self.document, path: path.clone() };
+    fn scalar(&self, node: &Node) -> Result<Scalar, SopsError> {
+        let refused = || SopsError::PlainType { document: self.document, path: self.key_path() };
         match (self.scalar)(node).ok_or_else(refused)? {
             Scalar::Uint(_) => Err(refused()),
             Scalar::Merge => Ok(Scalar::Text("<<".to_owned())),
@@ -220,7 +221,7 @@ impl Reader<'_> {
         }
     }
 
-    fn sequence(&self, node: &Node, path: &KeyPath, own_comments: bool) -> Result<Vec<RawItem>, SopsError> {
+    fn sequence(&mut self, node: &Node, own_comments: bool) -> Result<Vec<RawItem>, SopsError> {
         let Content::Sequence { items, .. } = &node.content else {
             return Ok(Vec::new());
         };
@@ -234,7 +235,7 @@ impl Reader<'_> {
             let comments = self.comments(item);
             push_items(&mut list, &comments.head, false);
             push_items(&mut list, &comments.line, true);
-            list.push(RawItem::Value(self.value(item, &path.index(index), false)?));
+            list.push(RawItem::Value(self.child(Segment::Index(index), item, false)?));
             push_items(&mut list, &comments.foot, false);
         }
         if own_comments {
@@ -243,13 +244,7 @@ impl Reader<'_> {
         Ok(list)
     }
 
-    fn mapping(
-        &self,
-        node: &Node,
-        path: &KeyPath,
-        own_comments: bool,
-        entries: &mut Vec<RawEntry>,
-    ) -> Result<(), SopsError> {
+    fn mapping(&mut self, node: &Node, own_comments: bool, entries: &mut Vec<RawEntry>) -> Result<(), SopsError> {
         let Content::Mapping { pairs, .. } = &node.content else {
             return Ok(());
         };
@@ -260,8 +255,8 @@ impl Reader<'_> {
         }
         let mut lines = HashMap::with_capacity(pairs.len());
         for (key_node, value) in pairs {
-            let key = unique_key(key_node, self.document, path, &mut lines)?;
-            self.pair(key, key_node, value, path, entries)?;
+            let key = unique_key(key_node, self.document, || self.key_path(), &mut lines)?;
+            self.pair(key, key_node, value, entries)?;
         }
         if own_comments {
             push_entries(entries, &own.foot, false);
@@ -270,14 +265,13 @@ impl Reader<'_> {
     }
 
     fn pair(
-        &self,
+        &mut self,
         key: String,
         key_node: &Node,
         value: &Node,
-        path: &KeyPath,
         entries: &mut Vec<RawEntry>,
     ) -> Result<(), SopsError> {
-        if key == BLOCK && path.segments().is_empty() {
+        if key == BLOCK && self.path.is_empty() {
             let comments = self.comments(key_node);
             push_entries(entries, &comments.head, false);
             push_entries(entries, &comments.foot, false);
@@ -291,13 +285,24 @@ impl Reader<'_> {
             push_entries(entries, &of_value.head, false);
             push_entries(entries, &of_value.line, true);
         }
-        let raw = self.value(value, &path.key(key.as_str()), !is_scalar)?;
+        let raw = self.child(Segment::Key(key.clone()), value, !is_scalar)?;
         entries.push(RawEntry::Pair(key, raw));
         if is_scalar {
             push_entries(entries, &of_value.foot, false);
         }
         push_entries(entries, &of_key.foot, false);
         Ok(())
+    }
+
+    fn child(&mut self, segment: Segment, node: &Node, own_comments: bool) -> Result<Raw, SopsError> {
+        self.path.push(segment);
+        let raw = self.value(node, own_comments)?;
+        self.path.pop();
+        Ok(raw)
+    }
+
+    fn key_path(&self) -> KeyPath {
+        self.path.iter().cloned().collect()
     }
 
     fn comments(&self, node: &Node) -> Comments {
@@ -309,13 +314,13 @@ impl Reader<'_> {
 fn unique_key(
     node: &Node,
     document: usize,
-    path: &KeyPath,
+    path: impl FnOnce() -> KeyPath,
     lines: &mut HashMap<String, usize>,
 ) -> Result<String, SopsError> {
     let key = match resolve(node, Rules::V3) {
         Some(Scalar::Text(text)) => text,
         Some(Scalar::Merge) => "<<".to_owned(),
-        _ => return Err(SopsError::KeyNotText { document, path: path.clone() }),
+        _ => return Err(SopsError::KeyNotText { document, path: path() }),
     };
     match lines.insert(key.clone(), node.at.line) {
         None => Ok(key),

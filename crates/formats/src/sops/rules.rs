@@ -16,31 +16,35 @@ pub(crate) enum Rules {
     EncryptedCommentRegex(Regex),
 }
 
-/// The comments that are in force at a place: for each level those since the last value.
-pub(crate) type Comments = Vec<Vec<String>>;
-
 impl Rules {
-    /// Tells whether what stands under `keys` is sealed. Each key on the path is looked at by itself.
-    pub(crate) fn selects(&self, keys: &[String], comments: &Comments, is_comment: bool) -> bool {
-        let any_key = |regex: &Regex| keys.iter().any(|key| regex.is_match(key.as_bytes()));
+    /// Tells whether what stands under `keys` is sealed. Each key on the path is looked at by itself; `marked` says
+    /// whether a comment in force matches.
+    pub(crate) fn selects<'a>(&self, mut keys: impl Iterator<Item = &'a str>, marked: bool) -> bool {
         match self {
-            Self::UnencryptedSuffix(suffix) => !keys.iter().any(|key| key.ends_with(suffix)),
-            Self::EncryptedSuffix(suffix) => keys.iter().any(|key| key.ends_with(suffix)),
-            Self::UnencryptedRegex(regex) => !any_key(regex),
-            Self::EncryptedRegex(regex) => any_key(regex),
-            Self::UnencryptedCommentRegex(regex) => {
-                !comments.iter().flatten().any(|comment| regex.is_match(comment.as_bytes()))
-            }
-            Self::EncryptedCommentRegex(regex) => active(comments, is_comment).any(|c| regex.is_match(c.as_bytes())),
+            Self::UnencryptedSuffix(suffix) => !keys.any(|key| key.ends_with(suffix)),
+            Self::EncryptedSuffix(suffix) => keys.any(|key| key.ends_with(suffix)),
+            Self::UnencryptedRegex(regex) => !keys.any(|key| regex.is_match(key.as_bytes())),
+            Self::EncryptedRegex(regex) => keys.any(|key| regex.is_match(key.as_bytes())),
+            Self::UnencryptedCommentRegex(_) => !marked,
+            Self::EncryptedCommentRegex(_) => marked,
         }
     }
-}
 
-/// Leaves out the comment that is being judged: a comment that matches stays readable itself.
-fn active(comments: &Comments, is_comment: bool) -> impl Iterator<Item = &String> {
-    let total = comments.iter().map(Vec::len).sum::<usize>();
-    let own = usize::from(is_comment && comments.last().is_some_and(|last| !last.is_empty()));
-    comments.iter().flatten().take(total - own)
+    /// Tells whether a comment matches the file's rule about comments.
+    pub(crate) fn marks(&self, comment: &str) -> bool {
+        match self {
+            Self::UnencryptedCommentRegex(regex) | Self::EncryptedCommentRegex(regex) => {
+                regex.is_match(comment.as_bytes())
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells whether a comment that matches stays readable because of its own text: both kinds of rule want that,
+    /// so for the one that seals what it marks, the comment itself does not count.
+    pub(crate) fn counts_own(&self) -> bool {
+        !matches!(self, Self::EncryptedCommentRegex(_))
+    }
 }
 
 /// Compiles a regular expression of Go's syntax (RE2) so that it matches what it matches in Go.

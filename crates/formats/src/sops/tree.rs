@@ -6,7 +6,7 @@
 use super::MAX_LEAVES;
 use super::error::SopsError;
 use super::raw::{Comment, Raw, RawEntry, RawItem};
-use super::rules::{Comments, Rules};
+use super::rules::Rules;
 use super::token::{Token, TokenFault, is_token};
 use crate::yaml::resolve::Scalar;
 use crate::{KeyPath, Segment};
@@ -51,11 +51,12 @@ pub(crate) enum SlotContent {
 
 /// Numbers the leaves of all documents and parses their tokens.
 pub(crate) fn grow(documents: Vec<Vec<RawEntry>>, rules: &Rules) -> Result<(Vec<Tree>, Vec<Slot>), SopsError> {
-    let mut grower = Grower { rules, slots: Vec::new(), document: 0, keys: Vec::new(), comments: Vec::new() };
+    let mut grower =
+        Grower { rules, slots: Vec::new(), document: 0, path: Vec::new(), path_bytes: 0, marks: Vec::new() };
     let mut trees = Vec::with_capacity(documents.len());
     for (document, entries) in documents.into_iter().enumerate() {
         grower.document = document;
-        trees.push(grower.map(entries, &KeyPath::root())?);
+        trees.push(grower.map(entries)?);
     }
     Ok((trees, grower.slots))
 }
@@ -64,80 +65,98 @@ struct Grower<'a> {
     rules: &'a Rules,
     slots: Vec<Slot>,
     document: usize,
-    keys: Vec<String>,
-    comments: Comments,
+    path: Vec<Segment>,
+    /// What the paths of all slots cost so far.
+    path_bytes: usize,
+    /// For each open collection, whether a comment since its last value matches the rule.
+    marks: Vec<bool>,
 }
 
+/// The most bytes that the key paths of a file may take together.
+const MAX_PATH_BYTES: usize = 64 * 1024 * 1024;
+
 impl Grower<'_> {
-    fn map(&mut self, entries: Vec<RawEntry>, path: &KeyPath) -> Result<Tree, SopsError> {
-        self.comments.push(Vec::new());
+    fn map(&mut self, entries: Vec<RawEntry>) -> Result<Tree, SopsError> {
+        self.marks.push(false);
         let mut grown = Vec::with_capacity(entries.len());
         for entry in entries {
             grown.push(match entry {
                 RawEntry::Comment(comment) => {
                     let inline = comment.inline;
-                    Entry::Comment { slot: self.comment(comment, path)?, inline }
+                    Entry::Comment { slot: self.comment(comment)?, inline }
                 }
                 RawEntry::Pair(key, value) => {
-                    self.keys.push(key.clone());
-                    let tree = self.value(value, &path.key(key.as_str()))?;
-                    self.keys.pop();
-                    self.forget_comments();
+                    let tree = self.child(Segment::Key(key.clone()), value)?;
                     Entry::Pair(key, tree)
                 }
             });
         }
-        self.comments.pop();
+        self.marks.pop();
         Ok(Tree::Map(grown))
     }
 
     /// Indices count values only: a comment has none, sealed or not.
-    fn list(&mut self, items: Vec<RawItem>, path: &KeyPath) -> Result<Tree, SopsError> {
-        self.comments.push(Vec::new());
+    fn list(&mut self, items: Vec<RawItem>) -> Result<Tree, SopsError> {
+        self.marks.push(false);
         let mut grown = Vec::with_capacity(items.len());
         let mut index = 0;
         for item in items {
-            grown.push(match self.as_comment(item) {
+            grown.push(match as_comment(item) {
                 RawItem::Comment(comment) => {
                     let inline = comment.inline;
-                    Item::Comment { slot: self.comment(comment, path)?, inline }
+                    Item::Comment { slot: self.comment(comment)?, inline }
                 }
                 RawItem::Value(value) => {
-                    let tree = self.value(value, &path.child(Segment::Index(index)))?;
-                    self.forget_comments();
+                    let tree = self.child(Segment::Index(index), value)?;
                     index += 1;
                     Item::Value(tree)
                 }
             });
         }
-        self.comments.pop();
+        self.marks.pop();
         Ok(Tree::List(grown))
     }
 
-    /// In lists sops writes a sealed comment as an ordinary text item whose token has the type `comment`.
-    fn as_comment(&self, item: RawItem) -> RawItem {
-        match item {
-            RawItem::Value(Raw::Scalar(Scalar::Text(text))) if is_sealed_comment(&text) => {
-                RawItem::Comment(Comment { text, inline: false })
-            }
-            item => item,
+    fn child(&mut self, segment: Segment, value: Raw) -> Result<Tree, SopsError> {
+        self.path.push(segment);
+        let tree = self.value(value)?;
+        self.path.pop();
+        if let Some(mark) = self.marks.last_mut() {
+            *mark = false;
         }
+        Ok(tree)
     }
 
-    fn value(&mut self, raw: Raw, path: &KeyPath) -> Result<Tree, SopsError> {
+    fn value(&mut self, raw: Raw) -> Result<Tree, SopsError> {
         match raw {
-            Raw::Map(entries) => self.map(entries, path),
-            Raw::List(items) => self.list(items, path),
+            Raw::Map(entries) => self.map(entries),
+            Raw::List(items) => self.list(items),
             Raw::Scalar(scalar) => {
-                let selected = self.rules.selects(&self.keys, &self.comments, false);
-                let content = self.leaf(scalar, selected, path)?;
-                self.push(path, false, selected, content).map(Tree::Leaf)
+                let selected = self.selected(self.is_marked());
+                let content = self.leaf(scalar, selected)?;
+                self.push(false, selected, content).map(Tree::Leaf)
             }
         }
     }
 
-    fn leaf(&self, scalar: Scalar, selected: bool, path: &KeyPath) -> Result<SlotContent, SopsError> {
-        let refused = |fault| SopsError::Token { document: self.document, path: path.clone(), fault };
+    fn is_marked(&self) -> bool {
+        self.marks.iter().any(|mark| *mark)
+    }
+
+    fn selected(&self, marked: bool) -> bool {
+        let keys = self.path.iter().filter_map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Index(_) => None,
+        });
+        self.rules.selects(keys, marked)
+    }
+
+    fn path(&self) -> KeyPath {
+        self.path.iter().cloned().collect()
+    }
+
+    fn leaf(&self, scalar: Scalar, selected: bool) -> Result<SlotContent, SopsError> {
+        let refused = |fault| SopsError::Token { document: self.document, path: self.path(), fault };
         match scalar {
             Scalar::Text(text) if selected && is_token(&text) => {
                 let token = Token::parse(&text).map_err(refused)?;
@@ -149,47 +168,54 @@ impl Grower<'_> {
             Scalar::Null => Ok(SlotContent::Plain(scalar)),
             Scalar::Text(text) if text.is_empty() => Ok(SlotContent::Plain(Scalar::Text(text))),
             scalar if !selected => Ok(SlotContent::Plain(scalar)),
-            _ => Err(SopsError::PlainValue { document: self.document, path: path.clone() }),
+            _ => Err(SopsError::PlainValue { document: self.document, path: self.path() }),
         }
     }
 
-    fn comment(&mut self, comment: Comment, path: &KeyPath) -> Result<usize, SopsError> {
-        if let Some(active) = self.comments.last_mut() {
-            active.push(comment.text.clone());
+    fn comment(&mut self, comment: Comment) -> Result<usize, SopsError> {
+        let own = self.rules.marks(&comment.text);
+        let selected = self.selected(self.is_marked() || (own && self.rules.counts_own()));
+        if let Some(mark) = self.marks.last_mut() {
+            *mark |= own;
         }
-        let selected = self.rules.selects(&self.keys, &self.comments, true);
         let content = match selected && comment.text.starts_with("ENC[") {
-            true => SlotContent::Sealed(self.comment_token(&comment.text, path)?),
+            true => SlotContent::Sealed(self.comment_token(&comment.text)?),
             false => SlotContent::Plain(Scalar::Text(comment.text)),
         };
-        self.push(path, true, selected, content)
+        self.push(true, selected, content)
     }
 
-    fn comment_token(&self, text: &str, path: &KeyPath) -> Result<Token, SopsError> {
-        let refused = |fault| SopsError::Comment { document: self.document, path: path.clone(), fault };
+    fn comment_token(&self, text: &str) -> Result<Token, SopsError> {
+        let refused = |fault| SopsError::Comment { document: self.document, path: self.path(), fault };
         let token = Token::parse(text).map_err(refused)?;
         if token.kind.is_some() { Err(refused(TokenFault::Kind)) } else { Ok(token) }
     }
 
-    fn forget_comments(&mut self) {
-        if let Some(active) = self.comments.last_mut() {
-            active.clear();
-        }
-    }
-
-    fn push(
-        &mut self,
-        path: &KeyPath,
-        is_comment: bool,
-        selected: bool,
-        content: SlotContent,
-    ) -> Result<usize, SopsError> {
-        if self.slots.len() >= MAX_LEAVES {
+    fn push(&mut self, is_comment: bool, selected: bool, content: SlotContent) -> Result<usize, SopsError> {
+        self.path_bytes += self.path.iter().map(cost).sum::<usize>();
+        if self.slots.len() >= MAX_LEAVES || self.path_bytes > MAX_PATH_BYTES {
             return Err(SopsError::TooManyLeaves);
         }
-        let slot = Slot { document: self.document, path: path.clone(), is_comment, selected, content };
-        self.slots.push(slot);
+        self.slots.push(Slot { document: self.document, path: self.path(), is_comment, selected, content });
         Ok(self.slots.len() - 1)
+    }
+}
+
+fn cost(segment: &Segment) -> usize {
+    let text = match segment {
+        Segment::Key(key) => key.len(),
+        Segment::Index(_) => 0,
+    };
+    size_of::<Segment>() + text
+}
+
+/// In lists sops writes a sealed comment as an ordinary text item whose token has the type `comment`.
+fn as_comment(item: RawItem) -> RawItem {
+    match item {
+        RawItem::Value(Raw::Scalar(Scalar::Text(text))) if is_sealed_comment(&text) => {
+            RawItem::Comment(Comment { text, inline: false })
+        }
+        item => item,
     }
 }
 

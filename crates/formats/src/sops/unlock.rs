@@ -79,7 +79,7 @@ impl UnlockError {
         match self {
             Self::NoKey { .. } => "give a key of one of these recipients, or add a recipient whose key you have",
             Self::NoMac => "seal the file again; a file without this code could be changed unseen",
-            _ => "restore the file from its last good revision, and change it with `seal sops edit` only",
+            _ => "restore the file from its last good revision, and change it with `sops edit` only",
         }
     }
 }

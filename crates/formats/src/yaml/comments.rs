@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::rc::Rc;
 
 use super::load::{RawComment, Stream};
 use super::node::{Content, Node, Position, Style};
@@ -21,18 +20,19 @@ pub(crate) struct Comments {
     pub(crate) foot: Vec<String>,
 }
 
-/// The comments of all nodes of a stream, by the place where a node begins.
-pub(crate) struct Attached(HashMap<(Position, bool), Comments>);
+/// The comments of all nodes of a stream, by the address of the node: places are not unique, an empty block scalar
+/// stands where the next key does.
+pub(crate) struct Attached(HashMap<usize, Comments>);
 
 impl Attached {
     /// Gives each comment of a stream to a node.
     pub(crate) fn new(stream: &Stream) -> Self {
         let mut attached = Self(HashMap::new());
-        for (at, comment) in stream.comments.iter().enumerate() {
-            let by_column = is_sealed(comment) || follows_another(&stream.comments, at);
-            let comment = Own { comment, by_column, below: stream.comments.get(at..).and_then(other_column) };
-            let after = stream.documents.iter().skip(1).take_while(|document| document.start <= comment.at.line);
-            if let Some(document) = stream.documents.get(after.count()) {
+        let neighbours = neighbours(&stream.comments);
+        for (comment, (above, below)) in stream.comments.iter().zip(neighbours) {
+            let comment = Own { comment, by_column: above || is_sealed(comment), below };
+            let after = stream.documents.partition_point(|document| document.start <= comment.at.line);
+            if let Some(document) = stream.documents.get(after.saturating_sub(1)) {
                 attached.place(&document.root, &comment, None);
             }
         }
@@ -50,11 +50,11 @@ impl Attached {
 
     /// Finds the collection; `below` is the column of what follows the collection.
     fn place(&mut self, collection: &Node, comment: &Own<'_>, below: Option<usize>) {
-        let children = Child::of(collection);
-        let following = children.partition_point(|child| child.begin().at < comment.at);
-        let before = following.checked_sub(1).and_then(|at| children.get(at));
-        if let Some(child) = before {
-            let next = children.get(following).map(|child| child.key.map_or(column(collection), column));
+        let following = Child::first_after(collection, comment.at);
+        let next_child = Child::at(collection, following);
+        let before = following.checked_sub(1).and_then(|at| Child::at(collection, at));
+        if let Some(child) = &before {
+            let next = next_child.as_ref().map(|child| child.key.map_or(column(collection), column));
             let below = comment.below.or(next).or(below);
             if child.takes(comment, column(collection), below) {
                 return self.place(child.value, comment, below);
@@ -64,10 +64,7 @@ impl Attached {
             }
         }
         let text = comment.text.clone();
-        match (children.get(following), before) {
-            (Some(Child { key: None, value }), _) if comment.inline && is_block(value) => {
-                self.entry(value).line.push(text);
-            }
+        match (next_child, before) {
             (Some(child), _) => self.entry(child.begin()).head.push(text),
             (None, Some(child)) => self.entry(child.begin()).foot.push(text),
             (None, None) => self.entry(collection).head.push(text),
@@ -78,7 +75,7 @@ impl Attached {
     fn place_behind(&mut self, child: &Child<'_>, comment: &RawComment) {
         let text = comment.text.clone();
         let is_scalar = matches!(child.value.content, Content::Scalar { .. });
-        let beside = is_block(child.value) || child.value.at.line <= comment.at.line;
+        let beside = child.value.at.line <= comment.at.line;
         match child.key {
             Some(key) if !beside => self.entry(key).line.push(text),
             None if !beside => self.entry(child.value).head.push(text),
@@ -105,9 +102,8 @@ impl Deref for Own<'_> {
     }
 }
 
-/// A mapping and its first key begin at the same place, so the kind of node is part of the name.
-fn name(node: &Node) -> (Position, bool) {
-    (node.at, matches!(node.content, Content::Scalar { .. }))
+fn name(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
 }
 
 /// An item of a sequence, or a pair of a mapping.
@@ -117,11 +113,20 @@ struct Child<'a> {
 }
 
 impl<'a> Child<'a> {
-    fn of(collection: &'a Node) -> Vec<Self> {
+    fn at(collection: &'a Node, index: usize) -> Option<Self> {
         match &collection.content {
-            Content::Mapping { pairs, .. } => pairs.iter().map(|(key, value)| Self { key: Some(key), value }).collect(),
-            Content::Sequence { items, .. } => items.iter().map(|value: &Rc<Node>| Self { key: None, value }).collect(),
-            Content::Scalar { .. } => Vec::new(),
+            Content::Mapping { pairs, .. } => pairs.get(index).map(|(key, value)| Self { key: Some(key), value }),
+            Content::Sequence { items, .. } => items.get(index).map(|value| Self { key: None, value }),
+            Content::Scalar { .. } => None,
+        }
+    }
+
+    /// Returns the index of the first child that begins at or after a place.
+    fn first_after(collection: &Node, place: Position) -> usize {
+        match &collection.content {
+            Content::Mapping { pairs, .. } => pairs.partition_point(|(key, _)| key.at < place),
+            Content::Sequence { items, .. } => items.partition_point(|item| item.at < place),
+            Content::Scalar { .. } => 0,
         }
     }
 
@@ -132,10 +137,8 @@ impl<'a> Child<'a> {
     /// Tells whether the child begins, goes on or ends on a line.
     fn reaches(&self, line: usize) -> bool {
         let key_line = self.begin().at.line;
-        if is_block(self.value) {
-            return key_line == line;
-        }
-        key_line <= line && line <= key_line.max(self.value.end.line)
+        let last = if is_block(self.value) { self.value.at.line } else { self.value.end.line };
+        key_line <= line && line <= key_line.max(last)
     }
 
     /// Tells whether a comment that stands after the beginning of this child belongs inside its value.
@@ -157,27 +160,32 @@ impl<'a> Child<'a> {
     }
 }
 
-/// Returns the column of the first comment below, without a gap, that stands in another one.
-fn other_column(comments: &[RawComment]) -> Option<usize> {
-    let (first, rest) = comments.split_first()?;
-    let lines = first.at.line + 1..;
-    let run = rest.iter().zip(lines).take_while(|(comment, line)| !comment.inline && comment.at.line == *line);
-    run.map(|(comment, _)| comment.at.column).find(|column| *column != first.at.column)
-}
-
-/// Tells whether a comment in another column stands right above.
-fn follows_another(comments: &[RawComment], at: usize) -> bool {
-    let pair = at.checked_sub(1).and_then(|above| Some((comments.get(above)?, comments.get(at)?)));
-    pair.is_some_and(|(above, own)| {
-        !above.inline && above.at.line + 1 == own.at.line && above.at.column != own.at.column
-    })
+/// For each comment: whether a comment in another column stands above it without a gap, and the column of the first
+/// such comment below it.
+fn neighbours(comments: &[RawComment]) -> Vec<(bool, Option<usize>)> {
+    let mut found = vec![(false, None); comments.len()];
+    let touches = |above: &RawComment, below: &RawComment| above.at.line + 1 == below.at.line && !below.inline;
+    let pairs = || comments.iter().zip(comments.iter().skip(1)).enumerate();
+    for (at, (above, own)) in pairs().filter(|(_, (above, own))| !above.inline && touches(above, own)) {
+        let inherited = found.get(at).is_some_and(|(above, _)| *above);
+        if let Some(own_entry) = found.get_mut(at + 1) {
+            own_entry.0 = inherited || above.at.column != own.at.column;
+        }
+    }
+    for (at, (own, below)) in pairs().rev().filter(|(_, (own, below))| touches(own, below)) {
+        let inherited = found.get(at + 1).and_then(|(_, column)| *column);
+        if let Some(own_entry) = found.get_mut(at) {
+            own_entry.1 = if below.at.column == own.at.column { inherited } else { Some(below.at.column) };
+        }
+    }
+    found
 }
 
 fn is_sealed(comment: &RawComment) -> bool {
     comment.text.starts_with("ENC[")
 }
 
-/// The source place of a block scalar is its text, below its indicator.
+/// A block scalar ends where the next token begins, so only its first line says anything.
 fn is_block(node: &Node) -> bool {
     matches!(node.content, Content::Scalar { style: Style::Block, .. })
 }

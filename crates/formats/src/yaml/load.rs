@@ -69,6 +69,8 @@ struct Loader<'a> {
     anchors: HashMap<usize, Rc<Node>>,
     root: Option<Rc<Node>>,
     start_line: usize,
+    /// Where the last event other than a comment ended, in bytes.
+    passed: usize,
 }
 
 /// A collection that has begun and not ended.
@@ -83,6 +85,7 @@ struct Open {
 
 impl Loader<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
+        let is_comment = matches!(event, Event::Comment(..));
         match event {
             Event::DocumentStart(..) => self.start_document(span),
             Event::DocumentEnd => self.end_document()?,
@@ -92,7 +95,8 @@ impl Loader<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let content = Content::Scalar { text: text.into_owned(), style: scalar_style(style) };
-                let node = self.node(start(span), end(span), long_tag(tag.as_deref()), content)?;
+                let at = self.indicator(style, span).unwrap_or_else(|| start(span));
+                let node = self.node(at, end(span), long_tag(tag.as_deref()), content)?;
                 self.place(node, anchor);
             }
             Event::SequenceStart(style, anchor, tag) => self.begin(false, style, anchor, tag.as_deref(), span)?,
@@ -101,7 +105,24 @@ impl Loader<'_> {
             Event::Alias(id) => self.alias(id, span)?,
             _ => {}
         }
+        if !is_comment {
+            self.passed = span.end.byte_offset().unwrap_or_default();
+        }
         Ok(())
+    }
+
+    /// Finds the `|` or `>` of a block scalar: the parser says only where its text begins, and an empty one has none.
+    fn indicator(&self, style: ScalarStyle, span: Span) -> Option<Position> {
+        let mark = match style {
+            ScalarStyle::Literal => '|',
+            ScalarStyle::Folded => '>',
+            _ => return None,
+        };
+        let between = self.text.get(self.passed..span.start.byte_offset()?)?;
+        let (lead, rest) = between.split_at_checked(between.find(mark)?)?;
+        let line = start(span).line.checked_sub(rest.matches('\n').count())?;
+        let before = self.text.get(..self.passed + lead.len())?.rsplit('\n').next()?;
+        Some(Position { line, column: before.chars().count() + 1 })
     }
 
     fn is_inline(&self, span: Span) -> bool {

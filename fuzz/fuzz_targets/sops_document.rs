@@ -1,0 +1,19 @@
+//! SOPS files in every store: any bytes are read or refused, and a document without a key stays sealed.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use waxwing_formats::Refusal;
+use waxwing_formats::sops::{Document, Store};
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let (store, bytes) = input;
+    let store = [Store::Yaml, Store::Json, Store::Dotenv, Store::Binary][usize::from(store % 4)];
+    let Ok(document) = Document::parse(bytes, store) else { return };
+    let _ = document.skeletons(&mut |_, _, token| token.to_owned());
+    let mut unlock = document.unlock();
+    while let Some(request) = unlock.next() {
+        unlock.answer(request.id, Err(Refusal("no key".to_owned())));
+    }
+    assert!(unlock.finish().is_err(), "a document opened without a key");
+});
