@@ -312,6 +312,21 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_right_is_told_from_a_quota_and_nothing_of_the_message_is_kept() {
+        let lacks_right = |message: &str| {
+            let body = serde_json::json!({"code": 403, "reason": "Forbidden", "message": message}).to_string();
+            let CallError::Refused(refusal) = refusal(403, body.as_bytes(), Privacy::Secret) else { unreachable!() };
+            assert_eq!(refusal.to_string(), "the API server answered 403 Forbidden");
+            refusal.lacks_right
+        };
+        assert!(lacks_right(r#"secrets "a" is forbidden: User "b" cannot patch resource "secrets" in API group """#));
+        assert!(lacks_right(
+            r#"roles "a" is forbidden: user "b" is attempting to grant RBAC permissions not currently held:"#
+        ));
+        assert!(!lacks_right(r#"configmaps "a" is forbidden: exceeded quota: q, requested: count/configmaps=1"#));
+    }
+
+    #[test]
     fn an_answer_that_is_not_a_status_is_still_a_refusal() {
         assert_eq!(refusal(502, b"<html>", Privacy::Public).code(), Some(502));
     }
