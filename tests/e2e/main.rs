@@ -21,4 +21,5 @@ mod process;
 mod prune;
 mod stage;
 mod status;
+mod takeover;
 mod tenancy;
