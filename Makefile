@@ -6,6 +6,10 @@
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: demo
+demo: ## Show a commit with sealed values on its way into a real cluster; KEEP=1 keeps it running to look around
+	@cargo run --package waxwing-harness --bin demo -- $(if $(KEEP),--keep)
+
 .PHONY: tools
 tools: ## Install the real programs that tests and the demo run against (minutes at first, nothing later)
 	@tests/install-tools "$${CARGO_TARGET_DIR:-target}/tools"

@@ -1,1 +1,142 @@
-//! To be filled.
+//! Killed at any instant, nothing is lost: SIGKILL at random moments of syncs, and what is true at each of them.
+//!
+//! The moments come from a seed that is printed; `WAXWING_SEED` repeats them, as far as the machine's own timing does.
+
+mod fleet;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use waxwing_harness::{ClusterOptions, Controller};
+
+use crate::stage::{PATIENCE, Stage, own_cluster, start_controller};
+use fleet::{Fleet, Id, Random};
+
+const ROUNDS: u32 = 20;
+/// After this many kills the next start may come to an end, and is held against the commit.
+const ROUNDS_TO_AN_END: u32 = 5;
+
+#[test]
+fn killed_at_twenty_moments_of_a_sync_nothing_is_lost_or_pruned_by_mistake() {
+    let seed = std::env::var("WAXWING_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fleet::new_seed);
+    println!("WAXWING_SEED={seed}");
+    let mut scene = Scene::start(Random::new(seed));
+    let duration = scene.measure();
+    for round in 1..=ROUNDS {
+        let commit = scene.fleet.change_and_commit(&scene.stage);
+        scene.kill_within(round, duration);
+        scene.assert_nothing_is_lost();
+        if round % ROUNDS_TO_AN_END == 0 {
+            scene.converge(&commit);
+            scene.assert_equal_to_the_commit();
+        }
+    }
+}
+
+struct Scene {
+    stage: Stage,
+    controller: Controller,
+    fleet: Fleet,
+    /// Objects of somebody else in the same namespaces, with their resourceVersion.
+    bystanders: BTreeMap<Id, String>,
+    /// Objects that every commit has, with their uid.
+    keepers: BTreeMap<Id, String>,
+    random: Random,
+}
+
+impl Scene {
+    /// Applies the first commit, and puts objects of somebody else beside it.
+    fn start(mut random: Random) -> Self {
+        let cluster = own_cluster(ClusterOptions::default());
+        let controller = start_controller(cluster, &[]).unwrap();
+        let stage = Stage::on(cluster, "kill");
+        let deployer = format!("--serviceaccount={}:deployer", stage.namespace);
+        stage.kubectl(&["create", "clusterrolebinding", "deployer", "--clusterrole=cluster-admin", &deployer]).unwrap();
+        let mut fleet = Fleet::new(&stage, random.fork());
+        let commit = fleet.change_and_commit(&stage);
+        stage.sync("./app", "");
+        stage.applied(&commit);
+        fleet::add_bystanders(cluster, &stage);
+        let mut scene =
+            Self { stage, controller, fleet, bystanders: BTreeMap::new(), keepers: BTreeMap::new(), random };
+        let objects = scene.objects();
+        let field = |name| move |object: &Value| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+        let is_bystander = |id: &Id| id.name.starts_with("bystander");
+        scene.bystanders = pick(&objects, is_bystander, field("resourceVersion"));
+        scene.keepers = pick(&objects, |id| scene.fleet.keeps(id), field("uid"));
+        assert_eq!((scene.bystanders.len(), scene.keepers.len()), (3, scene.fleet.keepers()));
+        scene
+    }
+
+    /// Returns how long it takes from a start to the end of a sync.
+    fn measure(&mut self) -> Duration {
+        let commit = self.fleet.change_and_commit(&self.stage);
+        self.controller.restart().unwrap();
+        self.controller.wait_ready().unwrap();
+        let started = Instant::now();
+        self.stage.applied(&commit);
+        self.controller.kill();
+        self.assert_equal_to_the_commit();
+        started.elapsed()
+    }
+
+    /// Starts the controller and kills it at a random moment of the slice of `duration` that belongs to this round.
+    fn kill_within(&mut self, round: u32, duration: Duration) {
+        self.controller.restart().unwrap();
+        self.controller.wait_ready().unwrap();
+        let slice = duration / ROUNDS;
+        thread::sleep(slice * (round - 1) + slice.mul_f64(self.random.fraction()));
+        self.controller.kill();
+    }
+
+    fn converge(&mut self, commit: &str) {
+        self.controller.restart().unwrap();
+        self.stage.applied(commit);
+        self.controller.kill();
+    }
+
+    /// Checks what holds at every moment: what we applied is in the inventory, what every commit has is there and was
+    /// never made again, and what is not ours is as it was.
+    fn assert_nothing_is_lost(&self) {
+        let objects = self.objects();
+        let recorded: BTreeSet<Id> = inventory(&objects).into_keys().collect();
+        let owned: BTreeSet<Id> = objects.iter().filter(|object| is_owned(object)).map(Id::of).collect();
+        assert_eq!(owned.difference(&recorded).collect::<Vec<_>>(), Vec::<&Id>::new(), "applied, but not recorded");
+        let field = |name| move |object: &Value| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(pick(&objects, |id| self.keepers.contains_key(id), field("uid")), self.keepers);
+        assert_eq!(pick(&objects, |id| self.bystanders.contains_key(id), field("resourceVersion")), self.bystanders);
+    }
+
+    fn assert_equal_to_the_commit(&self) {
+        let objects = self.objects();
+        let owned = || objects.iter().filter(|object| is_owned(object));
+        let found: BTreeMap<Id, String> = owned().map(|object| (Id::of(object), fleet::value(object))).collect();
+        assert_eq!(&found, self.fleet.wanted());
+        let uids = owned().map(|object| (Id::of(object), (object["metadata"]["uid"].clone(), Value::from("Applied"))));
+        assert_eq!(inventory(&objects), uids.collect());
+    }
+
+    fn objects(&self) -> Vec<Value> {
+        let kinds = "namespaces,configmaps,secrets,serviceaccounts,inventories";
+        let list = self.stage.kubectl(&["get", kinds, "--all-namespaces", "--output=json"]).unwrap();
+        let list: Value = serde_json::from_str(&list).unwrap();
+        list["items"].as_array().unwrap().clone()
+    }
+}
+
+fn is_owned(object: &Value) -> bool {
+    object["metadata"]["labels"].get("waxwing.dev/sync").is_some() && object["kind"] != "Inventory"
+}
+
+fn pick<T>(objects: &[Value], which: impl Fn(&Id) -> bool, what: impl Fn(&Value) -> T) -> BTreeMap<Id, T> {
+    objects.iter().map(|object| (Id::of(object), what(object))).filter(|(id, _)| which(id)).collect()
+}
+
+/// Returns the uid and the state of each recorded object.
+fn inventory(objects: &[Value]) -> BTreeMap<Id, (Value, Value)> {
+    let shards = objects.iter().filter(|object| object["kind"] == "Inventory");
+    let entries = shards.flat_map(|shard| shard["spec"]["entries"].as_array().cloned().unwrap_or_default());
+    entries.map(|entry| (Id::of_entry(&entry), (entry["uid"].clone(), entry["state"].clone()))).collect()
+}

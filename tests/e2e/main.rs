@@ -10,6 +10,7 @@
     reason = "a test stops where it stands, and may say why"
 )]
 
+mod act;
 mod apply;
 mod bad_input;
 mod canary;

@@ -129,8 +129,14 @@ stringData:
 
     /// Creates the GitSource and a Sync of the folder `path`; `more` is YAML that goes into the Sync's spec.
     pub(crate) fn sync(&self, path: &str, more: &str) {
+        self.source();
+        let keys = "secrets:\n  keysFrom: [{secretRef: {name: sops-age}}]";
+        self.declare("app", &format!("path: {path}\nserviceAccountName: deployer\n{keys}\n{more}"));
+    }
+
+    /// Creates the GitSource.
+    pub(crate) fn source(&self) {
         let (namespace, url) = (&self.namespace, self.repo.file_url());
-        let more: String = more.lines().map(|line| format!("  {line}\n")).collect();
         self.cluster
             .apply_yaml(&format!(
                 r#"
@@ -140,19 +146,26 @@ metadata: {{name: fleet, namespace: {namespace}}}
 spec:
   url: {url}
   interval: 1s
----
+"#
+            ))
+            .unwrap();
+    }
+
+    /// Creates a Sync of the GitSource that is told when to try again and what else stands in `spec`, as YAML.
+    pub(crate) fn declare(&self, name: &str, spec: &str) {
+        let namespace = &self.namespace;
+        let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+        self.cluster
+            .apply_yaml(&format!(
+                r#"
 apiVersion: waxwing.dev/v1alpha1
 kind: Sync
-metadata: {{name: app, namespace: {namespace}}}
+metadata: {{name: {name}, namespace: {namespace}}}
 spec:
   sourceRef: {{name: fleet}}
-  path: {path}
   interval: 1h
   retryInterval: 2s
-  serviceAccountName: deployer
-  secrets:
-    keysFrom: [{{secretRef: {{name: sops-age}}}}]
-{more}"#
+{spec}"#
             ))
             .unwrap();
     }

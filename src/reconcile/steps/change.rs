@@ -123,7 +123,15 @@ pub(in crate::reconcile) async fn prune(
 
 /// Describes an object that could not be deleted.
 pub(in crate::reconcile) fn undeleted(id: &ObjectId, cause: &cluster::Cause, job: &Job<'_>) -> Failure {
-    let message = format!("failed to delete it: {cause}; hint: let ServiceAccount {} delete it", job.account);
+    let code = match cause {
+        cluster::Cause::Call(error) => error.code(),
+        _ => None,
+    };
+    let hint = match code {
+        Some(401 | 403) => format!("let ServiceAccount {} delete it", job.account),
+        _ => "it is tried again".to_owned(),
+    };
+    let message = format!("failed to delete it: {cause}; hint: {hint}");
     Failure { object: id.to_string(), reason: Reason::PruneFailed, message }
 }
 

@@ -7,7 +7,9 @@ use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 use waxwing_plan::SYNC_LABEL;
 use waxwing_plan::inventory::{Claim, Claims};
-use waxwing_plan::{DigestContext, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire};
+use waxwing_plan::{
+    DigestContext, GroupKind, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire,
+};
 
 use super::record;
 use crate::api::{Failure, Reason, Sync};
@@ -22,21 +24,28 @@ pub(in crate::reconcile) struct Seen {
     claims: Claims,
 }
 
-/// Reads the metadata of every object that is rendered or in the inventory.
+/// Reads the metadata of every object that is rendered or in the inventory, and of the namespaces of those that are
+/// rendered: nothing can be made in one that is being deleted.
 pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let desired = rendered.manifests().iter().map(|manifest| &manifest.id);
-    let wanted: BTreeSet<ObjectId> = desired.chain(known.inventory.entries.keys()).cloned().collect();
-    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
+    let named = desired.iter().copied().chain(known.inventory.entries.keys());
+    let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
+    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
     let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
-    let of_others = live.iter().filter(|(_, mark)| mark.as_ref().is_some_and(|mark| is_of_another(job, mark)));
-    let contested = gone.chain(of_others.map(|(id, _)| id)).cloned().collect();
+    let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
+    let of_others = desired.iter().copied().filter(|id| is_of_another(id));
+    let contested = gone.chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
     Ok(Seen { live, claims })
 }
 
-fn is_of_another(job: &Job<'_>, mark: &LiveMark) -> bool {
+fn namespace_of(id: &ObjectId) -> Option<ObjectId> {
+    let namespace = id.namespace.as_ref()?;
+    Some(ObjectId::cluster_scoped(GroupKind::new("", "Namespace"), namespace))
+}
+
+fn of_another(job: &Job<'_>, mark: &LiveMark) -> bool {
     mark.owner.as_ref().is_some_and(|owner| !owner.is(&job.id.mark))
 }
 
@@ -89,7 +98,7 @@ pub(in crate::reconcile) async fn plan(
     let plan = match plan {
         Ok(plan) => plan,
         Err(errors) => {
-            let wanted: Vec<_> = errors.iter().filter_map(of_another).collect();
+            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
             record::wanted(job, known, &wanted).await?;
             return Err(refused(&errors));
         }
@@ -98,7 +107,7 @@ pub(in crate::reconcile) async fn plan(
     Ok(plan)
 }
 
-fn of_another(error: &PlanError) -> Option<(ObjectId, String)> {
+fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
     match error {
         PlanError::OwnedByOther { id, version, .. } => Some((id.clone(), version.clone())),
         _ => None,

@@ -3,8 +3,11 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::failure::Failure;
+
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Knows the folders that hold the pinned programs.
 #[derive(Clone, Debug)]
@@ -13,6 +16,26 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// Builds and installs the programs that are named here and missing or out of date, which takes minutes where it has
+    /// something to do; what is being built stands on standard output. Where `WAXWING_TOOLS` names a folder, that has
+    /// them all, and nothing is done.
+    ///
+    /// # Errors
+    /// [`Failure::Run`] when a program can't be built; why, stands on standard error.
+    pub fn install(programs: &[&str]) -> Result<(), Failure> {
+        if named("WAXWING_TOOLS").is_some() {
+            return Ok(());
+        }
+        let mut command = Command::new(Path::new(WORKSPACE).join("tests/install-tools"));
+        command.arg(target_folder().join("tools")).args(programs);
+        let line = format!("tests/install-tools {}", programs.join(" "));
+        let status = command.status().map_err(Failure::io(format!("start `{line}`")))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Failure::Run { line, status: status.to_string(), stderr: "(see above)".to_owned() })
+    }
+
     /// Returns the tools of this workspace: in the folder that `WAXWING_TOOLS` names, else in `tools/bin` of cargo's
     /// target folder. The programs that `KUBEBUILDER_ASSETS` holds come first.
     ///
@@ -26,8 +49,7 @@ impl Tools {
         if !home.is_dir() {
             return missing("etcd", &home);
         }
-        let assets = env::var_os("KUBEBUILDER_ASSETS").filter(|path| !path.is_empty()).map(PathBuf::from);
-        Ok(Self { folders: assets.into_iter().chain([home]).collect() })
+        Ok(Self { folders: named("KUBEBUILDER_ASSETS").into_iter().chain([home]).collect() })
     }
 
     /// Returns the path of the program `name`.
@@ -48,12 +70,16 @@ impl Tools {
 }
 
 fn tool_folder() -> PathBuf {
-    let named = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    named("WAXWING_TOOLS").unwrap_or_else(|| {
-        let target = named("CARGO_TARGET_DIR");
-        let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target");
-        target.unwrap_or_else(|| workspace.into()).join("tools/bin")
-    })
+    named("WAXWING_TOOLS").unwrap_or_else(|| target_folder().join("tools/bin"))
+}
+
+fn target_folder() -> PathBuf {
+    named("CARGO_TARGET_DIR").unwrap_or_else(|| Path::new(WORKSPACE).join("target"))
+}
+
+/// Returns the path that a variable of the environment holds, unless it is empty.
+fn named(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 #[expect(clippy::panic, reason = "a part that is missing in CI must not pass for a test that ran")]
