@@ -115,6 +115,9 @@ reasons! {
     DryRunFailed,
     /// The API server refused an object after the dry run had passed. The sync stopped there and pruned nothing.
     ApplyFailed,
+    /// The sync did not end within `spec.timeout`. What was applied stands, and the next sync goes on from there; raise
+    /// `spec.timeout` if a revision needs longer.
+    TimedOut,
     /// An object, or its namespace, is being deleted, so it can't be applied. It is tried again once it is gone.
     Terminating,
 

@@ -5,7 +5,7 @@
 //! reported, not just the first.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt, stream};
 use kube::Client;
@@ -76,6 +76,9 @@ pub enum Cause {
     /// A value was bound to a place that the object doesn't have.
     #[error("{0}")]
     Unbound(UnboundPointer),
+    /// The time for the sync was over before it was this object's turn.
+    #[error("the time for this sync was over before it was sent")]
+    OutOfTime,
 }
 
 /// An object that could not be applied.
@@ -106,6 +109,8 @@ pub struct Session<'a> {
     pub identity: Identity,
     /// The kinds of the cluster.
     pub kinds: &'a KindsCache,
+    /// When no further request is sent, so that what came of those before can still be written down.
+    pub deadline: Instant,
 }
 
 /// The requests that can't be judged yet, with what the API server said.
@@ -205,6 +210,9 @@ impl Session<'_> {
     }
 
     async fn send(&self, request: &Request, dry_run: bool) -> Result<Value, Cause> {
+        if Instant::now() >= self.deadline {
+            return Err(Cause::OutOfTime);
+        }
         let kinds = self.kinds.get().await.map_err(Cause::Call)?;
         let mut path = object_path(&kinds, request)?;
         path.push_str(&format!("?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"));

@@ -42,6 +42,8 @@ pub struct ApiRefusal {
     pub message: Option<String>,
     /// Whether the object's namespace is being deleted.
     pub terminating: bool,
+    /// Whether it was the authorizer that refused: somebody lacks a right. Webhooks and quotas refuse with 403 as well.
+    pub lacks_right: bool,
 }
 
 impl std::fmt::Display for ApiRefusal {
@@ -172,7 +174,7 @@ impl<'a> Call<'a> {
             builder = builder.header(http::header::CONTENT_TYPE, content_type);
         }
         let mut request = builder.body(Body::from(self.body.clone())).map_err(|_| unreachable())?;
-        identity.add_headers(request.headers_mut());
+        identity.add_headers(request.headers_mut()).map_err(|_| unreachable())?;
         let response = client.send(request).await.map_err(|_| unreachable())?;
         let status = response.status();
         let bytes = response.into_body().collect_bytes().await.map_err(|_| unreachable())?;
@@ -206,8 +208,15 @@ fn refusal(code: u16, body: &[u8], privacy: Privacy) -> CallError {
         reason: text("/reason").unwrap_or_default(),
         fields: fields.map(|field| public_field(field, privacy)).collect(),
         message: text("/message").filter(|_| privacy == Privacy::Public),
+        lacks_right: code == 403 && text("/message").is_some_and(|message| is_about_rights(&message)),
         terminating: causes().any(|cause| cause.get("reason").is_some_and(|reason| reason == "NamespaceTerminating")),
     }))
+}
+
+/// Recognises the two texts of RBAC (`authorizer/rbac` and `validation/escalation` of Kubernetes 1.36).
+fn is_about_rights(message: &str) -> bool {
+    (message.contains(" cannot ") && message.contains(" resource "))
+        || message.contains("attempting to grant RBAC permissions")
 }
 
 /// Cuts a field path at the first bracket with a quoted key, since the key of a keyed list is a value.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use waxwing_plan::{Deletion, LiveMark, Recheck};
 
 use super::apply::{Cause, Session};
-use super::call::{Call, CallError, Privacy};
+use super::call::{Call, CallError, METADATA_ONLY, Privacy};
 use super::marks::metadata;
 
 /// What deleting did.
@@ -29,7 +29,12 @@ impl Session<'_> {
     /// Fails as the requests do.
     pub async fn delete(&self, deletion: &Deletion) -> Result<Deleted, Cause> {
         let kinds = self.kinds.get().await.map_err(Cause::Call)?;
-        let Some(path) = kinds.object_path(deletion.id(), deletion.version()) else { return Ok(Deleted::Absent) };
+        let version = kinds.any_version(&deletion.id().kind).unwrap_or(deletion.version());
+        let unknown = || Cause::UnknownKind {
+            kind: deletion.id().kind.kind.clone(),
+            api_version: format!("{}/{version}", deletion.id().kind.group),
+        };
+        let path = kinds.object_path(deletion.id(), version).ok_or_else(unknown)?;
         let live = match metadata(&self.client, &path).await {
             Ok(answer) => LiveMark::from_metadata(&answer).map_err(|_| Cause::Call(CallError::malformed(&path)))?,
             Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
@@ -37,10 +42,11 @@ impl Session<'_> {
         };
         let Recheck::Delete { resource_version } = deletion.recheck(Some(&live)) else { return Ok(Deleted::Left) };
         let options = delete_options(deletion.uid(), &resource_version);
-        let call = Call::delete(&path, &options).privacy(Privacy::Secret);
+        let call = Call::delete(&path, &options).accept(METADATA_ONLY).privacy(Privacy::Secret);
         match call.send_raw(&self.client, &self.identity).await {
             Ok(_) => Ok(Deleted::Deleted),
             Err(error) if error.is_not_found() => Ok(Deleted::Absent),
+            Err(error) if error.code() == Some(409) => Ok(Deleted::Left),
             Err(error) => Err(Cause::Call(error)),
         }
     }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use http::HeaderValue;
-use http::header::HeaderMap;
+use http::header::{HeaderMap, InvalidHeaderValue};
 
 /// A ServiceAccount, by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,17 +79,17 @@ pub enum Identity {
 
 impl Identity {
     /// Adds the impersonation headers, where there are any.
-    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
-        let Self::Tenant(account) = self else { return };
-        let mut add = |name: &'static str, value: String| {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.append(name, value);
-            }
-        };
-        add("impersonate-user", account.user());
+    ///
+    /// # Errors
+    ///
+    /// Fails when a name can't stand in a header; the request must not be sent then, since it would be the controller's own.
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        let Self::Tenant(account) = self else { return Ok(()) };
+        headers.append("impersonate-user", HeaderValue::try_from(account.user())?);
         for group in account.groups() {
-            add("impersonate-group", group);
+            headers.append("impersonate-group", HeaderValue::try_from(group)?);
         }
+        Ok(())
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
     fn a_tenant_is_impersonated_with_its_groups() {
         let account = ServiceAccount::new("shop", "deployer").unwrap();
         let mut headers = HeaderMap::new();
-        Identity::Tenant(account).add_headers(&mut headers);
+        Identity::Tenant(account).add_headers(&mut headers).unwrap();
         assert_eq!(headers.get("impersonate-user").unwrap(), "system:serviceaccount:shop:deployer");
         assert_eq!(headers.get_all("impersonate-group").iter().count(), 3);
     }

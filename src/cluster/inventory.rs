@@ -3,7 +3,7 @@
 //! What an inventory means is `waxwing-plan`'s business; this file stores and loads it. A shard is written before
 //! another one is deleted, so that a crash in between leaves an entry twice, never not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use waxwing_plan::inventory::{Inventory, Shard};
 use waxwing_plan::{ObjectId, OwnerMark};
 
 use super::FIELD_MANAGER;
-use super::call::{Call, CallError};
+use super::call::{Call, CallError, METADATA_ONLY};
 use super::identity::Identity;
 
 /// The label by which the shards of a Sync are found.
@@ -34,11 +34,13 @@ pub struct Stored {
     /// What it says.
     pub inventory: Inventory,
     shards: Vec<Shard>,
+    /// The resourceVersion of each shard that is in the cluster: a write must not undo another one.
+    versions: BTreeMap<u32, String>,
 }
 
 #[derive(Deserialize)]
 struct Page {
-    items: Vec<Resource>,
+    items: Vec<Value>,
     metadata: PageMetadata,
 }
 
@@ -55,8 +57,10 @@ struct Resource {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ResourceMetadata {
     namespace: String,
+    resource_version: String,
 }
 
 #[derive(Deserialize)]
@@ -83,27 +87,31 @@ struct SyncReference {
 /// Fails when the API server doesn't answer, or answers with what isn't an inventory.
 pub async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
     let path = format!("{}?labelSelector={LABEL}%3D{}", collection(sync), sync.mark.label());
-    let mut shards = Vec::new();
-    for resource in list(client, &path).await? {
+    let (mut shards, mut versions) = (Vec::new(), BTreeMap::new());
+    for item in list(client, &path).await? {
+        let resource: Resource = serde_json::from_value(item).map_err(|_| CallError::malformed(&path))?;
         if resource.spec.sync.uid == sync.uid && resource.spec.sync.name == sync.mark.name {
+            versions.insert(resource.spec.number, resource.metadata.resource_version);
             shards.push(resource.spec.into_shard());
         }
     }
-    Ok(Stored { inventory: Inventory::from_shards(&shards), shards })
+    Ok(Stored { inventory: Inventory::from_shards(&shards), shards, versions })
 }
 
-/// Returns which Syncs, other than `sync`, have one of `objects` in their inventories.
+/// Returns which Syncs, other than `sync`, have one of `objects` in their inventories. What somebody wrote by hand and can't be
+/// read is passed over: a tenant must not be able to hold up the others.
 ///
 /// # Errors
 ///
-/// As [`load`].
+/// Fails when the API server doesn't answer.
 pub async fn claimed_by_others(
     client: &Client,
     sync: &SyncId,
     objects: &BTreeSet<ObjectId>,
 ) -> Result<Vec<(ObjectId, OwnerMark)>, CallError> {
     let mut claims = Vec::new();
-    for resource in list(client, ALL).await? {
+    let items = list(client, ALL).await?;
+    for resource in items.into_iter().filter_map(|item| serde_json::from_value::<Resource>(item).ok()) {
         let by = OwnerMark::new(resource.metadata.namespace, resource.spec.sync.name);
         if by == sync.mark {
             continue;
@@ -120,16 +128,18 @@ impl Stored {
     /// # Errors
     ///
     /// Fails with the first request that fails; what was written before stays.
-    pub async fn replace(self, client: &Client, sync: &SyncId, inventory: Inventory) -> Result<Self, CallError> {
+    pub async fn replace(mut self, client: &Client, sync: &SyncId, inventory: Inventory) -> Result<Self, CallError> {
         let shards = inventory.shards(&self.shards);
         for shard in shards.iter().filter(|shard| !self.shards.contains(shard)) {
-            write(client, sync, shard).await?;
+            let version = write(client, sync, shard, self.versions.get(&shard.number)).await?;
+            self.versions.insert(shard.number, version);
         }
         let kept = |old: &Shard| shards.iter().any(|shard| shard.number == old.number);
         for old in self.shards.iter().filter(|old| !kept(old)) {
             delete(client, sync, old.number).await?;
+            self.versions.remove(&old.number);
         }
-        Ok(Self { inventory, shards })
+        Ok(Self { inventory, shards, versions: self.versions })
     }
 }
 
@@ -139,7 +149,7 @@ impl Spec {
     }
 }
 
-async fn list(client: &Client, path: &str) -> Result<Vec<Resource>, CallError> {
+async fn list(client: &Client, path: &str) -> Result<Vec<Value>, CallError> {
     let separator = if path.contains('?') { '&' } else { '?' };
     let mut items = Vec::new();
     let mut next = String::new();
@@ -157,11 +167,15 @@ async fn list(client: &Client, path: &str) -> Result<Vec<Resource>, CallError> {
     }
 }
 
-async fn write(client: &Client, sync: &SyncId, shard: &Shard) -> Result<(), CallError> {
+/// Writes one shard and returns its new resourceVersion. With `version` the write is refused (409) when the shard is another
+/// one by now.
+async fn write(client: &Client, sync: &SyncId, shard: &Shard, version: Option<&String>) -> Result<String, CallError> {
     let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true", object(sync, shard.number));
-    let body = resource(sync, shard).to_string();
-    Call::apply(&path, body.into()).accept(super::call::METADATA_ONLY).send(client, &Identity::Controller).await?;
-    Ok(())
+    let body = resource(sync, shard, version).to_string();
+    let call = Call::apply(&path, body.into()).accept(METADATA_ONLY);
+    let answer = call.send(client, &Identity::Controller).await?;
+    let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    version.map(str::to_owned).ok_or_else(|| CallError::malformed(&path))
 }
 
 async fn delete(client: &Client, sync: &SyncId, number: u32) -> Result<(), CallError> {
@@ -172,12 +186,13 @@ async fn delete(client: &Client, sync: &SyncId, number: u32) -> Result<(), CallE
     }
 }
 
-fn resource(sync: &SyncId, shard: &Shard) -> Value {
+fn resource(sync: &SyncId, shard: &Shard, version: Option<&String>) -> Value {
     json!({
         "apiVersion": "waxwing.dev/v1alpha1",
         "kind": "Inventory",
         "metadata": {
             "name": format!("{}.{}", sync.mark.name, shard.number),
+            "resourceVersion": version,
             "labels": {LABEL: sync.mark.label()},
             "ownerReferences": [{
                 "apiVersion": "waxwing.dev/v1alpha1",

@@ -22,7 +22,7 @@ const PAGE: usize = 500;
 ///
 /// # Errors
 ///
-/// Fails with the first request that fails.
+/// Fails with the first request that fails; with 404 when a kind is no longer served as it was when `kinds` were read.
 pub async fn live_marks(
     client: &Client,
     kinds: &Kinds,
@@ -55,10 +55,7 @@ async fn list(
     let mut next = String::new();
     loop {
         let path = format!("{collection}?labelSelector={}&limit={PAGE}&continue={next}", encode(selector));
-        let page = match Call::get(&path).accept(METADATA_LIST).send(client, &Identity::Controller).await {
-            Err(error) if error.is_not_found() => return Ok(()), // the kind went since it was read
-            page => page?,
-        };
+        let page = Call::get(&path).accept(METADATA_LIST).send(client, &Identity::Controller).await?;
         for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
             if let Some(id) = identity_of(kind, item) {
                 marks.insert(id, mark(item, &collection)?);

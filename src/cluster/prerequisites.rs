@@ -39,7 +39,7 @@ impl Prerequisites {
                 404 => {
                     self.makes_namespace_of(&request.id) || self.defines(&request.id.kind) || self.binds(&request.id)
                 }
-                403 => !refusal.terminating && (self.grants_rights || self.runs_as_new_account(&request.id)),
+                403 => (self.grants_rights && refusal.lacks_right) || self.runs_as_new_account(&request.id),
                 _ => false,
             },
             _ => false,

@@ -1,5 +1,7 @@
 //! One Sync's reconcile: what it is about and as whom it acts.
 
+use std::time::Instant;
+
 use kube::ResourceExt;
 use waxwing_plan::OwnerMark;
 
@@ -19,6 +21,8 @@ pub struct Job<'a> {
     pub id: SyncId,
     /// As whom everything that it names is read and done.
     pub account: ServiceAccount,
+    /// When nothing further is sent; what came of the rest is still written down.
+    pub deadline: Instant,
 }
 
 impl<'a> Job<'a> {
@@ -34,7 +38,8 @@ impl<'a> Job<'a> {
         })?;
         let mark = OwnerMark::new(namespace, sync.name_any());
         let id = SyncId { mark, uid: sync.uid().unwrap_or_default() };
-        Ok(Self { context, sync, id, account })
+        let deadline = Instant::now() + sync.spec.timeout.get();
+        Ok(Self { context, sync, id, account, deadline })
     }
 
     /// Returns the Sync's namespace.

@@ -20,6 +20,9 @@ use crate::api::{FINALIZER, Reason, Sync};
 /// How soon a Sync is looked at again whose objects are on their way.
 const WHILE_PROGRESSING: Duration = Duration::from_secs(2);
 
+/// How long a sync that is out of time may take to write down what came of it.
+const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
+
 /// Reconciles one Sync; what goes wrong stands in its status, so there is no error to return.
 ///
 /// # Errors
@@ -55,13 +58,14 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     Some(pause(sync, reason))
 }
 
-/// Walks the line within `spec.timeout`. Being cut off is like being killed: the next walk goes on from there.
+/// Walks the line within `spec.timeout`. At that time nothing further is sent, and a little later the line is cut off, which is
+/// like being killed: the next walk goes on from what was written down.
 async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
-    let timeout = job.sync.spec.timeout.get();
+    let timeout = job.sync.spec.timeout.get() + TO_WRITE_DOWN;
     match tokio::time::timeout(timeout, walk(job, progress)).await {
         Ok(result) => result,
         Err(_) => Err(Trouble::passing(
-            Reason::ApiUnavailable,
+            Reason::TimedOut,
             format!("the sync did not end within {}", job.sync.spec.timeout),
             "it is tried again; raise spec.timeout if this revision needs longer",
         )),

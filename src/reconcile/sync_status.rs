@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
-use waxwing_plan::health::{Health, HealthStatus, needs_health};
+use waxwing_plan::health::{Health, HealthStatus};
 use waxwing_plan::{Change, ObjectId, Plan};
 
 use super::context::Context;
@@ -15,7 +15,7 @@ use super::report::{self, Verdict};
 use super::trouble::Trouble;
 use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
-    set_condition,
+    remove_condition, set_condition,
 };
 use crate::cluster::{self, Requests, Verb};
 use crate::render::PlaintextSecret;
@@ -109,10 +109,10 @@ impl Progress {
     /// Notes how the objects are.
     pub(super) fn healthy(&mut self, plan: &Plan, health: &BTreeMap<ObjectId, Health>) {
         let current = |health: &Health| health.status == HealthStatus::Current;
-        let ids = || plan.steps().iter().map(|step| &step.manifest.id);
-        let is_well = |id: &ObjectId| !needs_health(&id.kind) || health.get(id).is_some_and(current);
-        let sick: Vec<String> = ids().filter(|id| !is_well(id)).map(|id| describe(id, health.get(id))).collect();
-        self.counts.get_or_insert_default().ready = to_u32(ids().count() - sick.len());
+        let ids = plan.with_health().map(|step| &step.manifest.id);
+        let sick = ids.filter(|id| !health.get(id).is_some_and(current));
+        let sick: Vec<String> = sick.map(|id| describe(id, health.get(id))).collect();
+        self.counts.get_or_insert_default().ready = to_u32(plan.steps().len() - sick.len());
         self.health = Some(if sick.is_empty() { Ok(()) } else { Err(sick.join(", ")) });
     }
 
@@ -156,6 +156,9 @@ pub(super) fn write<'a>(
     let old = sync.status.clone().unwrap_or_default();
     let now = Timestamp::now();
     let mut status = next(sync, &old, progress, trouble);
+    if is_new(sync, &old, progress) {
+        remove_condition(&mut status.conditions, ConditionType::Healthy);
+    }
     part_conditions(&mut status.conditions, sync, progress, now);
     let verdict = verdict(sync, &status, progress, trouble, now);
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
@@ -184,13 +187,14 @@ fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Tro
     }
 }
 
-/// A sync that changes nothing leaves the numbers of the last one that did.
+/// A sync that changes nothing leaves the numbers of the last one that did, and one that doesn't come to ask for health leaves
+/// how many were well.
 fn counts(old: &SyncStatus, progress: &Progress) -> Option<Counts> {
-    let new = progress.counts?;
-    match (&old.counts, progress.changes.is_empty()) {
-        (Some(last), true) => Some(Counts { objects: new.objects, ready: new.ready, ..*last }),
-        _ => Some(new),
-    }
+    let Some(new) = progress.counts else { return old.counts };
+    let last = old.counts.unwrap_or_default();
+    let ready = if progress.health.is_some() { new.ready } else { last.ready };
+    let numbers = if progress.changes.is_empty() && old.counts.is_some() { last } else { new };
+    Some(Counts { objects: new.objects, ready, ..numbers })
 }
 
 /// Sets Unsealed and Healthy as far as this sync came.
@@ -236,6 +240,11 @@ fn verdict(
         }
         Some(trouble) => Verdict::failed(trouble, trouble.message.clone()),
     }
+}
+
+/// Tells whether this is the first look at a revision or a spec: then the time that objects have to get well starts anew.
+fn is_new(sync: &Sync, old: &SyncStatus, progress: &Progress) -> bool {
+    old.observed_generation != sync.metadata.generation || old.last_attempted_revision != progress.revision
 }
 
 /// Tells whether the objects have been on their way for longer than the Sync gives them.

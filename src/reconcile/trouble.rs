@@ -130,9 +130,13 @@ fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
         Cause::UnknownKind { .. } => {
             (Reason::UnknownKind, "install the CustomResourceDefinition, or correct apiVersion and kind".to_owned())
         }
+        Cause::OutOfTime => {
+            (Reason::TimedOut, "it goes on from here; raise spec.timeout if this revision needs longer".to_owned())
+        }
         Cause::Unbound(_) => (Reason::Internal, "please report this".to_owned()),
         Cause::Call(CallError::Refused(refusal)) => match refusal.code {
             401 | 403 => (Reason::Forbidden, format!("grant ServiceAccount {account} the right by a Role")),
+            409 => (refused, "the object was changed in between; it is tried again".to_owned()),
             404 if failure.id.namespace.is_some() => {
                 (Reason::NamespaceMissing, "create the namespace, or put it into the repository".to_owned())
             }

@@ -73,11 +73,21 @@ pub async fn start(args: Args) -> Result<(), StartError> {
         reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
         news,
     });
-    let ready = Arc::new(AtomicBool::new(true));
+    let ready = Arc::new(AtomicBool::new(false));
     let shown = Shown { keys: keys.clone(), ready: ready.clone() };
     let serving = server::serve(args.listen, shown, stop.clone().cancelled_owned());
+    let caches = (sources.cache(), syncs.cache());
+    let filled = async {
+        // An error says that the writer of a cache is gone, which ends the controller anyway.
+        let _ = tokio::join!(caches.0.wait_until_ready(), caches.1.wait_until_ready());
+        ready.store(true, Ordering::Relaxed);
+        std::future::pending::<()>().await;
+    };
     let working = async {
-        reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone()).await;
+        tokio::select! {
+            () = reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone()) => {}
+            () = filled => {}
+        }
         ready.store(false, Ordering::Relaxed);
         tracing::debug!("all reconciles have ended");
         Ok(())

@@ -65,7 +65,7 @@ pub fn plan(mut inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
     steps.sort_by(|a, b| order(&a.manifest.id).cmp(&order(&b.manifest.id)));
     let gone = search(&inputs, &rendered).run(inputs.policy);
     let fingerprint = fingerprint(&steps, inputs.owner);
-    Ok(Plan { steps, gone, wait: inputs.policy.wait, fingerprint })
+    Ok(Plan { steps, gone, wait: inputs.policy.wait, owner: inputs.owner.clone(), fingerprint })
 }
 
 fn search<'a>(inputs: &Inputs<'a>, rendered: &'a BTreeSet<ObjectId>) -> Search<'a> {

@@ -326,10 +326,7 @@ impl Search<'_> {
     }
 
     fn is_own_sync(&self, id: &ObjectId) -> bool {
-        let itself = id.kind == GroupKind::new("waxwing.dev", "Sync")
-            && id.namespace.as_deref() == Some(&self.owner.namespace)
-            && id.name == self.owner.name;
-        itself || (is(&id.kind, "", "Namespace") && id.name == self.owner.namespace)
+        self.owner.is_sync(id) || (is(&id.kind, "", "Namespace") && id.name == self.owner.namespace)
     }
 
     fn guard(&self, policy: PrunePolicy, pruned: usize) -> Option<PruneGuard> {

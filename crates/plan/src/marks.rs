@@ -8,6 +8,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::{GroupKind, ObjectId};
+
 /// The field manager under which everything is applied.
 pub const FIELD_MANAGER: &str = "waxwing";
 /// The label with the hash of the identity of the Sync that applied the object.
@@ -43,6 +45,13 @@ impl OwnerMark {
         let mut text = hex::encode(Sha256::digest(self.to_string()));
         text.truncate(63);
         text
+    }
+
+    /// Tells whether `id` is the Sync itself.
+    pub fn is_sync(&self, id: &ObjectId) -> bool {
+        id.kind == GroupKind::new("waxwing.dev", "Sync")
+            && id.namespace.as_deref() == Some(&self.namespace)
+            && id.name == self.name
     }
 
     /// Reads `namespace/name`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::health::{Health, HealthStatus, needs_health};
+use crate::health::{Health, HealthStatus};
 use crate::inventory::Results;
 use crate::steps::{Change, Step};
 use crate::{Digest, ObjectId, Plan};
@@ -62,11 +62,9 @@ impl AllHealthy {
     ) -> Result<Self, Vec<(ObjectId, Option<Health>)>> {
         let current = |id| applied.plan == plan.fingerprint() && is_current(health.get(id));
         let sick: Vec<_> = plan
-            .steps()
-            .iter()
-            .filter(|step| step.change != Change::Skipped)
+            .with_health()
             .map(|step| &step.manifest.id)
-            .filter(|id| needs_health(&id.kind) && !current(id))
+            .filter(|id| !current(id))
             .map(|id| (id.clone(), health.get(id).cloned()))
             .collect();
         match sick.is_empty() && applied.plan == plan.fingerprint() {

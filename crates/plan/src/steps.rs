@@ -6,7 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::gone::{Deletion, Gone};
+use crate::health::needs_health;
 use crate::live::{LiveOwner, ManagerMark};
+use crate::marks::OwnerMark;
 use crate::proof::{AllApplied, AllHealthy};
 use crate::{Digest, Manifest, ObjectId, Stage};
 
@@ -103,6 +105,7 @@ pub struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) gone: Gone,
     pub(crate) wait: bool,
+    pub(crate) owner: OwnerMark,
     pub(crate) fingerprint: Digest,
 }
 
@@ -174,6 +177,16 @@ impl Plan {
             }
         }
         summary
+    }
+
+    /// Returns the steps whose objects have a health that matters: not of what is left alone, of kinds that are well as soon as
+    /// they exist, or of the Sync that this plan is for, which would wait for itself.
+    pub fn with_health(&self) -> impl Iterator<Item = &Step> {
+        let matters = |step: &&Step| {
+            let id = &step.manifest.id;
+            step.change != Change::Skipped && needs_health(&id.kind) && !self.owner.is_sync(id)
+        };
+        self.steps.iter().filter(matters)
     }
 
     /// Returns the objects that are awaited because they, or their namespaces, are being deleted.

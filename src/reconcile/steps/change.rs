@@ -52,7 +52,7 @@ pub(in crate::reconcile) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Tr
     let client = kube::Client::try_from(job.context.config.clone()).map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
-    Ok(Session { client, identity: job.identity(), kinds: &job.context.kinds })
+    Ok(Session { client, identity: job.identity(), kinds: &job.context.kinds, deadline: job.deadline })
 }
 
 fn landed(landed: Landed) -> (ObjectId, AppliedObject) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use waxwing_plan::health::{Health, HealthStatus, health as judge, needs_health};
-use waxwing_plan::{AllApplied, AllHealthy, Change, ObjectId, Plan};
+use waxwing_plan::health::{Health, HealthStatus, health as judge};
+use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
 use crate::api::{Failure, Reason};
 use crate::cluster;
@@ -44,9 +44,8 @@ async fn read(job: &Job<'_>, plan: &Plan) -> Result<BTreeMap<ObjectId, Health>, 
 
 /// Returns the objects whose health matters, with the versions to read them in.
 fn what_matters(plan: &Plan) -> Vec<(ObjectId, String)> {
-    let manifests = plan.steps().iter().filter(|step| step.change != Change::Skipped).map(|step| &step.manifest);
-    let matters = manifests.filter(|manifest| needs_health(&manifest.id.kind));
-    matters.map(|manifest| (manifest.id.clone(), manifest.version.clone())).collect()
+    let manifests = plan.with_health().map(|step| &step.manifest);
+    manifests.map(|manifest| (manifest.id.clone(), manifest.version.clone())).collect()
 }
 
 /// Objects on their way are waited for; one that failed is named first.

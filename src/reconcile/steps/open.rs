@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use waxwing_formats::sops::UnlockError;
-use waxwing_keys::AgeIdentities;
+use waxwing_keys::{AgeIdentities, Keyring};
 use waxwing_plan::{Change, Manifest, Plan};
 
+use super::change::session;
 use super::planned::Seen;
 use crate::api::{Failure, Reason};
 use crate::cluster::inventory::Stored;
@@ -13,7 +14,7 @@ use crate::cluster::{self, Request, Requests, secrets};
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, OpenError, SyncKeys};
+use crate::unsealing::{self, Needs, OpenError, SyncKeys};
 
 /// Entries of a key Secret with this ending are age identity files, as in Flux.
 const AGE_SUFFIX: &str = ".agekey";
@@ -35,17 +36,14 @@ pub(in crate::reconcile) async fn unseal(
 ) -> Result<Unsealed, Trouble> {
     let sent: Vec<&Manifest> = plan.to_send().map(|step| &step.manifest).collect();
     let verified = &known.inventory.verified;
-    let needs = unsealing::needs(rendered, &sent, verified);
-    let identities = if needs.identities { identities(job).await? } else { Vec::new() };
-    let mut may_write_secrets_in = BTreeSet::new();
-    for namespace in needs.sealed_in {
-        if cluster::may_write_secrets(&job.context.client, &job.account, &namespace).await? {
-            may_write_secrets_in.insert(namespace);
-        }
-    }
     let ring = job.context.keys.ring();
-    let account = job.account.clone();
-    let keys = SyncKeys { identities, ring: &ring, account, may_write_secrets_in };
+    let keys = match keys(job, unsealing::needs(rendered, &sent, verified), &ring).await {
+        Ok(keys) => keys,
+        Err(trouble) => {
+            progress.unsealed(Some(&trouble));
+            return Err(trouble);
+        }
+    };
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     let open = || unsealing::open(rendered, &sent, &bind_into, &keys, verified);
     let opened = tokio::task::block_in_place(open).map_err(|errors| trouble(&errors));
@@ -70,12 +68,25 @@ fn in_stages(plan: &Plan, requests: Vec<Request>, seen: &Seen) -> Requests {
     Requests::new(stages.into_iter().map(|(_, requests)| requests).collect())
 }
 
-/// Reads the identities of `spec.secrets.keysFrom` as the tenant.
+/// Collects the keys that are needed, and nothing where nothing is.
+async fn keys<'a>(job: &Job<'_>, needs: Needs, ring: &'a Keyring) -> Result<SyncKeys<'a>, Trouble> {
+    let identities = if needs.identities { identities(job).await? } else { Vec::new() };
+    let mut may_write_secrets_in = BTreeSet::new();
+    for namespace in needs.sealed_in {
+        if cluster::may_write_secrets(&job.context.client, &job.account, &namespace).await? {
+            may_write_secrets_in.insert(namespace);
+        }
+    }
+    Ok(SyncKeys { identities, ring, account: job.account.clone(), may_write_secrets_in })
+}
+
+/// Reads the identities of `spec.secrets.keysFrom` as the tenant, over a connection that is closed after it.
 async fn identities(job: &Job<'_>) -> Result<Vec<(String, AgeIdentities)>, Trouble> {
+    let session = session(job)?;
     let mut identities = Vec::new();
     for source in &job.sync.spec.secrets.keys_from {
         let name = &source.secret_ref.name;
-        let secret = secrets::read(&job.context.client, &job.identity(), job.namespace(), name).await;
+        let secret = secrets::read(&session.client, &session.identity, job.namespace(), name).await;
         let reader = format!("ServiceAccount {}", job.account);
         let secret = secret.map_err(|error| of_secret(error, "spec.secrets.keysFrom", &reader))?;
         let before = identities.len();

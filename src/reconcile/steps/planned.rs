@@ -27,17 +27,33 @@ pub(in crate::reconcile) struct Seen {
 /// Reads the metadata of every object that is rendered or in the inventory, and of the namespaces of those that are
 /// rendered: nothing can be made in one that is being deleted.
 pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
-    let kinds = job.context.kinds.get().await?;
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let named = desired.iter().copied().chain(known.inventory.entries.keys());
     let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
-    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
+    let live = marks(job, &wanted).await?;
     let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
     let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
     let contested = gone.chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
     Ok(Seen { live, claims })
+}
+
+/// Reads live marks. The kinds are read again when some aren't known, or are no longer served as they were: what isn't found
+/// counts as gone, so that must not be for want of looking in the right place.
+async fn marks(job: &Job<'_>, wanted: &BTreeSet<ObjectId>) -> Result<Live, Trouble> {
+    let context = job.context;
+    let mut kinds = context.kinds.get().await?;
+    if wanted.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
+        kinds = context.kinds.refresh().await?;
+    }
+    match live_marks(&context.client, &kinds, &selector(job), wanted).await {
+        Err(error) if error.is_not_found() => {
+            let kinds = context.kinds.refresh().await?;
+            Ok(live_marks(&context.client, &kinds, &selector(job), wanted).await?)
+        }
+        live => Ok(live?),
+    }
 }
 
 fn namespace_of(id: &ObjectId) -> Option<ObjectId> {
@@ -63,9 +79,10 @@ async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, T
     Ok(claims)
 }
 
-/// A claim counts only when the other Sync could write the object: here, when it acts as the same account.
+/// A claim counts only when the other Sync could write the object: here, when it acts as the same account, and will.
 fn acts_as_we_do(job: &Job<'_>, other: &Sync) -> bool {
-    other.namespace().as_deref() == Some(job.namespace()) && other.spec.service_account() == job.account.name()
+    let will = other.metadata.deletion_timestamp.is_none() && !other.spec.suspend;
+    will && other.namespace().as_deref() == Some(job.namespace()) && other.spec.service_account() == job.account.name()
 }
 
 /// Plans. Objects that another Sync has are written down, so that it hands them over when it drops them.
@@ -116,9 +133,8 @@ fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
 
 /// Plans the end of a deleted Sync; none when it isn't being deleted.
 pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> Result<Option<Retirement>, Trouble> {
-    let kinds = job.context.kinds.get().await?;
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
-    let live = live_marks(&job.context.client, &kinds, &selector(job), &wanted).await?;
+    let live = marks(job, &wanted).await?;
     let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))
