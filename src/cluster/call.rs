@@ -4,8 +4,10 @@
 //! carries the server's message in its errors, and the API server's messages quote values. What is kept of a
 //! refusal depends on [`Privacy`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
@@ -19,6 +21,10 @@ pub(super) const METADATA_LIST: &str = "application/json;as=PartialObjectMetadat
 /// The content type of a server-side apply; JSON is YAML.
 pub(super) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 const JSON_PATCH: &str = "application/json-patch+json";
+/// How often a request is repeated that the API server puts off.
+const REPEATS: usize = 5;
+/// The longest pause before that.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether an answer may quote a secret value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,12 +167,24 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Sends the request and returns the raw answer.
+    /// Sends the request and returns the raw answer. An API server that is busy, or is setting up a new kind, asks to come
+    /// back (429): that is done a few times.
     ///
     /// # Errors
     ///
     /// [`CallError::Refused`] for any status but 2xx, [`CallError::Unreachable`] when there is no answer.
     pub(super) async fn send_raw(self, client: &Client, identity: &Identity) -> Result<Bytes, CallError> {
+        let mut answer = self.attempt(client, identity).await?;
+        for _ in 0..REPEATS {
+            let Some(pause) = answer.put_off() else { break };
+            tokio::time::sleep(pause).await;
+            answer = self.attempt(client, identity).await?;
+        }
+        let Answer { status, bytes, .. } = answer;
+        if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes, self.privacy)) }
+    }
+
+    async fn attempt(&self, client: &Client, identity: &Identity) -> Result<Answer, CallError> {
         let unreachable = || CallError::Unreachable { path: bare_path(self.path) };
         let mut builder = Request::builder().method(self.method.clone()).uri(self.path);
         builder = builder.header(http::header::ACCEPT, self.accept);
@@ -177,8 +195,10 @@ impl<'a> Call<'a> {
         identity.add_headers(request.headers_mut()).map_err(|_| unreachable())?;
         let response = client.send(request).await.map_err(|_| unreachable())?;
         let status = response.status();
+        let after = response.headers().get(http::header::RETRY_AFTER);
+        let after = after.and_then(|seconds| seconds.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         let bytes = response.into_body().collect_bytes().await.map_err(|_| unreachable())?;
-        if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes, self.privacy)) }
+        Ok(Answer { status, after, bytes })
     }
 
     /// Sends the request and returns the answer as JSON.
@@ -190,6 +210,21 @@ impl<'a> Call<'a> {
         let path = bare_path(self.path);
         let bytes = self.send_raw(client, identity).await?;
         serde_json::from_slice(&bytes).map_err(|_| CallError::Malformed { path })
+    }
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    after: Option<Duration>,
+    bytes: Bytes,
+}
+
+impl Answer {
+    /// Returns how long to wait before asking again, where the API server wants that: it has not acted on the request.
+    fn put_off(&self) -> Option<Duration> {
+        let put_off = self.status == StatusCode::TOO_MANY_REQUESTS;
+        put_off.then(|| self.after.unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE))
     }
 }
 
@@ -229,6 +264,9 @@ fn public_field(field: &str, privacy: Privacy) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
     use super::*;
 
     const ANSWER: &str = r#"{"kind":"Status","code":422,"reason":"Invalid","message":"Secret \"x\" is invalid: data[a]: Invalid value: \"hunter2\"",
@@ -250,5 +288,35 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_a_status_is_still_a_refusal() {
         assert_eq!(refusal(502, b"<html>", Privacy::Public).code(), Some(502));
+    }
+
+    /// Answers one request after the other, each on a connection of its own, and returns the address.
+    fn serve(answers: &'static [&'static str]) -> http::Uri {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                write!(stream, "HTTP/1.1 {answer}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}").unwrap();
+            }
+        });
+        format!("http://{address}").parse().unwrap()
+    }
+
+    async fn get(answers: &'static [&'static str]) -> Result<Bytes, CallError> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut config = kube::Config::new(serve(answers));
+        config.default_retry = false;
+        Call::get("/api").send_raw(&Client::try_from(config).unwrap(), &Identity::Controller).await
+    }
+
+    #[tokio::test]
+    async fn a_request_that_the_api_server_puts_off_is_repeated_and_not_for_ever() {
+        const LATER: &str = "429 Too Many Requests\r\nRetry-After: 0";
+        assert_eq!(get(&[LATER, LATER, "200 OK"]).await.unwrap(), "{}");
+        assert_eq!(get(&[LATER; REPEATS + 1]).await.unwrap_err().code(), Some(429));
+        assert_eq!(get(&["503 Unavailable\r\nRetry-After: 0"]).await.unwrap_err().code(), Some(503));
     }
 }
