@@ -23,29 +23,30 @@ pub(super) async fn read(source: &GitSource, context: &Context) -> Result<Creden
         ..of_secret(error, "spec.secretRef", "the controller")
     })?;
     let ca_pem = secret.data.get("ca.crt").map(|pem| pem.expose_secret().to_vec());
-    let login = login(&secret)?;
+    let login = login(&secret, &reference.name)?;
     if login.is_anonymous() && ca_pem.is_none() {
         return Err(unusable(&reference.name, "has neither username and password, nor bearerToken, nor ca.crt"));
     }
     Ok(Credentials { login, ca_pem })
 }
 
-fn login(secret: &Secret) -> Result<Login, Trouble> {
-    let text = |key: &str| secret.data.get(key).map(|value| credential(key, value)).transpose();
+fn login(secret: &Secret, name: &str) -> Result<Login, Trouble> {
+    let text = |key: &str| secret.data.get(key).map(|value| credential(name, key, value)).transpose();
     match (text("username")?, text("password")?, text("bearerToken")?) {
         (None, None, None) => Ok(Login::Anonymous),
         (None, None, Some(token)) => Ok(Login::Bearer(token)),
         (Some(username), Some(password), None) => Ok(Login::Basic { username, password }),
-        _ => Err(unusable("of spec.secretRef", "must have username and password, or bearerToken, and not both")),
+        _ => Err(unusable(name, "must have username and password, or bearerToken, and not both")),
     }
 }
 
-fn credential(key: &str, value: &SecretBytes) -> Result<Credential, Trouble> {
-    let text = std::str::from_utf8(value.expose_secret()).map_err(|_| unusable(key, "is not UTF-8 text"))?;
+fn credential(name: &str, key: &str, value: &SecretBytes) -> Result<Credential, Trouble> {
+    let not_text = |_| unusable(name, &format!("has a {key} that is not UTF-8 text"));
+    let text = std::str::from_utf8(value.expose_secret()).map_err(not_text)?;
     Ok(Credential::new(text.to_owned()))
 }
 
-fn unusable(what: &str, fact: &str) -> Trouble {
-    let hint = "set the keys that spec.secretRef documents";
-    Trouble::passing(Reason::AuthenticationFailed, format!("Secret {what} {fact}"), hint)
+fn unusable(name: &str, fact: &str) -> Trouble {
+    let hint = "set username and password, or bearerToken; and ca.crt where the authority is not a public one";
+    Trouble::passing(Reason::AuthenticationFailed, format!("Secret {name} {fact}"), hint)
 }

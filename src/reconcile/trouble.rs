@@ -7,6 +7,10 @@ use crate::cluster::secrets::SecretError;
 use crate::cluster::{self, CallError, Cause, Phase};
 use crate::source::{CommitIdError, RefNameError, SourceError, UrlError};
 
+/// What helps where the API server's words are not passed on.
+const WITHHELD: &str =
+    "correct the object in Git; what else the API server said is withheld, since it may quote a secret value";
+
 /// Why a reconcile could not do what its resource asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trouble {
@@ -34,7 +38,7 @@ impl Trouble {
     /// Makes trouble out of several failures: the first one's reason, and a message that counts them.
     pub fn of_failures(failures: Vec<Failure>, stalled: bool) -> Self {
         let (reason, first) = match failures.first() {
-            Some(first) => (first.reason, format!("{}: {}", first.object, first.message)),
+            Some(first) => (first.reason, named(first)),
             None => (Reason::Internal, "something failed that nothing was said about".to_owned()),
         };
         let message = match failures.len() {
@@ -43,6 +47,12 @@ impl Trouble {
         };
         Self { reason, message, failures, stalled }
     }
+}
+
+/// Names the object before the message, unless the message does.
+fn named(failure: &Failure) -> String {
+    let Failure { object, message, .. } = failure;
+    if message.contains(object.as_str()) { message.clone() } else { format!("{object}: {message}") }
 }
 
 fn with_hint(fact: impl std::fmt::Display, hint: &str) -> String {
@@ -95,15 +105,15 @@ impl From<CallError> for Trouble {
 
 /// Turns an unreadable Secret that a resource names into trouble.
 pub(super) fn of_secret(error: SecretError, field: &str, reader: &str) -> Trouble {
-    let (reason, hint) = match &error {
-        SecretError::Name { .. } => (Reason::KeysUnavailable, format!("correct {field}")),
+    let unavailable = |fact: String, hint: String| Trouble::passing(Reason::KeysUnavailable, fact, &hint);
+    match &error {
+        SecretError::Name { .. } => unavailable(error.to_string(), format!("correct {field}")),
         SecretError::Call { source, .. } => match source.code() {
-            Some(404) => (Reason::KeysUnavailable, format!("create it, or correct {field}")),
-            Some(403) => (Reason::KeysUnavailable, format!("let {reader} get this Secret")),
-            _ => (Reason::ApiUnavailable, "it is tried again".to_owned()),
+            Some(404) => unavailable(format!("{error}: it does not exist"), format!("create it, or correct {field}")),
+            Some(403) => unavailable(format!("{error}: {reader} may not"), format!("let {reader} get this Secret")),
+            _ => Trouble::passing(Reason::ApiUnavailable, error, "it is tried again"),
         },
-    };
-    Trouble::passing(reason, error, &hint)
+    }
 }
 
 /// Turns the objects that could not be applied into trouble.
@@ -143,6 +153,7 @@ fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
             404 if failure.id.namespace.is_some() => {
                 (Reason::NamespaceMissing, "create the namespace, or put it into the repository".to_owned())
             }
+            _ if refusal.message.is_none() => (refused, WITHHELD.to_owned()),
             _ => (refused, "correct the object in Git".to_owned()),
         },
         Cause::Call(_) => (Reason::ApiUnavailable, "it is tried again".to_owned()),

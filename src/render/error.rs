@@ -295,6 +295,9 @@ pub enum Fault {
         /// The JSON pointer of the string.
         pointer: String,
     },
+    /// A replacement with a delimiter that may meet a sealed value.
+    #[error("the replacement cuts values with a delimiter, and may cut a sealed one")]
+    CutsSealedValues,
     /// A well-formed handle that is not of this render.
     #[error("{object} holds a handle of another render at {pointer}")]
     UnknownHandle {
@@ -385,11 +388,24 @@ impl Fault {
             Self::EnvNotDotenv => "encrypt it again with `sops encrypt --input-type dotenv --output-type dotenv`",
             Self::EnvLine => "write one KEY=VALUE on each line; keys have letters, digits, `-`, `_` and `.`",
             Self::Start(_) => "set the path of the kustomize program",
+            Self::CutsSealedValues => {
+                "name a kind without sealed values, or seal the parts one by one and copy them whole"
+            }
             Self::DamagedHandle { .. } => "don't cut, change the case of, or compute with sealed values",
             Self::UnknownHandle { .. } => "take the sealed value from a file of this render",
             Self::EncodedHandle { .. } => "copy sealed values as they are, or as the whole of a base64 string",
             Self::HandleInKey { .. } => "seal values only: sops leaves keys readable",
-            _ => return None,
+            Self::TooMuch { .. } => "name a smaller folder in spec.path, or split it over several Syncs",
+            Self::NotAMapping => "write `key: value` pairs under it",
+            Self::NotAKustomization => "write one document with the fields of a kustomization",
+            Self::WrongType { .. } => "see the reference of Kustomize for this field",
+            Self::Cycle { .. } => "take the entry out",
+            Self::GeneratorEntry { .. } => "see the reference of Kustomize for generators",
+            Self::Staging(_) => "check the space in the controller's temporary folder",
+            Self::TimedOut(_) => "raise spec.timeout, or split the kustomization over several Syncs",
+            Self::TooMuchOutput(_) => "split the kustomization over several Syncs",
+            Self::Kustomize { .. } => "correct the kustomization; `kustomize build` of the folder says the same",
+            Self::Output(_) => "please report this",
         };
         Some(hint.to_owned())
     }

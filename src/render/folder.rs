@@ -29,6 +29,7 @@ impl Reader<'_> {
 
     /// Hands out what was read, or what is wrong with it.
     pub(super) fn finish(mut self, folder: Folder) -> Result<SourceFiles, Vec<RenderError>> {
+        self.refuse_cuts();
         if !self.errors.is_empty() {
             return Err(self.errors);
         }

@@ -4,6 +4,8 @@
 //! made anew from what was understood: local paths only, patches inline with handles, nothing that runs a program or
 //! reads the network. So Kustomize sees exactly what was checked. Which fields there are says `schema`.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use waxwing_formats::sops::Store;
 use waxwing_formats::{KeyPath, yaml};
@@ -96,9 +98,9 @@ impl Kustomization<'_, '_> {
         match field {
             "resources" | "bases" => self.texts(value, at, Self::resource),
             "components" => self.texts(value, at, Self::component),
-            "crds" | "configurations" => self.texts(value, at, Self::plain_file),
-            "openapi" => self.path_of(value, at, Self::plain_file),
-            "replacements" => self.items(value, at, |this, item, at| this.path_of(item, at, Self::plain_file)),
+            "crds" | "configurations" => self.texts(value, at, |this, entry, at| drop(this.plain_file(entry, at))),
+            "openapi" => self.path_of(value, at, |this, entry, at| drop(this.plain_file(entry, at))),
+            "replacements" => self.items(value, at, Self::replacement),
             "patches" | "patchesJson6902" => self.items(value, at, Self::patch),
             "patchesStrategicMerge" => self.texts(value, at, Self::strategic_merge_patch),
             "configMapGenerator" => self.items(value, at, |this, item, at| this.generator(item, at, false)),
@@ -143,7 +145,13 @@ impl Kustomization<'_, '_> {
         });
     }
 
-    fn path_of(&mut self, value: &mut Value, at: &KeyPath, read: impl FnOnce(&mut Self, &mut String, &KeyPath)) {
+    /// Reads the entry under `path` of a mapping, if it has one.
+    pub(super) fn path_of(
+        &mut self,
+        value: &mut Value,
+        at: &KeyPath,
+        read: impl FnOnce(&mut Self, &mut String, &KeyPath),
+    ) {
         match value.get_mut("path") {
             Some(Value::String(path)) if !path.is_empty() => read(self, path, &at.key("path")),
             _ => {}
@@ -183,19 +191,18 @@ impl Kustomization<'_, '_> {
         }
     }
 
-    /// Stages a file as it is: one that has no secrets by its nature.
-    fn plain_file(&mut self, entry: &mut String, at: &KeyPath) {
-        let Some(path) = self.resolve_file(entry, at) else { return };
-        let Some(sealed) = self.reader.sealed(&path, store_of(&path)).map(|file| file.is_some()) else {
-            return;
-        };
-        if sealed {
-            return self.refuse(at, Fault::SealedNotAllowed { what: "the file" });
+    /// Stages a file as it is, one that has no secrets by its nature, and returns its path and bytes.
+    pub(super) fn plain_file(&mut self, entry: &mut String, at: &KeyPath) -> Option<(RepoPath, Arc<[u8]>)> {
+        let path = self.resolve_file(entry, at)?;
+        if self.reader.sealed(&path, store_of(&path))?.is_some() {
+            self.refuse(at, Fault::SealedNotAllowed { what: "the file" });
+            return None;
         }
-        let Some(contents) = self.reader.file(&path) else { return };
+        let contents = self.reader.file(&path)?;
         self.reader.refuse_stray_tokens(&path, &contents.bytes);
         let staged = self.reader.stage_in("plain", &path, contents.bytes.to_vec());
         *entry = self.relative(&staged);
+        Some((path, contents.bytes))
     }
 
     /// Resolves an entry to something that exists in the repository.

@@ -22,6 +22,7 @@ mod output;
 mod patches;
 mod plaintext;
 mod reader;
+mod replacements;
 mod schema;
 mod sealed_secrets;
 mod staging;

@@ -15,6 +15,7 @@ use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, Origin, mentions_handle};
 use super::manifests::SourceDocument;
 use super::plaintext::PlaintextSecret;
+use super::replacements::Cut;
 use crate::source::{Files, ObjectId, RepoPath};
 
 /// The most files that one render takes.
@@ -58,6 +59,8 @@ pub(super) struct Reader<'a> {
     pub(super) folders: Vec<RepoPath>,
     /// What Kustomize will read, by its path in the staged folder.
     staged: BTreeMap<String, Vec<u8>>,
+    /// The replacements that take or fill pieces of values.
+    pub(super) cuts: Vec<Cut>,
     contents: BTreeMap<RepoPath, Option<Contents>>,
     documents: BTreeMap<RepoPath, Vec<SourceDocument>>,
     total: usize,
@@ -75,6 +78,7 @@ impl<'a> Reader<'a> {
             kustomizations: BTreeSet::new(),
             folders: Vec::new(),
             staged: BTreeMap::new(),
+            cuts: Vec::new(),
             contents: BTreeMap::new(),
             documents: BTreeMap::new(),
             total: 0,
@@ -174,6 +178,11 @@ impl<'a> Reader<'a> {
     /// Registers a handle and returns its text.
     pub(super) fn add_handle(&mut self, handle: Handle, origin: Origin) -> String {
         self.handles.add(handle, origin)
+    }
+
+    /// Returns the documents of all manifest and patch files that were read.
+    pub(super) fn read_documents_so_far(&self) -> impl Iterator<Item = &serde_json::Value> {
+        self.documents.values().flatten().map(|document| &document.value)
     }
 
     /// Reads the documents of a manifest file, once.

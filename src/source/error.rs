@@ -219,7 +219,7 @@ impl SourceError {
             Self::TimedOut { .. } => "raise spec.timeout, or look at the server and the network",
             Self::Redirected { .. } => "put the address that the server redirects to into spec.url",
             Self::Server { .. } => "look at the server's log",
-            Self::TooLarge { .. } => "remove large files from the repository, or raise the controller's limit",
+            Self::TooLarge { .. } => "remove large files from the repository",
             Self::ObjectTooLarge { .. } => "remove the file from the repository",
             Self::Protocol { .. } => "check that the URL is that of a Git repository, as git clone takes it",
             Self::LocalUnreadable { .. } => "check that the path is a Git repository that the controller may read",

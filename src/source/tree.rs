@@ -159,10 +159,10 @@ impl TreeError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotFound(_) => "check the path and the revision; names are case sensitive",
-            Self::NotAFolder(_) => "name a folder",
+            Self::NotFound(_) => "check spec.path and the revision; names are case sensitive",
+            Self::NotAFolder(_) => "let spec.path name a folder",
             Self::NotAFile(_) => "name a file",
-            Self::TooLarge { .. } => "remove the file from the repository, or raise the controller's limit",
+            Self::TooLarge { .. } => "make the file smaller, or remove it from the repository",
             Self::LinkLeaves(_) => "let the link lead to a file of this repository, by a relative path",
             Self::LinkLoop(_) | Self::LinkDangles { .. } => "let the link lead to a file that exists",
             Self::Submodule(_) => "commit the files themselves, or sync the other repository as a source of its own",

@@ -221,6 +221,18 @@ fn what_kustomize_complains_about_is_told_in_words_of_the_repository() -> Outcom
 }
 
 #[test]
+fn a_replacement_may_take_a_piece_of_what_is_not_sealed() -> Outcome {
+    let Some(kustomize) = kustomize() else { return Ok(()) };
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {image: 'web:1.2', tag: none}\n";
+    let cut = "resources: [c.yaml, db.yaml]\nreplacements:\n- source: {kind: ConfigMap, name: c, fieldPath: data.image, options: {delimiter: ':', index: 1}}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.tag]}]\n";
+    let repository =
+        repository(&[("kustomization.yaml", cut), ("c.yaml", config), ("db.yaml", "fixture:secret.enc.yaml")])?;
+    let rendered = repository.render_with("", kustomize).map_err(|errors| told(&errors))?;
+    assert!(readable(&rendered).contains(r#""tag":"1.2""#), "{}", readable(&rendered));
+    Ok(())
+}
+
+#[test]
 fn a_missing_program_is_named() -> Outcome {
     let repository = repository(&[("kustomization.yaml", "namePrefix: x\n")])?;
     let errors = repository.render("").expect_err("there is no such program");

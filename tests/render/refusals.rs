@@ -135,6 +135,24 @@ fn kustomizations_that_would_run_fetch_or_leave_are_refused_before_anything_star
             "generator entries",
             "secretGenerator: [{literals: [novalue, '=x'], files: ['=x', 'a=b=c', 'a=']}]\n",
         ),
+        case(
+            "replacements that would cut sealed values",
+            &[
+                (
+                    "apps/kustomization.yaml",
+                    "resources: [db.yaml]\nreplacements:\n- path: one.yaml\n- path: more.yaml\n- source: {kind: Secret, name: db, fieldPath: stringData.password, options: {delimiter: a}}\n  targets: [{select: {kind: Secret}, fieldPaths: [stringData.port], options: {delimiter: b}}]\n",
+                ),
+                (
+                    "apps/one.yaml",
+                    "source: {name: db, fieldPath: stringData.password, options: {delimiter: a}}\ntargets: []\n",
+                ),
+                (
+                    "apps/more.yaml",
+                    "- source: {kind: ConfigMap, name: c, fieldPath: data.x}\n  targets:\n  - {select: {kind: Secret|ConfigMap}, fieldPaths: [data.x], options: {delimiter: a}}\n  - {select: {kind: Deployment}, fieldPaths: [spec.x], options: {delimiter: a}}\n",
+                ),
+                ("apps/db.yaml", "fixture:secret.enc.yaml"),
+            ],
+        ),
         kustomization("not a mapping", "- x\n"),
         kustomization("two documents", "namePrefix: x\n---\nnamePrefix: y\n"),
         kustomization("itself", "resources: [.]\n"),

@@ -191,9 +191,10 @@ fn reason(fault: &Fault) -> Reason {
     match fault {
         F::TooMuch { .. } | F::TooMuchOutput(_) => Reason::InputTooLarge,
         F::LeavesRepository { .. } | F::AbsoluteEntry { .. } => Reason::PathEscapes,
-        F::PlaintextSecret | F::PlaintextRendered { .. } => Reason::PlaintextRefused,
         F::SealedIdentity { .. } => Reason::BindingRefused,
+        F::PlaintextSecret | F::PlaintextRendered { .. } => Reason::PlaintextRefused,
         F::HandleInGit
+        | F::CutsSealedValues
         | F::DamagedHandle { .. }
         | F::UnknownHandle { .. }
         | F::EncodedHandle { .. }
@@ -239,6 +240,7 @@ fn tree_reason(error: &TreeError) -> Reason {
     match error {
         E::TooLarge { .. } | E::TooMany { .. } => Reason::InputTooLarge,
         E::LinkLeaves(_) | E::LinkLoop(_) => Reason::PathEscapes,
+        E::NotFound(_) | E::NotAFolder(_) => Reason::PathNotFound,
         _ => Reason::RenderFailed,
     }
 }

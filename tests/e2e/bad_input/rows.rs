@@ -47,6 +47,12 @@ impl Row {
         }
     }
 
+    /// Tells whether the row's account may do everything in every namespace: only then the API server tells it that
+    /// one doesn't exist.
+    pub(super) fn rights_everywhere(&self) -> bool {
+        self.reason == "NamespaceMissing"
+    }
+
     /// Returns the row's namespace.
     pub(super) fn namespace(&self) -> String {
         namespace(self.name)
@@ -110,7 +116,7 @@ fn documents() -> Vec<Row> {
     let twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fault}\ndata: {a: x, a: y}\n";
     let nameless = "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: fault-}\n";
     vec![
-        file("malformed YAML", "RenderFailed", &["fault.yaml", "line 7"], broken),
+        file("malformed YAML", "RenderFailed", &["fault.yaml", "line 6"], broken),
         file("a duplicate key", "RenderFailed", &["fault.yaml", "line 4"], twice),
         file("not an object", "RenderFailed", &["fault.yaml:1", "apiVersion"], "- a\n- b\n"),
         file("generateName", "RenderFailed", &["fault.yaml:1", "generateName"], nameless),
@@ -200,9 +206,19 @@ fn sops(world: &World) -> Vec<Row> {
         database("a tampered plain value", "MacMismatch", &["database.yaml"], changed("team: shop", "team: bank")),
         database("swapped values", "UnsealFailed", &["/stringData/"], swapped(sealed)),
         database("a renamed key", "UnsealFailed", &["/stringData/pass"], changed("password:", "pass:")),
-        database("another kind", "MacMismatch", &["database.yaml"], changed("kind: Secret", "kind: ConfigMap")),
+        database(
+            "another kind",
+            "BindingRefused",
+            &["database.yaml", "spec.secrets.bindInto"],
+            changed("kind: Secret", "kind: ConfigMap"),
+        ),
         file("a joined SOPS file", "UnsealFailed", &["fault.yaml", "document 1"], joined),
-        file("a stray token", "UnsealFailed", &["fault.yaml:4"], config("fault", &format!("'{password}'"))),
+        file(
+            "a stray token",
+            "UnsealFailed",
+            &["fault.yaml:1", "/data/greeting"],
+            config("fault", &format!("'{password}'")),
+        ),
     ]
 }
 
@@ -302,7 +318,7 @@ fn bindings(world: &World) -> Vec<Row> {
         file(
             "a value in a name",
             "BindingRefused",
-            &["fault.yaml:1", "/metadata/name", "--encrypted-regex"],
+            &["fault.yaml:1", "metadata.name", "--encrypted-regex"],
             sealed(&secret_manifest("fault", ""), "^(name|stringData)$"),
         ),
     ]
@@ -312,7 +328,7 @@ fn kustomizations() -> Vec<Row> {
     let cut = "replacements:\n- source: {kind: Secret, name: database, fieldPath: stringData.password, options: {delimiter: a, index: 1}}\n  targets:\n  - {select: {kind: ConfigMap, name: settings}, fieldPaths: [data.greeting]}\n";
     let copied = cut.replace(", options: {delimiter: a, index: 1}", "");
     let into_name = copied.replace("data.greeting", "metadata.name");
-    let patch = "patches:\n- target: {kind: ConfigMap, name: nothing}\n  patch: '[{op: replace, path: /data/missing, value: x}]'\n- target: {kind: ConfigMap, name: settings}\n  patch: '[{op: replace, path: /data/missing, value: x}]'\n";
+    let patch = format!("patches:\n- patch: |-\n{}", indented(&config("nothing", "x")));
     vec![
         built("a missing base", "RenderFailed", &["kustomization.yaml", "../base"], "components: [../base]\n"),
         built(
@@ -328,10 +344,10 @@ fn kustomizations() -> Vec<Row> {
             "components: [../../../base]\n",
         ),
         built("a plugin", "RenderFailed", &["kustomization.yaml", "generators"], "generators: [plugin.yaml]\n"),
-        built("a patch that fits nothing", "KustomizeFailed", &["kustomization.yaml"], patch),
+        built("a patch that fits nothing", "KustomizeFailed", &["kustomization.yaml"], &patch),
         built("a cut value", "HandleRefused", &["kustomization.yaml", "delimiter"], cut),
         built("a value copied into a ConfigMap", "BindingRefused", &["database.yaml", "/data/greeting"], &copied),
-        built("a value copied into a name", "BindingRefused", &["database.yaml", "/metadata/name"], &into_name),
+        built("a value copied into a name", "BindingRefused", &["kustomization.yaml", "metadata.name"], &into_name),
     ]
 }
 
@@ -350,6 +366,10 @@ fn repositories() -> Vec<Row> {
             bad: Bad::NoFolder,
         },
     ]
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
 /// Returns the token that stands at a key of a SOPS file.
