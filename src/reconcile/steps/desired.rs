@@ -63,11 +63,11 @@ pub(in crate::reconcile) enum Sources<'a> {
 pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Result<Fetched, Trouble> {
     let name = &job.sync.spec.source_ref.name;
     let reference = ObjectRef::<GitSource>::new(name).within(job.namespace());
-    if job.context.sources.get(&reference).is_none() {
+    let Some(source) = job.context.sources.get(&reference) else {
         let fact = format!("GitSource {}/{name} does not exist", job.namespace());
         return Err(Trouble::passing(Reason::SourceNotFound, fact, "create it, or correct spec.sourceRef"));
-    }
-    let Some(fetched) = job.context.revisions.get(&reference) else {
+    };
+    let Some(fetched) = job.context.revisions.get(&source) else {
         let fact = format!("GitSource {}/{name} has not fetched anything yet", job.namespace());
         return Err(Trouble::passing(Reason::SourceNotReady, fact, "see its conditions"));
     };
