@@ -226,7 +226,7 @@ fn a_source_that_cannot_work_says_why_and_what_to_do() {
         ("not encrypted", "UrlNotAllowed", "{url: 'http://127.0.0.1/x.git'}".to_owned()),
     ];
     let name = |title: &str| title.replace(' ', "-").to_lowercase();
-    table.iter().for_each(|(title, _, spec)| stage.source(&name(title), spec));
+    table.iter().for_each(|(title, _, spec)| stage.git_source(&name(title), spec));
     let mut told = String::new();
     for (title, reason, _) in &table {
         let source = stage.source_says(&name(title), "False", "hint: ");
