@@ -66,9 +66,7 @@ fn sealed(controller: &Controller, stage: &Stage, name: &str) -> Result<String, 
 /// Returns every request by which the controller reads a tenant's key, asks what a tenant may do, or applies.
 fn work(cluster: &Cluster) -> Result<Vec<String>, Failure> {
     let log = cluster.audit_log()?;
-    let calls =
-        log.iter().filter(|event| event["userAgent"].as_str().is_none_or(|agent| !agent.starts_with("kubectl/")));
-    Ok(calls.filter_map(describe).collect())
+    Ok(log.iter().filter(|event| !is_of_the_test(event)).filter_map(describe).collect())
 }
 
 fn describe(event: &Value) -> Option<String> {
