@@ -92,6 +92,16 @@ impl Stage {
         let text = self.kubectl(&["get", "events", about, "--sort-by=.metadata.resourceVersion", columns]).unwrap();
         text.lines().map(str::to_owned).collect()
     }
+
+    /// Waits for an event about the Sync that begins so, and returns it.
+    pub(crate) fn event(&self, beginning: &str) -> String {
+        let attempt = || {
+            let events = self.events();
+            let found = events.iter().find(|event| event.starts_with(beginning)).cloned();
+            found.ok_or_else(|| events.join("\n"))
+        };
+        eventually(PATIENCE, beginning, attempt).unwrap()
+    }
 }
 
 /// Returns the message of a Sync's Ready.
