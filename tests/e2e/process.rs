@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Failure};
 
-use crate::stage::{Stage, certificate_of, own_cluster, start_controller};
+use crate::stage::{Stage, certificate_of, is_of_the_test, own_cluster, start_controller};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -66,9 +66,7 @@ fn sealed(controller: &Controller, stage: &Stage, name: &str) -> Result<String, 
 /// Returns every request by which the controller reads a tenant's key, asks what a tenant may do, or applies.
 fn work(cluster: &Cluster) -> Result<Vec<String>, Failure> {
     let log = cluster.audit_log()?;
-    let calls =
-        log.iter().filter(|event| event["userAgent"].as_str().is_none_or(|agent| !agent.starts_with("kubectl/")));
-    Ok(calls.filter_map(describe).collect())
+    Ok(log.iter().filter(|event| !is_of_the_test(event)).filter_map(describe).collect())
 }
 
 fn describe(event: &Value) -> Option<String> {
