@@ -22,6 +22,7 @@ mod output;
 mod patches;
 mod plaintext;
 mod reader;
+mod schema;
 mod sealed_secrets;
 mod staging;
 
@@ -54,7 +55,7 @@ pub struct RenderOptions {
     pub default_namespace: String,
     /// The `kustomize` program.
     pub kustomize: PathBuf,
-    /// How long one run of it may take.
+    /// How long all its runs for one render may take together.
     pub timeout: Duration,
 }
 

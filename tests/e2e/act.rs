@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use waxwing_harness::eventually;
 
-use crate::stage::{PATIENCE, Stage, cluster, condition};
+use crate::stage::{PATIENCE, Stage, condition};
 
 /// Returns a ConfigMap with one entry.
 pub(crate) fn config_map(name: &str, value: &str) -> String {
@@ -66,9 +66,8 @@ impl Stage {
     /// Lets the tenant's ServiceAccount do everything in the whole cluster.
     pub(crate) fn make_administrator(&self) {
         let account = format!("--serviceaccount={}:deployer", self.namespace);
-        cluster()
-            .kubectl(&["create", "clusterrolebinding", &self.namespace, "--clusterrole=cluster-admin", &account])
-            .unwrap();
+        let binding = ["create", "clusterrolebinding", &self.namespace, "--clusterrole=cluster-admin", &account];
+        self.kubectl(&binding).unwrap();
     }
 
     /// Makes a ServiceAccount that may do `verbs` with `resources` of the tenant's namespace.

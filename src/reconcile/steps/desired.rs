@@ -208,7 +208,7 @@ fn reason(fault: &Fault) -> Reason {
         | F::SealedSecret(_)
         | F::NotASealedItem => Reason::UnsealFailed,
         F::Kustomize { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => Reason::KustomizeFailed,
-        F::Staging(_) => Reason::Internal,
+        F::Staging(_) | F::StagedTwice => Reason::Internal,
         F::Folder(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => Reason::PathNotFound,
         F::Folder(error) | F::Tree(error) => tree_reason(error),
         F::Yaml(_)
@@ -221,6 +221,8 @@ fn reason(fault: &Fault) -> Reason {
         | F::NotAKustomization
         | F::FieldNotAllowed { .. }
         | F::UnknownField { .. }
+        | F::KustomizationAsFile { .. }
+        | F::KustomizeObject
         | F::WrongType { .. }
         | F::RemoteEntry { .. }
         | F::MissingEntry { .. }
