@@ -108,7 +108,7 @@ fn one_sync_applies_kinds_namespaces_and_rights_together_with_what_needs_them() 
     let commit = stage.commit(&[("app/world.yaml", &world)]);
     stage.sync("./app", "");
     let sync = stage.applied(&commit);
-    assert_eq!(sync["status"]["counts"]["created"], 10);
+    assert_eq!(sync["status"]["counts"]["created"], 10, "{:?}", stage.events());
     assert_eq!(stage.events().iter().filter(|event| event.contains("created")).count(), 1, "{:?}", stage.events());
     assert_eq!(stage.get(&format!("planets.{}.example.com/earth", stage.namespace)).unwrap()["spec"]["size"], 3);
     let settled = stage.request();
@@ -324,6 +324,20 @@ fn an_object_outside_the_rights_of_the_tenant_is_forbidden_and_nothing_else_is_a
     assert!(message(&sync).contains(&hint), "{}", message(&sync));
     assert_eq!(failing(&sync), ["ConfigMap/default/intruder"]);
     assert!(!stage.has("configmap/own"));
+}
+
+#[test]
+fn an_object_that_the_rights_of_its_revision_do_not_cover_is_forbidden_once_they_stand() {
+    let stage = Stage::new("uncovered");
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: reader}\nrules: \
+                [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]\n";
+    let elsewhere = config_map("intruder", "value").replace("{name: ", "{namespace: default, name: ");
+    let commit = stage.commit(&[("app/a.yaml", &elsewhere), ("app/role.yaml", role)]);
+    stage.sync("./app", "");
+    let sync = stage.refused(&commit, "Forbidden");
+    assert_eq!(failing(&sync), ["ConfigMap/default/intruder"]);
+    assert_eq!(sync["status"]["lastAppliedRevision"], Value::Null);
+    assert!(stage.has("role/reader"));
 }
 
 #[test]
