@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Failure};
 
-use crate::stage::{Stage, certificate_of, is_of_the_test, own_cluster, start_controller};
+use crate::stage::{Stage, certificate_of, own_cluster, start_controller};
 
 const SOON: Duration = Duration::from_secs(30);
 
