@@ -37,9 +37,8 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
         Err(_) => keep_last_good(&source, &context).await,
     };
     source_status::write(&source, &context, result.as_ref(), kept.is_some()).await;
-    if let Some(fetched) = kept
-        && context.revisions.put(&source, fetched, &context.sources)
-    {
+    let is_new = kept.is_some_and(|fetched| context.revisions.put(&source, fetched, &context.sources));
+    if context.revisions.note_tried(&source) || is_new {
         // The receiver lives as long as the controllers do; when it is gone there is nobody left to tell.
         let _ = context.news.send(ObjectRef::from_obj(&*source));
     }

@@ -151,7 +151,8 @@ fn to_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true.
+/// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true, or why
+/// users can't see it.
 pub(super) fn write<'a>(
     sync: &'a Sync,
     context: &'a Context,
@@ -169,8 +170,8 @@ pub(super) fn write<'a>(
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
     let written = async move {
         publish(sync, context, progress, &old.conditions, &verdict).await;
-        if old != status {
-            report::write_status(context, sync, &status).await;
+        if old != status && !report::write_status(context, sync, &status).await {
+            return Some(Reason::ApiUnavailable);
         }
         (verdict.ready != Status::True).then_some(verdict.reason)
     };
