@@ -1,4 +1,4 @@
-//! Holds the papers to what there is: every file and test that they name exists.
+//! Holds the papers to what there is: every file, test and make target that they name exists.
 //!
 //! What is named is what stands in code font: a path with a folder in it, or a name of at least four words joined by `_`,
 //! which must be a test's or a module's. Links between the papers are followed too.
@@ -84,6 +84,22 @@ fn every_link_leads_somewhere() {
         let files = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
         for link in files.map(|link| link.split('#').next().unwrap()) {
             assert!(path.parent().unwrap().join(link).exists(), "{} links to {link}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_make_target_that_is_named_exists() {
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    for (path, page) in papers() {
+        for target in page
+            .split("make ")
+            .skip(1)
+            .map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap())
+        {
+            let in_code = page.contains(&format!("`make {target}")) || page.contains(&format!("\nmake {target}"));
+            let exists = makefile.contains(&format!("\n{target}:"));
+            assert!(exists || !in_code, "{} names the target {target}", path.display());
         }
     }
 }

@@ -76,7 +76,7 @@ pub struct GitSourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalRef>,
 
-    /// How long one fetch may take. Default: `1m`. Example: `5m`.
+    /// How long one fetch may take; more than ten minutes count as ten. Default: `1m`. Example: `5m`.
     #[serde(default = "one_minute")]
     pub timeout: Period,
 

@@ -24,7 +24,9 @@ use super::requests::{Request, Requests, UnboundPointer};
 const CONCURRENT_WRITES: usize = 8;
 /// How long new kinds are waited for after their CRDs were applied.
 const KINDS_DEADLINE: Duration = Duration::from_secs(15);
-const KINDS_POLL: Duration = Duration::from_millis(100);
+/// How long what was just applied may take to count: the authorizer learns of new rights by a watch.
+const SETTLING: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(100);
 
 /// What applying did to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,17 +135,22 @@ impl Session<'_> {
 
     async fn apply_stage(&self, stage: &[Request], made: &Prerequisites, waiting: &mut Waiting, applied: &mut Applied) {
         let mut pending: Vec<&Request> = stage.iter().collect();
+        let mut patience = Instant::now() + SETTLING;
         while !pending.is_empty() && applied.failures.is_empty() {
             let again = pending.iter().copied().filter(|request| waiting.contains_key(&request.id)).collect();
             let still = self.judge(again, made, Phase::Apply, applied).await;
             waiting.retain(|id, _| !pending.iter().any(|request| request.id == *id));
             let (later, ready): (Vec<_>, Vec<_>) = pending.iter().partition(|request| still.contains_key(&request.id));
-            if ready.is_empty() {
-                return applied.failures.extend(still.into_iter().map(|(id, cause)| failure(id, Phase::Apply, cause)));
-            }
-            if applied.failures.is_empty() {
-                self.send_all(&ready, applied).await;
-                self.await_kinds(made, &ready).await;
+            let may_settle = !applied.landed.is_empty() && Instant::now() < patience;
+            match ready.is_empty() {
+                true if may_settle => tokio::time::sleep(POLL).await,
+                true => return give_up(still, applied),
+                false if applied.failures.is_empty() => {
+                    self.send_all(&ready, applied).await;
+                    self.await_kinds(made, &ready).await;
+                    patience = Instant::now() + SETTLING;
+                }
+                false => {}
             }
             waiting.extend(still);
             pending = later;
@@ -236,7 +243,7 @@ impl Session<'_> {
                 if kinds.is_ok_and(|kinds| wanted.iter().all(|(kind, version)| kinds.served(kind, version).is_some())) {
                     return;
                 }
-                tokio::time::sleep(KINDS_POLL).await;
+                tokio::time::sleep(POLL).await;
             }
         };
         if tokio::time::timeout(KINDS_DEADLINE, served).await.is_err() {
@@ -248,6 +255,11 @@ impl Session<'_> {
 fn object_path(kinds: &Kinds, request: &Request) -> Result<String, Cause> {
     let unknown = || Cause::UnknownKind { kind: request.id.kind.kind.clone(), api_version: request.api_version() };
     kinds.object_path(&request.id, &request.version).ok_or_else(unknown)
+}
+
+/// What waited for something that this sync has made by now, and still is refused, has failed.
+fn give_up(waiting: Waiting, applied: &mut Applied) {
+    applied.failures.extend(waiting.into_iter().map(|(id, cause)| failure(id, Phase::Apply, cause)));
 }
 
 fn failure(id: ObjectId, phase: Phase, cause: Cause) -> Failure {

@@ -3,9 +3,14 @@
 //! Requests go through `Client::send`, not through `kube::Api`: the latter logs answers that it can't parse and
 //! carries the server's message in its errors, and the API server's messages quote values. What is kept of a
 //! refusal depends on [`Privacy`].
+//!
+//! What the API server puts off is asked again; any other refusal is the caller's.
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::header::RETRY_AFTER;
+use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
@@ -19,6 +24,11 @@ pub(super) const METADATA_LIST: &str = "application/json;as=PartialObjectMetadat
 /// The content type of a server-side apply; JSON is YAML.
 pub(super) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 const JSON_PATCH: &str = "application/json-patch+json";
+
+/// How often a request is sent that the API server puts off.
+const ATTEMPTS: usize = 4;
+/// The longest wait for the next attempt.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether an answer may quote a secret value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +178,19 @@ impl<'a> Call<'a> {
     /// [`CallError::Refused`] for any status but 2xx, [`CallError::Unreachable`] when there is no answer.
     pub(super) async fn send_raw(self, client: &Client, identity: &Identity) -> Result<Bytes, CallError> {
         let unreachable = || CallError::Unreachable { path: bare_path(self.path) };
+        let mut response = self.send_once(client, identity).await?;
+        for _ in 1..ATTEMPTS {
+            let Some(pause) = put_off(&response) else { break };
+            tokio::time::sleep(pause).await;
+            response = self.send_once(client, identity).await?;
+        }
+        let status = response.status();
+        let bytes = response.into_body().collect_bytes().await.map_err(|_| unreachable())?;
+        if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes, self.privacy)) }
+    }
+
+    async fn send_once(&self, client: &Client, identity: &Identity) -> Result<Response<Body>, CallError> {
+        let unreachable = || CallError::Unreachable { path: bare_path(self.path) };
         let mut builder = Request::builder().method(self.method.clone()).uri(self.path);
         builder = builder.header(http::header::ACCEPT, self.accept);
         if let Some(content_type) = self.content_type {
@@ -175,10 +198,7 @@ impl<'a> Call<'a> {
         }
         let mut request = builder.body(Body::from(self.body.clone())).map_err(|_| unreachable())?;
         identity.add_headers(request.headers_mut()).map_err(|_| unreachable())?;
-        let response = client.send(request).await.map_err(|_| unreachable())?;
-        let status = response.status();
-        let bytes = response.into_body().collect_bytes().await.map_err(|_| unreachable())?;
-        if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes, self.privacy)) }
+        client.send(request).await.map_err(|_| unreachable())
     }
 
     /// Sends the request and returns the answer as JSON.
@@ -191,6 +211,14 @@ impl<'a> Call<'a> {
         let bytes = self.send_raw(client, identity).await?;
         serde_json::from_slice(&bytes).map_err(|_| CallError::Malformed { path })
     }
+}
+
+/// Returns how long to wait where the API server did nothing yet and says when to come again: it has too much to do, or a
+/// new kind's storage is being made ready (429 with `Retry-After` in seconds, RFC 9110 section 10.2.3).
+fn put_off(response: &Response<Body>) -> Option<Duration> {
+    let later = response.headers().get(RETRY_AFTER).filter(|_| response.status() == StatusCode::TOO_MANY_REQUESTS)?;
+    let seconds = later.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
 }
 
 fn bare_path(path: &str) -> String {
@@ -229,6 +257,9 @@ fn public_field(field: &str, privacy: Privacy) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     const ANSWER: &str = r#"{"kind":"Status","code":422,"reason":"Invalid","message":"Secret \"x\" is invalid: data[a]: Invalid value: \"hunter2\"",
@@ -245,6 +276,54 @@ mod tests {
     fn of_any_other_refusal_the_message_is_kept() {
         let CallError::Refused(refusal) = refusal(422, ANSWER.as_bytes(), Privacy::Public) else { unreachable!() };
         assert!(refusal.to_string().contains("hunter2"));
+    }
+
+    /// Answers each request with the next of these status lines and headers, and returns a client for that.
+    async fn server(answers: Vec<&'static str>) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                assert!(connection.read(&mut request).await.unwrap() > 0);
+                let head = format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}");
+                connection.write_all(head.as_bytes()).await.unwrap();
+            }
+        });
+        let mut config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        config.default_retry = false;
+        Client::try_from(config).unwrap()
+    }
+
+    async fn code_of(answers: Vec<&'static str>) -> Option<u16> {
+        let client = server(answers).await;
+        Call::get("/api").send(&client, &Identity::Controller).await.err().map(|error| error.code().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_request_that_the_api_server_puts_off_is_sent_again_and_any_other_refusal_is_not() {
+        let later = "429 Too Many Requests\r\nRetry-After: 0";
+        assert_eq!(code_of(vec![later, later, "200 OK"]).await, None);
+        assert_eq!(code_of(vec![later, "403 Forbidden", "200 OK"]).await, Some(403));
+        assert_eq!(code_of(vec!["429 Too Many Requests", "200 OK"]).await, Some(429));
+        assert_eq!(code_of(vec!["503 Service Unavailable\r\nRetry-After: 0", "200 OK"]).await, Some(503));
+        assert_eq!(code_of(vec![later; ATTEMPTS]).await, Some(429));
+    }
+
+    #[test]
+    fn a_missing_right_is_told_from_a_quota_and_nothing_of_the_message_is_kept() {
+        let lacks_right = |message: &str| {
+            let body = serde_json::json!({"code": 403, "reason": "Forbidden", "message": message}).to_string();
+            let CallError::Refused(refusal) = refusal(403, body.as_bytes(), Privacy::Secret) else { unreachable!() };
+            assert_eq!(refusal.to_string(), "the API server answered 403 Forbidden");
+            refusal.lacks_right
+        };
+        assert!(lacks_right(r#"secrets "a" is forbidden: User "b" cannot patch resource "secrets" in API group """#));
+        assert!(lacks_right(
+            r#"roles "a" is forbidden: user "b" is attempting to grant RBAC permissions not currently held:"#
+        ));
+        assert!(!lacks_right(r#"configmaps "a" is forbidden: exceeded quota: q, requested: count/configmaps=1"#));
     }
 
     #[test]

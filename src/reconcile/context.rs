@@ -1,6 +1,6 @@
 //! What every reconcile needs, put together once at the start and passed along.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -50,23 +50,53 @@ pub struct Context {
 
 /// The last good revision of each GitSource, with its tree.
 #[derive(Default)]
-pub struct Revisions(RwLock<HashMap<ObjectRef<GitSource>, Fetched>>);
+pub struct Revisions {
+    kept: RwLock<HashMap<ObjectRef<GitSource>, Kept>>,
+    /// The uids of the sources that this process has tried to fetch.
+    tried: RwLock<HashSet<String>>,
+}
+
+/// What one object fetched from one address. Another object of the same name, or another address, is another source.
+struct Kept {
+    uid: Option<String>,
+    url: String,
+    fetched: Fetched,
+}
+
+impl Kept {
+    fn is_of(&self, source: &GitSource) -> bool {
+        self.uid == source.metadata.uid && self.url == source.spec.url
+    }
+}
 
 impl Revisions {
-    /// Returns what `source` has fetched.
-    pub fn get(&self, source: &ObjectRef<GitSource>) -> Option<Fetched> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    /// Notes that `source` was tried, with whatever result, and tells whether that was the first time since the start.
+    pub(super) fn note_tried(&self, source: &GitSource) -> bool {
+        let uid = source.metadata.uid.clone().unwrap_or_default();
+        self.tried.write().unwrap_or_else(PoisonError::into_inner).insert(uid)
     }
 
-    /// Keeps what `source` has fetched, and tells whether that is another revision than before.
-    pub fn put(&self, source: ObjectRef<GitSource>, fetched: Fetched) -> bool {
+    /// Tells whether `source` was tried since the start. Before that nothing can be said of it, so nothing is.
+    pub(super) fn is_tried(&self, source: &GitSource) -> bool {
+        let uid = source.metadata.uid.as_deref().unwrap_or_default();
+        self.tried.read().unwrap_or_else(PoisonError::into_inner).contains(uid)
+    }
+
+    /// Returns what `source` has fetched from the address that it has now.
+    pub fn get(&self, source: &GitSource) -> Option<Fetched> {
+        let all = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.get(&ObjectRef::from_obj(source)).filter(|kept| kept.is_of(source))?;
+        Some(kept.fetched.clone())
+    }
+
+    /// Keeps what `source` has fetched, and tells whether that is another revision than before. Whatever is not in `live`
+    /// as it was when it fetched is forgotten.
+    pub fn put(&self, source: &GitSource, fetched: Fetched, live: &Cache<GitSource>) -> bool {
         let revision = fetched.revision.clone();
-        let before = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(source, fetched);
-        before.is_none_or(|before| before.revision != revision)
-    }
-
-    /// Forgets a deleted source.
-    pub fn remove(&self, source: &ObjectRef<GitSource>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(source);
+        let kept = Kept { uid: source.metadata.uid.clone(), url: source.spec.url.clone(), fetched };
+        let mut all = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let before = all.insert(ObjectRef::from_obj(source), kept);
+        all.retain(|name, kept| live.get(name).is_some_and(|source| kept.is_of(&source)));
+        before.is_none_or(|before| !before.is_of(source) || before.fetched.revision != revision)
     }
 }

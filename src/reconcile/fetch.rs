@@ -24,9 +24,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 ///
 /// None.
 pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<Action, Infallible> {
-    let reference = ObjectRef::from_obj(&*source);
     if source.meta().deletion_timestamp.is_some() {
-        context.revisions.remove(&reference);
         return Ok(Action::await_change());
     }
     let result = if source.spec.suspend { last_good(&source, &context).await } else { fetch(&source, &context).await };
@@ -36,14 +34,13 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
     };
     let kept = match &result {
         Ok(fetched) => Some(fetched.clone()),
-        Err(_) => keep_last_good(&source, &reference, &context).await,
+        Err(_) => keep_last_good(&source, &context).await,
     };
     source_status::write(&source, &context, result.as_ref(), kept.is_some()).await;
-    if let Some(fetched) = kept
-        && context.revisions.put(reference.clone(), fetched)
-    {
+    let is_new = kept.is_some_and(|fetched| context.revisions.put(&source, fetched, &context.sources));
+    if context.revisions.note_tried(&source) || is_new {
         // The receiver lives as long as the controllers do; when it is gone there is nobody left to tell.
-        let _ = context.news.send(reference);
+        let _ = context.news.send(ObjectRef::from_obj(&*source));
     }
     Ok(if source.spec.suspend { Action::await_change() } else { Action::requeue(pause) })
 }
@@ -52,7 +49,7 @@ async fn fetch(source: &GitSource, context: &Context) -> Result<Fetched, Trouble
     let (url, reference) = address(source, context)?;
     let credentials = credentials::read(source, context).await?;
     let remote = Remote { holder: holder(source), url, reference, credentials, timeout: source.spec.timeout.get() };
-    let held = context.revisions.get(&ObjectRef::from_obj(source)).map(|fetched| fetched.tree);
+    let held = context.revisions.get(source).map(|fetched| fetched.tree);
     Ok(context.store.fetch(Arc::new(remote), held.as_ref()).await?)
 }
 
@@ -84,8 +81,8 @@ async fn last_good(source: &GitSource, context: &Context) -> Result<Fetched, Tro
 }
 
 /// Returns what is in use already, or, after a restart, what the status says and the store still has.
-async fn keep_last_good(source: &GitSource, reference: &ObjectRef<GitSource>, context: &Context) -> Option<Fetched> {
-    match context.revisions.get(reference) {
+async fn keep_last_good(source: &GitSource, context: &Context) -> Option<Fetched> {
+    match context.revisions.get(source) {
         Some(fetched) => Some(fetched),
         None => last_good(source, context).await.ok(),
     }

@@ -128,8 +128,8 @@ where
     published.boxed()
 }
 
-/// Writes a status as a whole; a failure is logged, and the next reconcile writes it again.
-pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S)
+/// Writes a status as a whole, and tells whether it stands; a failure is logged, and the next reconcile writes it again.
+pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S) -> bool
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     S: Serialize,
@@ -138,14 +138,11 @@ where
     let patch = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status});
     let parameters = PatchParams::apply(STATUS_MANAGER).force();
     let written = api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await;
-    if let Err(kube::Error::Api(refusal)) = &written
-        && refusal.code == 404
-    {
-        return;
-    }
-    if written.is_err() {
+    let is_gone = matches!(&written, Err(kube::Error::Api(refusal)) if refusal.code == 404);
+    if written.is_err() && !is_gone {
         tracing::warn!(object = %name(object), "failed to write the status");
     }
+    written.is_ok() || is_gone
 }
 
 /// Drops what the API server would not store: its times have whole seconds.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use tracing::Instrument;
@@ -15,7 +16,7 @@ use super::job::Job;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
 use super::{deletion, walk};
-use crate::api::{FINALIZER, Reason, Sync};
+use crate::api::{FINALIZER, GitSource, Reason, Sync};
 
 /// How soon a Sync is looked at again whose objects are on their way.
 const WHILE_PROGRESSING: Duration = Duration::from_secs(2);
@@ -50,12 +51,23 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     if sync.spec.suspend {
         return None;
     }
+    if is_source_pending(&job).await {
+        return None; // it tells us when it was tried
+    }
     let trouble = match add_finalizer(&job).await {
         Ok(()) => limited(&job, &mut progress).await.err(),
         Err(trouble) => Some(trouble),
     };
     let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
     Some(pause(sync, reason))
+}
+
+/// Tells whether the source is there and was not tried since the start, so that it is too early to say anything.
+async fn is_source_pending(job: &Job<'_>) -> bool {
+    // An error says that the writer of the cache is gone, which ends the controller anyway.
+    let _ = job.context.sources.wait_until_ready().await;
+    let reference = ObjectRef::<GitSource>::new(&job.sync.spec.source_ref.name).within(job.namespace());
+    job.context.sources.get(&reference).is_some_and(|source| !job.context.revisions.is_tried(&source))
 }
 
 /// Walks the line within `spec.timeout`. At that time nothing further is sent, and a little later the line is cut off, which is

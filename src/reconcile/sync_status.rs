@@ -31,7 +31,7 @@ pub struct Progress {
     changes: Vec<String>,
     plaintext: Vec<String>,
     unsealed: Option<Result<(), Trouble>>,
-    health: Option<Result<(), String>>,
+    health: Option<Result<(), Trouble>>,
     all_applied: bool,
 }
 
@@ -110,10 +110,15 @@ impl Progress {
     pub(super) fn healthy(&mut self, plan: &Plan, health: &BTreeMap<ObjectId, Health>) {
         let current = |health: &Health| health.status == HealthStatus::Current;
         let ids = plan.with_health().map(|step| &step.manifest.id);
-        let sick = ids.filter(|id| !health.get(id).is_some_and(current));
-        let sick: Vec<String> = sick.map(|id| describe(id, health.get(id))).collect();
+        let sick: Vec<&ObjectId> = ids.filter(|id| !health.get(id).is_some_and(current)).collect();
         self.counts.get_or_insert_default().ready = to_u32(plan.steps().len() - sick.len());
-        self.health = Some(if sick.is_empty() { Ok(()) } else { Err(sick.join(", ")) });
+        let has_failed = |id: &&ObjectId| health.get(id).is_some_and(|health| health.status == HealthStatus::Failed);
+        let reason = if sick.iter().any(has_failed) { Reason::HealthCheckFailed } else { Reason::Progressing };
+        let described: Vec<String> = sick.iter().map(|id| describe(id, health.get(id))).collect();
+        self.health = Some(match described.is_empty() {
+            true => Ok(()),
+            false => Err(Trouble::passing(reason, described.join(", "), "")),
+        });
     }
 
     /// Notes what was deleted.
@@ -146,7 +151,8 @@ fn to_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true.
+/// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true, or why
+/// users can't see it.
 pub(super) fn write<'a>(
     sync: &'a Sync,
     context: &'a Context,
@@ -164,8 +170,8 @@ pub(super) fn write<'a>(
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
     let written = async move {
         publish(sync, context, progress, &old.conditions, &verdict).await;
-        if old != status {
-            report::write_status(context, sync, &status).await;
+        if old != status && !report::write_status(context, sync, &status).await {
+            return Some(Reason::ApiUnavailable);
         }
         (verdict.ready != Status::True).then_some(verdict.reason)
     };
@@ -215,7 +221,7 @@ fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Prog
         Some(Ok(())) => {
             set(ConditionType::Healthy, Status::True, Reason::Healthy, "All objects are healthy".to_owned())
         }
-        Some(Err(sick)) => set(ConditionType::Healthy, Status::False, Reason::Progressing, sick.clone()),
+        Some(Err(sick)) => set(ConditionType::Healthy, Status::False, sick.reason, sick.message.clone()),
         None => {}
     }
 }

@@ -186,7 +186,7 @@ pub enum Fault {
         /// The field of the kustomization.
         field: String,
     },
-    /// A field that Kustomize doesn't have.
+    /// A field that Kustomize doesn't have there, or has in another spelling.
     #[error("`{field}` is not a field of a kustomization")]
     UnknownField {
         /// The field as it is written.
@@ -240,6 +240,18 @@ pub enum Fault {
         /// The entry as it is written.
         entry: String,
     },
+    /// The file of a kustomization where an ordinary file is meant.
+    #[error("`{entry}` is the file of a kustomization")]
+    KustomizationAsFile {
+        /// The entry as it is written.
+        entry: String,
+    },
+    /// One file came to be staged in two ways at the same place, which can't happen.
+    #[error("the file was prepared for kustomize in two ways")]
+    StagedTwice,
+    /// An object of Kustomize's own group, which no cluster takes, in what Kustomize printed.
+    #[error("kustomize printed an object that is its own input, of the group kustomize.config.k8s.io")]
+    KustomizeObject,
     /// A generator entry that isn't `path` or `key=path`, or a literal that isn't `key=value`.
     #[error("the entry is not in the form {form}")]
     GeneratorEntry {
@@ -360,7 +372,12 @@ impl Fault {
             Self::FieldNotAllowed { .. } => {
                 "render it beforehand and commit the result, or use resources, components and patches"
             }
-            Self::UnknownField { .. } => "check its spelling against the reference of Kustomize",
+            Self::UnknownField { .. } => {
+                "check its spelling against the reference of Kustomize, capital and small letters too"
+            }
+            Self::KustomizationAsFile { .. } => "name its folder in `resources`, or give the file another name",
+            Self::StagedTwice => "report this: it is a fault of Waxwing",
+            Self::KustomizeObject => "take it out of `resources`, and name the folder of a kustomization there",
             Self::RemoteEntry { .. } => "commit a copy into this repository and name that",
             Self::AbsoluteEntry { .. } | Self::LeavesRepository { .. } => {
                 "name a file of this repository, relative to the kustomization"

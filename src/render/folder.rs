@@ -39,7 +39,7 @@ impl Reader<'_> {
             closure: self.closure(),
             documents: folder.documents,
             roots: folder.roots,
-            staged: self.staged,
+            staged: self.take_staged(),
             handles: self.handles,
             plaintext: self.plaintext,
             sops: self.sops.into_values().collect(),

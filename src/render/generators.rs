@@ -18,10 +18,7 @@ use crate::source::RepoPath;
 impl Kustomization<'_, '_> {
     /// Reads one entry of a generator; `secret` tells which.
     pub(super) fn generator(&mut self, item: &mut Value, at: &KeyPath, secret: bool) {
-        let Some(entry) = item.as_object_mut() else {
-            return self.refuse(at, Fault::WrongType { expected: "a mapping" });
-        };
-        for (field, value) in entry {
+        for (field, value) in item.as_object_mut().into_iter().flatten() {
             let at = at.key(field);
             match field.as_str() {
                 "files" => self.texts(value, &at, |this, entry, at| this.generator_file(entry, at, secret)),
@@ -32,6 +29,7 @@ impl Kustomization<'_, '_> {
                     }
                 }
                 "literals" if secret => self.texts(value, &at, Self::secret_literal),
+                // Without paths, and known.
                 _ => {}
             }
         }
@@ -78,15 +76,15 @@ impl Reader<'_> {
         if sealed {
             let handle = whole_handle(&bytes);
             let text = self.add_handle(handle, Origin::SopsWhole { file: path.as_str().to_owned() });
-            return Some(self.stage("sealed", path, text.into_bytes()));
+            return Some(self.stage_in("sealed", path, text.into_bytes()));
         }
         self.refuse_stray_tokens(path, &bytes);
         if !secret || bytes.is_empty() {
-            return Some(self.stage("files", path, bytes.to_vec()));
+            return Some(self.stage_in("files", path, bytes.to_vec()));
         }
         let value = SecretBytes::new(bytes.to_vec());
         let text = self.add_plaintext(&location(path, 0, 1), KeyPath::root(), value);
-        Some(self.stage("secret-files", path, text.into_bytes()))
+        Some(self.stage_in("secret-files", path, text.into_bytes()))
     }
 
     fn stage_env(&mut self, path: &RepoPath, secret: bool) -> Option<String> {
@@ -100,10 +98,10 @@ impl Reader<'_> {
         }
         self.refuse_stray_tokens(path, &bytes);
         if !secret {
-            return Some(self.stage("envs", path, bytes.to_vec()));
+            return Some(self.stage_in("envs", path, bytes.to_vec()));
         }
         let lines = self.secret_env_lines(path, &bytes)?;
-        Some(self.stage("secret-envs", path, lines.into_bytes()))
+        Some(self.stage_in("secret-envs", path, lines.into_bytes()))
     }
 
     /// One line for each key; values in clear text beside sealed ones become keyed handles in a Secret.
@@ -138,7 +136,7 @@ impl Reader<'_> {
             true => "sealed-secret-envs",
             false => "sealed-envs",
         };
-        Some(self.stage(place, path, lines.into_bytes()))
+        Some(self.stage_in(place, path, lines.into_bytes()))
     }
 
     fn secret_env_lines(&mut self, path: &RepoPath, bytes: &[u8]) -> Option<String> {
@@ -169,12 +167,6 @@ impl Reader<'_> {
         }
         let secret = SecretBytes::new(value.as_bytes().to_vec());
         self.add_plaintext(&location(path, 0, line), KeyPath::root().key(key), secret)
-    }
-
-    fn stage(&mut self, room: &str, path: &RepoPath, bytes: Vec<u8>) -> String {
-        let staged = format!("{room}/{path}");
-        self.staged.insert(staged.clone(), bytes);
-        staged
     }
 }
 

@@ -2,12 +2,11 @@
 //!
 //! A kustomization is parsed, every path in it is resolved inside the repository, and what is written for Kustomize is
 //! made anew from what was understood: local paths only, patches inline with handles, nothing that runs a program or
-//! reads the network. So Kustomize sees exactly what was checked. The fields are those of Kustomize 5.8
-//! (`api/types/kustomization.go`).
+//! reads the network. So Kustomize sees exactly what was checked. Which fields there are says `schema`.
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use waxwing_formats::sops::Store;
 use waxwing_formats::{KeyPath, yaml};
 use waxwing_plan::Location;
@@ -15,34 +14,11 @@ use waxwing_plan::Location;
 use super::documents::location;
 use super::error::{Fault, Place};
 use super::reader::{Reader, store_of};
-use super::staging;
+use super::{schema, staging};
 use crate::source::{Found, Kind, PathError, RepoPath, TreeError};
 
 /// The names of a kustomization file (`api/konfig/general.go`).
 pub(super) const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-
-/// Fields without paths, kept as they are.
-const PLAIN_FIELDS: &[&str] = &[
-    "apiVersion",
-    "kind",
-    "metadata",
-    "namePrefix",
-    "nameSuffix",
-    "namespace",
-    "commonLabels",
-    "labels",
-    "commonAnnotations",
-    "images",
-    "imageTags",
-    "replicas",
-    "vars",
-    "sortOptions",
-    "generatorOptions",
-    "buildMetadata",
-];
-/// Fields that run programs, expand charts or take plugins.
-const REFUSED_FIELDS: &[&str] =
-    &["helmCharts", "helmGlobals", "helmChartInflationGenerator", "generators", "transformers", "validators"];
 
 impl Reader<'_> {
     /// Returns the kustomization file of a folder, if it has one.
@@ -60,21 +36,19 @@ impl Reader<'_> {
 
     /// Reads a kustomization and everything that it names, and stages all of it.
     pub(super) fn kustomization(&mut self, file: &RepoPath) {
-        let staged = staging::in_repository(file);
         let Some(folder) = file.parent() else { return };
-        if self.staged.contains_key(&staged) {
+        if !self.kustomizations.insert(file.clone()) {
             return;
         }
-        let Some((location, mut fields)) = self.kustomization_fields(file) else { return };
-        self.check_strings(&Place::from(&location), "", &Value::Object(fields.clone()));
-        self.staged.insert(staged.clone(), Vec::new());
+        let Some((location, value)) = self.kustomization_value(file) else { return };
+        self.check_strings(&Place::from(&location), "", &value);
         self.folders.push(folder.clone());
-        Kustomization { reader: self, folder, location }.fields(&mut fields);
+        let read = Kustomization { reader: self, folder, location }.checked(&value);
         self.folders.pop();
-        self.staged.insert(staged, staging::as_yaml(&[Value::Object(fields)]));
+        self.stage(staging::in_repository(file), file, staging::as_yaml(&[read]));
     }
 
-    fn kustomization_fields(&mut self, file: &RepoPath) -> Option<(Location, Map<String, Value>)> {
+    fn kustomization_value(&mut self, file: &RepoPath) -> Option<(Location, Value)> {
         if self.sealed(file, Store::Yaml)?.is_some() {
             self.refuse(Place::file(file.as_str()), Fault::SealedNotAllowed { what: "a kustomization" });
             return None;
@@ -88,8 +62,8 @@ impl Reader<'_> {
             }
         };
         match (documents.pop(), documents.is_empty()) {
-            (Some(yaml::ManifestDocument { index, line, value: Value::Object(fields) }), true) => {
-                Some((location(file, index, line), fields))
+            (Some(yaml::ManifestDocument { index, line, value: value @ Value::Object(_) }), true) => {
+                Some((location(file, index, line), value))
             }
             _ => {
                 self.refuse(Place::file(file.as_str()), Fault::NotAKustomization);
@@ -107,15 +81,21 @@ pub(super) struct Kustomization<'r, 'a> {
 }
 
 impl Kustomization<'_, '_> {
-    fn fields(&mut self, fields: &mut Map<String, Value>) {
-        for (field, value) in fields {
+    /// Returns what Kustomize gets to read: the known fields, with what they name staged.
+    fn checked(&mut self, value: &Value) -> Value {
+        let mut wrong = Vec::new();
+        let mut known = schema::known(value, &KeyPath::root(), &schema::KUSTOMIZATION, &mut wrong).unwrap_or_default();
+        for (at, fault) in wrong {
+            self.refuse(&at, fault);
+        }
+        for (field, value) in known.as_object_mut().into_iter().flatten() {
             self.field(field, &KeyPath::root().key(field), value);
         }
+        known
     }
 
     fn field(&mut self, field: &str, at: &KeyPath, value: &mut Value) {
         match field {
-            _ if value.is_null() => {}
             "resources" | "bases" => self.texts(value, at, Self::resource),
             "components" => self.texts(value, at, Self::component),
             "crds" | "configurations" => self.texts(value, at, |this, entry, at| drop(this.plain_file(entry, at))),
@@ -125,9 +105,8 @@ impl Kustomization<'_, '_> {
             "patchesStrategicMerge" => self.texts(value, at, Self::strategic_merge_patch),
             "configMapGenerator" => self.items(value, at, |this, item, at| this.generator(item, at, false)),
             "secretGenerator" => self.items(value, at, |this, item, at| this.generator(item, at, true)),
-            _ if PLAIN_FIELDS.contains(&field) => {}
-            _ if REFUSED_FIELDS.contains(&field) => self.refuse(at, Fault::FieldNotAllowed { field: field.to_owned() }),
-            _ => self.refuse(at, Fault::UnknownField { field: field.to_owned() }),
+            // Without paths, and known.
+            _ => {}
         }
     }
 
@@ -137,32 +116,32 @@ impl Kustomization<'_, '_> {
         self.reader.refuse(place, fault);
     }
 
+    /// Reads the items of a list.
     pub(super) fn items(
         &mut self,
         value: &mut Value,
         at: &KeyPath,
         mut read: impl FnMut(&mut Self, &mut Value, &KeyPath),
     ) {
-        match value {
-            Value::Null => {}
-            Value::Array(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    read(self, item, &at.index(index));
-                }
+        for (index, item) in value.as_array_mut().into_iter().flatten().enumerate() {
+            // What was refused already is null.
+            if !item.is_null() {
+                read(self, item, &at.index(index));
             }
-            _ => self.refuse(at, Fault::WrongType { expected: "a list" }),
         }
     }
 
+    /// Reads the strings of a list.
     pub(super) fn texts(
         &mut self,
         value: &mut Value,
         at: &KeyPath,
         mut read: impl FnMut(&mut Self, &mut String, &KeyPath),
     ) {
-        self.items(value, at, |this, item, at| match item {
-            Value::String(text) => read(this, text, at),
-            _ => this.refuse(at, Fault::WrongType { expected: "a string" }),
+        self.items(value, at, |this, item, at| {
+            if let Value::String(text) = item {
+                read(this, text, at);
+            }
         });
     }
 
@@ -174,10 +153,8 @@ impl Kustomization<'_, '_> {
         read: impl FnOnce(&mut Self, &mut String, &KeyPath),
     ) {
         match value.get_mut("path") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(path)) if path.is_empty() => {}
-            Some(Value::String(path)) => read(self, path, &at.key("path")),
-            Some(_) => self.refuse(&at.key("path"), Fault::WrongType { expected: "a string" }),
+            Some(Value::String(path)) if !path.is_empty() => read(self, path, &at.key("path")),
+            _ => {}
         }
     }
 
@@ -186,10 +163,11 @@ impl Kustomization<'_, '_> {
         if kind == Kind::Folder {
             return self.base(&path, entry, at);
         }
+        let Some(path) = self.ordinary(path, entry, at) else { return };
         let documents: Vec<Value> = self.reader.documents(&path).into_iter().map(|document| document.value).collect();
         let staged = staging::in_repository(&path);
         *entry = self.relative(&staged);
-        self.reader.staged.insert(staged, staging::as_yaml(&documents));
+        self.reader.stage(staged, &path, staging::as_yaml(&documents));
     }
 
     fn component(&mut self, entry: &mut String, at: &KeyPath) {
@@ -222,9 +200,8 @@ impl Kustomization<'_, '_> {
         }
         let contents = self.reader.file(&path)?;
         self.reader.refuse_stray_tokens(&path, &contents.bytes);
-        let staged = staging::in_repository(&path);
+        let staged = self.reader.stage_in("plain", &path, contents.bytes.to_vec());
         *entry = self.relative(&staged);
-        self.reader.staged.insert(staged, contents.bytes.to_vec());
         Some((path, contents.bytes))
     }
 
@@ -253,7 +230,16 @@ impl Kustomization<'_, '_> {
             self.refuse(at, Fault::FolderEntry { entry: entry.to_owned() });
             return None;
         }
-        Some(found.path)
+        self.ordinary(found.path, entry, at)
+    }
+
+    /// Refuses the file of a kustomization where an ordinary file is meant: it is read as a kustomization or not at all.
+    fn ordinary(&mut self, path: RepoPath, entry: &str, at: &KeyPath) -> Option<RepoPath> {
+        if path.file_name().is_some_and(|name| NAMES.contains(&name)) {
+            self.refuse(at, Fault::KustomizationAsFile { entry: entry.to_owned() });
+            return None;
+        }
+        Some(path)
     }
 
     /// Returns the path of something staged as this kustomization has to name it.

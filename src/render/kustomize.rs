@@ -1,7 +1,7 @@
 //! Runs the real `kustomize` over a staged closure.
 //!
-//! A child process of its own group with a time limit, 2 GiB of address space, `GOMEMLIMIT` as its only variable, no
-//! input and no plugins; without `PATH` it finds no other program. Loading is not restricted to the kustomization's
+//! A child process of its own group with a time limit, 2 GiB of address space, no variables but `GOMEMLIMIT` and
+//! a dead HTTP proxy, no input and no plugins; without `PATH` it finds no other program. Loading is not restricted to the kustomization's
 //! folder, since bases may lie beside it: the staged folder holds nothing but the closure, and all paths were checked.
 
 use std::ffi::OsStr;
@@ -21,8 +21,10 @@ use crate::source::RepoPath;
 
 /// The address space of the child in bytes. Its runtime reserves 1.3 GiB before it reads anything (measured).
 const ADDRESS_SPACE: u64 = 2 << 30;
-/// What the child's garbage collector keeps below.
-const GOMEMLIMIT: &str = "700MiB";
+/// All variables of the child: what its garbage collector keeps below, and a proxy at a port that can't be reached, so
+/// that Go's HTTP client fails should it ever be asked for something beyond this machine.
+const ENVIRONMENT: [(&str, &str); 3] =
+    [("GOMEMLIMIT", "700MiB"), ("HTTP_PROXY", "http://127.0.0.1:0"), ("HTTPS_PROXY", "http://127.0.0.1:0")];
 /// The most bytes that are taken from the child.
 const MAX_OUTPUT: usize = 64 << 20;
 /// The most bytes of its messages that are kept.
@@ -37,17 +39,42 @@ pub fn find_program(name: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(path?).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
+/// The time that all runs of one render share.
+#[derive(Clone, Copy)]
+pub(super) struct TimeLimit {
+    started: Instant,
+    whole: Duration,
+}
+
+impl TimeLimit {
+    /// Makes a limit that runs from now.
+    pub(super) fn starting_now(whole: Duration) -> Self {
+        Self { started: Instant::now(), whole }
+    }
+
+    fn left(&self) -> Duration {
+        self.whole.saturating_sub(self.started.elapsed())
+    }
+
+    fn over(&self) -> Fault {
+        Fault::TimedOut(self.whole)
+    }
+}
+
 /// Builds one kustomization and returns what the program printed.
-pub(super) fn build(staging: &Staging, folder: &RepoPath, program: &Path, timeout: Duration) -> Result<Vec<u8>, Fault> {
+pub(super) fn build(staging: &Staging, folder: &RepoPath, program: &Path, limit: TimeLimit) -> Result<Vec<u8>, Fault> {
+    if limit.left().is_zero() {
+        return Err(limit.over());
+    }
     let mut command = Command::new(program);
     command.args(["build", "--load-restrictor", "LoadRestrictionsNone"]).arg(staging.of(folder));
-    command.env_clear().env("GOMEMLIMIT", GOMEMLIMIT).current_dir(staging.path());
+    command.env_clear().envs(ENVIRONMENT).current_dir(staging.path());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().map_err(Fault::Start)?;
     let mut group = Group(Some(Pid::from_child(&child)));
     let events = watch(child);
     group.confine()?;
-    let finished = collect(&events, timeout)?;
+    let finished = collect(&events, limit)?;
     group.0 = None;
     match finished.status.success() {
         true => Ok(finished.output),
@@ -110,16 +137,14 @@ fn read_up_to(limit: usize, pipe: Option<impl Read>) -> Vec<u8> {
     bytes
 }
 
-fn collect(events: &Receiver<Event>, timeout: Duration) -> Result<Finished, Fault> {
-    let deadline = Instant::now() + timeout;
+fn collect(events: &Receiver<Event>, limit: TimeLimit) -> Result<Finished, Fault> {
     let (mut output, mut messages, mut status) = (None, None, None);
     loop {
         if let (Some(output), Some(messages), Some(status)) = (&mut output, &mut messages, status) {
             let (output, messages) = (std::mem::take(output), std::mem::take(messages));
             return Ok(Finished { output, messages, status });
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        match events.recv_timeout(left).map_err(|_| Fault::TimedOut(timeout))? {
+        match events.recv_timeout(limit.left()).map_err(|_| limit.over())? {
             Event::Output(bytes) if bytes.len() > MAX_OUTPUT => return Err(Fault::TooMuchOutput(MAX_OUTPUT)),
             Event::Output(bytes) => output = Some(bytes),
             Event::Messages(bytes) => messages = Some(bytes),

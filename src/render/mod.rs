@@ -23,6 +23,7 @@ mod patches;
 mod plaintext;
 mod reader;
 mod replacements;
+mod schema;
 mod sealed_secrets;
 mod staging;
 
@@ -55,7 +56,7 @@ pub struct RenderOptions {
     pub default_namespace: String,
     /// The `kustomize` program.
     pub kustomize: PathBuf,
-    /// How long one run of it may take.
+    /// How long all its runs for one render may take together.
     pub timeout: Duration,
 }
 

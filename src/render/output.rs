@@ -9,6 +9,7 @@ use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 use super::defined_kinds::DefinedKinds;
 use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, locate};
+use super::kustomize::TimeLimit;
 use super::manifests::{self, Scope, SourceDocument};
 use super::plaintext::{self, PlaintextSecret};
 use super::sealed_secrets::{self, SealedBindings};
@@ -57,11 +58,12 @@ fn build(
         return Ok(Vec::new());
     }
     let staging = Staging::write(staged).map_err(|fault| vec![RenderError::new(Place::default(), fault)])?;
+    let limit = TimeLimit::starting_now(options.timeout);
     let mut documents = Vec::new();
     for root in roots {
         let place = Place::file(root.as_str());
         let folder = root.parent().unwrap_or_default();
-        let built = kustomize::build(&staging, &folder, &options.kustomize, options.timeout)
+        let built = kustomize::build(&staging, &folder, &options.kustomize, limit)
             .and_then(|printed| read_printed(&place, &printed));
         documents.extend(built.map_err(|fault| vec![RenderError::new(place, fault)])?);
     }
@@ -95,10 +97,14 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn document(&mut self, document: SourceDocument) {
+        let place = document.place.clone();
         if manifests::is_kustomize_input(&document.value) {
+            // In a plain folder it is known where it stands; in the output of a build it would hide something.
+            if document.location.is_none() {
+                self.errors.push(RenderError::new(place, Fault::KustomizeObject));
+            }
             return;
         }
-        let place = document.place.clone();
         match self.manifest(document, &place) {
             Ok(manifest) => self.keep(manifest, place),
             Err(error) => self.errors.push(error),

@@ -14,9 +14,7 @@ impl Kustomization<'_, '_> {
     /// Reads one entry of `patches` or `patchesJson6902`.
     pub(super) fn patch(&mut self, item: &mut Value, at: &KeyPath) {
         let targets_secret = item.pointer("/target/kind").and_then(Value::as_str) == Some("Secret");
-        let Some(entry) = item.as_object_mut() else {
-            return self.refuse(at, Fault::WrongType { expected: "a mapping" });
-        };
+        let Some(entry) = item.as_object_mut() else { return };
         let text = |entry: &serde_json::Map<String, Value>, field: &str| {
             entry.get(field).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
         };

@@ -3,7 +3,8 @@
 //! The reader collects every fault instead of stopping at the first. It knows bytes and paths; what a file is used as,
 //! and so which handles it gets, is decided in `documents` and `generators`.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,12 +52,14 @@ pub(super) struct Reader<'a> {
     pub(super) handles: HandleTable,
     pub(super) plaintext: Vec<PlaintextSecret>,
     pub(super) sops: BTreeMap<RepoPath, SopsFile>,
-    /// What Kustomize will read, by its path in the staged folder.
-    pub(super) staged: BTreeMap<String, Vec<u8>>,
+    /// The kustomizations that were read, or are being read.
+    pub(super) kustomizations: BTreeSet<RepoPath>,
     /// The folders of the kustomizations that are being read, the outermost first.
     pub(super) folders: Vec<RepoPath>,
     /// Where replacements have delimiters that could cut handles.
     pub(super) cuts: Vec<Place>,
+    /// What Kustomize will read, by its path in the staged folder.
+    staged: BTreeMap<String, Vec<u8>>,
     contents: BTreeMap<RepoPath, Option<Contents>>,
     documents: BTreeMap<RepoPath, Vec<SourceDocument>>,
     total: usize,
@@ -71,8 +74,9 @@ impl<'a> Reader<'a> {
             handles: HandleTable::default(),
             plaintext: Vec::new(),
             sops: BTreeMap::new(),
-            staged: BTreeMap::new(),
+            kustomizations: BTreeSet::new(),
             folders: Vec::new(),
+            staged: BTreeMap::new(),
             cuts: Vec::new(),
             contents: BTreeMap::new(),
             documents: BTreeMap::new(),
@@ -83,6 +87,29 @@ impl<'a> Reader<'a> {
     /// Notes a fault and goes on.
     pub(super) fn refuse(&mut self, place: Place, fault: impl Into<Fault>) {
         self.errors.push(RenderError::new(place, fault));
+    }
+
+    /// Stages what Kustomize will read instead of `file`. A place is written once: other bytes for it are refused.
+    pub(super) fn stage(&mut self, staged: String, file: &RepoPath, bytes: Vec<u8>) {
+        match self.staged.entry(staged) {
+            Entry::Vacant(place) => {
+                place.insert(bytes);
+            }
+            Entry::Occupied(known) if *known.get() == bytes => {}
+            Entry::Occupied(_) => self.refuse(Place::file(file.as_str()), Fault::StagedTwice),
+        }
+    }
+
+    /// Stages what is read instead of `file` in a room of its use, and returns where it is.
+    pub(super) fn stage_in(&mut self, room: &str, file: &RepoPath, bytes: Vec<u8>) -> String {
+        let staged = format!("{room}/{file}");
+        self.stage(staged.clone(), file, bytes);
+        staged
+    }
+
+    /// Hands out what was staged.
+    pub(super) fn take_staged(&mut self) -> BTreeMap<String, Vec<u8>> {
+        std::mem::take(&mut self.staged)
     }
 
     /// Returns the files read so far with their blobs: the closure.

@@ -2,8 +2,9 @@
 //!
 //! A replacement with a delimiter takes a piece of a value, or puts something in place of a piece. Of a handle that
 //! leaves public text where a secret is expected, and not always enough of it to be recognized afterwards. Handles, and
-//! what base64 makes of them (its padding aside), are letters and digits alone; so only a delimiter that has nothing else can cut one, and
-//! such a delimiter is refused before Kustomize starts. Any other is fine (Kustomize 5.8, `api/types/replacement.go`).
+//! what base64 makes of them (its padding aside), are letters and digits alone; so only a delimiter that has nothing
+//! else can cut one, and such a delimiter is refused before Kustomize starts. Any other is fine (Kustomize 5.8,
+//! `api/types/replacement.go`).
 
 use serde_json::Value;
 use waxwing_formats::{KeyPath, yaml};

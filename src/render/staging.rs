@@ -1,8 +1,8 @@
 //! The private folder from which Kustomize reads: the closure, with handles.
 //!
 //! It has mode 0700, lies in memory where the system offers that, and goes away with the value that made it. Below it,
-//! `repository/` has what stands at the same path in Git; the other rooms have what generators read, by use, since one
-//! file may be used in more than one way.
+//! `repository/` has what stands at the same path in Git; the other rooms have what generators and other fields read, by
+//! use, since one file may be used in more than one way.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
@@ -64,8 +64,17 @@ impl Staging {
 }
 
 /// All rooms, those with longer names first where one begins with another.
-const ROOMS: [&str; 8] =
-    [REPOSITORY, "sealed-secret-envs", "sealed-envs", "sealed", "secret-files", "secret-envs", "files", "envs"];
+const ROOMS: [&str; 9] = [
+    REPOSITORY,
+    "sealed-secret-envs",
+    "sealed-envs",
+    "sealed",
+    "secret-files",
+    "secret-envs",
+    "files",
+    "envs",
+    "plain",
+];
 
 /// Returns where something of the repository is staged.
 pub(super) fn in_repository(path: &RepoPath) -> String {

@@ -1,6 +1,7 @@
 //! Asking a server for a revision over HTTP, and receiving it into a mirror.
 //!
 //! One `ls-refs` says which commit a name leads to; a pack is asked for only when the mirror does not have that commit.
+//! Whether the mirror may stand in for the server where no name is asked for is NOT decided here, but by the job.
 //! History is NOT fetched: each fetch is of depth 1. Follows gitprotocol-v2.
 
 use std::sync::Arc;

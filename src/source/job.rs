@@ -14,7 +14,7 @@ use super::fetch::Conversation;
 use super::http::{self, Session};
 use super::local::LocalRepository;
 use super::mirror::{Mirror, ObjectFault};
-use super::remote::Remote;
+use super::remote::{Reference, Remote};
 use super::revision::CommitId;
 use super::shelf::{Filled, Shelf};
 use super::store::Settings;
@@ -90,6 +90,9 @@ impl Job {
         let conversation = self.conversation()?;
         let mut hash = hash::Kind::Sha1;
         if let Some(mirror) = self.usable_mirror(shelf) {
+            if self.is_unproven(shelf, &mirror) {
+                return self.commit_in(shelf.try_out(mirror.hash(), |empty| conversation.fill(empty))?);
+            }
             match conversation.fill(&mirror)? {
                 Filled::Done(commit) => return Ok(commit),
                 Filled::OtherHash(other) => hash = other,
@@ -98,6 +101,16 @@ impl Job {
             }
         }
         self.converse_anew(shelf, &conversation, hash)
+    }
+
+    /// Tells whether the mirror has the exact commit that is asked for, but for another source's sake. An id is no proof
+    /// that the server would give the commit to this one too, so it has to give it again.
+    fn is_unproven(&self, shelf: &Shelf, mirror: &Mirror) -> bool {
+        match &self.remote.reference {
+            Reference::Commit(id) => shelf.noted(&self.remote.holder) != Some(*id) && mirror.has(&id.0),
+            // The server itself says which commit a name leads to.
+            Reference::Branch(_) | Reference::Tag(_) => false,
+        }
     }
 
     /// Fills a new mirror; what the server hashes with is known only when it has answered.
@@ -111,6 +124,10 @@ impl Job {
         if let Filled::OtherHash(other) = filled {
             filled = shelf.replace(other, |mirror| conversation.fill(mirror))?;
         }
+        self.commit_in(filled)
+    }
+
+    fn commit_in(&self, filled: Filled) -> Result<gix::ObjectId, SourceError> {
         match filled {
             Filled::Done(commit) => Ok(commit),
             Filled::NotReceived(error) => Err(error),

@@ -82,16 +82,35 @@ impl Shelf {
         hash: hash::Kind,
         fill: impl FnOnce(&Mirror) -> Result<Filled, SourceError>,
     ) -> Result<Filled, SourceError> {
+        let filled = fill(&self.empty_mirror(hash)?)?;
+        if matches!(filled, Filled::Done(_)) {
+            self.put_in_place(&self.folder.join(UNFINISHED))?;
+        }
+        Ok(filled)
+    }
+
+    /// Fills a new mirror and throws it away: it shows what the server gives, and nothing else changes.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder cannot be written, or as `fill` does.
+    pub(super) fn try_out(
+        &self,
+        hash: hash::Kind,
+        fill: impl FnOnce(&Mirror) -> Result<Filled, SourceError>,
+    ) -> Result<Filled, SourceError> {
+        let mirror = self.empty_mirror(hash)?;
+        mirror.retire();
+        fill(&mirror)
+    }
+
+    fn empty_mirror(&self, hash: hash::Kind) -> Result<Mirror, SourceError> {
         let unfinished = self.folder.join(UNFINISHED);
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(|source| store_error(&unfinished, source))?;
         }
         Mirror::create(&unfinished, hash)?;
-        let filled = fill(&Mirror::open(&unfinished)?)?;
-        if matches!(filled, Filled::Done(_)) {
-            self.put_in_place(&unfinished)?;
-        }
-        Ok(filled)
+        Mirror::open(&unfinished)
     }
 
     fn put_in_place(&mut self, unfinished: &Path) -> Result<(), SourceError> {
@@ -147,7 +166,8 @@ impl Shelf {
         has.then(|| self.tree(commit, max_file_bytes).ok()).flatten()
     }
 
-    fn noted(&self, holder: &str) -> Option<CommitId> {
+    /// Returns the commit that the server let `holder` have last.
+    pub(super) fn noted(&self, holder: &str) -> Option<CommitId> {
         fs::read_to_string(self.note_path(holder)).ok()?.parse().ok()
     }
 

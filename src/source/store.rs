@@ -1,7 +1,7 @@
 //! Keeps mirrors of repositories on disk, one for each URL, and hands out trees of their revisions.
 //!
 //! All sources of one URL share its mirror, but only after the server has let each of them in with its own credentials:
-//! what one source may read, another doesn't get for naming the same URL. Fetches of one URL take turns. The store is a
+//! what one source may read, another doesn't get for naming the same URL, nor for knowing the id of a commit. Fetches of one URL take turns. The store is a
 //! cache: whatever is damaged or half-written is thrown away and fetched again. It does NOT find out which sources are
 //! gone.
 
@@ -26,9 +26,6 @@ use super::shelf::{Shelf, private_directory};
 use super::tree::Tree;
 use super::url::RemoteUrl;
 
-/// The longest that a fetch may take, whatever was asked for.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Says where the store is and what it accepts.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -38,15 +35,23 @@ pub struct Settings {
     pub max_file_bytes: u64,
     /// The most bytes that one fetch receives.
     pub max_fetch_bytes: u64,
+    /// The longest that a fetch may take, whatever was asked for: a server that dawdles holds a worker for no longer.
+    pub max_timeout: Duration,
     /// After how many fetches a mirror is made anew, since each adds a pack.
     pub max_fetches: usize,
 }
 
 impl Settings {
-    /// Returns the settings for `directory` with files up to 16 MiB, fetches up to 1 GiB and a new mirror after 32
-    /// fetches.
+    /// Returns the settings for `directory` with files up to 16 MiB, fetches up to 1 GiB and ten minutes, and a new
+    /// mirror after 32 fetches.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), max_file_bytes: 16 << 20, max_fetch_bytes: 1 << 30, max_fetches: 32 }
+        Self {
+            directory: directory.into(),
+            max_file_bytes: 16 << 20,
+            max_fetch_bytes: 1 << 30,
+            max_timeout: Duration::from_secs(10 * 60),
+            max_fetches: 32,
+        }
     }
 }
 
@@ -102,8 +107,9 @@ impl Store {
         if let Some(tree) = held.filter(|tree| self.is_exactly(tree, &remote)) {
             return Ok(fetched(&remote, Arc::clone(tree), held));
         }
-        let deadline = Instant::now() + remote.timeout.min(LONGEST_TIMEOUT);
-        let timed_out = || SourceError::TimedOut { url: remote.url.clone(), timeout: remote.timeout };
+        let timeout = remote.timeout.min(self.0.settings.max_timeout);
+        let deadline = Instant::now() + timeout;
+        let timed_out = || SourceError::TimedOut { url: remote.url.clone(), timeout };
         let place = timeout_at(deadline.into(), self.place(&remote.url).lock_owned());
         let mut place = place.await.map_err(|_| timed_out())?;
         let interrupt = InterruptOnDrop::default();

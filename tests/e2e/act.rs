@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use waxwing_harness::eventually;
 
-use crate::stage::{PATIENCE, Stage, cluster, condition};
+use crate::stage::{PATIENCE, Stage, condition};
 
 /// Returns a ConfigMap with one entry.
 pub(crate) fn config_map(name: &str, value: &str) -> String {
@@ -66,9 +66,8 @@ impl Stage {
     /// Lets the tenant's ServiceAccount do everything in the whole cluster.
     pub(crate) fn make_administrator(&self) {
         let account = format!("--serviceaccount={}:deployer", self.namespace);
-        cluster()
-            .kubectl(&["create", "clusterrolebinding", &self.namespace, "--clusterrole=cluster-admin", &account])
-            .unwrap();
+        let binding = ["create", "clusterrolebinding", &self.namespace, "--clusterrole=cluster-admin", &account];
+        self.kubectl(&binding).unwrap();
     }
 
     /// Makes a ServiceAccount that may do `verbs` with `resources` of the tenant's namespace.
@@ -92,6 +91,16 @@ impl Stage {
         let about = "--field-selector=involvedObject.kind=Sync,involvedObject.name=app";
         let text = self.kubectl(&["get", "events", about, "--sort-by=.metadata.resourceVersion", columns]).unwrap();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits for an event about the Sync that begins so, and returns it.
+    pub(crate) fn event(&self, beginning: &str) -> String {
+        let attempt = || {
+            let events = self.events();
+            let found = events.iter().find(|event| event.starts_with(beginning)).cloned();
+            found.ok_or_else(|| events.join("\n"))
+        };
+        eventually(PATIENCE, beginning, attempt).unwrap()
     }
 }
 

@@ -108,7 +108,7 @@ fn one_sync_applies_kinds_namespaces_and_rights_together_with_what_needs_them() 
     let commit = stage.commit(&[("app/world.yaml", &world)]);
     stage.sync("./app", "");
     let sync = stage.applied(&commit);
-    assert_eq!(sync["status"]["counts"]["created"], 10);
+    assert_eq!(sync["status"]["counts"]["created"], 10, "{:?}", stage.events());
     assert_eq!(stage.events().iter().filter(|event| event.contains("created")).count(), 1, "{:?}", stage.events());
     assert_eq!(stage.get(&format!("planets.{}.example.com/earth", stage.namespace)).unwrap()["spec"]["size"], 3);
     let settled = stage.request();
@@ -254,6 +254,41 @@ fn one_object_that_fails_its_dry_run_keeps_all_others_back_and_every_one_is_list
 }
 
 #[test]
+fn a_failure_after_the_dry_run_is_reported_with_what_was_applied_and_prunes_nothing() {
+    let stage = Stage::new("quota");
+    let first = stage.commit(&[("app/a.yaml", &config_map("first", "value"))]);
+    stage.sync("./app", "");
+    stage.applied(&first);
+    // The numbers of a quota are a controller's; without it the API server counts on from what stands there.
+    stage.kubectl(&["create", "quota", "few", "--hard=count/configmaps=2"]).unwrap();
+    let allow = |count: u8| {
+        let status = format!(
+            r#"{{"spec": {{"hard": {{"count/configmaps": "{count}"}}}},
+                "status": {{"hard": {{"count/configmaps": "{count}"}}, "used": {{"count/configmaps": "1"}}}}}}"#
+        );
+        let patch = ["patch", "resourcequota/few", "--type=merge", "--patch", &status];
+        stage.kubectl(&patch).unwrap();
+        stage.kubectl(&[&patch[..], &["--subresource=status"]].concat()).unwrap();
+    };
+    allow(2);
+    stage.repo.write("app/b.yaml", config_map("second", "value")).unwrap();
+    stage.repo.write("app/c.yaml", config_map("third", "value")).unwrap();
+    let commit = stage.remove(&["app/a.yaml"]);
+    // The next attempt meets the full quota in its dry run already, so the event is what stays to be read.
+    let event = stage.event("Warning ApplyFailed");
+    assert!(event.contains("exceeded quota: few"), "{event}");
+    assert!(event.contains("or see the quotas and policies of its namespace: ConfigMap/"), "{event}");
+    assert!(event.ends_with(" created"), "{event}");
+    let sync = stage.get("sync/app").unwrap();
+    assert_eq!(sync["status"]["lastAppliedRevision"], format!("main@sha1:{first}"));
+    let applied = ["second", "third"].iter().filter(|name| stage.has(&format!("configmap/{name}"))).count();
+    assert_eq!((applied, stage.has("configmap/first")), (1, true));
+    allow(9);
+    stage.applied(&commit);
+    assert_eq!(["first", "second", "third"].map(|name| stage.has(&format!("configmap/{name}"))), [false, true, true]);
+}
+
+#[test]
 fn what_others_changed_is_reverted_by_the_next_sync() {
     let stage = Stage::new("drift");
     let names = ["edited", "unlabelled", "deleted", "replaced"];
@@ -289,6 +324,20 @@ fn an_object_outside_the_rights_of_the_tenant_is_forbidden_and_nothing_else_is_a
     assert!(message(&sync).contains(&hint), "{}", message(&sync));
     assert_eq!(failing(&sync), ["ConfigMap/default/intruder"]);
     assert!(!stage.has("configmap/own"));
+}
+
+#[test]
+fn an_object_that_the_rights_of_its_revision_do_not_cover_is_forbidden_once_they_stand() {
+    let stage = Stage::new("uncovered");
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: reader}\nrules: \
+                [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]\n";
+    let elsewhere = config_map("intruder", "value").replace("{name: ", "{namespace: default, name: ");
+    let commit = stage.commit(&[("app/a.yaml", &elsewhere), ("app/role.yaml", role)]);
+    stage.sync("./app", "");
+    let sync = stage.refused(&commit, "Forbidden");
+    assert_eq!(failing(&sync), ["ConfigMap/default/intruder"]);
+    assert_eq!(sync["status"]["lastAppliedRevision"], Value::Null);
+    assert!(stage.has("role/reader"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! the most talkative log level, with Kustomize in the way, and through every failure that has a value at hand. Then
 //! the test reads everything that was written anywhere, and finds them in the bodies of applies and dry runs only.
 //!
-//! The secrets are the values, the age identity, a SOPS data key, and the sealing private key. Not here: memory, which
+//! The secrets are the values, the age identity, a SOPS data key, the sealing private key, and Git's credentials. Not here: memory, which
 //! no test from outside can read.
 
 mod cases;
@@ -13,9 +13,9 @@ mod traces;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, eventually};
+use waxwing_harness::{Access, Cluster, ClusterOptions, Controller, ControllerOptions, GitServer, eventually};
 
-use crate::stage::{PATIENCE, SYSTEM, Stage, condition, own_cluster};
+use crate::stage::{PATIENCE, SYSTEM, Stage, certificate_of, condition, own_cluster};
 use cases::{Case, cases, quoted_when_refused, sops};
 use needles::Needles;
 use spy::{Spy, working_folder};
@@ -70,6 +70,9 @@ struct Scene {
     stage: Stage,
     spy: Spy,
     controller: Controller,
+    server: GitServer,
+    /// A SOPS file whose data key is looked for.
+    database: String,
     needles: Needles,
 }
 
@@ -86,15 +89,18 @@ impl Scene {
         options.kustomize = Some(spy.program());
         let controller = Controller::start(cluster, options).unwrap();
         let stage = Stage::on(cluster, "canary");
-        let certificate = controller.get("/v1/cert.pem").unwrap().1;
-        std::fs::write(stage.upstream.home().join("cert.pem"), certificate).unwrap();
-        let mut scene = Self { cluster, stage, spy, controller, needles: Needles::default() };
+        certificate_of(&controller, &stage);
+        let server = GitServer::start(Access::basic("fleet", &canary("git-password"))).unwrap();
+        let database = sops(&stage, "database");
+        let mut scene = Self { cluster, stage, spy, controller, server, database, needles: Needles::default() };
         scene.look_for_values_and_keys();
+        scene.add_sources();
         scene
     }
 
     fn look_for_values_and_keys(&mut self) {
         self.needles.add("a value", CORE.as_bytes());
+        self.needles.add("a SOPS data key", &self.data_key());
         let identity = self.stage.age.identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
         self.needles.add("the age identity", &identity.as_bytes()[16..56]);
         self.needles.add("the age identity in lower case", identity[16..56].to_lowercase().as_bytes());
@@ -106,6 +112,26 @@ impl Scene {
         self.needles.add("the sealing key", &STANDARD.decode(line).unwrap());
     }
 
+    /// Makes the repository's GitSource, which has a password, and one with a token that the server refuses.
+    fn add_sources(&self) {
+        let authority = serde_json::to_string(&self.server.ca_pem()).unwrap();
+        let yaml = include_str!("canary/sources.yaml").replace("NAMESPACE", &self.stage.namespace);
+        let yaml = yaml.replace("ADDRESS", &self.server.publish("fleet", &self.stage.repo));
+        let yaml = yaml.replace("AUTHORITY", &authority).replace("PASSWORD", &canary("git-password"));
+        self.cluster.apply_yaml(&yaml.replace("TOKEN", &canary("git-token"))).unwrap();
+    }
+
+    /// Returns the data key of [`Scene::database`], as age opens it.
+    fn data_key(&self) -> Vec<u8> {
+        let identity = self.stage.upstream.home().join("age.agekey");
+        std::fs::write(&identity, &self.stage.age.identity).unwrap();
+        let lines = self.database.lines().map(str::trim).skip_while(|line| !line.contains("BEGIN AGE"));
+        let (mut armored, end) = (String::new(), "-----END AGE ENCRYPTED FILE-----");
+        lines.take_while(|line| *line != end).chain([end]).for_each(|line| armored += &format!("{line}\n"));
+        let open = self.stage.upstream.age(&["--decrypt", "--identity", identity.to_str().unwrap()]).unwrap();
+        open.stdin(armored.replace("enc: |\n", "")).run().unwrap().stdout
+    }
+
     /// Returns a field of the Secret with the sealing key.
     fn sealing_key(&self, field: &str) -> String {
         let active = "--selector=sealedsecrets.bitnami.com/sealed-secrets-key=active";
@@ -115,18 +141,17 @@ impl Scene {
 
     fn goes_well(&self) {
         let stage = &self.stage;
-        let database = sops(stage, "database");
         let bound = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {value: VALUE}\n";
         let bound = bound.replace("VALUE", &canary("bound"));
         let commit = stage.commit(&[
             ("app/kustomization.yaml", &format!("{KUSTOMIZATION}{APP}")),
             ("app/sealed.yaml", &kubeseal(stage, "sealed")),
-            ("app/database.yaml", &database),
+            ("app/database.yaml", &self.database),
             ("app/bound.yaml", &stage.sops("x.yaml", &bound, &["--encrypted-regex", "^data$"])),
             ("app/mail.sops.env", &stage.sops("mail.sops.env", &format!("PASSWORD={}\n", canary("env")), &[])),
             ("app/whole.sops.yaml", &stage.sops("x.yaml", &format!("token: {}\n", canary("whole")), &[])),
         ]);
-        stage.sync("./app", "  bindInto: [ConfigMap]");
+        self.add_sync("app", "./app", "deployer", "sops-age");
         stage.applied(&commit);
         assert_eq!(stage.secret_value("database", "password"), Some(canary("database")));
         let changed = stage.sops(
@@ -165,6 +190,8 @@ impl Scene {
         let mut ends: Vec<(&str, &str)> = cases.iter().map(|case| (case.name, case.reason)).collect();
         ends.push(("undeletable", "PruneFailed"));
         self.ended(&ends);
+        let refused = self.stage.get("gitsource/refused").unwrap();
+        assert_eq!(condition(&refused, "Ready")["reason"], "AuthenticationFailed");
     }
 
     /// Puts into the cluster what refuses: accounts without rights, damaged keys, Secrets that stand in the way, and a
@@ -189,27 +216,11 @@ impl Scene {
     }
 
     fn add_sync(&self, name: &str, path: &str, account: &str, key: &str) {
-        let namespace = &self.stage.namespace;
-        let bind = match name {
-            "readable" => "",
-            _ => "    bindInto: [ConfigMap, Service, apps/Deployment]\n",
-        };
-        let sync = format!(
-            r#"
-apiVersion: waxwing.dev/v1alpha1
-kind: Sync
-metadata: {{name: {name}, namespace: {namespace}}}
-spec:
-  sourceRef: {{name: fleet}}
-  path: {path}
-  retryInterval: 5s
-  wait: false
-  serviceAccountName: {account}
-  secrets:
-    keysFrom: [{{secretRef: {{name: {key}}}}}]
-{bind}"#
-        );
-        self.cluster.apply_yaml(&sync).unwrap();
+        let kinds = if name == "readable" { "" } else { "ConfigMap, Service, apps/Deployment" };
+        let keys = format!("[{{secretRef: {{name: {key}}}}}]");
+        let secrets = format!("{{bindInto: [{kinds}], keysFrom: {keys}}}");
+        let spec = format!("path: {path}\nwait: false\nserviceAccountName: {account}\nsecrets: {secrets}\n");
+        self.stage.declare(name, &spec);
     }
 
     /// Waits until every Sync has ended with the reason that stands beside its name.
@@ -272,6 +283,7 @@ spec:
             assert!(!working_folder(&call).exists(), "the folder of a render is gone after it");
             traces.extend(traces::files(&call));
         }
+        assert_whole(&traces);
         let leaks = traces.iter().flat_map(|Trace { place, bytes }| {
             self.needles.find(bytes).into_iter().map(move |found| format!("{place} has {found}"))
         });
@@ -279,10 +291,36 @@ spec:
     }
 }
 
+/// Checks that what was read is what was meant to be read: in each kind of place stands something that has to be there.
+fn assert_whole(traces: &[Trace]) {
+    let marks = [
+        ("waxwing.log", "TRACE"),
+        ("/state/", "refs/"),
+        ("/arguments", "LoadRestrictionsNone"),
+        ("/environment", "GOMEMLIMIT="),
+        ("/files/", "waxwinghandle0"),
+        ("/output", "waxwinghandle0"),
+        ("/messages", "twice"),
+        ("the answer to /v1/cert.pem", "BEGIN CERTIFICATE"),
+        ("\"Event\"", "DryRunFailed"),
+        ("\"Sync\"", "MacMismatch"),
+        ("\"Inventory\"", "undeletable"),
+        ("\"Secret\"", "f:password"),
+        ("the request \"patch\"", "dryRun=All"),
+        ("the request \"patch\"", "/status?"),
+        ("the request \"delete\"", "preconditions"),
+    ];
+    for (place, mark) in marks {
+        let mut there = traces.iter().filter(|trace| trace.place.contains(place));
+        let marked = there.any(|trace| String::from_utf8_lossy(&trace.bytes).contains(mark));
+        assert!(marked, "{mark} stands nowhere in what was read of {place}");
+    }
+}
+
 /// Returns the objects that may hold values or keys.
 fn targets(namespace: &str) -> Vec<Target> {
     let secrets = "sealed database env whole registry frozen forbidden policed policed-late adopted touched kept \
-        undeletable sops-age sops-age-typo";
+        undeletable sops-age sops-age-typo git-password git-token";
     let others = [("ConfigMap", "bound"), ("ConfigMap", "bare"), ("Service", "external"), ("Deployment", "replicas")];
     let secrets = secrets.split_whitespace().map(|name| ("Secret", name));
     secrets.chain(others).map(|(kind, name)| Target::new(kind, namespace, name)).collect()

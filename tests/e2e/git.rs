@@ -10,7 +10,7 @@ const PASSWORD: &str = "correct-horse-battery";
 
 impl Stage {
     /// Creates a GitSource; `spec` is YAML in one line.
-    fn source(&self, name: &str, spec: &str) {
+    fn git_source(&self, name: &str, spec: &str) {
         let namespace = &self.namespace;
         cluster()
             .apply_yaml(&format!(
@@ -74,7 +74,7 @@ fn credentials_come_from_a_secret_and_wrong_ones_are_refused_until_they_are_righ
         let (server, url) = serve(&stage, access.clone());
         let first = stage.commit(&[("app/config.yaml", CONFIG)]);
         stage.credentials("auth", &server, &data);
-        stage.source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: auth}}}}"));
+        stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: auth}}}}"));
         stage.follow();
         stage.applied(&first);
 
@@ -95,7 +95,7 @@ fn a_server_that_goes_away_leaves_the_last_good_revision_in_use() {
     let (server, url) = serve(&stage, Access::Open);
     let first = stage.commit(&[("app/config.yaml", CONFIG)]);
     stage.credentials("ca", &server, "");
-    stage.source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: ca}}}}"));
+    stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: ca}}}}"));
     stage.follow();
     stage.applied(&first);
 
@@ -131,7 +131,7 @@ fn nothing_is_fetched_while_the_tip_is_known() {
     let (server, url) = serve(&stage, Access::Open);
     let first = stage.commit(&[("app/config.yaml", CONFIG)]);
     stage.credentials("ca", &server, "");
-    stage.source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: ca}}}}"));
+    stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: ca}}}}"));
     stage.follow();
     stage.applied(&first);
 
@@ -155,14 +155,14 @@ fn tags_and_commits_are_followed_and_a_moved_tag_too() {
     stage.repo.tag("v1").unwrap();
     let second = stage.commit(&[("app/config.yaml", &CONFIG.replace("good", "better"))]);
 
-    stage.source("fleet", &format!("{{url: '{url}', interval: 1s, ref: {{tag: v1}}}}"));
+    stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, ref: {{tag: v1}}}}"));
     stage.follow();
     stage.ready("True", |message| message.contains(&first));
     assert_eq!(greeting(), "good");
     stage.repo.tag("v1").unwrap();
     stage.ready("True", |message| message.contains(&second));
     assert_eq!(greeting(), "better");
-    stage.source("fleet", &format!("{{url: '{url}', interval: 1s, ref: {{commit: {first}}}}}"));
+    stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, ref: {{commit: {first}}}}}"));
     stage.ready("True", |message| message.contains(&first));
     assert_eq!(greeting(), "good");
 }
@@ -226,7 +226,7 @@ fn a_source_that_cannot_work_says_why_and_what_to_do() {
         ("not encrypted", "UrlNotAllowed", "{url: 'http://127.0.0.1/x.git'}".to_owned()),
     ];
     let name = |title: &str| title.replace(' ', "-").to_lowercase();
-    table.iter().for_each(|(title, _, spec)| stage.source(&name(title), spec));
+    table.iter().for_each(|(title, _, spec)| stage.git_source(&name(title), spec));
     let mut told = String::new();
     for (title, reason, _) in &table {
         let source = stage.source_says(&name(title), "False", "hint: ");

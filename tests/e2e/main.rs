@@ -22,4 +22,5 @@ mod process;
 mod prune;
 mod stage;
 mod status;
+mod takeover;
 mod tenancy;

@@ -1,8 +1,6 @@
 //! A commit with a SealedSecret, a SOPS file and ordinary manifests arrives in the cluster.
 
-use waxwing_harness::eventually;
-
-use crate::stage::{PATIENCE, Stage, certificate, condition};
+use crate::stage::{Stage, certificate, condition};
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {greeting: hello}\n";
 
@@ -30,25 +28,4 @@ fn a_commit_with_sealed_values_arrives() {
         assert_eq!(condition(&sync, kind)["status"], "True", "{kind}");
     }
     stage.kubectl(&["wait", "--for=condition=Ready", "sync/app", "--timeout=10s"]).unwrap();
-}
-
-#[test]
-fn each_sync_has_an_event_that_lists_what_it_changed() {
-    let stage = Stage::new("main-job-events");
-    let first = stage.commit(&[("app/config.yaml", CONFIG)]);
-    stage.sync("./app", "");
-    stage.applied(&first);
-    let second = stage.commit(&[("app/config.yaml", &CONFIG.replace("hello", "good morning"))]);
-    stage.applied(&second);
-    let name = format!("ConfigMap/{}/settings", stage.namespace);
-    let notes = [
-        format!("Applied main@sha1:{first}: {name} created"),
-        format!("Applied main@sha1:{second}: {name} configured"),
-    ];
-    let told = eventually(PATIENCE, "there is an event for each sync", || {
-        let events = stage.kubectl(&["get", "events", "--output", "jsonpath={.items[*].message}"]);
-        let events = events.map_err(|failure| failure.to_string())?;
-        if notes.iter().all(|note| events.contains(note)) { Ok(()) } else { Err(events) }
-    });
-    told.unwrap();
 }

@@ -1,10 +1,13 @@
 //! Proves how the controller's process behaves: it becomes ready, serves its certificate, comes back after a kill with
-//! the same key, and ends when it is asked to.
+//! the same key and without doing anything twice, and ends when it is asked to.
 
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Failure};
+
+use crate::stage::{Stage, certificate_of, is_of_the_test, own_cluster, start_controller};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -24,4 +27,57 @@ fn the_controller_becomes_ready_keeps_its_key_and_ends_on_sigterm() -> Result<()
     let status = controller.terminate(SOON).map_err(|failure| panic!("{failure}\n{}", controller.log()))?;
     assert!(status.success(), "{status}\n{}", controller.log());
     Ok(())
+}
+
+#[test]
+fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing() -> Result<(), Failure> {
+    let cluster = own_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
+    let mut controller = start_controller(cluster, &[])?;
+    let stage = Stage::on(cluster, "restart");
+    let commit = stage.commit(&[
+        ("app/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: b}\n"),
+        ("app/database.yaml", &stage.sops("x.yaml", &secret("database"), &["--encrypted-regex", "^stringData$"])),
+        ("app/token.yaml", &sealed(&controller, &stage, "token")?),
+    ]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let before = work(cluster)?;
+    for sign in ["patch configmaps/settings", "patch secrets/database", "get secrets/sops-age", "create "] {
+        assert!(before.iter().any(|call| call.starts_with(sign)), "{sign} is not in {before:?}");
+    }
+    controller.kill();
+    controller.restart()?;
+    controller.wait_ready()?;
+    stage.request();
+    assert_eq!(work(cluster)?[before.len()..], [] as [String; 0]);
+    Ok(())
+}
+
+fn secret(name: &str) -> String {
+    format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{value: something}}\n")
+}
+
+fn sealed(controller: &Controller, stage: &Stage, name: &str) -> Result<String, Failure> {
+    let certificate = certificate_of(controller, stage);
+    let arguments = ["--namespace", &stage.namespace, "--format", "yaml", "--cert"];
+    stage.upstream.kubeseal(&arguments)?.arg(certificate).stdin(secret(name)).text()
+}
+
+/// Returns every request by which the controller reads a tenant's key, asks what a tenant may do, or applies.
+fn work(cluster: &Cluster) -> Result<Vec<String>, Failure> {
+    let log = cluster.audit_log()?;
+    Ok(log.iter().filter(|event| !is_of_the_test(event)).filter_map(describe).collect())
+}
+
+fn describe(event: &Value) -> Option<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let [verb, resource, name] =
+        [&event["verb"], &event["objectRef"]["resource"], &event["objectRef"]["name"]].map(text);
+    let works = match verb.as_str() {
+        "get" => resource == "secrets" && name == "sops-age",
+        "create" => resource.ends_with("accessreviews"),
+        "patch" => !matches!(resource.as_str(), "syncs" | "gitsources" | "events"),
+        _ => false,
+    };
+    works.then(|| format!("{verb} {resource}/{name}"))
 }

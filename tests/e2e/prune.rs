@@ -1,1 +1,264 @@
-//! To be filled.
+//! Proves what pruning does and what holds it back, and how a deleted Sync ends.
+
+use serde_json::Value;
+use waxwing_harness::eventually;
+
+use crate::act::{config_map, message};
+use crate::stage::{PATIENCE, Stage, cluster, condition};
+
+/// A claim that nothing here fulfils: it is not healthy before a test says so.
+const CLAIM: &str = r#"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: NAME, annotations: {NOTE}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"#;
+
+fn claim(name: &str, note: &str) -> String {
+    CLAIM.replace("NAME", name).replace("NOTE", note)
+}
+
+fn noted(name: &str, note: &str) -> String {
+    config_map(name, "value").replace("{name: ", &format!("{{annotations: {{{note}}}, name: "))
+}
+
+fn namespace(name: &str, note: &str) -> String {
+    format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, annotations: {{{note}}}}}\n")
+}
+
+/// Writes `count` ConfigMaps, each into a file of its own.
+fn write_many(stage: &Stage, count: usize) {
+    for number in 0..count {
+        stage.repo.write(&format!("app/{number}.yaml"), config_map(&format!("many-{number}"), "value")).unwrap();
+    }
+}
+
+fn count(stage: &Stage) -> usize {
+    stage.kubectl(&["get", "configmaps", "--output=name"]).unwrap().matches("many-").count()
+}
+
+#[test]
+fn what_leaves_git_leaves_the_cluster_unless_an_annotation_or_its_kind_keeps_it() {
+    let stage = Stage::new("prune");
+    stage.make_administrator();
+    let (confirmed, unconfirmed) = (format!("{}-confirmed", stage.namespace), format!("{}-kept", stage.namespace));
+    stage.commit(&[
+        ("app/stays.yaml", &config_map("stays", "value")),
+        ("app/more/plain.yaml", &config_map("plain", "value")),
+        ("app/more/disabled.yaml", &noted("disabled", "waxwing.dev/prune: Disabled")),
+        ("app/more/claim.yaml", &claim("unconfirmed", "")),
+        ("app/more/confirmed-claim.yaml", &claim("confirmed", "waxwing.dev/prune: Confirmed")),
+        ("app/more/namespace.yaml", &namespace(&unconfirmed, "")),
+        ("app/more/confirmed-namespace.yaml", &namespace(&confirmed, "waxwing.dev/prune: Confirmed")),
+    ]);
+    stage.sync("./app", "wait: false");
+    stage.applied(&stage.repo.head().unwrap());
+    let sync = stage.applied(&stage.remove(&["app/more"]));
+    assert_eq!(sync["status"]["counts"]["deleted"], 3);
+    assert!(!stage.has("configmap/plain"));
+    stage.gone("persistentvolumeclaim/confirmed");
+    stage.gone(&format!("namespace/{confirmed}"));
+    for kept in ["configmap/stays", "configmap/disabled", "persistentvolumeclaim/unconfirmed"] {
+        assert!(stage.has(kept), "{kept}");
+    }
+    assert!(stage.has(&format!("namespace/{unconfirmed}")));
+}
+
+#[test]
+fn an_object_that_is_no_longer_the_one_that_was_applied_is_left() {
+    let stage = Stage::new("other");
+    let names = ["unmarked", "replaced", "plain"];
+    let documents = names.map(|name| config_map(name, "value")).join("---\n");
+    let commit = stage.commit(&[("app/stays.yaml", &config_map("stays", "value")), ("app/all.yaml", &documents)]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    stage.kubectl(&["label", "configmap/unmarked", "waxwing.dev/sync-"]).unwrap();
+    let copy = stage.kubectl(&["get", "configmap/replaced", "--output=yaml"]).unwrap();
+    let copy: String = copy.lines().filter(|line| !line.contains("uid:")).map(|line| format!("{line}\n")).collect();
+    let replace = ["replace", "--force", "--namespace", &stage.namespace, "--filename=-"];
+    cluster().kubectl_call(&replace).stdin(copy).text().unwrap();
+    let sync = stage.applied(&stage.remove(&["app/all.yaml"]));
+    assert_eq!(sync["status"]["counts"]["deleted"], 1);
+    assert_eq!(names.map(|name| stage.has(&format!("configmap/{name}"))), [true, true, false]);
+}
+
+#[test]
+fn a_revision_without_any_object_deletes_nothing_before_the_sync_says_so() {
+    let stage = Stage::new("empty");
+    let commit = stage.commit(&[("app/README.md", "nothing here"), ("app/a.yaml", &config_map("many-0", "value"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let commit = stage.remove(&["app/a.yaml"]);
+    let sync = stage.refused(&commit, "PruneRefused");
+    assert_eq!(
+        message(&sync),
+        "the render is empty: 1 objects stay; hint: if that is meant, set spec.prune.allowEmpty to true; if not, check \
+         spec.path"
+    );
+    assert_eq!(condition(&sync, "Stalled")["status"], "True");
+    assert_eq!(count(&stage), 1);
+    stage.patch_spec(r#"{"prune": {"allowEmpty": true}}"#);
+    stage.applied(&commit);
+    assert_eq!(count(&stage), 0);
+}
+
+#[test]
+fn more_than_half_of_over_ten_objects_go_only_when_the_sync_says_so() {
+    let stage = Stage::new("half");
+    write_many(&stage, 12);
+    let commit = stage.commit(&[]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let paths: Vec<String> = (0..7).map(|number| format!("app/{number}.yaml")).collect();
+    let commit = stage.remove(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+    let sync = stage.refused(&commit, "PruneRefused");
+    assert!(message(&sync).starts_with("7 of 12 objects left Git, more than 50 percent: they stay"), "{sync:#}");
+    assert_eq!(count(&stage), 12);
+    stage.patch_spec(r#"{"prune": {"maxPercent": 60}}"#);
+    let sync = stage.applied(&commit);
+    assert_eq!(sync["status"]["counts"]["deleted"], 7);
+    assert_eq!(count(&stage), 5);
+}
+
+#[test]
+fn a_sync_that_does_not_prune_leaves_what_left_git_until_it_does() {
+    let stage = Stage::new("off");
+    write_many(&stage, 2);
+    let commit = stage.commit(&[]);
+    stage.sync("./app", "prune: {enabled: false}");
+    stage.applied(&commit);
+    let commit = stage.remove(&["app/0.yaml"]);
+    stage.applied(&commit);
+    assert_eq!(count(&stage), 2);
+    stage.patch_spec(r#"{"prune": {"enabled": true}}"#);
+    stage.gone("configmap/many-0");
+    assert_eq!(count(&stage), 1);
+}
+
+#[test]
+fn nothing_is_pruned_while_an_object_fails() {
+    let stage = Stage::new("failing");
+    write_many(&stage, 2);
+    let commit = stage.commit(&[]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    stage.repo.write("app/bad.yaml", config_map("bad", "value").replace("{key: value}", "{'a/b': value}")).unwrap();
+    let commit = stage.remove(&["app/0.yaml"]);
+    stage.refused(&commit, "DryRunFailed");
+    assert_eq!(count(&stage), 2);
+    stage.applied(&stage.remove(&["app/bad.yaml"]));
+    assert_eq!(count(&stage), 1);
+}
+
+#[test]
+fn nothing_is_pruned_before_everything_is_healthy() {
+    let stage = Stage::new("unhealthy");
+    write_many(&stage, 2);
+    let commit = stage.commit(&[]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    stage.repo.write("app/claim.yaml", claim("claim", "")).unwrap();
+    let commit = stage.remove(&["app/0.yaml"]);
+    stage.ready("Unknown", |message| message.contains("claim: it is not bound yet"));
+    assert_eq!(count(&stage), 2);
+    let bound = ["--subresource=status", "--type=merge", "--patch", r#"{"status": {"phase": "Bound"}}"#];
+    stage.kubectl(&[&["patch", "persistentvolumeclaim/claim"], &bound[..]].concat()).unwrap();
+    stage.applied(&commit);
+    assert_eq!(count(&stage), 1);
+}
+
+#[test]
+fn an_object_that_may_not_be_deleted_is_named_and_tried_again() {
+    let stage = Stage::new("forbidden");
+    stage.account("writer", "get,create,patch", "configmaps");
+    write_many(&stage, 2);
+    let commit = stage.commit(&[]);
+    stage.source();
+    stage.declare("app", "path: ./app\nserviceAccountName: writer");
+    stage.applied(&commit);
+    let commit = stage.remove(&["app/0.yaml"]);
+    let sync = stage.refused(&commit, "PruneFailed");
+    let hint = format!("hint: let ServiceAccount {}/writer delete it", stage.namespace);
+    assert!(message(&sync).contains(&hint), "{}", message(&sync));
+    stage.kubectl(&["create", "role", "delete", "--verb=delete", "--resource=configmaps"]).unwrap();
+    let subject = format!("--serviceaccount={}:writer", stage.namespace);
+    stage.kubectl(&["create", "rolebinding", "delete", "--role=delete", &subject]).unwrap();
+    stage.applied(&commit);
+    assert_eq!(count(&stage), 1);
+}
+
+#[test]
+fn a_deleted_sync_prunes_what_it_applied_and_ends_with_its_inventory() {
+    let stage = Stage::new("end");
+    write_many(&stage, 2);
+    let commit = stage.commit(&[("app/kept.yaml", &noted("kept", "waxwing.dev/prune: Disabled"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    assert!(stage.has("inventories"));
+    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    assert_eq!(count(&stage), 0);
+    assert!(stage.has("configmap/kept"));
+    assert!(!stage.has("inventories"));
+}
+
+#[test]
+fn a_deleted_sync_that_does_not_prune_or_is_suspended_leaves_its_objects() {
+    for (name, spec) in [("no-prune", r#"{"prune": {"enabled": false}}"#), ("suspended", r#"{"suspend": true}"#)] {
+        let stage = Stage::new(name);
+        write_many(&stage, 1);
+        let commit = stage.commit(&[]);
+        stage.sync("./app", "");
+        stage.applied(&commit);
+        stage.patch_spec(spec);
+        stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+        assert_eq!(count(&stage), 1, "{name}");
+        assert!(!stage.has("inventories"), "{name}");
+    }
+}
+
+#[test]
+fn a_deleted_sync_lets_go_of_an_object_that_does_not_end_and_says_so() {
+    let stage = Stage::new("stuck");
+    let held = config_map("held", "value").replace("{name: ", "{finalizers: [example.com/hold], name: ");
+    let commit = stage.commit(&[("app/held.yaml", &held), ("app/plain.yaml", &config_map("plain", "value"))]);
+    stage.sync("./app", "timeout: 5s");
+    stage.applied(&commit);
+    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    assert!(!stage.has("configmap/plain"));
+    assert!(stage.get("configmap/held").unwrap()["metadata"]["deletionTimestamp"].is_string());
+    let event = stage.event("Warning PruneFailed");
+    let expected = format!("Let go of what could not be pruned: ConfigMap/{}/held is being deleted", stage.namespace);
+    assert!(event.ends_with(&expected), "{event}");
+}
+
+#[test]
+fn a_namespace_ends_with_the_syncs_in_it() {
+    let stage = Stage::new("ending");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("many-0", "value"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    cluster().kubectl(&["delete", "namespace", &stage.namespace, "--timeout=60s"]).unwrap();
+}
+
+#[test]
+fn an_object_that_another_sync_renders_is_not_deleted_with_the_first() {
+    let stage = Stage::new("heir");
+    let commit =
+        stage.commit(&[("one/a.yaml", &config_map("shared", "one")), ("two/a.yaml", &config_map("shared", "two"))]);
+    stage.sync("./one", "");
+    stage.applied(&commit);
+    let uid = stage.get("configmap/shared").unwrap()["metadata"]["uid"].clone();
+    stage.declare("heir", "path: ./two\nserviceAccountName: deployer");
+    let heir = |wanted: &str| {
+        let attempt = || {
+            let sync = stage.get("sync/heir").map_err(|failure| failure.to_string())?;
+            if condition(&sync, "Ready")["reason"] == wanted { Ok(()) } else { Err(message(&sync)) }
+        };
+        eventually(PATIENCE, wanted, attempt).unwrap();
+    };
+    heir("PlanConflict");
+    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    heir("Applied");
+    let shared = stage.get("configmap/shared").unwrap();
+    assert_eq!((&shared["data"]["key"], &shared["metadata"]["uid"]), (&Value::from("two"), &uid));
+}

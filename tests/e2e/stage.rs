@@ -227,11 +227,21 @@ pub(crate) fn condition(object: &Value, kind: &str) -> Value {
 
 /// Returns where the sealing certificate of the shared controller was stored.
 pub(crate) fn certificate(stage: &Stage) -> PathBuf {
-    let (status, pem) = controller().get("/v1/cert.pem").unwrap();
+    certificate_of(controller(), stage)
+}
+
+/// Returns where the sealing certificate of this controller was stored, for the tenant's programs.
+pub(crate) fn certificate_of(controller: &Controller, stage: &Stage) -> PathBuf {
+    let (status, pem) = controller.get("/v1/cert.pem").unwrap();
     assert_eq!(status, 200, "{pem}");
     let path = stage.upstream.home().join("cert.pem");
     std::fs::write(&path, pem).unwrap();
     path
+}
+
+/// Tells whether an entry of the audit log is about a request of kubectl, which tests alone use.
+pub(crate) fn is_of_the_test(event: &Value) -> bool {
+    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/"))
 }
 
 /// Returns the last lines of the shared controller, if it was started.

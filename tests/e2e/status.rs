@@ -1,1 +1,220 @@
-//! To be filled.
+//! Proves what users see of a sync: conditions, events, columns, and what they can ask for.
+
+use serde_json::Value;
+use waxwing_harness::eventually;
+
+use crate::act::{config_map, failing, message};
+use crate::stage::{PATIENCE, Stage, condition};
+
+/// A workload whose pods are ready at once and count as available after a while.
+const DEPLOYMENT: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  minReadySeconds: SECONDS
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+"#;
+
+/// A workload whose pods can't be made, since their ServiceAccount doesn't exist.
+const BROKEN: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: broken}
+spec:
+  progressDeadlineSeconds: SECONDS
+  selector: {matchLabels: {app: broken}}
+  template:
+    metadata: {labels: {app: broken}}
+    spec: {serviceAccountName: missing, containers: [{name: web, image: web}]}
+"#;
+
+fn status(sync: &Value, kind: &str) -> (String, String) {
+    let condition = condition(sync, kind);
+    let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("reason"))
+}
+
+fn pair(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+#[test]
+fn a_sync_progresses_while_a_deployment_rolls_out_and_is_ready_then() {
+    let stage = Stage::new("rollout");
+    let commit = stage.commit(&[("app/web.yaml", &DEPLOYMENT.replace("SECONDS", "4"))]);
+    stage.sync("./app", "");
+    let progressing = stage.ready("Unknown", |message| message.contains("waiting for health: apps/Deployment/"));
+    assert_eq!(status(&progressing, "Ready"), pair("Unknown", "Progressing"));
+    assert_eq!(status(&progressing, "Reconciling"), pair("True", "Progressing"));
+    assert_eq!(status(&progressing, "Healthy"), pair("False", "Progressing"));
+    assert_eq!(progressing["status"]["lastAppliedRevision"], format!("main@sha1:{commit}"));
+    stage.kubectl(&["wait", "--for=condition=Ready", "sync/app", "--timeout=60s"]).unwrap();
+    let sync = stage.applied(&commit);
+    assert_eq!(status(&sync, "Ready"), pair("True", "Applied"));
+    assert_eq!(status(&sync, "Healthy"), pair("True", "Healthy"));
+    assert_eq!(status(&sync, "Unsealed"), pair("True", "Unsealed"));
+    for absent in ["Reconciling", "Stalled"] {
+        assert_eq!(condition(&sync, absent), Value::Null);
+    }
+    assert_eq!(sync["status"]["counts"]["ready"], 1);
+    let expected = [
+        format!("Normal Applied {}: apps/Deployment/{}/web created", message(&progressing), stage.namespace),
+        format!("Normal Applied Applied main@sha1:{commit}"),
+    ];
+    let changes: Vec<_> = stage.events().into_iter().filter(|event| !event.contains("fetched anything")).collect();
+    assert_eq!(changes, expected);
+    assert_eq!(sync["status"]["observedGeneration"], sync["metadata"]["generation"]);
+    for condition in sync["status"]["conditions"].as_array().unwrap() {
+        assert_eq!(condition["observedGeneration"], sync["metadata"]["generation"]);
+    }
+}
+
+#[test]
+fn objects_that_are_late_are_named_and_a_new_revision_gets_its_own_time() {
+    let stage = Stage::new("late");
+    let commit = stage.commit(&[("app/broken.yaml", &BROKEN.replace("SECONDS", "600"))]);
+    stage.sync("./app", "timeout: 6s");
+    let sync = stage.refused(&commit, "HealthCheckTimeout");
+    let expected = format!("not healthy within 6s: apps/Deployment/{}/broken: ", stage.namespace);
+    assert!(message(&sync).starts_with(&expected), "{}", message(&sync));
+    assert_eq!(failing(&sync), [format!("apps/Deployment/{}/broken", stage.namespace)]);
+    assert_eq!(status(&sync, "Healthy"), pair("False", "Progressing"));
+    let commit = stage.commit(&[("app/more.yaml", &config_map("more", "value"))]);
+    stage.ready("Unknown", |message| message.starts_with(&format!("Applied main@sha1:{commit}, waiting for health")));
+    stage.applied(&stage.remove(&["app/broken.yaml"]));
+}
+
+#[test]
+fn an_object_that_failed_is_named_and_matters_only_to_those_who_wait() {
+    let stage = Stage::new("failed");
+    let commit = stage.commit(&[("app/broken.yaml", &BROKEN.replace("SECONDS", "1"))]);
+    stage.sync("./app", "");
+    let sync = stage.refused(&commit, "HealthCheckFailed");
+    assert!(message(&sync).contains("ProgressDeadlineExceeded"), "{}", message(&sync));
+    assert_eq!(status(&sync, "Healthy"), pair("False", "HealthCheckFailed"));
+    stage.patch_spec(r#"{"wait": false}"#);
+    let sync = stage.applied(&commit);
+    assert_eq!(status(&sync, "Healthy"), pair("False", "HealthCheckFailed"));
+}
+
+#[test]
+fn each_sync_that_changes_something_has_one_event_that_lists_it() {
+    let stage = Stage::new("events");
+    let namespace = &stage.namespace;
+    let first = stage.commit(&[("app/a.yaml", &config_map("a", "one")), ("app/b.yaml", &config_map("b", "one"))]);
+    stage.source();
+    let attempt = || {
+        let source = stage.get("gitsource/fleet").map_err(|failure| failure.to_string())?;
+        if condition(&source, "Ready")["status"] == "True" { Ok(()) } else { Err(message(&source)) }
+    };
+    eventually(PATIENCE, "the source", attempt).unwrap();
+    stage.declare("app", "path: ./app\nserviceAccountName: deployer");
+    stage.applied(&first);
+    stage.request();
+    stage.repo.remove("app/b.yaml").unwrap();
+    let second = stage.commit(&[("app/a.yaml", &config_map("a", "two"))]);
+    stage.applied(&second);
+    let expected = [
+        format!(
+            "Normal Applied Applied main@sha1:{first}: ConfigMap/{namespace}/a created, ConfigMap/{namespace}/b created"
+        ),
+        format!(
+            "Normal Applied Applied main@sha1:{second}: ConfigMap/{namespace}/a configured, ConfigMap/{namespace}/b deleted"
+        ),
+    ];
+    assert_eq!(stage.events(), expected);
+}
+
+#[test]
+fn a_suspended_sync_leaves_the_cluster_as_it_is_until_it_is_resumed() {
+    let stage = Stage::new("suspend");
+    let first = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
+    stage.sync("./app", "");
+    stage.applied(&first);
+    stage.patch_spec(r#"{"suspend": true}"#);
+    let second = stage.commit(&[("app/a.yaml", &config_map("a", "two"))]);
+    let attempt = || {
+        let source = stage.get("gitsource/fleet").map_err(|failure| failure.to_string())?;
+        if source.to_string().contains(&second) { Ok(()) } else { Err("not fetched") }.map_err(str::to_owned)
+    };
+    eventually(PATIENCE, "the source has the commit", attempt).unwrap();
+    stage.kubectl(&["annotate", "sync/app", "waxwing.dev/requestedAt=now"]).unwrap();
+    stage.kubectl(&["delete", "configmap/a"]).unwrap();
+    stage.patch_spec(r#"{"suspend": false}"#);
+    let sync = stage.applied(&second);
+    assert_eq!(sync["status"]["lastHandledRequestedAt"], "now");
+    let events = stage.events();
+    assert_eq!(events.iter().filter(|event| event.contains(&second)).count(), 1, "{events:?}");
+    assert!(events.iter().any(|event| event.ends_with("a created") && event.contains(&second)), "{events:?}");
+}
+
+#[test]
+fn a_request_is_handled_and_noted() {
+    let stage = Stage::new("request");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
+    stage.sync("./app", "");
+    assert_eq!(stage.applied(&commit)["status"]["lastHandledRequestedAt"], Value::Null);
+    stage.kubectl(&["delete", "configmap/a"]).unwrap();
+    let sync = stage.request();
+    let annotation = &sync["metadata"]["annotations"]["waxwing.dev/requestedAt"];
+    assert_eq!(&sync["status"]["lastHandledRequestedAt"], annotation);
+    assert!(stage.has("configmap/a"));
+}
+
+#[test]
+fn a_source_that_is_missing_or_has_nothing_yet_is_named() {
+    let stage = Stage::new("sourceless");
+    let namespace = &stage.namespace;
+    stage.declare("app", "path: ./app\nserviceAccountName: deployer");
+    let sync = stage.ready("False", |message| message.contains("does not exist"));
+    assert_eq!(status(&sync, "Ready"), pair("False", "SourceNotFound"));
+    let expected = format!("GitSource {namespace}/fleet does not exist; hint: create it, or correct spec.sourceRef");
+    assert_eq!(message(&sync), expected);
+    assert_eq!(status(&sync, "Reconciling"), pair("True", "ProgressingWithRetry"));
+    stage.source();
+    let sync = stage.ready("False", |message| message.contains("has not fetched anything yet; hint: "));
+    assert_eq!(status(&sync, "Ready"), pair("False", "SourceNotReady"));
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
+    stage.applied(&commit);
+}
+
+#[test]
+fn the_columns_answer_whether_all_is_well_at_which_revision_since_when_and_why_not() {
+    let stage = Stage::new("columns");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let table = |arguments: &[&str]| mask(&stage.kubectl(arguments).unwrap(), &commit);
+    insta::assert_snapshot!(table(&["get", "syncs"]), @"
+    NAME READY SINCE REVISION STATUS AGE
+    app True AGO main@sha1:COMMIT Applied main@sha1:COMMIT AGO
+    ");
+    insta::assert_snapshot!(table(&["get", "wxs", "--output=wide"]), @"
+    NAME READY SINCE REVISION STATUS AGE SOURCE PATH OBJECTS SUSPENDED
+    app True AGO main@sha1:COMMIT Applied main@sha1:COMMIT AGO fleet ./app 1 false
+    ");
+    insta::assert_snapshot!(table(&["get", "waxwing"]), @"
+    NAME READY SINCE REVISION STATUS AGE
+    gitsource.waxwing.dev/fleet True AGO main@sha1:COMMIT Fetched main@sha1:COMMIT AGO
+
+    NAME SYNC SHARD AGE
+    inventory.waxwing.dev/app.0 app 0 AGO
+
+    NAME READY SINCE REVISION STATUS AGE
+    sync.waxwing.dev/app True AGO main@sha1:COMMIT Applied main@sha1:COMMIT AGO
+    ");
+}
+
+/// Replaces what differs from run to run, and makes the space between columns independent of it.
+fn mask(table: &str, commit: &str) -> String {
+    let word = |word: &str| {
+        let is_age = word.ends_with('s') && word.starts_with(|first: char| first.is_ascii_digit());
+        if is_age { "AGO".to_owned() } else { word.replace(commit, "COMMIT") }
+    };
+    let line = |line: &str| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
+    table.lines().map(line).collect::<Vec<_>>().join("\n")
+}

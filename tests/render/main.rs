@@ -13,6 +13,7 @@
 
 mod binding_rules;
 mod kustomizations;
+mod only_known_fields;
 mod plain_folders;
 mod refusals;
 mod repository;

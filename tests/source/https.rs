@@ -208,6 +208,42 @@ async fn what_one_source_fetched_is_not_handed_to_another_without_access() {
     }
 }
 
+/// Asks as another source than [`remote`] does.
+fn stranger(url: &str, reference: Reference, credentials: Credentials) -> Arc<Remote> {
+    let remote = Arc::into_inner(remote(url, reference, credentials)).unwrap();
+    Arc::new(Remote { holder: "stranger".to_owned(), ..remote })
+}
+
+#[tokio::test]
+async fn who_knows_the_id_of_anothers_commit_does_not_get_it_unless_the_server_gives_it() {
+    let repo = repo_with("public");
+    let public = repo.head().unwrap();
+    repo.write("a.yaml", "withdrawn").unwrap();
+    let withdrawn = repo.commit("withdrawn").unwrap();
+    let (server, url) = open_server(&repo);
+    let bench = Bench::new();
+    let credentials = || trusting(&server, Login::Anonymous);
+    let owners = bench.fetch(&remote(&url, branch("main"), credentials())).await.unwrap().tree;
+    let mirrors = bench.mirrors();
+
+    server.forget_requests();
+    let shared = bench.fetch(&stranger(&url, commit(&withdrawn), credentials())).await.unwrap().tree;
+    assert_eq!(server.count(GitOperation::Fetch), 1, "the server was asked for the commit itself");
+    assert!(Arc::ptr_eq(&owners, &shared));
+    bench.fetch(&stranger(&url, commit(&withdrawn), credentials())).await.unwrap();
+    assert_eq!(server.count(GitOperation::Fetch), 1, "and not again");
+    bench.fetch(&stranger(&url, commit(&public), credentials())).await.unwrap();
+
+    repo.reset(&public).unwrap();
+    repo.force().unwrap();
+    repo.git(&["-C", repo.bare().to_str().unwrap(), "gc", "--quiet", "--prune=now"]).unwrap();
+    let error = bench.fetch(&stranger(&url, commit(&withdrawn), credentials())).await.unwrap_err();
+    assert!(matches!(error, SourceError::ReferenceNotFound { .. }), "{error:?}");
+    let own = bench.fetch(&remote(&url, commit(&withdrawn), credentials())).await.unwrap();
+    assert_eq!(text(&own.tree, "a.yaml"), "withdrawn");
+    assert_eq!(bench.mirrors(), mirrors);
+}
+
 #[tokio::test]
 async fn after_a_restart_each_source_finds_what_it_fetched_itself_without_the_server() {
     let repo = repo_with("kept");
@@ -340,6 +376,9 @@ async fn a_server_that_never_answers_costs_the_timeout_and_no_more() {
     };
     let error = bench.fetch(&patient(Duration::from_millis(200))).await.unwrap_err();
     assert!(matches!(error, SourceError::TimedOut { .. }), "{error:?}");
+    let strict = Bench::with(|settings| settings.max_timeout = Duration::from_millis(200));
+    let error = strict.fetch(&patient(Duration::MAX)).await.unwrap_err();
+    assert!(matches!(error, SourceError::TimedOut { timeout, .. } if timeout.as_millis() == 200), "{error:?}");
     server.serve();
     bench.fetch(&patient(Duration::from_secs(30))).await.unwrap();
 }

@@ -4,6 +4,7 @@
 
 mod https;
 mod local;
+mod revisions;
 mod tree;
 
 use std::sync::Arc;

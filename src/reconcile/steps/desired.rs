@@ -63,11 +63,11 @@ pub(in crate::reconcile) enum Sources<'a> {
 pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Result<Fetched, Trouble> {
     let name = &job.sync.spec.source_ref.name;
     let reference = ObjectRef::<GitSource>::new(name).within(job.namespace());
-    if job.context.sources.get(&reference).is_none() {
+    let Some(source) = job.context.sources.get(&reference) else {
         let fact = format!("GitSource {}/{name} does not exist", job.namespace());
         return Err(Trouble::passing(Reason::SourceNotFound, fact, "create it, or correct spec.sourceRef"));
-    }
-    let Some(fetched) = job.context.revisions.get(&reference) else {
+    };
+    let Some(fetched) = job.context.revisions.get(&source) else {
         let fact = format!("GitSource {}/{name} has not fetched anything yet", job.namespace());
         return Err(Trouble::passing(Reason::SourceNotReady, fact, "see its conditions"));
     };
@@ -209,7 +209,7 @@ fn reason(fault: &Fault) -> Reason {
         | F::SealedSecret(_)
         | F::NotASealedItem => Reason::UnsealFailed,
         F::Kustomize { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => Reason::KustomizeFailed,
-        F::Staging(_) => Reason::Internal,
+        F::Staging(_) | F::StagedTwice => Reason::Internal,
         F::Folder(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => Reason::PathNotFound,
         F::Folder(error) | F::Tree(error) => tree_reason(error),
         F::Yaml(_)
@@ -222,6 +222,8 @@ fn reason(fault: &Fault) -> Reason {
         | F::NotAKustomization
         | F::FieldNotAllowed { .. }
         | F::UnknownField { .. }
+        | F::KustomizationAsFile { .. }
+        | F::KustomizeObject
         | F::WrongType { .. }
         | F::RemoteEntry { .. }
         | F::MissingEntry { .. }

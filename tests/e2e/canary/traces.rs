@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use waxwing_harness::{Cluster, Controller};
 
-use crate::stage::SYSTEM;
+use crate::stage::{SYSTEM, is_of_the_test};
 
 /// An object that may hold secrets, below one field.
 pub(super) struct Target {
@@ -120,9 +120,4 @@ fn stores_sealing_key(event: &Value) -> bool {
 pub(super) fn is_apply(event: &Value) -> bool {
     let uri = event["requestURI"].as_str().unwrap_or_default();
     event["verb"] == "patch" && uri.contains("fieldManager=waxwing&") && event["impersonatedUser"].is_object()
-}
-
-/// Tells whether kubectl made a request, which only the test uses.
-pub(super) fn is_of_the_test(event: &Value) -> bool {
-    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/"))
 }

@@ -88,7 +88,7 @@ impl Fleet {
             stage.repo.remove(&id.file()).unwrap();
             self.wanted.remove(&id);
         }
-        for _ in 0..1 + self.random.below(8) {
+        for _ in 0..5 + self.random.below(20) {
             let configs = self.wanted.keys().filter(|id| id.kind == "ConfigMap").cloned().collect();
             let Some(id) = self.random.pick(configs) else { break };
             let value = self.random.word();
@@ -105,7 +105,7 @@ impl Fleet {
     }
 
     fn add(&mut self, stage: &Stage) {
-        let namespace = if self.next % 3 == 0 { self.far() } else { self.namespace.clone() };
+        let namespace = if self.next.is_multiple_of(3) { self.far() } else { self.namespace.clone() };
         let value = self.random.word();
         self.put(stage, self.id("ConfigMap", &namespace, &config(self.next)), &value);
         self.next += 1;

@@ -27,7 +27,8 @@ pub(crate) fn tell(options: &Options, screen: &mut Screen) -> Result<(), Error> 
     screen.chapter("End")?;
     let folders = screen.step("ending waxwing and the cluster, removing their folders", || scene.strike())?;
     nothing_left(&folders)?;
-    screen.indented(&format!("Nothing is left behind. All of it took {}.", screen.so_far()))
+    let took = if options.keep { String::new() } else { format!(" All of it took {}.", screen.so_far()) };
+    screen.indented(&format!("Nothing is left behind.{took}"))
 }
 
 fn acts(scene: &Scene, options: &Options, screen: &mut Screen) -> Result<(), Error> {
