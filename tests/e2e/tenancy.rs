@@ -62,7 +62,7 @@ fn keys_are_read_as_the_tenant() {
     assert_eq!(
         message(&sync),
         format!(
-            "failed to read Secret {namespace}/sops-age; hint: let ServiceAccount {namespace}/blind get this Secret"
+            "failed to read Secret {namespace}/sops-age: ServiceAccount {namespace}/blind may not; hint: let ServiceAccount {namespace}/blind get this Secret"
         )
     );
     stage.grant("blind", "get,create,patch", "secrets");
