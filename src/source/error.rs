@@ -242,7 +242,7 @@ pub(super) fn store_error(path: impl Into<PathBuf>, source: io::Error) -> Source
 }
 
 /// Turns what went wrong on the wire into an error that names the repository.
-pub(super) fn wire_error(fault: Fault, remote: &super::Remote, limit: u64) -> SourceError {
+pub(super) fn wire_error(fault: Fault, remote: &super::Remote, limit: u64, timeout: Duration) -> SourceError {
     let url = remote.url.clone();
     match fault {
         Fault::Status(401) if remote.credentials.login.is_anonymous() => SourceError::CredentialsMissing { url },
@@ -255,7 +255,7 @@ pub(super) fn wire_error(fault: Fault, remote: &super::Remote, limit: u64) -> So
         Fault::HostNotFound => SourceError::HostNotFound { url },
         Fault::Unreachable => SourceError::Unreachable { url },
         Fault::Broken => SourceError::Broken { url },
-        Fault::TimedOut => SourceError::TimedOut { url, timeout: remote.timeout },
+        Fault::TimedOut => SourceError::TimedOut { url, timeout },
         Fault::TooLarge => SourceError::TooLarge { url, limit },
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Conversation<'a> {
     pub(super) session: Arc<Session>,
     pub(super) interrupt: &'a AtomicBool,
     pub(super) limit: u64,
+    /// The time that the whole fetch has, for messages.
+    pub(super) timeout: std::time::Duration,
 }
 
 type Prepared<'a> = fetch::Prepare<'static, 'a, Transport<Wire>>;
@@ -148,7 +150,7 @@ impl Conversation<'_> {
 
     fn wire_error(&self) -> SourceError {
         match self.session.fault() {
-            Some(fault) => wire_error(fault, self.remote, self.limit),
+            Some(fault) => wire_error(fault, self.remote, self.limit, self.timeout),
             None => self.protocol_error(),
         }
     }

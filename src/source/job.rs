@@ -145,6 +145,7 @@ impl Job {
             session: Arc::new(self.session()?),
             interrupt: &self.interrupt,
             limit: self.settings.max_fetch_bytes,
+            timeout: self.remote.timeout.min(self.settings.max_timeout),
         })
     }
 
