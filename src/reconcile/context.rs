@@ -8,6 +8,7 @@ use kube::Client;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::{ObjectRef, Store as Cache};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use waxwing_formats::Salt;
 
 use super::steps::RenderCache;
@@ -34,6 +35,8 @@ pub struct Context {
     pub revisions: Revisions,
     /// The GitSources as the watch reports them.
     pub sources: Cache<GitSource>,
+    /// Cancelled once `sources` has all of them.
+    pub sources_filled: CancellationToken,
     /// The Syncs as the watch reports them.
     pub syncs: Cache<Sync>,
     /// What each Sync rendered last.

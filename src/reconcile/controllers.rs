@@ -4,7 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
@@ -23,6 +23,8 @@ where
     K::DynamicType: Eq + Hash + Clone + Default,
 {
     cache: Store<K>,
+    /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
+    filled: CancellationToken,
     changes: futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
 }
 
@@ -34,13 +36,25 @@ where
     pub fn new(client: Client) -> Self {
         let (cache, writer) = store();
         let events = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
-        let changes = reflector(writer, events).applied_objects().predicate_filter(asks_for_work, Default::default());
-        Self { cache, changes: changes.boxed() }
+        let filled = CancellationToken::new();
+        let noted = filled.clone();
+        let kept = reflector(writer, events).inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                noted.cancel();
+            }
+        });
+        let changes = kept.applied_objects().predicate_filter(asks_for_work, Default::default());
+        Self { cache, filled, changes: changes.boxed() }
     }
 
     /// Returns the cache.
     pub fn cache(&self) -> Store<K> {
         self.cache.clone()
+    }
+
+    /// Returns what is cancelled once the cache is filled.
+    pub fn filled(&self) -> CancellationToken {
+        self.filled.clone()
     }
 }
 
@@ -63,7 +77,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let config = Config::default().concurrency(concurrency);
-    let (source_cache, sync_cache) = (sources.cache(), syncs.cache());
+    let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
     let users = users_of(news, syncs.cache());
     let sources = Controller::for_stream(sources.changes, sources.cache)
         .with_config(config.clone())
@@ -79,20 +93,17 @@ pub async fn run(
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
     tokio::join!(
-        sources.for_each(|_| async {}).or_stopped_before(source_cache, &stop),
-        syncs.for_each(|_| async {}).or_stopped_before(sync_cache, &stop),
+        sources.for_each(|_| async {}).or_stopped_before(sources_filled, &stop),
+        syncs.for_each(|_| async {}).or_stopped_before(syncs_filled, &stop),
     );
 }
 
 /// Ends a controller that is stopped before its cache is filled: it would wait for that for ever, and nothing runs yet.
 trait OrStoppedBefore: Future<Output = ()> + Sized {
-    async fn or_stopped_before<K>(self, cache: Store<K>, stop: &CancellationToken)
-    where
-        K: Resource<DynamicType = ()> + Clone + 'static,
-    {
+    async fn or_stopped_before(self, filled: CancellationToken, stop: &CancellationToken) {
         let stopped_early = async {
             stop.cancelled().await;
-            if cache.wait_until_ready().now_or_never().is_some() {
+            if filled.is_cancelled() {
                 std::future::pending::<()>().await;
             }
         };

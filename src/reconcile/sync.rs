@@ -64,8 +64,7 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
 
 /// Tells whether the source is there and was not tried since the start, so that it is too early to say anything.
 async fn is_source_pending(job: &Job<'_>) -> bool {
-    // An error says that the writer of the cache is gone, which ends the controller anyway.
-    let _ = job.context.sources.wait_until_ready().await;
+    job.context.sources_filled.cancelled().await;
     let reference = ObjectRef::<GitSource>::new(&job.sync.spec.source_ref.name).within(job.namespace());
     job.context.sources.get(&reference).is_some_and(|source| !job.context.revisions.is_tried(&source))
 }

@@ -66,6 +66,7 @@ pub async fn start(args: Args) -> Result<(), StartError> {
         kustomize: kustomize(&args),
         revisions: Revisions::default(),
         sources: sources.cache(),
+        sources_filled: sources.filled(),
         syncs: syncs.cache(),
         rendered: RenderCache::default(),
         keys: keys.clone(),
@@ -76,10 +77,9 @@ pub async fn start(args: Args) -> Result<(), StartError> {
     let ready = Arc::new(AtomicBool::new(false));
     let shown = Shown { keys: keys.clone(), ready: ready.clone() };
     let serving = server::serve(args.listen, shown, stop.clone().cancelled_owned());
-    let caches = (sources.cache(), syncs.cache());
+    let caches = (sources.filled(), syncs.filled());
     let filled = async {
-        // An error says that the writer of a cache is gone, which ends the controller anyway.
-        let _ = tokio::join!(caches.0.wait_until_ready(), caches.1.wait_until_ready());
+        tokio::join!(caches.0.cancelled(), caches.1.cancelled());
         ready.store(true, Ordering::Relaxed);
         std::future::pending::<()>().await;
     };
