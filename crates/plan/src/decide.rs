@@ -11,13 +11,25 @@ use crate::live::{LiveMark, LiveOwner};
 use crate::manifest::{mark, steering};
 use crate::marks::OwnerMark;
 use crate::stage::order;
-use crate::steps::{Change, Plan, Step};
+use crate::steps::{Change, LeftBecause, Plan, Step};
 use crate::{Digest, GroupKind, Location, Manifest, ObjectId, PlanError, Stage};
 
 /// What is known of the live objects: none for what was looked up and does not exist.
 ///
 /// It has to name each object of the render and of the inventory, whether it carries our mark or not.
 pub type Live = BTreeMap<ObjectId, Option<LiveMark>>;
+
+/// What happens to an object that somebody wrote over or deleted while Git did not change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriftPolicy {
+    /// It is applied again.
+    #[default]
+    Revert,
+    /// It is told, and left.
+    Alert,
+    /// What others wrote is left; an object that was deleted is created again.
+    Ignore,
+}
 
 /// All that a plan is made of.
 #[derive(Clone, Debug)]
@@ -33,6 +45,10 @@ pub struct Inputs<'a> {
     pub claims: &'a Claims,
     /// The Sync.
     pub owner: &'a OwnerMark,
+    /// What happens to drift, unless an annotation of an object says that its own is ignored.
+    pub drift: DriftPolicy,
+    /// The objects that others write over again and again: their drift is left for now.
+    pub contested: &'a BTreeSet<ObjectId>,
     /// What decides beside the manifests whether an object is sent again.
     pub digest: DigestContext<'a>,
     /// When objects are deleted.
@@ -157,7 +173,8 @@ impl Judge<'_> {
         if asked.reconcile_disabled || live.is_some_and(|live| live.steering.reconcile_disabled) {
             return Ok(Change::Skipped);
         }
-        let Some(live) = live else { return Ok(self.create(&manifest.id)) };
+        let entry = self.inputs.inventory.entries.get(&manifest.id).filter(|e| e.state != EntryState::Wanted);
+        let Some(live) = live else { return Ok(self.absent(&manifest.id, entry, digest)) };
         if live.terminating {
             return Ok(Change::Terminating);
         }
@@ -165,14 +182,38 @@ impl Judge<'_> {
             let (id, location) = (manifest.id.clone(), manifest.location.clone());
             return Err(PlanError::Controlled { id, location, controller: controller.clone() });
         }
-        let entry = self.inputs.inventory.entries.get(&manifest.id).filter(|e| e.state != EntryState::Wanted);
-        match &live.owner {
+        let change = match &live.owner {
             Some(owner) if owner.is(self.inputs.owner) => {
-                Ok(compare(entry, live, digest, asked.drift_ignored || live.steering.drift_ignored))
+                let ignored = self.inputs.drift == DriftPolicy::Ignore;
+                compare(entry, live, digest, ignored || asked.drift_ignored || live.steering.drift_ignored)
             }
-            Some(other) => self.take_over(manifest, other),
-            None if entry.is_some_and(|entry| was_applied(entry, live)) => Ok(drifted(entry, live)),
-            None => Ok(Change::Adopted { from: None }),
+            Some(other) => self.take_over(manifest, other)?,
+            None if entry.is_some_and(|entry| was_applied(entry, live)) => drifted(entry, live),
+            None => Change::Adopted { from: None },
+        };
+        Ok(self.settle(&manifest.id, change))
+    }
+
+    /// Decides about an object that doesn't exist: it is drift when it was applied as Git still has it.
+    fn absent(&self, id: &ObjectId, entry: Option<&Entry>, digest: Digest) -> Change {
+        let was_as_git_has_it = |entry: &Entry| entry.state == EntryState::Applied && entry.digest == Some(digest);
+        match self.create(id) {
+            Change::New if entry.is_some_and(was_as_git_has_it) => self.settle(id, Change::Missing),
+            change => change,
+        }
+    }
+
+    /// Leaves drift that is not to be reverted.
+    fn settle(&self, id: &ObjectId, change: Change) -> Change {
+        let why = match self.inputs.drift {
+            DriftPolicy::Alert => LeftBecause::Alert,
+            _ if self.inputs.contested.contains(id) => LeftBecause::Contested,
+            _ => return change,
+        };
+        match change {
+            Change::Drifted { by } => Change::Left { by, why },
+            Change::Missing => Change::Left { by: Vec::new(), why },
+            change => change,
         }
     }
 
@@ -209,7 +250,9 @@ fn compare(entry: Option<&Entry>, live: &LiveMark, digest: Digest, drift_ignored
     match applied {
         None => Change::Changed,
         Some(entry) if entry.uid.as_ref() != Some(&live.uid) => drifted(Some(entry), live),
-        Some(entry) if entry.field_mark != live.field_mark && !drift_ignored => drifted(Some(entry), live),
+        Some(entry) if (entry.field_mark != live.field_mark || live.rewritten) && !drift_ignored => {
+            drifted(Some(entry), live)
+        }
         Some(_) => Change::Unchanged,
     }
 }

@@ -23,12 +23,12 @@ mod steps;
 #[cfg(test)]
 mod testing;
 
-pub use decide::{Inputs, Live, Retirement, duplicates, plan, retire};
+pub use decide::{DriftPolicy, Inputs, Live, Retirement, duplicates, plan, retire};
 pub use digest::{Digest, DigestContext, DigestFormatError, desired_digest};
 pub use error::PlanError;
 pub use gone::{Deletion, Gone, Kept, KeptBecause, PruneGuard, PrunePolicy, Recheck, Released, ReleasedBecause};
 pub use inventory::Inventory;
-pub use live::{FieldMark, LiveMark, LiveMarkError, LiveOwner, ManagerMark};
+pub use live::{FieldMark, LiveMark, LiveMarkError, LiveOwner, ManagerMark, Touch};
 pub use manifest::mark;
 pub use marks::{
     DRIFT_ANNOTATION, FIELD_MANAGER, OwnerMark, PRUNE_ANNOTATION, PruneMark, RECONCILE_ANNOTATION, SYNC_LABEL,
@@ -38,4 +38,4 @@ pub use object::{GroupKind, Location, Manifest, ObjectId, SecretMark};
 pub use proof::{AllApplied, AllHealthy};
 pub use scope::{Scope, builtin_scope};
 pub use stage::Stage;
-pub use steps::{Change, Plan, ProofError, Step, Summary};
+pub use steps::{Change, LeftBecause, Plan, ProofError, Step, Summary};

@@ -65,6 +65,13 @@ pub struct LiveMark {
     pub owner: Option<LiveOwner>,
     /// What our last apply left; none when our entry is gone.
     pub field_mark: Option<FieldMark>,
+    /// The digest of all of `managedFields`: it stays when somebody writes again under the same name within a second.
+    pub managed: Digest,
+    /// `metadata.generation`: it moves when the spec of an object does that has one.
+    pub generation: Option<i64>,
+    /// Somebody wrote under our own manager's name since our last apply. Metadata alone can't tell that: whoever follows
+    /// the object sets it, see [`LiveMark::follows`].
+    pub rewritten: bool,
     /// The owner reference with `controller: true`.
     pub controlled_by: Option<ObjectId>,
     /// The object is being deleted.
@@ -73,6 +80,15 @@ pub struct LiveMark {
     pub others: Vec<ManagerMark>,
     /// What the annotations ask for.
     pub steering: Steering,
+}
+
+/// What a write to a live object touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// Something that a plan looks at: our fields, whose the object is, or whether it is the same one.
+    Marks,
+    /// The status, or fields that are not ours.
+    Others,
 }
 
 /// The metadata of a live object is not as the API server writes it.
@@ -100,11 +116,35 @@ impl LiveMark {
             resource_version: text("resourceVersion", "metadata.resourceVersion")?,
             owner: owner(metadata, annotations),
             field_mark: field_mark(&managed),
+            managed: Digest::of(metadata.get("managedFields").unwrap_or(&Value::Null)),
+            generation: metadata.get("generation").and_then(Value::as_i64),
+            rewritten: false,
             controlled_by: controller(metadata),
             terminating: metadata.get("deletionTimestamp").is_some_and(|time| !time.is_null()),
             others: others(&managed),
             steering: Steering::of(annotations),
         })
+    }
+
+    /// Compares with what was known of the same object before, and takes over what only the past can tell.
+    ///
+    /// A write under our own manager's name within the second of our last apply changes neither the time nor the fields of
+    /// any entry. It shows in resourceVersion and generation alone, and, where a kind has no generation, in
+    /// resourceVersion: such an object counts as `rewritten` until it is applied again.
+    pub fn follows(&mut self, before: &Self) -> Touch {
+        let same_writers = self.uid == before.uid && self.managed == before.managed;
+        let wrote = self.generation.is_none() || self.generation != before.generation;
+        let rewritten_now = same_writers && self.resource_version != before.resource_version && wrote;
+        self.rewritten = rewritten_now || (before.rewritten && self.field_mark == before.field_mark);
+        match self.rewritten != before.rewritten || rewritten_now || self.marks() != before.marks() {
+            true => Touch::Marks,
+            false => Touch::Others,
+        }
+    }
+
+    /// Returns what a plan looks at.
+    fn marks(&self) -> impl PartialEq + '_ {
+        (&self.uid, &self.owner, &self.field_mark, &self.controlled_by, self.terminating, self.steering)
     }
 
     /// Returns who wrote at or after `time`, the time of our last apply.
@@ -231,6 +271,30 @@ mod tests {
         assert_ne!(base, mark(&|m| m["managedFields"][0]["time"] = json!("2026-01-02T03:04:06Z")));
         assert_eq!(None, mark(&|m| m["managedFields"][0]["operation"] = json!("Update")));
         assert_eq!(None, mark(&|m| m["managedFields"][0]["subresource"] = json!("status")));
+    }
+
+    #[test]
+    fn a_second_look_tells_what_a_write_touched() {
+        let look = |before: &dyn Fn(&mut Value), after: &dyn Fn(&mut Value)| {
+            let mark = |change: &dyn Fn(&mut Value), version: &str| {
+                let mut object = live();
+                object["metadata"]["resourceVersion"] = json!(version);
+                change(&mut object["metadata"]);
+                LiveMark::from_metadata(&object).unwrap()
+            };
+            let mut after = mark(after, "8");
+            (after.follows(&mark(before, "7")), after.rewritten)
+        };
+        let nothing = |_: &mut Value| ();
+        let generation = |number: i64| move |m: &mut Value| m["generation"] = json!(number);
+        let status = |m: &mut Value| m["managedFields"][1]["time"] = json!("2026-01-02T03:06:00Z");
+        assert_eq!(look(&nothing, &status), (Touch::Others, false));
+        assert_eq!(look(&nothing, &|m| m["labels"] = json!({})), (Touch::Marks, true));
+        assert_eq!(look(&nothing, &nothing), (Touch::Marks, true));
+        assert_eq!(look(&generation(1), &generation(1)), (Touch::Others, false));
+        assert_eq!(look(&generation(1), &generation(2)), (Touch::Marks, true));
+        let ours = |m: &mut Value| m["managedFields"][0]["time"] = json!("2026-01-02T03:06:00Z");
+        assert_eq!(look(&nothing, &ours), (Touch::Marks, false));
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl AllApplied {
     pub fn check(plan: &Plan, results: &Results) -> Result<Self, Vec<ObjectId>> {
         let missing = |step: &&Step| match step.change {
             Change::Terminating => true,
-            Change::Unchanged | Change::Skipped => false,
+            Change::Unchanged | Change::Skipped | Change::Left { .. } => false,
             _ => !results.applied.contains_key(&step.manifest.id),
         };
         let missing: Vec<_> = plan.steps().iter().filter(missing).map(|step| step.manifest.id.clone()).collect();

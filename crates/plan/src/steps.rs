@@ -24,6 +24,15 @@ pub enum Change {
         /// Who wrote at or after that, last one first; empty when the cluster doesn't say.
         by: Vec<ManagerMark>,
     },
+    /// It was applied as Git has it, and somebody deleted it since; it will be created again.
+    Missing,
+    /// Somebody wrote over it or deleted it, and that is told but not reverted.
+    Left {
+        /// Who wrote since it was applied, last one first; empty when the cluster doesn't say or it was deleted.
+        by: Vec<ManagerMark>,
+        /// Why it is not reverted.
+        why: LeftBecause,
+    },
     /// It exists and is taken over.
     Adopted {
         /// The Sync that no longer renders it; none when it had no owner.
@@ -40,8 +49,17 @@ pub enum Change {
 impl Change {
     /// Tells whether the object is sent.
     pub fn is_sent(&self) -> bool {
-        matches!(self, Self::New | Self::Changed | Self::Drifted { .. } | Self::Adopted { .. })
+        matches!(self, Self::New | Self::Missing | Self::Changed | Self::Drifted { .. } | Self::Adopted { .. })
     }
+}
+
+/// Why drift is not reverted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftBecause {
+    /// The Sync only wants to be told.
+    Alert,
+    /// Somebody writes over it again and again.
+    Contested,
 }
 
 /// One rendered object and what happens to it.
@@ -170,10 +188,10 @@ impl Plan {
         let mut summary = Summary { delete: self.gone.deletions().len(), ..Summary::default() };
         for step in &self.steps {
             match step.change {
-                Change::New => summary.create += 1,
+                Change::New | Change::Missing => summary.create += 1,
                 Change::Changed | Change::Drifted { .. } | Change::Adopted { .. } => summary.change += 1,
                 Change::Unchanged => summary.unchanged += 1,
-                Change::Skipped | Change::Terminating => summary.skipped += 1,
+                Change::Skipped | Change::Terminating | Change::Left { .. } => summary.skipped += 1,
             }
         }
         summary
@@ -187,6 +205,14 @@ impl Plan {
             step.change != Change::Skipped && needs_health(&id.kind) && !self.owner.is_sync(id)
         };
         self.steps.iter().filter(matters)
+    }
+
+    /// Returns the objects that are not as they were applied and are left so.
+    pub fn left(&self) -> impl Iterator<Item = (&ObjectId, &[ManagerMark], LeftBecause)> {
+        self.steps.iter().filter_map(|step| match &step.change {
+            Change::Left { by, why } => Some((&step.manifest.id, by.as_slice(), *why)),
+            _ => None,
+        })
     }
 
     /// Returns the objects that are awaited because they, or their namespaces, are being deleted.

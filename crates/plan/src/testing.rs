@@ -1,12 +1,12 @@
 //! Builders for the tests of this crate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::inventory::{Applied, Claims, Inventory, Outcome, Results};
 use crate::{
-    AllApplied, Digest, DigestContext, FieldMark, GroupKind, Inputs, Live, LiveMark, LiveOwner, Location, ManagerMark,
+    AllApplied, Digest, DigestContext, DriftPolicy, FieldMark, GroupKind, Inputs, Live, LiveMark, LiveOwner, Location, ManagerMark,
     Manifest, ObjectId, OwnerMark, Plan, PlanError, PrunePolicy, Recheck, SecretMark, Steering, builtin_scope, plan,
 };
 
@@ -84,6 +84,8 @@ pub(crate) struct Cluster {
     pub(crate) live: Live,
     pub(crate) inventory: Inventory,
     pub(crate) claims: Claims,
+    pub(crate) drift: DriftPolicy,
+    pub(crate) contested: BTreeSet<ObjectId>,
     clock: u32,
 }
 
@@ -97,7 +99,8 @@ impl Cluster {
     /// Returns an empty cluster with the Sync `owner`.
     pub(crate) fn of(owner: OwnerMark) -> Self {
         let (live, inventory, claims) = (Live::new(), Inventory::default(), Claims::new());
-        Self { owner, live, inventory, claims, clock: 0 }
+        let (drift, contested) = (DriftPolicy::default(), BTreeSet::new());
+        Self { owner, live, inventory, claims, drift, contested, clock: 0 }
     }
 
     /// Returns a cluster to which `manifests` were applied.
@@ -119,6 +122,8 @@ impl Cluster {
             live: &self.live,
             claims: &self.claims,
             owner: &self.owner,
+            drift: self.drift,
+            contested: &self.contested,
             digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
             policy,
         })
@@ -156,6 +161,9 @@ impl Cluster {
             resource_version: self.clock.to_string(),
             owner: Some(live_owner(&self.owner)),
             field_mark: field_mark.clone(),
+            managed: Digest::of(&json!(self.clock)),
+            generation: None,
+            rewritten: false,
             controlled_by: None,
             terminating: false,
             others: before.map(|live| live.others).unwrap_or_default(),

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::inventory::Claim;
+use crate::AllApplied;
+use crate::inventory::{Claim, Results};
 use crate::live::ManagerMark;
 use crate::testing::{Cluster, PRUNE, id, live_owner, manifest, owner};
 
@@ -80,10 +81,53 @@ fn a_lost_label_a_lost_entry_and_a_new_uid_are_drift() {
 }
 
 #[test]
-fn a_deleted_object_is_new_again() {
+fn a_deleted_object_is_missing_until_git_changes() {
     let mut cluster = Cluster::with(&[web("1")]);
     cluster.live.insert(id("ConfigMap", "web"), None);
-    assert_eq!(change(&mut cluster, web("1")), Change::New);
+    assert_eq!(change(&mut cluster, web("1")), Change::Missing);
+    assert_eq!(change(&mut cluster, web("2")), Change::New);
+}
+
+#[test]
+fn a_write_under_our_own_name_that_only_a_watch_could_see_is_drift() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.edit(&id("ConfigMap", "web"), |live| live.rewritten = true);
+    assert_eq!(change(&mut cluster, web("1")), Change::Drifted { by: vec![] });
+}
+
+#[test]
+fn a_sync_that_wants_to_be_told_of_drift_leaves_it_until_git_changes() {
+    let mut cluster = Cluster::with(&[web("1"), manifest("ConfigMap", "gone", json!({}))]);
+    cluster.drift = DriftPolicy::Alert;
+    cluster.overwrite(&id("ConfigMap", "web"), "kubectl-edit");
+    cluster.live.insert(id("ConfigMap", "gone"), None);
+    let plan = cluster.plan(&[web("1"), manifest("ConfigMap", "gone", json!({}))], PRUNE).unwrap();
+    let left: Vec<_> = plan.left().map(|(id, by, why)| (id.name.as_str(), by.len(), why)).collect();
+    assert_eq!(left, [("gone", 0, LeftBecause::Alert), ("web", 1, LeftBecause::Alert)]);
+    assert_eq!((plan.summary().skipped, plan.to_send().count()), (2, 0));
+    assert!(AllApplied::check(&plan, &Results::default()).is_ok());
+    assert_eq!(change(&mut cluster, web("2")), Change::Changed);
+}
+
+#[test]
+fn a_sync_that_ignores_drift_leaves_edits_and_makes_deleted_objects_again() {
+    let mut cluster = Cluster::with(&[web("1")]);
+    cluster.drift = DriftPolicy::Ignore;
+    cluster.overwrite(&id("ConfigMap", "web"), "kubectl-edit");
+    assert_eq!(change(&mut cluster, web("1")), Change::Unchanged);
+    cluster.live.insert(id("ConfigMap", "web"), None);
+    assert_eq!(change(&mut cluster, web("1")), Change::Missing);
+}
+
+#[test]
+fn a_contested_object_is_left_while_others_are_reverted() {
+    let both = [web("1"), manifest("ConfigMap", "other", json!({}))];
+    let mut cluster = Cluster::with(&both);
+    both.iter().for_each(|manifest| cluster.overwrite(&manifest.id, "hpa"));
+    cluster.contested = BTreeSet::from([id("ConfigMap", "web")]);
+    let plan = cluster.plan(&both, PRUNE).unwrap();
+    assert_eq!(plan.left().map(|(id, ..)| id.name.as_str()).collect::<Vec<_>>(), ["web"]);
+    assert_eq!(plan.to_send().map(|step| step.manifest.id.name.as_str()).collect::<Vec<_>>(), ["other"]);
 }
 
 #[test]
@@ -236,13 +280,15 @@ fn all_errors_are_reported_and_not_just_the_first() {
 #[test]
 fn an_object_that_was_not_looked_up_is_never_taken_for_absent() {
     let inventory = Cluster::with(&[web("1")]).inventory;
-    let (live, claims, owner) = (Live::new(), Claims::new(), owner());
+    let (live, claims, owner, contested) = (Live::new(), Claims::new(), owner(), BTreeSet::new());
     let inputs = |manifests| Inputs {
         manifests,
         inventory: &inventory,
         live: &live,
         claims: &claims,
         owner: &owner,
+        drift: DriftPolicy::Revert,
+        contested: &contested,
         digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
         policy: PRUNE,
     };
