@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kube::Client;
-use kube::discovery::{Discovery, Scope};
+use kube::core::GroupVersionKind;
+use kube::discovery::{ApiResource, Discovery, Scope};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use waxwing_plan::{GroupKind, ObjectId};
@@ -67,6 +68,13 @@ impl Kinds {
         })
     }
 
+    /// Returns a kind in its preferred version, as watches name it.
+    pub(super) fn resource(&self, kind: &GroupKind) -> Option<ApiResource> {
+        let (version, served) = self.served.get(kind)?.first()?;
+        let gvk = GroupVersionKind::gvk(&kind.group, version, &kind.kind);
+        Some(ApiResource::from_gvk_with_plural(&gvk, &served.plural))
+    }
+
     /// Returns what an access review asks about doing `verb` with an object (`authorization.k8s.io/v1` `ResourceAttributes`).
     pub(super) fn attributes(&self, id: &ObjectId, verb: &str) -> Option<Value> {
         let (version, served) = self.served.get(&id.kind)?.first()?;
@@ -80,7 +88,7 @@ impl Kinds {
         }))
     }
 
-    fn add(&mut self, group: &str, resource: &kube::discovery::ApiResource, scope: &Scope) {
+    fn add(&mut self, group: &str, resource: &ApiResource, scope: &Scope) {
         let served = Served { plural: resource.plural.clone(), namespaced: matches!(scope, Scope::Namespaced) };
         let versions = self.served.entry(GroupKind::new(group, resource.kind.as_str())).or_default();
         versions.push((resource.version.clone(), served));

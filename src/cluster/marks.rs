@@ -1,6 +1,7 @@
 //! What the cluster has of the objects that a plan is about: metadata, never content.
 //!
-//! One list by our label for each kind in use, and one read for each object that isn't among them.
+//! From what is followed, or else one list by our label for each kind in use; and one read for each object that isn't among
+//! those that carry our label.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use waxwing_plan::{GroupKind, Live, LiveMark, ObjectId};
 
 use super::call::{Call, CallError, METADATA_LIST, METADATA_ONLY};
 use super::discovery::Kinds;
+use super::follow::Marks;
 use super::identity::Identity;
 
 const CONCURRENT_READS: usize = 8;
@@ -25,6 +27,7 @@ const PAGE: usize = 500;
 /// Fails with the first request that fails; with 404 when a kind is no longer served as it was when `kinds` were read.
 pub async fn live_marks(
     client: &Client,
+    followed: &Marks,
     kinds: &Kinds,
     selector: &str,
     wanted: &BTreeSet<ObjectId>,
@@ -32,7 +35,10 @@ pub async fn live_marks(
     let mut marks = BTreeMap::new();
     let in_use: BTreeSet<&GroupKind> = wanted.iter().map(|id| &id.kind).collect();
     for kind in in_use {
-        list(client, kinds, kind, selector, &mut marks).await?;
+        match followed.of_kind(kinds, kind, wanted).await {
+            Some(known) => marks.extend(known),
+            None => list(client, kinds, kind, selector, &mut marks).await?,
+        }
     }
     let missing = wanted.iter().filter(|id| !marks.contains_key(*id)).cloned().collect::<Vec<_>>();
     let reads: Vec<_> = missing.into_iter().map(|id| read(client, kinds, id).boxed()).collect();

@@ -10,6 +10,7 @@ mod apply;
 mod call;
 mod delete;
 mod discovery;
+mod follow;
 mod identity;
 pub mod inventory;
 mod marks;
@@ -23,6 +24,7 @@ pub use apply::{Applied, Cause, Failure, Landed, Phase, Session, Verb, is_termin
 pub use call::{ApiRefusal, CallError, Privacy};
 pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};
+pub use follow::{Marks, News};
 pub use identity::{Identity, InvalidName, ServiceAccount};
 pub use marks::live_marks;
 pub use objects::read;
