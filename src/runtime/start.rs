@@ -67,6 +67,7 @@ pub async fn start(args: Args) -> Result<(), StartError> {
         revisions: Revisions::default(),
         sources: sources.cache(),
         sources_filled: sources.filled(),
+        sources_changed: sources.changed(),
         syncs: syncs.cache(),
         rendered: RenderCache::default(),
         keys: keys.clone(),
