@@ -2,7 +2,7 @@
 //!
 //! `Ready` is the sum and is always there. `Reconciling` and `Stalled` are there only while they are true (the polarity of
 //! Flux and kstatus): `Reconciling` while work goes on, `Stalled` when only a change by a person helps. `Healthy` and
-//! `Unsealed` are parts of a Sync's Ready.
+//! `Unsealed` are parts of a Sync's Ready; `Drifted` is not, and says what differs from Git and is left so.
 
 use std::fmt;
 
@@ -30,6 +30,8 @@ pub enum ConditionType {
     Healthy,
     /// Whether all secrets that a Sync's revision needs could be opened.
     Unsealed,
+    /// Whether objects of a Sync are not as they were applied, and are left so.
+    Drifted,
 }
 
 impl ConditionType {
@@ -41,6 +43,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Healthy => "Healthy",
             Self::Unsealed => "Unsealed",
+            Self::Drifted => "Drifted",
         }
     }
 }

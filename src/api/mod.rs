@@ -24,7 +24,7 @@ pub use inventory::{Inventory, InventorySpec, SyncIdentity};
 pub use period::{ParsePeriodError, Period};
 pub use reason::Reason;
 pub use reference::{KeySource, KindName, LocalRef, ParseKindNameError};
-pub use sync::{Counts, FAILURES_LIMIT, Failure, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus};
+pub use sync::{Counts, Drift, FAILURES_LIMIT, Failure, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

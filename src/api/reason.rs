@@ -47,6 +47,13 @@ reasons! {
     Unsealed,
     /// All objects are healthy.
     Healthy,
+    /// Every object is as it was applied.
+    InSync,
+    /// Somebody wrote over objects or deleted them, and `spec.drift: Alert` leaves them so. The message names them, and who wrote.
+    Drifted,
+    /// Somebody writes over an object again and again: it was reverted three times in five minutes, and from now on is only at
+    /// `spec.interval`. The message names object and writer; take the fields out of Git, or stop the writer.
+    Contested,
     /// Work is going on; nothing is wrong.
     Progressing,
     /// The last try failed and is repeated; Ready says what was wrong.

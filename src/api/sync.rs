@@ -90,6 +90,12 @@ pub struct SyncSpec {
     #[serde(default)]
     pub prune: Prune,
 
+    /// What happens to objects that somebody wrote over or deleted while Git did not change: `Revert` applies them again,
+    /// `Alert` only says so in the condition `Drifted`, `Ignore` leaves what others wrote and makes deleted objects again.
+    /// An object with the annotation `waxwing.dev/drift: Ignore` is treated as under `Ignore`. Default: `Revert`.
+    #[serde(default)]
+    pub drift: Drift,
+
     /// Whether Ready, and pruning, wait for all objects to be healthy. Default: `true`.
     #[serde(default = "yes")]
     pub wait: bool,
@@ -165,6 +171,18 @@ const fn half() -> NonZeroU8 {
     NonZeroU8::MIN.saturating_add(49)
 }
 
+/// What happens to drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Drift {
+    /// It is reverted.
+    #[default]
+    Revert,
+    /// It is told and left.
+    Alert,
+    /// It is left.
+    Ignore,
+}
+
 /// How secrets are opened and where they may go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -207,7 +225,7 @@ pub struct SyncStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// What is the matter now: Ready, Reconciling, Stalled, Healthy and Unsealed.
+    /// What is the matter now: Ready, Reconciling, Stalled, Healthy, Unsealed and Drifted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::core::{DynamicObject, PartialObjectMeta};
-use kube::discovery::ApiResource;
 use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::{Api, Client};
 use serde_json::json;

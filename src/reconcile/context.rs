@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use waxwing_formats::Salt;
 
 use super::deletion::Endings;
-use super::steps::RenderCache;
+use super::drift::{Alarms, Contests};
+use super::steps::{HealthCache, RenderCache};
 use crate::api::{GitSource, Sync};
-use crate::cluster::KindsCache;
+use crate::cluster::{KindsCache, Marks};
 use crate::sealing::Keys;
 use crate::source::{Allowed, Fetched, Store};
 
@@ -26,6 +27,14 @@ pub struct Context {
     pub config: kube::Config,
     /// The kinds of the cluster.
     pub kinds: KindsCache,
+    /// What the cluster has of everything that we applied.
+    pub marks: Marks,
+    /// What of that starts reconciles.
+    pub alarms: Alarms,
+    /// The objects that others write over again and again.
+    pub contests: Contests,
+    /// How the objects were when they were last read.
+    pub health: HealthCache,
     /// Fetched repositories.
     pub store: Store,
     /// Which addresses a GitSource may have.

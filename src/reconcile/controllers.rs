@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::{fetch, forget, sync};
 use crate::api::{GitSource, REQUESTED_AT, Sync};
+use crate::cluster::News;
 
 /// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
 pub struct Watched<K: Resource + Clone + 'static>
@@ -78,18 +79,28 @@ fn asks_for_work<K: Resource>(object: &K) -> Option<u64> {
     Some(hasher.finish())
 }
 
+/// What starts reconciles beside the resources themselves.
+pub struct Heard {
+    /// GitSources that have news for their Syncs.
+    pub sources: mpsc::UnboundedReceiver<ObjectRef<GitSource>>,
+    /// What happened to applied objects.
+    pub objects: mpsc::UnboundedReceiver<News>,
+    /// The Syncs that this wakes.
+    pub woken: mpsc::UnboundedReceiver<ObjectRef<Sync>>,
+}
+
 /// Reconciles until `stop` is cancelled, and then until what runs has ended.
 pub async fn run(
     context: Arc<Context>,
     sources: Watched<GitSource>,
     syncs: Watched<Sync>,
-    news: mpsc::UnboundedReceiver<ObjectRef<GitSource>>,
+    heard: Heard,
     concurrency: u16,
     stop: CancellationToken,
 ) {
     let config = Config::default().concurrency(concurrency);
     let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
-    let users = users_of(news, syncs.cache());
+    let users = users_of(heard.sources, syncs.cache());
     let sources = Controller::for_stream(sources.changes, sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
@@ -98,10 +109,11 @@ pub async fn run(
             |_, never, _| match *never {},
             context.clone(),
         );
-    let forgetting = context.clone();
+    let beside = context.clone();
     let syncs = Controller::for_stream(syncs.changes, syncs.cache)
         .with_config(config)
         .reconcile_on(users)
+        .reconcile_on(received(heard.woken))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
     let reconciles = futures::future::join(
@@ -110,7 +122,8 @@ pub async fn run(
     );
     tokio::select! {
         _ = reconciles => {}
-        () = forget::run(&forgetting) => {}
+        () = forget::run(&beside) => {}
+        () = beside.alarms.listen(heard.objects, &beside.marks) => {}
     }
 }
 
@@ -132,13 +145,16 @@ trait OrStoppedBefore: Future<Output = ()> + Sized {
 
 impl<F: Future<Output = ()>> OrStoppedBefore for F {}
 
+fn received<T: Send + 'static>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> + Send + 'static {
+    futures::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) })
+}
+
 /// Turns news of a GitSource into the Syncs that use it.
 fn users_of(
     news: mpsc::UnboundedReceiver<ObjectRef<GitSource>>,
     syncs: Store<Sync>,
 ) -> impl Stream<Item = ObjectRef<Sync>> + Send + 'static {
-    let news = futures::stream::unfold(news, |mut news| async { Some((news.recv().await?, news)) });
-    news.flat_map(move |source| {
+    received(news).flat_map(move |source| {
         let uses = |sync: &Arc<Sync>| sync.namespace() == source.namespace && sync.spec.source_ref.name == source.name;
         let users: Vec<_> = syncs.state().into_iter().filter(uses).map(|sync| ObjectRef::from_obj(&*sync)).collect();
         futures::stream::iter(users)

@@ -78,6 +78,8 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
     match let_go(job).await {
         Ok(()) => {
             job.context.endings.forget(&job.id.uid);
+            job.context.contests.forget(&job.id.uid);
+            job.context.health.forget(&job.id.uid);
             None
         }
         Err(_) => Some(WHILE_DELETING),

@@ -8,6 +8,7 @@ mod context;
 mod controllers;
 mod credentials;
 mod deletion;
+mod drift;
 mod fetch;
 mod forget;
 mod job;
@@ -19,10 +20,11 @@ mod sync_status;
 mod trouble;
 
 pub use context::{Context, Revisions};
-pub use controllers::{Watched, run};
+pub use controllers::{Heard, Watched, run};
 pub use deletion::Endings;
+pub use drift::{Alarms, Contests};
 pub use job::Job;
-pub use steps::RenderCache;
+pub use steps::{HealthCache, RenderCache};
 pub use sync_status::Progress;
 pub use trouble::Trouble;
 
@@ -47,7 +49,7 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
 
     let opened = unseal(job, &plan, &rendered, &known, &live, progress).await?;
     let known = record::before_apply(job, &plan, known).await?;
-    let applied = apply(job, opened, progress).await?;
+    let applied = apply(job, &plan, opened, progress).await?;
     let known = record::after_apply(job, &plan, known, &applied).await?;
     let all_applied = applied.proof(job, &plan, progress)?;
 

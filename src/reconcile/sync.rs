@@ -11,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use tracing::Instrument;
+use waxwing_plan::OwnerMark;
 
 use super::context::Context;
 use super::job::Job;
@@ -19,8 +20,11 @@ use super::trouble::Trouble;
 use super::{deletion, walk};
 use crate::api::{ConditionType, FINALIZER, GitSource, Reason, Sync};
 
-/// How soon a Sync is looked at again whose objects are on their way.
-const WHILE_PROGRESSING: Duration = Duration::from_secs(2);
+/// How soon a Sync is looked at again whose objects are on their way out, in namespaces that nothing tells of.
+const WHILE_TERMINATING: Duration = Duration::from_secs(2);
+
+/// How soon a Sync is looked at again whose objects are on their way, if none of them tells how it is.
+const WHILE_PROGRESSING: Duration = Duration::from_secs(30);
 
 /// How long a sync that is out of time may take to write down what came of it.
 const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
@@ -31,8 +35,11 @@ const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 ///
 /// None.
 pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
+    let owner = OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any());
     let span = tracing::info_span!("sync", namespace = sync.namespace(), name = sync.name_any());
+    context.alarms.begin(&owner);
     let pause = run(&sync, &context).instrument(span).await;
+    context.alarms.end(&owner, &context.marks);
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
@@ -90,8 +97,8 @@ async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> 
 fn pause(sync: &Sync, result: Option<Reason>) -> Duration {
     match result {
         None => sync.spec.interval.get(),
-        Some(Reason::Progressing) => WHILE_PROGRESSING,
-        Some(Reason::Terminating) if !is_overdue(sync) => WHILE_PROGRESSING,
+        Some(Reason::Progressing) => WHILE_PROGRESSING.min(sync.spec.timeout.get()),
+        Some(Reason::Terminating) if !is_overdue(sync) => WHILE_TERMINATING,
         Some(_) => sync.spec.retry_interval.get(),
     }
 }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
 use waxwing_plan::health::{Health, HealthStatus};
-use waxwing_plan::{Change, ObjectId, Plan};
+use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, Plan, Step};
 
 use super::context::Context;
+use super::drift::writers;
 use super::report::{self, Verdict};
 use super::trouble::Trouble;
 use crate::api::{
@@ -30,6 +31,10 @@ pub struct Progress {
     counts: Option<Counts>,
     changes: Vec<String>,
     plaintext: Vec<String>,
+    /// How the objects that the plan reverts had drifted.
+    reverted: BTreeMap<ObjectId, String>,
+    /// What differs from Git and is left so; none before there is a plan.
+    left: Option<Vec<(LeftBecause, String)>>,
     unsealed: Option<Result<(), Trouble>>,
     health: Option<Result<(), Trouble>>,
     all_applied: bool,
@@ -53,9 +58,20 @@ impl Progress {
         self.counts = Some(Counts {
             objects: to_u32(plan.steps().len()),
             unchanged: count(|change| *change == Change::Unchanged),
-            skipped: count(|change| matches!(change, Change::Skipped | Change::Terminating)),
+            skipped: count(|change| matches!(change, Change::Skipped | Change::Terminating | Change::Left { .. })),
             ..Counts::default()
         });
+        let reverted = |step: &Step| match &step.change {
+            Change::Drifted { by } => Some((step.manifest.id.clone(), format!(" (reverted: {})", writers(by)))),
+            Change::Missing => Some((step.manifest.id.clone(), " (it was deleted)".to_owned())),
+            _ => None,
+        };
+        self.reverted = plan.steps().iter().filter_map(reverted).collect();
+        let left = |(id, by, why): (&ObjectId, &[ManagerMark], LeftBecause)| match by.is_empty() {
+            true => (why, format!("{id}: it was written over or deleted")),
+            false => (why, format!("{id}: {}", writers(by))),
+        };
+        self.left = Some(plan.left().map(left).collect());
     }
 
     /// Notes how opening went.
@@ -75,7 +91,8 @@ impl Progress {
             *verb.0 += 1;
             if landed.verb != Verb::Unchanged {
                 let adopted = if landed.adopted { " (adopted)" } else { "" };
-                self.changes.push(format!("{} {}{adopted}", landed.id, verb.1));
+                let reverted = self.reverted.get(&landed.id).map(String::as_str).unwrap_or_default();
+                self.changes.push(format!("{} {}{adopted}{reverted}", landed.id, verb.1));
             }
             tracing::info!(object = %landed.id, result = verb.1, adopted = landed.adopted, "applied");
         }
@@ -214,7 +231,19 @@ fn counts(old: &SyncStatus, progress: &Progress) -> Option<Counts> {
     Some(Counts { objects: new.objects, ready, ..numbers })
 }
 
-/// Sets Unsealed and Healthy as far as this sync came.
+/// Says which objects differ from Git and are left so.
+fn drift_condition(left: &[(LeftBecause, String)]) -> (Status, Reason, String) {
+    let told = left.iter().map(|(_, told)| told.as_str()).collect::<Vec<_>>().join("; ");
+    match left.iter().any(|(why, _)| *why == LeftBecause::Contested) {
+        _ if left.is_empty() => (Status::False, Reason::InSync, "Every object is as it was applied".to_owned()),
+        true => {
+            (Status::True, Reason::Contested, format!("{told}; hint: stop the writer, or take the fields out of Git"))
+        }
+        false => (Status::True, Reason::Drifted, told),
+    }
+}
+
+/// Sets Unsealed, Healthy and Drifted as far as this sync came.
 fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Progress, now: Timestamp) {
     let mut set = |kind, status, reason, message: String| {
         let observed_generation = sync.metadata.generation;
@@ -227,6 +256,10 @@ fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Prog
         }
         Some(Err(trouble)) => set(ConditionType::Unsealed, Status::False, trouble.reason, trouble.message.clone()),
         None => {}
+    }
+    if let Some(left) = &progress.left {
+        let (status, reason, message) = drift_condition(left);
+        set(ConditionType::Drifted, status, reason, message);
     }
     match &progress.health {
         Some(Ok(())) => {

@@ -7,15 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::Client;
 use kube::runtime::events::Reporter;
-use kube::runtime::reflector::ObjectRef;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
-use crate::cluster::KindsCache;
-use crate::reconcile::{self, Context, Endings, RenderCache, Revisions, Watched};
+use crate::cluster::{KindsCache, Marks};
+use crate::reconcile::{self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Watched};
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
@@ -65,7 +64,7 @@ struct Parts {
     keys: Arc<Keys>,
     sources: Watched<GitSource>,
     syncs: Watched<Sync>,
-    heard: mpsc::UnboundedReceiver<ObjectRef<GitSource>>,
+    heard: Heard,
 }
 
 impl Parts {
@@ -77,11 +76,17 @@ impl Parts {
         let salt = installation_salt(&client, &args.namespace).await?;
         let sources = Watched::<GitSource>::new(client.clone());
         let syncs = Watched::<Sync>::new(client.clone());
-        let (news, heard) = mpsc::unbounded_channel();
+        let (news, of_sources) = mpsc::unbounded_channel();
+        let (touches, of_objects) = mpsc::unbounded_channel();
+        let (wake, woken) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
             client: client.clone(),
             config,
-            kinds: KindsCache::new(client),
+            kinds: KindsCache::new(client.clone()),
+            marks: Marks::new(client, touches),
+            alarms: Alarms::new(wake),
+            contests: Contests::default(),
+            health: HealthCache::default(),
             store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
             allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
             kustomize: kustomize(args),
@@ -100,6 +105,7 @@ impl Parts {
             news,
             stop: stop.clone(),
         });
+        let heard = Heard { sources: of_sources, objects: of_objects, woken };
         Ok(Self { context, keys, sources, syncs, heard })
     }
 

@@ -14,6 +14,7 @@ mod act;
 mod apply;
 mod bad_input;
 mod canary;
+mod drift;
 mod git;
 mod kill;
 mod kustomize;

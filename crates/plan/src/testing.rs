@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::inventory::{Applied, Claims, Inventory, Outcome, Results};
 use crate::{
-    AllApplied, Digest, DigestContext, DriftPolicy, FieldMark, GroupKind, Inputs, Live, LiveMark, LiveOwner, Location, ManagerMark,
-    Manifest, ObjectId, OwnerMark, Plan, PlanError, PrunePolicy, Recheck, SecretMark, Steering, builtin_scope, plan,
+    AllApplied, Digest, DigestContext, DriftPolicy, FieldMark, GroupKind, Inputs, Live, LiveMark, LiveOwner, Location,
+    ManagerMark, Manifest, ObjectId, OwnerMark, Plan, PlanError, PrunePolicy, Recheck, SecretMark, Steering,
+    builtin_scope, plan,
 };
 
 /// The group of a built-in kind that tests use.

@@ -1,6 +1,7 @@
 //! Changing the cluster: apply, and, with the proofs for it, prune.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use waxwing_plan::inventory::{Applied as AppliedObject, Outcome, Results};
 use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
@@ -29,6 +30,7 @@ pub(in crate::reconcile) struct Pruned {
 /// Applies what was opened, as the tenant, over connections that are closed after it.
 pub(in crate::reconcile) async fn apply(
     job: &Job<'_>,
+    plan: &Plan,
     unsealed: Unsealed,
     progress: &mut Progress,
 ) -> Result<Applied, Trouble> {
@@ -37,6 +39,8 @@ pub(in crate::reconcile) async fn apply(
         true => cluster::Applied::default(),
         false => send(job, &requests).await?,
     };
+    applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
+    job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
     progress.applied(&requests, &applied);
     let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
     Ok(Applied { results, failures: applied.failures, verified })
@@ -112,6 +116,7 @@ pub(in crate::reconcile) async fn prune(
         match session.delete(deletion).await {
             Ok(Deleted::Left) => {}
             Ok(Deleted::Deleted | Deleted::Absent) => {
+                job.context.marks.note_deleted(deletion.id());
                 pruned.results.deleted.insert(deletion.id().clone());
             }
             Err(cause) => pruned.failures.push(undeleted(deletion.id(), &cause, job)),

@@ -1,8 +1,10 @@
 //! Asking whether what was applied works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
 use waxwing_plan::health::{Health, HealthStatus, health as judge};
 use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
@@ -28,17 +30,57 @@ pub(in crate::reconcile) async fn health(
     }
 }
 
+/// How the objects of each Sync were, and at which resourceVersion, so that only those are read again that changed.
+#[derive(Default)]
+pub struct HealthCache(Mutex<HashMap<String, BTreeMap<ObjectId, (String, Health)>>>);
+
+impl HealthCache {
+    fn of(&self, sync: &str) -> BTreeMap<ObjectId, (String, Health)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(sync).cloned().unwrap_or_default()
+    }
+
+    fn keep(&self, sync: &str, known: BTreeMap<ObjectId, (String, Health)>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(sync.to_owned(), known);
+    }
+
+    /// Forgets a Sync that is gone.
+    pub fn forget(&self, sync: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(sync);
+    }
+}
+
+/// Returns how the objects are; those are read whose resourceVersion is another one than when they were read last.
 async fn read(job: &Job<'_>, plan: &Plan) -> Result<BTreeMap<ObjectId, Health>, Trouble> {
+    let mut known = job.context.health.of(&job.id.uid);
+    let (mut current, mut unknown) = (BTreeMap::new(), Vec::new());
+    for (id, version) in what_matters(plan) {
+        match (job.context.marks.version_of(&id), known.remove(&id)) {
+            (Some(now), Some((then, health))) if now == then => drop(current.insert(id, (then, health))),
+            _ => unknown.push((id, version)),
+        }
+    }
+    current.extend(read_live(job, unknown).await?);
+    let health = current.iter().map(|(id, (_, health))| (id.clone(), health.clone())).collect();
+    job.context.health.keep(&job.id.uid, current);
+    Ok(health)
+}
+
+async fn read_live(
+    job: &Job<'_>,
+    objects: Vec<(ObjectId, String)>,
+) -> Result<BTreeMap<ObjectId, (String, Health)>, Trouble> {
     let kinds = job.context.kinds.get().await?;
     let client = job.context.client.clone();
-    let reads = stream::iter(what_matters(plan)).map(move |(id, version)| {
+    let reads = stream::iter(objects).map(move |(id, version)| {
         let (client, kinds) = (client.clone(), kinds.clone());
         async move {
             let object = cluster::read(&client, &kinds, &id, &version).await?;
-            Ok::<_, cluster::CallError>(object.map(|object| (id, judge(&object))))
+            let text = |object: &Value| object.pointer("/metadata/resourceVersion")?.as_str().map(str::to_owned);
+            Ok::<_, cluster::CallError>(object.map(|object| (id, (text(&object).unwrap_or_default(), judge(&object)))))
         }
     });
-    let read: Vec<Option<(ObjectId, Health)>> = reads.buffer_unordered(CONCURRENT_READS).try_collect().await?;
+    let read: Vec<Option<(ObjectId, (String, Health))>> =
+        reads.buffer_unordered(CONCURRENT_READS).try_collect().await?;
     Ok(read.into_iter().flatten().collect())
 }
 

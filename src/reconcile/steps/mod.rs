@@ -10,6 +10,7 @@ pub(super) mod record;
 pub(super) use change::{apply, prune, session, undeleted};
 pub use desired::RenderCache;
 pub(super) use desired::{fetch, read, render};
+pub use healthy::HealthCache;
 pub(super) use healthy::health;
 pub(super) use open::unseal;
 pub(super) use planned::{live, plan, retirement};

@@ -1,6 +1,7 @@
 //! Reading what the cluster has, and planning.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -8,11 +9,12 @@ use serde_json::Value;
 use waxwing_plan::SYNC_LABEL;
 use waxwing_plan::inventory::{Claim, Claims, EntryState};
 use waxwing_plan::{
-    DigestContext, GroupKind, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire,
+    DigestContext, DriftPolicy, GroupKind, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement,
+    retire,
 };
 
 use super::record;
-use crate::api::{Failure, Reason, Sync};
+use crate::api::{Drift, Failure, Reason, Sync};
 use crate::cluster::inventory::{Stored, claimed_by_others};
 use crate::cluster::{self, Kinds, ServiceAccount, confirm_unserved, live_marks};
 use crate::reconcile::{Job, Progress, Trouble};
@@ -48,10 +50,10 @@ async fn marks(job: &Job<'_>, wanted: &BTreeSet<ObjectId>, known: &Stored) -> Re
         kinds = context.kinds.refresh().await?;
         confirm_gone(job, &kinds, known).await?;
     }
-    match live_marks(&context.client, &kinds, &selector(job), wanted).await {
+    match live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted).await {
         Err(error) if error.is_not_found() => {
             let kinds = context.kinds.refresh().await?;
-            Ok(live_marks(&context.client, &kinds, &selector(job), wanted).await?)
+            Ok(live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted).await?)
         }
         live => Ok(live?),
     }
@@ -119,12 +121,19 @@ pub(in crate::reconcile) async fn plan(
     progress: &mut Progress,
 ) -> Result<Plan, Trouble> {
     let spec = &job.sync.spec;
+    let contested = job.context.contests.left(&job.id.uid, spec.interval.get(), Instant::now());
     let plan = waxwing_plan::plan(Inputs {
         manifests: rendered.manifests().to_vec(),
         inventory: &known.inventory,
         live: &seen.live,
         claims: &seen.claims,
         owner: &job.id.mark,
+        drift: match spec.drift {
+            Drift::Revert => DriftPolicy::Revert,
+            Drift::Alert => DriftPolicy::Alert,
+            Drift::Ignore => DriftPolicy::Ignore,
+        },
+        contested: &contested,
         digest: DigestContext {
             secrets_spec: serde_json::to_value(&spec.secrets).unwrap_or(Value::Null),
             cluster: "",

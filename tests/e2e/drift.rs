@@ -1,0 +1,193 @@
+//! Proves that what others do to applied objects is seen at once, told and put back, or left as the Sync says. No test here asks
+//! for a sync, and the next one by itself would come in an hour.
+
+use serde_json::Value;
+use waxwing_harness::eventually;
+
+use crate::act::{config_map, message};
+use crate::stage::{PATIENCE, Stage, cluster, condition};
+
+/// What somebody does to the object `settings-NUMBER` with kubectl, and what the event then tells of it.
+type Deed = (fn(&Stage, &str), &'static str);
+
+const DEEDS: [Deed; 9] = [
+    (|stage, name| patch(stage, name, "merge", r#"{"data": {"key": "theirs"}}"#), "reverted: kubectl-patch wrote at "),
+    (|stage, name| patch(stage, name, "json", r#"[{"op": "remove", "path": "/data/key"}]"#), "reverted: "),
+    (|stage, name| patch(stage, name, "merge", r#"{"metadata": {"labels": null}}"#), "reverted: "),
+    (|stage, name| replace(stage, name), "reverted: kubectl-replace wrote at "),
+    (|stage, name| apply(stage, name, "somebody"), "reverted: somebody wrote at "),
+    (|stage, name| apply(stage, name, "waxwing"), "reverted: "),
+    (|stage, name| delete(stage, name), "it was deleted"),
+    (|stage, name| delete_and_create(stage, name), ""),
+    (|stage, name| edit(stage, name), "reverted: kubectl-edit wrote at "),
+];
+
+fn patch(stage: &Stage, name: &str, kind: &str, patch: &str) {
+    stage.kubectl(&["patch", name, &format!("--type={kind}"), "--patch", patch]).unwrap();
+}
+
+fn theirs(name: &str) -> String {
+    config_map(name.trim_start_matches("configmap/"), "theirs")
+}
+
+fn feed(stage: &Stage, arguments: &[&str], document: &str) {
+    let all = [arguments, &["--namespace", &stage.namespace, "--filename=-"]].concat();
+    cluster().kubectl_call(&all).stdin(document).text().unwrap();
+}
+
+fn replace(stage: &Stage, name: &str) {
+    feed(stage, &["replace"], &theirs(name));
+}
+
+fn apply(stage: &Stage, name: &str, manager: &str) {
+    let manager = format!("--field-manager={manager}");
+    feed(stage, &["apply", "--server-side", "--force-conflicts", &manager], &theirs(name));
+}
+
+fn delete(stage: &Stage, name: &str) {
+    stage.kubectl(&["delete", name]).unwrap();
+}
+
+fn delete_and_create(stage: &Stage, name: &str) {
+    let arguments = ["replace", "--force", "--namespace", &stage.namespace, "--filename=-"];
+    // It may be back before kubectl comes to create it.
+    let _ = cluster().kubectl_call(&arguments).stdin(theirs(name)).text();
+}
+
+fn edit(stage: &Stage, name: &str) {
+    let arguments = ["--namespace", &stage.namespace, "edit", name];
+    cluster().kubectl_call(&arguments).env("KUBE_EDITOR", "sed -i s/ours/theirs/").text().unwrap();
+}
+
+fn data(stage: &Stage, name: &str) -> Value {
+    stage.get(name).map_or(Value::Null, |object| object["data"].clone())
+}
+
+fn is_put_back(stage: &Stage, name: &str) -> Result<(), String> {
+    let object = stage.get(name).map_err(|failure| failure.to_string())?;
+    let is_ours = object["metadata"]["labels"]["waxwing.dev/sync"].is_string();
+    if is_ours && object["data"]["key"] == "ours" { Ok(()) } else { Err(object.to_string()) }
+}
+
+#[test]
+fn every_way_to_write_over_an_object_is_seen_told_and_put_back() {
+    let stage = Stage::new("drift");
+    let names: Vec<String> = (0..DEEDS.len()).map(|number| format!("settings-{number}")).collect();
+    names.iter().for_each(|name| stage.repo.write(&format!("app/{name}.yaml"), config_map(name, "ours")).unwrap());
+    let commit = stage.commit(&[]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    for (name, (deed, told)) in names.iter().zip(DEEDS) {
+        let object = format!("configmap/{name}");
+        deed(&stage, &object);
+        eventually(PATIENCE, name, || is_put_back(&stage, &object)).unwrap();
+        let about = format!("ConfigMap/{}/{name} ", stage.namespace);
+        let is_told = |event: &String| event.split_once(&about).is_some_and(|(_, rest)| rest.contains(told));
+        let attempt = || {
+            let events = stage.events();
+            let mut later = events.iter().skip_while(|event| !event.contains(" created"));
+            later.next();
+            if later.any(is_told) { Ok(()) } else { Err(events.join("\n")) }
+        };
+        eventually(PATIENCE, told, attempt).unwrap();
+    }
+    let sync = stage.applied(&commit);
+    assert_eq!(
+        (&condition(&sync, "Drifted")["status"], &condition(&sync, "Drifted")["reason"]),
+        (&"False".into(), &"InSync".into())
+    );
+}
+
+#[test]
+fn a_sealed_secret_value_that_somebody_changed_is_put_back() {
+    let stage = Stage::new("drift-secret");
+    let plain = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: ours}\n";
+    let commit =
+        stage.commit(&[("app/db.yaml", &stage.sops("db.yaml", plain, &["--encrypted-regex", "^stringData$"]))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    for change in [r#"{"stringData": {"password": "theirs"}}"#, r#"{"data": null}"#] {
+        patch(&stage, "secret/db", "merge", change);
+        let attempt = || match stage.secret_value("db", "password").as_deref() {
+            Some("ours") => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        eventually(PATIENCE, change, attempt).unwrap();
+    }
+}
+
+#[test]
+fn a_sync_that_alerts_says_who_wrote_and_leaves_it_until_git_changes() {
+    let stage = Stage::new("drift-alert");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "ours")), ("app/b.yaml", &config_map("b", "ours"))]);
+    stage.sync("./app", "drift: Alert");
+    stage.applied(&commit);
+    patch(&stage, "configmap/a", "merge", r#"{"data": {"key": "theirs"}}"#);
+    delete(&stage, "configmap/b");
+    let sync = stage.sync_is("both told", |sync| {
+        let told = condition(sync, "Drifted")["message"].to_string();
+        told.contains("/a: kubectl-patch wrote at ") && told.contains("/b: it was written over or deleted")
+    });
+    assert_eq!(
+        (&condition(&sync, "Drifted")["reason"], &condition(&sync, "Ready")["status"]),
+        (&"Drifted".into(), &"True".into())
+    );
+    assert_eq!((data(&stage, "configmap/a")["key"].as_str(), stage.has("configmap/b")), (Some("theirs"), false));
+    stage.applied(
+        &stage.commit(&[("app/a.yaml", &config_map("a", "newer")), ("app/b.yaml", &config_map("b", "newer"))]),
+    );
+    assert_eq!((data(&stage, "configmap/a")["key"].as_str(), stage.has("configmap/b")), (Some("newer"), true));
+}
+
+#[test]
+fn a_sync_that_ignores_drift_leaves_edits_and_makes_deleted_objects_again() {
+    let stage = Stage::new("drift-ignore");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "ours")), ("app/b.yaml", &config_map("b", "ours"))]);
+    stage.sync("./app", "drift: Ignore");
+    stage.applied(&commit);
+    patch(&stage, "configmap/a", "merge", r#"{"data": {"key": "theirs"}}"#);
+    delete(&stage, "configmap/b");
+    eventually(PATIENCE, "b again", || is_put_back(&stage, "configmap/b")).unwrap();
+    assert_eq!(data(&stage, "configmap/a")["key"], "theirs");
+}
+
+#[test]
+fn an_object_that_somebody_writes_again_and_again_is_contested_and_left() {
+    let stage = Stage::new("drift-fight");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "ours")), ("app/b.yaml", &config_map("b", "ours"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    for round in 0..3 {
+        patch(&stage, "configmap/a", "merge", &format!(r#"{{"data": {{"key": "theirs-{round}"}}}}"#));
+        eventually(PATIENCE, "put back", || is_put_back(&stage, "configmap/a")).unwrap();
+    }
+    patch(&stage, "configmap/a", "merge", r#"{"data": {"key": "theirs"}}"#);
+    let sync = stage.sync_is("contested", |sync| condition(sync, "Drifted")["reason"] == "Contested");
+    let told = condition(&sync, "Drifted")["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("/a: kubectl-patch wrote at ") && told.contains("; hint: "), "{told}");
+    assert_eq!(condition(&sync, "Ready")["status"], "True", "{}", message(&sync));
+    patch(&stage, "configmap/b", "merge", r#"{"data": {"key": "theirs"}}"#);
+    eventually(PATIENCE, "the other", || is_put_back(&stage, "configmap/b")).unwrap();
+    assert_eq!(data(&stage, "configmap/a")["key"], "theirs");
+}
+
+#[test]
+fn an_object_that_falls_ill_after_the_sync_is_noticed_and_so_is_its_recovery() {
+    let stage = Stage::new("drift-health");
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: claim}\nspec:\n  accessModes: [ReadWriteOnce]\n  storageClassName: none\n  resources: {requests: {storage: 1Gi}}\n";
+    let commit = stage.commit(&[("app/claim.yaml", claim)]);
+    stage.sync("./app", "");
+    let phase = |phase: &str| {
+        let status = format!(r#"{{"status": {{"phase": "{phase}"}}}}"#);
+        let patch = ["--subresource=status", "--type=merge", "--patch", &status];
+        stage.kubectl(&[&["patch", "persistentvolumeclaim/claim"], &patch[..]].concat()).unwrap();
+    };
+    stage.ready("Unknown", |message| message.contains("claim: it is not bound yet"));
+    phase("Bound");
+    stage.applied(&commit);
+    phase("Pending");
+    let sync = stage.ready("Unknown", |message| message.contains("claim: it is not bound yet"));
+    assert_eq!(condition(&sync, "Healthy")["status"], "False");
+    phase("Bound");
+    stage.applied(&commit);
+}
