@@ -49,7 +49,9 @@ pub enum Rule {
     )]
     ListItem,
     /// The same may be so anywhere below a list, where its schema isn't known: an item of a set is quoted whole.
-    #[error("nothing below a list takes sealed values in a kind that is not Kubernetes' own, as managedFields may quote it")]
+    #[error(
+        "nothing below a list takes sealed values in a kind that is not Kubernetes' own, as managedFields may quote it"
+    )]
     BelowList,
 }
 
