@@ -210,6 +210,7 @@ fn reason(fault: &Fault) -> Reason {
         | F::UnknownHandle { .. }
         | F::EncodedHandle { .. }
         | F::SealedItemMoved { .. }
+        | F::TestsSecret
         | F::HandleInKey { .. } => Reason::HandleRefused,
         F::Sops(_)
         | F::FormatHidden
@@ -219,7 +220,9 @@ fn reason(fault: &Fault) -> Reason {
         | F::EnvNotDotenv
         | F::SealedSecret(_)
         | F::NotASealedItem => Reason::UnsealFailed,
-        F::Kustomize { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => Reason::KustomizeFailed,
+        F::Kustomize { .. } | F::KustomizeUnsure { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => {
+            Reason::KustomizeFailed
+        }
         F::Staging(_) | F::StagedTwice => Reason::Internal,
         F::Folder(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => Reason::PathNotFound,
         F::Folder(error) | F::Tree(error) => tree_reason(error),
