@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use waxwing_formats::Salt;
 
+use super::deletion::Endings;
 use super::steps::RenderCache;
 use crate::api::{GitSource, Sync};
 use crate::cluster::KindsCache;
@@ -41,6 +42,8 @@ pub struct Context {
     pub syncs: Cache<Sync>,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
+    /// Since when Syncs have been ending.
+    pub endings: Endings,
     /// The cluster's sealing keys.
     pub keys: Arc<Keys>,
     /// The key of handles for values that aren't ciphertext.
@@ -49,6 +52,8 @@ pub struct Context {
     pub reporter: Reporter,
     /// Tells the Syncs of a GitSource that it has news.
     pub news: mpsc::UnboundedSender<ObjectRef<GitSource>>,
+    /// Cancelled when the controller is to stop.
+    pub stop: CancellationToken,
 }
 
 /// The last good revision of each GitSource, with its tree.

@@ -75,7 +75,8 @@ async fn last_good(source: &GitSource, context: &Context) -> Result<Fetched, Tro
     match context.store.stored(&url, &holder(source)).await {
         Some(tree) => Ok(Fetched { revision: Revision { reference, commit: tree.commit() }, tree, changed: false }),
         None => {
-            Err(Trouble::passing(Reason::FetchFailed, "the last revision is not in the store", "it is fetched again"))
+            let fact = "the last revision is not in the store any more";
+            Err(Trouble::passing(Reason::FetchFailed, fact, "it is fetched again unless spec.suspend is set"))
         }
     }
 }
