@@ -26,12 +26,13 @@ spec:
               type: object
               properties:
                 count: {type: integer}
-                on: {type: boolean}
+                full: {type: boolean}
                 ratio: {type: number}
                 text: {type: string}
+                limit: {type: string}
 "#;
 
-const GAUGE: &str = "apiVersion: NAMESPACE.example.com/v1\nkind: Gauge\nmetadata: {name: gauge}\nspec: {count: -7, \"on\": true, ratio: 2.5, text: \"12\"}\n";
+const GAUGE: &str = "apiVersion: NAMESPACE.example.com/v1\nkind: Gauge\nmetadata: {name: gauge}\nspec: {count: -7, full: true, ratio: 2.5, limit: .inf, text: \"12\"}\n";
 const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 0\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: web, env: [{name: TOKEN, value: sealed}]}]}\n";
 
 #[test]
@@ -41,7 +42,7 @@ fn sealed_numbers_and_booleans_arrive_with_their_types_in_the_kinds_that_the_syn
     let definition = format!("crd/gauges.{}.example.com", stage.namespace);
     stage.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=60s"]).unwrap();
     let gauge = GAUGE.replace("NAMESPACE", &stage.namespace);
-    let gauge = stage.sops("gauge.yaml", &gauge, &["--encrypted-regex", "^(count|on|ratio|text)$"]);
+    let gauge = stage.sops("gauge.yaml", &gauge, &["--encrypted-regex", "^(count|full|ratio|limit|text)$"]);
     let web = stage.sops("web.yaml", WEB, &["--encrypted-regex", "^(replicas|value)$"]);
     for kind in ["int", "bool", "float", "str"] {
         assert!(gauge.contains(&format!("type:{kind}]")), "{gauge}");
@@ -56,7 +57,7 @@ fn sealed_numbers_and_booleans_arrive_with_their_types_in_the_kinds_that_the_syn
     stage.patch_spec(&json!({"secrets": {"bindInto": ["apps/Deployment", gauges]}}).to_string());
     stage.applied(&commit);
     let gauge = stage.get(&format!("gauges.{}.example.com/gauge", stage.namespace)).unwrap();
-    assert_eq!(gauge["spec"], json!({"count": -7, "on": true, "ratio": 2.5, "text": "12"}));
+    assert_eq!(gauge["spec"], json!({"count": -7, "full": true, "ratio": 2.5, "limit": "+Inf", "text": "12"}));
     let web = stage.get("deployment/web").unwrap();
     assert_eq!(web["spec"]["replicas"], 0);
     let env = &web["spec"]["template"]["spec"]["containers"][0]["env"];
