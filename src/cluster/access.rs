@@ -58,8 +58,7 @@ pub async fn may_patch(
     account: &ServiceAccount,
     id: &ObjectId,
 ) -> Result<bool, CallError> {
-    let Some(mut attributes) = kinds.attributes(id) else { return Ok(false) };
-    attributes["verb"] = "patch".into();
+    let Some(attributes) = kinds.attributes(id, "patch") else { return Ok(false) };
     let answer = Call::post(REVIEWS, review_of(account, attributes).to_string().into());
     Ok(is_allowed(&answer.send(client, &Identity::Controller).await?))
 }

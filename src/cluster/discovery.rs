@@ -67,17 +67,17 @@ impl Kinds {
         })
     }
 
-    /// Returns an object as access reviews name it (`authorization.k8s.io/v1` `ResourceAttributes`), without a verb.
-    pub(super) fn attributes(&self, id: &ObjectId) -> Option<Value> {
+    /// Returns what an access review asks about doing `verb` with an object (`authorization.k8s.io/v1` `ResourceAttributes`).
+    pub(super) fn attributes(&self, id: &ObjectId, verb: &str) -> Option<Value> {
         let (version, served) = self.served.get(&id.kind)?.first()?;
-        let (group, resource) = (&id.kind.group, &served.plural);
-        let name = &id.name;
-        Some(match &id.namespace {
-            Some(namespace) => {
-                json!({"group": group, "version": version, "resource": resource, "namespace": namespace, "name": name})
-            }
-            None => json!({"group": group, "version": version, "resource": resource, "name": name}),
-        })
+        Some(json!({
+            "verb": verb,
+            "group": id.kind.group,
+            "version": version,
+            "resource": served.plural,
+            "namespace": id.namespace,
+            "name": id.name,
+        }))
     }
 
     fn add(&mut self, group: &str, resource: &kube::discovery::ApiResource, scope: &Scope) {

@@ -1,6 +1,5 @@
 //! Which events start which reconcile: the watches on GitSources and Syncs, and the news from one to the other.
 
-use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -11,14 +10,12 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use waxwing_plan::OwnerMark;
 
 use super::context::Context;
-use super::{fetch, sync};
+use super::{fetch, forget, sync};
 use crate::api::{GitSource, REQUESTED_AT, Sync};
-use crate::cluster::inventory;
 
 /// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
 pub struct Watched<K: Resource + Clone + 'static>
@@ -28,9 +25,8 @@ where
     cache: Store<K>,
     /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
     filled: CancellationToken,
+    changed: Arc<Notify>,
     changes: futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
-    /// The objects that are gone, as far as the watch sees them go.
-    departed: mpsc::UnboundedReceiver<ObjectRef<K>>,
 }
 
 impl<K> Watched<K>
@@ -42,16 +38,19 @@ where
         let (cache, writer) = store();
         let events = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
         let filled = CancellationToken::new();
-        let noted = filled.clone();
-        let (departures, departed) = mpsc::unbounded_channel();
+        let changed = Arc::new(Notify::new());
+        let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
         let kept = reflector(writer, events).inspect_ok(move |event| match event {
-            watcher::Event::InitDone => noted.cancel(),
-            // Nobody may be listening.
-            watcher::Event::Delete(object) => drop(departures.send(ObjectRef::from_obj(object))),
-            _ => {}
+            watcher::Event::InitDone => {
+                noted.cancel();
+                gone.notify_one();
+            }
+            watcher::Event::Delete(_) => gone.notify_one(),
+            watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
         });
         let changes = kept.applied_objects().predicate_filter(asks_for_work, Default::default());
-        Self { cache, filled, changes: changes.boxed(), departed }
+        let changes = changes.inspect_ok(move |_| asked.notify_one());
+        Self { cache, filled, changed, changes: changes.boxed() }
     }
 
     /// Returns the cache.
@@ -62,6 +61,11 @@ where
     /// Returns what is cancelled once the cache is filled.
     pub fn filled(&self) -> CancellationToken {
         self.filled.clone()
+    }
+
+    /// Returns what is notified, for one listener, when the cache has other objects or other specs than before.
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
     }
 }
 
@@ -86,7 +90,6 @@ pub async fn run(
     let config = Config::default().concurrency(concurrency);
     let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
     let users = users_of(news, syncs.cache());
-    let tidying = release_orphans(context.clone(), syncs.departed, syncs_filled.clone());
     let sources = Controller::for_stream(sources.changes, sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
@@ -95,40 +98,19 @@ pub async fn run(
             |_, never, _| match *never {},
             context.clone(),
         );
+    let forgetting = context.clone();
     let syncs = Controller::for_stream(syncs.changes, syncs.cache)
         .with_config(config)
         .reconcile_on(users)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
-    let tidying = async {
-        tokio::select! {
-            () = tidying => {}
-            () = stop.cancelled() => {}
-        }
-    };
-    tokio::join!(
-        tidying,
+    let reconciles = futures::future::join(
         sources.for_each(|_| async {}).or_stopped_before(sources_filled, &stop),
         syncs.for_each(|_| async {}).or_stopped_before(syncs_filled, &stop),
     );
-}
-
-/// Ends the inventories of Syncs that are gone without having ended themselves: those of earlier, and then of each that goes.
-async fn release_orphans(
-    context: Arc<Context>,
-    mut departed: mpsc::UnboundedReceiver<ObjectRef<Sync>>,
-    filled: CancellationToken,
-) {
-    filled.cancelled().await;
-    let mut gone = None;
-    loop {
-        let alive: HashSet<String> = context.syncs.state().iter().filter_map(|sync| sync.uid()).collect();
-        let is_alive = |uid: &str| alive.contains(uid);
-        if inventory::release_orphans(&context.client, gone.as_ref(), is_alive).await.is_err() {
-            tracing::warn!("failed to look for inventories of Syncs that are gone");
-        }
-        let Some(sync) = departed.recv().await else { return };
-        gone = Some(OwnerMark::new(sync.namespace.unwrap_or_default(), sync.name));
+    tokio::select! {
+        _ = reconciles => {}
+        () = forget::run(&forgetting) => {}
     }
 }
 

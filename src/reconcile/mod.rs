@@ -9,6 +9,7 @@ mod controllers;
 mod credentials;
 mod deletion;
 mod fetch;
+mod forget;
 mod job;
 mod report;
 mod source_status;
