@@ -114,7 +114,7 @@ fn secrets_in_clear_text_are_applied_with_a_warning_or_without_one_where_the_syn
     assert_eq!(stage.secret_value("token", "key").as_deref(), Some("first-value"));
     let warning = stage.event("Warning PlaintextApplied");
     assert!(warning.contains("app/token.yaml:1") && warning.contains("/stringData/key"), "{warning}");
-    assert_eq!(warnings(&stage), [warning.clone()]);
+    assert_eq!(warnings(&stage), std::slice::from_ref(&warning));
 
     // The policy is part of what was applied, so another one is applied anew.
     stage.patch_spec(r#"{"secrets": {"plaintext": "Allow"}}"#);
