@@ -13,6 +13,7 @@
 mod act;
 mod apply;
 mod bad_input;
+mod bind_into;
 mod canary;
 mod git;
 mod kill;
