@@ -24,3 +24,4 @@ mod stage;
 mod status;
 mod takeover;
 mod tenancy;
+mod watched;

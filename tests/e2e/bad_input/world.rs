@@ -6,9 +6,9 @@ use serde_json::Value;
 use waxwing_harness::{AgeKey, GitRepo, Upstream};
 
 use super::rows::Row;
-use crate::stage::{cluster, controller};
+use crate::watched::watched;
 
-/// A value that no message and no log may have.
+/// A value that stands in applies and nowhere else.
 pub(super) const SECRET: &str = "opened-by-nobody-else";
 /// What all objects of the table are found by.
 const LABEL: &str = "waxwing-test=bad-input";
@@ -48,7 +48,6 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        controller();
         let upstream = Upstream::new().unwrap();
         let (age, stranger) = (upstream.age_keygen().unwrap(), upstream.age_keygen().unwrap());
         let mut world = Self { repo: GitRepo::new().unwrap(), upstream, age, stranger, database: String::new() };
@@ -74,9 +73,9 @@ impl World {
         self.upstream.sops(&arguments).unwrap().stdin(plain).text().unwrap()
     }
 
-    /// Seals a Secret with the real kubeseal for the shared cluster.
+    /// Seals a Secret with the real kubeseal for the cluster.
     pub(super) fn seal(&self, name: &str, namespace: &str) -> String {
-        let (status, pem) = controller().get("/v1/cert.pem").unwrap();
+        let (status, pem) = watched().controller().get("/v1/cert.pem").unwrap();
         assert_eq!(status, 200, "{pem}");
         self.seal_with(&pem, name, namespace)
     }
@@ -93,12 +92,12 @@ impl World {
     pub(super) fn settle<'r>(&self, rows: impl Iterator<Item = &'r Row>) {
         let identity = self.age.identity.lines().map(|line| format!("    {line}\n")).collect::<String>();
         let tenant = |row: &Row| tenant(row, &identity, &self.repo.file_url());
-        cluster().apply_yaml(&rows.map(tenant).collect::<String>()).unwrap();
+        watched().cluster.apply_yaml(&rows.map(tenant).collect::<String>()).unwrap();
     }
 
     /// Deletes an object, given as namespace and name.
     pub(super) fn delete(&self, (namespace, object): &(String, &str)) {
-        cluster().kubectl(&["--namespace", namespace, "delete", object]).unwrap();
+        watched().cluster.kubectl(&["--namespace", namespace, "delete", object]).unwrap();
     }
 
     /// Commits the folders of all rows at once and asks for it: with short intervals so many rows would keep the
@@ -119,15 +118,14 @@ impl World {
         let commit = self.repo.commit("change").unwrap();
         let request = format!("waxwing.dev/requestedAt={commit}");
         let everywhere = ["--all-namespaces", "--selector", LABEL, "--overwrite"];
-        cluster().kubectl(&[&["annotate", "gitsource", &request], everywhere.as_slice()].concat()).unwrap();
+        watched().cluster.kubectl(&[&["annotate", "gitsource", &request], everywhere.as_slice()].concat()).unwrap();
         commit
     }
 
-    /// Leaves the shared controller in peace.
-    pub(super) fn leave(&self) {
-        for kind in ["sync", "gitsource"] {
-            cluster().kubectl(&["delete", kind, "--all-namespaces", "--selector", LABEL, "--wait=false"]).unwrap();
-        }
+    /// Returns what of the age identity is secret.
+    pub(super) fn identity(&self) -> String {
+        let line = self.age.identity.lines().find_map(|line| line.strip_prefix("AGE-SECRET-KEY-1"));
+        line.unwrap()[..40].to_owned()
     }
 
     /// Replaces what differs from run to run.
@@ -201,7 +199,7 @@ pub(super) fn objects() -> BTreeMap<(String, String), Value> {
 fn list(kinds: &str, more: &[&str]) -> Vec<Value> {
     let mut arguments = vec!["get", kinds, "--all-namespaces", "--output", "json"];
     arguments.extend(more);
-    let text = cluster().kubectl(&arguments).unwrap();
+    let text = watched().cluster.kubectl(&arguments).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     list["items"].as_array().cloned().unwrap_or_default()
 }
