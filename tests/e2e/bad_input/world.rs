@@ -183,7 +183,9 @@ fn files<const N: usize>(files: [(&str, Content); N]) -> Files {
 
 /// Returns all Syncs of the table by namespace.
 pub(super) fn syncs() -> BTreeMap<String, Value> {
-    let syncs = list("sync", &["--selector", LABEL]);
+    let selector = LABEL.replace('=', "%3D");
+    let list = watched().cluster.get(&format!("/apis/waxwing.dev/v1alpha1/syncs?labelSelector={selector}")).unwrap();
+    let syncs = list["items"].as_array().cloned().unwrap_or_default();
     syncs.into_iter().map(|sync| (text(&sync["metadata"]["namespace"]), sync)).collect()
 }
 
@@ -193,13 +195,11 @@ pub(super) fn objects() -> BTreeMap<(String, String), Value> {
         let metadata = &object["metadata"];
         (text(&metadata["namespace"]), format!("{}/{}", text(&object["kind"]), text(&metadata["name"])))
     };
-    list("configmap,secret", &[]).into_iter().map(|object| (id(&object), object)).collect()
+    list("configmap,secret").into_iter().map(|object| (id(&object), object)).collect()
 }
 
-fn list(kinds: &str, more: &[&str]) -> Vec<Value> {
-    let mut arguments = vec!["get", kinds, "--all-namespaces", "--output", "json"];
-    arguments.extend(more);
-    let text = watched().cluster.kubectl(&arguments).unwrap();
+fn list(kinds: &str) -> Vec<Value> {
+    let text = watched().cluster.kubectl(&["get", kinds, "--all-namespaces", "--output", "json"]).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     list["items"].as_array().cloned().unwrap_or_default()
 }
