@@ -72,7 +72,10 @@ fn run() -> Told {
         words: world.masked(told.collect()),
         problems: rows.iter().flat_map(|row| row.problems(&refusals[&row.namespace()])).collect(),
         namespaces: rows.iter().map(Row::namespace).collect(),
-        hidden: vec![("a value of the table", world::SECRET.to_owned()), ("the table's age identity", world.identity())],
+        hidden: vec![
+            ("a value of the table", world::SECRET.to_owned()),
+            ("the table's age identity", world.identity()),
+        ],
     }
 }
 

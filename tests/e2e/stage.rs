@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use waxwing_harness::{
-    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, READER, Upstream,
-    eventually,
+    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, READER, Upstream, eventually,
 };
 
 /// How long anything may take that is expected to happen.
