@@ -129,15 +129,16 @@ fn refusals(rows: &[Row], commit: &str) -> BTreeMap<String, Refusal> {
     syncs.into_iter().map(|(namespace, sync)| (namespace, refusal(&sync))).collect()
 }
 
-/// Waits until the Sync of every row is as it should be, and returns the Syncs by namespace.
+/// Waits until the Sync of every row, one after the other, is as it should be, and returns the Syncs by namespace.
 fn wait(rows: &[Row], what: &str, is_so: impl Fn(&Value) -> bool) -> BTreeMap<String, Value> {
-    let syncs = eventually(PATIENCE, &format!("all rows are {what}"), || {
-        let syncs = world::syncs();
-        let others = rows.iter().filter(|row| !syncs.get(&row.namespace()).is_some_and(&is_so));
-        let others: Vec<String> = others.map(|row| describe(row, &syncs)).collect();
-        if others.is_empty() { Ok(syncs) } else { Err(others.join("\n")) }
-    });
-    syncs.unwrap()
+    let wait_for = |row: &Row| {
+        let attempt = || {
+            let sync = world::sync(row).map_err(|failure| failure.to_string())?;
+            if is_so(&sync) { Ok(sync) } else { Err(condition(&sync, "Ready").to_string()) }
+        };
+        (row.namespace(), eventually(PATIENCE, &format!("{} is {what}", row.name), attempt).unwrap())
+    };
+    rows.iter().map(wait_for).collect()
 }
 
 fn refusal(sync: &Value) -> Refusal {
@@ -150,10 +151,6 @@ fn refusal(sync: &Value) -> Refusal {
     // The first one is the message of Ready.
     let others = failures.iter().skip(1).map(failure).collect();
     Refusal { reason: text(&ready["reason"]), message: text(&ready["message"]), failures: others }
-}
-
-fn describe(row: &Row, syncs: &BTreeMap<String, Value>) -> String {
-    format!("{}: {}", row.name, syncs.get(&row.namespace()).map_or(Value::Null, |sync| condition(sync, "Ready")))
 }
 
 /// Nothing was applied, nothing was pruned, and the old values stand.

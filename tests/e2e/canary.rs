@@ -259,18 +259,14 @@ impl Scene {
 
     /// Waits until every Sync has ended with the reason that stands beside its name.
     fn ended(&self, ends: &[(&str, &str)]) {
-        let ended = eventually(PATIENCE, "the Syncs end as they should", || {
-            let syncs = self.stage.get("syncs").map_err(|failure| failure.to_string())?;
-            let syncs = syncs["items"].as_array().unwrap();
-            let ready =
-                |name| syncs.iter().find(|sync| sync["metadata"]["name"] == name).map(|sync| condition(sync, "Ready"));
-            let others = ends.iter().map(|(name, reason)| (name, reason, ready(*name).unwrap_or_default()));
-            let others = others.filter(|(_, reason, ready)| ready["reason"] != **reason);
-            let others: Vec<String> =
-                others.map(|(name, reason, ready)| format!("{name}, not {reason}: {ready}")).collect();
-            if others.is_empty() { Ok(()) } else { Err(others.join("\n")) }
-        });
-        ended.unwrap();
+        for (name, reason) in ends {
+            let ended = eventually(PATIENCE, &format!("{name} ends as {reason}"), || {
+                let sync = self.stage.get(&format!("sync/{name}")).map_err(|failure| failure.to_string())?;
+                let ready = condition(&sync, "Ready");
+                if ready["reason"] == **reason { Ok(()) } else { Err(ready.to_string()) }
+            });
+            ended.unwrap();
+        }
     }
 
     /// A test that finds nothing proves something only if there was something to find.

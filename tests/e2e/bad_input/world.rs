@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use waxwing_harness::{AgeKey, GitRepo, Upstream};
+use waxwing_harness::{AgeKey, Failure, GitRepo, Upstream};
 
 use super::rows::Row;
 use crate::watched::watched;
@@ -181,12 +181,9 @@ fn files<const N: usize>(files: [(&str, Content); N]) -> Files {
     files.into_iter().map(|(name, content)| (name.to_owned(), content)).collect()
 }
 
-/// Returns all Syncs of the table by namespace.
-pub(super) fn syncs() -> BTreeMap<String, Value> {
-    let selector = LABEL.replace('=', "%3D");
-    let list = watched().cluster.get(&format!("/apis/waxwing.dev/v1alpha1/syncs?labelSelector={selector}")).unwrap();
-    let syncs = list["items"].as_array().cloned().unwrap_or_default();
-    syncs.into_iter().map(|sync| (text(&sync["metadata"]["namespace"]), sync)).collect()
+/// Returns the Sync of a row.
+pub(super) fn sync(row: &Row) -> Result<Value, Failure> {
+    watched().cluster.get(&format!("/apis/waxwing.dev/v1alpha1/namespaces/{}/syncs/app", row.namespace()))
 }
 
 /// Returns all ConfigMaps and Secrets by namespace and `Kind/name`.
