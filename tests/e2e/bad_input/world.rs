@@ -44,14 +44,19 @@ pub(super) struct World {
     stranger: AgeKey,
     /// A Secret that sops sealed for the tenants.
     pub(super) database: String,
+    /// The same Secret with another value.
+    pub(super) changed: String,
 }
 
 impl World {
     pub(super) fn new() -> Self {
         let upstream = Upstream::new().unwrap();
         let (age, stranger) = (upstream.age_keygen().unwrap(), upstream.age_keygen().unwrap());
-        let mut world = Self { repo: GitRepo::new().unwrap(), upstream, age, stranger, database: String::new() };
-        world.database = world.sops("database.yaml", &secret_manifest("database", ""), &[]);
+        let (database, changed) = (String::new(), String::new());
+        let mut world = Self { repo: GitRepo::new().unwrap(), upstream, age, stranger, database, changed };
+        let plain = secret_manifest("database", "");
+        world.database = world.sops("database.yaml", &plain, &[]);
+        world.changed = world.sops("database.yaml", &plain.replace(SECRET, &format!("{SECRET}-changed")), &[]);
         world
     }
 
@@ -168,11 +173,11 @@ pub(super) fn better_files(world: &World) -> Files {
     ])
 }
 
-/// What every bad commit has beside its fault: a changed object, a new one, and one that left.
-pub(super) fn files_around_the_fault(world: &World) -> Files {
+/// What every bad commit has beside its fault: a changed object, a new one, one that left, and this Secret.
+pub(super) fn files_around_the_fault(database: &str) -> Files {
     files([
         ("config.yaml", config("settings", "bad").into()),
-        ("database.yaml", world.database.as_str().into()),
+        ("database.yaml", database.into()),
         ("arriving.yaml", config("arriving", "here").into()),
     ])
 }
