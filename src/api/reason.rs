@@ -51,8 +51,6 @@ reasons! {
     Progressing,
     /// The last try failed and is repeated; Ready says what was wrong.
     ProgressingWithRetry,
-    /// `spec.suspend` is set. Set it to `false` to go on.
-    Suspended,
 
     /// The address is malformed or not allowed, as `http://` and `file://` are without the controller's flag. Change `spec.url`,
     /// or ask the operator.
@@ -82,6 +80,8 @@ reasons! {
 
     /// A Secret stands in Git unsealed. Seal it with `seal` or `sops`, or change `spec.secrets.plaintext`.
     PlaintextRefused,
+    /// A Secret stands in Git unsealed and was applied, as `spec.secrets.plaintext: Warn` has it. Seal it with `seal` or `sops`.
+    PlaintextApplied,
     /// A secret value would end where it may not. Move it into a Secret, or permit the kind in `spec.secrets.bindInto`.
     BindingRefused,
     /// The stand-in of a secret value was damaged, cut or invented on its way through the render. The message names the place.

@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use super::identity::Identity;
 
+/// A whole object or list.
+pub(super) const JSON: &str = "application/json";
 /// Asks for an answer with metadata alone.
 pub(super) const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// Asks for a list with metadata alone.
@@ -130,12 +132,12 @@ impl<'a> Call<'a> {
 
     /// Deletes at `path`, with delete options.
     pub(super) fn delete(path: &'a str, options: &Value) -> Self {
-        Self::new(Method::DELETE, path).body("application/json", Bytes::from(options.to_string()))
+        Self::new(Method::DELETE, path).body(JSON, Bytes::from(options.to_string()))
     }
 
     /// Creates at `path`.
     pub(super) fn post(path: &'a str, body: Bytes) -> Self {
-        Self::new(Method::POST, path).body("application/json", body)
+        Self::new(Method::POST, path).body(JSON, body)
     }
 
     /// Applies `body` at `path` (server-side apply).
@@ -149,8 +151,7 @@ impl<'a> Call<'a> {
     }
 
     fn new(method: Method, path: &'a str) -> Self {
-        let accept = "application/json";
-        Self { method, path, accept, content_type: None, body: Bytes::new(), privacy: Privacy::Public }
+        Self { method, path, accept: JSON, content_type: None, body: Bytes::new(), privacy: Privacy::Public }
     }
 
     fn body(mut self, content_type: &'static str, body: Bytes) -> Self {

@@ -8,9 +8,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use kube::Client;
 use kube::discovery::{Discovery, Scope};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 use waxwing_plan::{GroupKind, ObjectId};
 
-use super::call::CallError;
+use super::call::{Call, CallError};
+use super::identity::Identity;
 
 /// What may stand in a path segment as it is (RFC 3986, "unreserved", and the colon of RBAC names).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
@@ -63,6 +65,19 @@ impl Kinds {
             Some(namespace) => format!("{root}/namespaces/{}/{plural}", segment(namespace)?),
             None => format!("{root}/{plural}"),
         })
+    }
+
+    /// Returns what an access review asks about doing `verb` with an object (`authorization.k8s.io/v1` `ResourceAttributes`).
+    pub(super) fn attributes(&self, id: &ObjectId, verb: &str) -> Option<Value> {
+        let (version, served) = self.served.get(&id.kind)?.first()?;
+        Some(json!({
+            "verb": verb,
+            "group": id.kind.group,
+            "version": version,
+            "resource": served.plural,
+            "namespace": id.namespace,
+            "name": id.name,
+        }))
     }
 
     fn add(&mut self, group: &str, resource: &kube::discovery::ApiResource, scope: &Scope) {
@@ -121,6 +136,27 @@ impl KindsCache {
             Some(same) if **same == read => same.clone(),
             _ => kept.insert(Arc::new(read)).clone(),
         }
+    }
+}
+
+/// Makes sure that the API server doesn't have a kind that it didn't list: the listing leaves out what it can't reach, such as
+/// an aggregated API whose server is down, and the objects of that are not gone.
+///
+/// # Errors
+///
+/// Fails when the group's API doesn't answer, or has the kind after all.
+pub async fn confirm_unserved(client: &Client, kind: &GroupKind, version: &str) -> Result<(), CallError> {
+    let group = if kind.group.is_empty() { "api".to_owned() } else { format!("apis/{}", kind.group) };
+    let path = format!("/{group}/{version}");
+    let resources = match Call::get(&path).send(client, &Identity::Controller).await {
+        Ok(listed) => listed,
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut resources = resources.get("resources").and_then(Value::as_array).into_iter().flatten();
+    match resources.any(|resource| resource.get("kind").is_some_and(|name| *name == kind.kind)) {
+        true => Err(CallError::Malformed { path }),
+        false => Ok(()),
     }
 }
 

@@ -12,11 +12,14 @@ use waxwing_plan::inventory::{Inventory, Shard};
 use waxwing_plan::{ObjectId, OwnerMark};
 
 use super::FIELD_MANAGER;
-use super::call::{Call, CallError, METADATA_ONLY};
+use super::call::{Call, CallError, JSON, METADATA_LIST, METADATA_ONLY};
 use super::identity::Identity;
 
 /// The label by which the shards of a Sync are found.
 const LABEL: &str = "waxwing.dev/inventory-of";
+/// Keeps a shard until its Sync has let go of what it names: a namespace that is deleted, or a Sync that is deleted in the
+/// foreground, would otherwise take the record away before what it names was pruned.
+const FINALIZER: &str = "waxwing.dev/inventory";
 const ALL: &str = "/apis/waxwing.dev/v1alpha1/inventories";
 
 /// The Sync that an inventory belongs to.
@@ -86,9 +89,9 @@ struct SyncReference {
 ///
 /// Fails when the API server doesn't answer, or answers with what isn't an inventory.
 pub async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
-    let path = format!("{}?labelSelector={LABEL}%3D{}", collection(sync), sync.mark.label());
+    let path = format!("{}?labelSelector={LABEL}%3D{}", collection(&sync.mark.namespace), sync.mark.label());
     let (mut shards, mut versions) = (Vec::new(), BTreeMap::new());
-    for item in list(client, &path).await? {
+    for item in list(client, &path, JSON).await? {
         let resource: Resource = serde_json::from_value(item).map_err(|_| CallError::malformed(&path))?;
         if resource.spec.sync.uid == sync.uid && resource.spec.sync.name == sync.mark.name {
             versions.insert(resource.spec.number, resource.metadata.resource_version);
@@ -110,7 +113,7 @@ pub async fn claimed_by_others(
     objects: &BTreeSet<ObjectId>,
 ) -> Result<Vec<(ObjectId, OwnerMark)>, CallError> {
     let mut claims = Vec::new();
-    let items = list(client, ALL).await?;
+    let items = list(client, ALL, JSON).await?;
     for resource in items.into_iter().filter_map(|item| serde_json::from_value::<Resource>(item).ok()) {
         let by = OwnerMark::new(resource.metadata.namespace, resource.spec.sync.name);
         if by == sync.mark {
@@ -120,6 +123,28 @@ pub async fn claimed_by_others(
         claims.extend(claimed.map(|entry| (entry.id.clone(), by.clone())));
     }
     Ok(claims)
+}
+
+/// Lets go of the shards whose Sync is no more: of `sync`, or of every Sync. That happens only where somebody took the
+/// finalizer off a Sync; nothing would end the shards then, nor their namespace.
+///
+/// # Errors
+///
+/// Fails with the first request that fails.
+pub async fn release_orphans(
+    client: &Client,
+    sync: Option<&OwnerMark>,
+    is_alive: impl Fn(&str) -> bool,
+) -> Result<(), CallError> {
+    let selector = sync.map_or_else(|| LABEL.to_owned(), |sync| format!("{LABEL}%3D{}", sync.label()));
+    for shard in list(client, &format!("{ALL}?labelSelector={selector}"), METADATA_LIST).await? {
+        let text = |pointer: &str| shard.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let owner = text("/metadata/ownerReferences/0/uid");
+        if shard.pointer("/metadata/finalizers").is_some() && !is_alive(owner) {
+            release(client, &object(text("/metadata/namespace"), text("/metadata/name"))).await?;
+        }
+    }
+    Ok(())
 }
 
 impl Stored {
@@ -149,13 +174,13 @@ impl Spec {
     }
 }
 
-async fn list(client: &Client, path: &str) -> Result<Vec<Value>, CallError> {
+async fn list(client: &Client, path: &str, form: &'static str) -> Result<Vec<Value>, CallError> {
     let separator = if path.contains('?') { '&' } else { '?' };
     let mut items = Vec::new();
     let mut next = String::new();
     loop {
         let page = format!("{path}{separator}limit=20&continue={next}");
-        let bytes = Call::get(&page).send_raw(client, &Identity::Controller).await?;
+        let bytes = Call::get(&page).accept(form).send_raw(client, &Identity::Controller).await?;
         let malformed = || CallError::Malformed { path: ALL.to_owned() };
         let page: Page = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
         items.extend(page.items);
@@ -170,7 +195,7 @@ async fn list(client: &Client, path: &str) -> Result<Vec<Value>, CallError> {
 /// Writes one shard and returns its new resourceVersion. With `version` the write is refused (409) when the shard is another
 /// one by now.
 async fn write(client: &Client, sync: &SyncId, shard: &Shard, version: Option<&String>) -> Result<String, CallError> {
-    let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true", object(sync, shard.number));
+    let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true", path_of(sync, shard.number));
     let body = resource(sync, shard, version).to_string();
     let call = Call::apply(&path, body.into()).accept(METADATA_ONLY);
     let answer = call.send(client, &Identity::Controller).await?;
@@ -179,8 +204,18 @@ async fn write(client: &Client, sync: &SyncId, shard: &Shard, version: Option<&S
 }
 
 async fn delete(client: &Client, sync: &SyncId, number: u32) -> Result<(), CallError> {
-    let path = object(sync, number);
+    let path = path_of(sync, number);
     match Call::delete(&path, &json!({})).send_raw(client, &Identity::Controller).await {
+        Ok(_) => release(client, &path).await,
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the finalizer off a shard. Nobody else has a reason to put one on.
+async fn release(client: &Client, path: &str) -> Result<(), CallError> {
+    let patch = json!([{"op": "add", "path": "/metadata/finalizers", "value": []}]);
+    match Call::json_patch(path, &patch).accept(METADATA_ONLY).send(client, &Identity::Controller).await {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
@@ -194,6 +229,7 @@ fn resource(sync: &SyncId, shard: &Shard, version: Option<&String>) -> Value {
             "name": format!("{}.{}", sync.mark.name, shard.number),
             "resourceVersion": version,
             "labels": {LABEL: sync.mark.label()},
+            "finalizers": [FINALIZER],
             "ownerReferences": [{
                 "apiVersion": "waxwing.dev/v1alpha1",
                 "kind": "Sync",
@@ -211,11 +247,15 @@ fn resource(sync: &SyncId, shard: &Shard, version: Option<&String>) -> Value {
     })
 }
 
-fn collection(sync: &SyncId) -> String {
-    format!("/apis/waxwing.dev/v1alpha1/namespaces/{}/inventories", sync.mark.namespace)
+fn collection(namespace: &str) -> String {
+    format!("/apis/waxwing.dev/v1alpha1/namespaces/{namespace}/inventories")
 }
 
 /// The number follows the last dot, so no two Syncs can share a name for their shards.
-fn object(sync: &SyncId, number: u32) -> String {
-    format!("{}/{}.{number}", collection(sync), sync.mark.name)
+fn path_of(sync: &SyncId, number: u32) -> String {
+    object(&sync.mark.namespace, &format!("{}.{number}", sync.mark.name))
+}
+
+fn object(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", collection(namespace))
 }

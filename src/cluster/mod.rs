@@ -18,11 +18,11 @@ mod prerequisites;
 mod requests;
 pub mod secrets;
 
-pub use access::{exists as service_account_exists, may_write_secrets};
+pub use access::{exists as service_account_exists, may_patch, may_write_secrets};
 pub use apply::{Applied, Cause, Failure, Landed, Phase, Session, Verb, is_terminating};
 pub use call::{ApiRefusal, CallError, Privacy};
 pub use delete::Deleted;
-pub use discovery::{Kinds, KindsCache, Served};
+pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};
 pub use identity::{Identity, InvalidName, ServiceAccount};
 pub use marks::live_marks;
 pub use objects::read;

@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use kube::Client;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::{ObjectRef, Store as Cache};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use waxwing_formats::Salt;
 
+use super::deletion::Endings;
 use super::steps::RenderCache;
 use crate::api::{GitSource, Sync};
 use crate::cluster::KindsCache;
@@ -37,10 +38,18 @@ pub struct Context {
     pub sources: Cache<GitSource>,
     /// Cancelled once `sources` has all of them.
     pub sources_filled: CancellationToken,
+    /// Notified when some of `sources` may have gone or got another address.
+    pub sources_changed: Arc<Notify>,
     /// The Syncs as the watch reports them.
     pub syncs: Cache<Sync>,
+    /// Cancelled once `syncs` has all of them.
+    pub syncs_filled: CancellationToken,
+    /// Notified when `syncs` has others than before.
+    pub syncs_changed: Arc<Notify>,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
+    /// Since when Syncs have been ending.
+    pub endings: Endings,
     /// The cluster's sealing keys.
     pub keys: Arc<Keys>,
     /// The key of handles for values that aren't ciphertext.
@@ -49,6 +58,8 @@ pub struct Context {
     pub reporter: Reporter,
     /// Tells the Syncs of a GitSource that it has news.
     pub news: mpsc::UnboundedSender<ObjectRef<GitSource>>,
+    /// Cancelled when the controller is to stop.
+    pub stop: CancellationToken,
 }
 
 /// The last good revision of each GitSource, with its tree.
@@ -99,7 +110,16 @@ impl Revisions {
         let kept = Kept { uid: source.metadata.uid.clone(), url: source.spec.url.clone(), fetched };
         let mut all = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         let before = all.insert(ObjectRef::from_obj(source), kept);
-        all.retain(|name, kept| live.get(name).is_some_and(|source| kept.is_of(&source)));
+        retain_live(&mut all, live);
         before.is_none_or(|before| !before.is_of(source) || before.fetched.revision != revision)
     }
+
+    /// Forgets whatever is not in `live` as it was when it fetched.
+    pub fn forget_gone(&self, live: &Cache<GitSource>) {
+        retain_live(&mut self.kept.write().unwrap_or_else(PoisonError::into_inner), live);
+    }
+}
+
+fn retain_live(all: &mut HashMap<ObjectRef<GitSource>, Kept>, live: &Cache<GitSource>) {
+    all.retain(|name, kept| live.get(name).is_some_and(|source| kept.is_of(&source)));
 }

@@ -10,11 +10,11 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::{fetch, sync};
+use super::{fetch, forget, sync};
 use crate::api::{GitSource, REQUESTED_AT, Sync};
 
 /// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
@@ -25,6 +25,7 @@ where
     cache: Store<K>,
     /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
     filled: CancellationToken,
+    changed: Arc<Notify>,
     changes: futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
 }
 
@@ -37,14 +38,19 @@ where
         let (cache, writer) = store();
         let events = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
         let filled = CancellationToken::new();
-        let noted = filled.clone();
-        let kept = reflector(writer, events).inspect_ok(move |event| {
-            if matches!(event, watcher::Event::InitDone) {
+        let changed = Arc::new(Notify::new());
+        let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
+        let kept = reflector(writer, events).inspect_ok(move |event| match event {
+            watcher::Event::InitDone => {
                 noted.cancel();
+                gone.notify_one();
             }
+            watcher::Event::Delete(_) => gone.notify_one(),
+            watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
         });
         let changes = kept.applied_objects().predicate_filter(asks_for_work, Default::default());
-        Self { cache, filled, changes: changes.boxed() }
+        let changes = changes.inspect_ok(move |_| asked.notify_one());
+        Self { cache, filled, changed, changes: changes.boxed() }
     }
 
     /// Returns the cache.
@@ -55,6 +61,11 @@ where
     /// Returns what is cancelled once the cache is filled.
     pub fn filled(&self) -> CancellationToken {
         self.filled.clone()
+    }
+
+    /// Returns what is notified, for one listener, when the cache has other objects or other specs than before.
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
     }
 }
 
@@ -87,15 +98,20 @@ pub async fn run(
             |_, never, _| match *never {},
             context.clone(),
         );
+    let forgetting = context.clone();
     let syncs = Controller::for_stream(syncs.changes, syncs.cache)
         .with_config(config)
         .reconcile_on(users)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
-    tokio::join!(
+    let reconciles = futures::future::join(
         sources.for_each(|_| async {}).or_stopped_before(sources_filled, &stop),
         syncs.for_each(|_| async {}).or_stopped_before(syncs_filled, &stop),
     );
+    tokio::select! {
+        _ = reconciles => {}
+        () = forget::run(&forgetting) => {}
+    }
 }
 
 /// Ends a controller that is stopped before its cache is filled: it would wait for that for ever, and nothing runs yet.

@@ -1,8 +1,9 @@
 //! The end of a Sync: what it applied is pruned, what can't be is reported, and then the Sync is let go.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
@@ -13,6 +14,7 @@ use super::job::Job;
 use super::report;
 use super::steps::{record, retirement, session, undeleted};
 use super::sync::set_finalizers;
+use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
 use crate::api::{FINALIZER, Failure, Reason};
 use crate::cluster::Deleted;
@@ -21,42 +23,78 @@ use crate::cluster::inventory::Stored;
 /// How soon to look again for objects that are on their way out.
 const WHILE_DELETING: Duration = Duration::from_secs(1);
 
+/// Since when this process has been trying to end each Sync, by uid: what a Sync may take to end counts from there, so that
+/// a controller that was away doesn't let go of everything at its first try.
+#[derive(Default)]
+pub struct Endings(Mutex<HashMap<String, Instant>>);
+
+impl Endings {
+    fn begun(&self, uid: &str) -> Instant {
+        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *begun.entry(uid.to_owned()).or_insert_with(Instant::now)
+    }
+
+    fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
 /// Takes one more step towards the end; returns when to come back, none when there is nothing left to do.
 pub(super) async fn run(job: &Job<'_>) -> Option<Duration> {
     if !job.sync.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return None;
     }
+    let since = job.context.endings.begun(&job.id.uid);
     let spec = &job.sync.spec;
     let left = match spec.prune.enabled && !spec.suspend {
         true => prune(job).await,
         false => Ok(Vec::new()),
     };
-    let left = left.unwrap_or_else(|trouble| vec![trouble.message]);
-    if !left.is_empty() && !is_overdue(job) {
-        tracing::info!(left = left.len(), "waiting for objects to go");
-        return Some(WHILE_DELETING);
+    match left {
+        Ok(left) if left.is_empty() => end(job).await,
+        Ok(left) if since.elapsed() > spec.timeout.get() => {
+            let note = format!("Let go of what could not be pruned: {}", named(&left));
+            report::event(job.context, job.sync, EventType::Warning, Reason::PruneFailed, &note).await;
+            end(job).await
+        }
+        Ok(left) => Some(wait(job, Trouble::of_failures(left, false)).await),
+        // What is there is not known, so nothing is let go.
+        Err(trouble) => {
+            let message = format!("{}, or set spec.prune.enabled to false to let go of everything", trouble.message);
+            Some(wait(job, Trouble { message, ..trouble }).await)
+        }
     }
-    if !left.is_empty() {
-        let note = format!("Let go of what could not be pruned: {}", left.join(", "));
-        report::event(job.context, job.sync, EventType::Warning, Reason::PruneFailed, &note).await;
-    }
+}
+
+/// Says what the end waits for; returns when to look again.
+async fn wait(job: &Job<'_>, trouble: Trouble) -> Duration {
+    let message = format!("being deleted: {}", trouble.message);
+    let trouble = Trouble { message, ..trouble };
+    sync_status::write(job.sync, job.context, &Progress::default(), Some(&trouble)).await;
+    WHILE_DELETING
+}
+
+async fn end(job: &Job<'_>) -> Option<Duration> {
     match let_go(job).await {
-        Ok(()) => None,
+        Ok(()) => {
+            job.context.endings.forget(&job.id.uid);
+            None
+        }
         Err(_) => Some(WHILE_DELETING),
     }
 }
 
 /// Deletes what may be deleted, and returns what is still there and should not be.
-async fn prune(job: &Job<'_>) -> Result<Vec<String>, Trouble> {
+async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
     let known = record::load(job).await?;
     let Some(retirement) = retirement(job, &known).await? else { return Ok(Vec::new()) };
     let session = session(job)?;
-    let mut left: Vec<String> = on_their_way(&retirement).map(|id| format!("{id} is being deleted")).collect();
+    let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
     for deletion in &retirement.deletions {
         match session.delete(deletion).await {
             Ok(Deleted::Absent) => {}
-            Ok(Deleted::Deleted | Deleted::Left) => left.push(format!("{} is being deleted", deletion.id())),
-            Err(cause) => left.push(describe(&undeleted(deletion.id(), &cause, job))),
+            Ok(Deleted::Deleted | Deleted::Left) => left.push(on_its_way(deletion.id())),
+            Err(cause) => left.push(undeleted(deletion.id(), &cause, job)),
         }
     }
     Ok(left)
@@ -66,14 +104,12 @@ fn on_their_way(retirement: &Retirement) -> impl Iterator<Item = &ObjectId> {
     retirement.kept.iter().filter(|kept| kept.why == KeptBecause::Terminating).map(|kept| &kept.id)
 }
 
-fn describe(failure: &Failure) -> String {
-    format!("{}: {}", failure.object, failure.message)
+fn on_its_way(id: &ObjectId) -> Failure {
+    Failure { object: id.to_string(), reason: Reason::Terminating, message: "it is being deleted".to_owned() }
 }
 
-fn is_overdue(job: &Job<'_>) -> bool {
-    let Some(since) = &job.sync.metadata.deletion_timestamp else { return false };
-    let waited = Timestamp::now().duration_since(since.0);
-    Duration::try_from(waited).is_ok_and(|waited| waited > job.sync.spec.timeout.get())
+fn named(left: &[Failure]) -> String {
+    left.iter().map(|failure| format!("{}: {}", failure.object, failure.message)).collect::<Vec<_>>().join(", ")
 }
 
 /// Removes the inventory and then the finalizer.

@@ -13,7 +13,7 @@ use super::credentials;
 use super::source_status;
 use super::trouble::Trouble;
 use crate::api::{GitSource, Reason, SelectedReference};
-use crate::source::{Fetched, Reference, Remote, RemoteUrl, Revision};
+use crate::source::{Fetched, Reference, Remote, RemoteUrl};
 
 /// The longest pause between two tries while fetching fails.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -42,7 +42,16 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
         // The receiver lives as long as the controllers do; when it is gone there is nobody left to tell.
         let _ = context.news.send(ObjectRef::from_obj(&*source));
     }
+    if is_gone(&source, &context) {
+        context.sources_changed.notify_one(); // what it fetched meanwhile has no owner
+    }
     Ok(if source.spec.suspend { Action::await_change() } else { Action::requeue(pause) })
+}
+
+/// Tells whether the source was deleted or changed its address since this reconcile began.
+fn is_gone(source: &GitSource, context: &Context) -> bool {
+    let now = context.sources.get(&ObjectRef::from_obj(source));
+    now.is_none_or(|now| now.uid() != source.uid() || now.spec.url != source.spec.url)
 }
 
 async fn fetch(source: &GitSource, context: &Context) -> Result<Fetched, Trouble> {
@@ -65,19 +74,19 @@ fn address(source: &GitSource, context: &Context) -> Result<(RemoteUrl, Referenc
 }
 
 /// What this source fetched stays its own, also after a restart: nobody can choose an object's uid.
-fn holder(source: &GitSource) -> String {
+pub(super) fn holder(source: &GitSource) -> String {
     source.uid().unwrap_or_default()
 }
 
-/// Returns what this source fetched last, where the store still has it: after a restart, without the server.
+/// Returns what this source fetched last, by the name that it had then, where the store still has it: after a restart,
+/// without the server.
 async fn last_good(source: &GitSource, context: &Context) -> Result<Fetched, Trouble> {
-    let (url, reference) = address(source, context)?;
-    match context.store.stored(&url, &holder(source)).await {
-        Some(tree) => Ok(Fetched { revision: Revision { reference, commit: tree.commit() }, tree, changed: false }),
-        None => {
-            Err(Trouble::passing(Reason::FetchFailed, "the last revision is not in the store", "it is fetched again"))
-        }
-    }
+    let url = RemoteUrl::parse(&source.spec.url, context.allowed)?;
+    let missing = || {
+        let fact = "the last revision is not in the store any more";
+        Trouble::passing(Reason::FetchFailed, fact, "it is fetched again unless spec.suspend is set")
+    };
+    context.store.stored(&url, &holder(source)).await.ok_or_else(missing)
 }
 
 /// Returns what is in use already, or, after a restart, what the status says and the store still has.

@@ -9,6 +9,7 @@ mod controllers;
 mod credentials;
 mod deletion;
 mod fetch;
+mod forget;
 mod job;
 mod report;
 mod source_status;
@@ -19,6 +20,7 @@ mod trouble;
 
 pub use context::{Context, Revisions};
 pub use controllers::{Watched, run};
+pub use deletion::Endings;
 pub use job::Job;
 pub use steps::RenderCache;
 pub use sync_status::Progress;
@@ -51,6 +53,6 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
 
     let healthy = health(job, &plan, &all_applied, progress).await?;
     let pruned = prune(job, &plan, &all_applied, healthy.as_ref(), progress).await?;
-    record::after_prune(job, &plan, known, &pruned).await?;
+    record::after_prune(job, known, &pruned).await?;
     pruned.verdict()
 }

@@ -19,7 +19,7 @@ use crate::api::{ConditionType, NewCondition, Reason, Status, condition, remove_
 /// The field manager of our own status.
 const STATUS_MANAGER: &str = "waxwing-status";
 /// The most bytes of an event's note that the API server takes.
-const NOTE_LIMIT: usize = 1024;
+pub(super) const NOTE_LIMIT: usize = 1024;
 
 /// How a reconcile ended, for the conditions Ready, Reconciling and Stalled.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,8 +154,11 @@ fn name<K: Resource<DynamicType = ()>>(object: &K) -> String {
     format!("{}/{}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
 }
 
+/// Cuts a note at what the API server takes, and says so.
 fn cut(note: &str) -> String {
-    let mut note = note.to_owned();
-    note.truncate(note.floor_char_boundary(NOTE_LIMIT));
-    note
+    const MARK: &str = " ...";
+    match note.get(..note.floor_char_boundary(NOTE_LIMIT - MARK.len())) {
+        Some(head) if note.len() > NOTE_LIMIT => format!("{head}{MARK}"),
+        _ => note.to_owned(),
+    }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -16,7 +17,7 @@ use super::job::Job;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
 use super::{deletion, walk};
-use crate::api::{FINALIZER, GitSource, Reason, Sync};
+use crate::api::{ConditionType, FINALIZER, GitSource, Reason, Sync};
 
 /// How soon a Sync is looked at again whose objects are on their way.
 const WHILE_PROGRESSING: Duration = Duration::from_secs(2);
@@ -64,7 +65,10 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
 
 /// Tells whether the source is there and was not tried since the start, so that it is too early to say anything.
 async fn is_source_pending(job: &Job<'_>) -> bool {
-    job.context.sources_filled.cancelled().await;
+    tokio::select! {
+        () = job.context.sources_filled.cancelled() => {}
+        () = job.context.stop.cancelled() => return true,
+    }
     let reference = ObjectRef::<GitSource>::new(&job.sync.spec.source_ref.name).within(job.namespace());
     job.context.sources.get(&reference).is_some_and(|source| !job.context.revisions.is_tried(&source))
 }
@@ -86,9 +90,19 @@ async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> 
 fn pause(sync: &Sync, result: Option<Reason>) -> Duration {
     match result {
         None => sync.spec.interval.get(),
-        Some(Reason::Progressing | Reason::Terminating) => WHILE_PROGRESSING,
+        Some(Reason::Progressing) => WHILE_PROGRESSING,
+        Some(Reason::Terminating) if !is_overdue(sync) => WHILE_PROGRESSING,
         Some(_) => sync.spec.retry_interval.get(),
     }
+}
+
+/// Tells whether Ready has been false for longer than a sync may take, by what is known from before.
+fn is_overdue(sync: &Sync) -> bool {
+    let conditions = sync.status.iter().flat_map(|status| &status.conditions);
+    let mut unready =
+        conditions.filter(|known| known.type_ == ConditionType::Ready.as_str() && known.status == "False");
+    let since = unready.next().map(|ready| Timestamp::now().duration_since(ready.last_transition_time.0));
+    since.and_then(|since| Duration::try_from(since).ok()).is_some_and(|since| since > sync.spec.timeout.get())
 }
 
 /// Makes sure that the Sync can't vanish before what it applied was pruned.
@@ -109,6 +123,10 @@ pub(super) async fn set_finalizers(job: &Job<'_>, finalizers: Vec<String>) -> Re
     match api.patch_metadata(&job.sync.name_any(), &PatchParams::default(), &patch).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
+        Err(kube::Error::Api(refusal)) if refusal.code == 403 => {
+            let hint = "grant the controller what its ClusterRole lists";
+            Err(Trouble::passing(Reason::Forbidden, "the controller may not write the finalizer", hint))
+        }
         Err(_) => Err(Trouble::passing(Reason::ApiUnavailable, "failed to write the finalizer", "it is tried again")),
     }
 }

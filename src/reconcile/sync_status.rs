@@ -20,8 +20,8 @@ use crate::api::{
 use crate::cluster::{self, Requests, Verb};
 use crate::render::PlaintextSecret;
 
-/// The most changes that an event lists by name.
-const LISTED_CHANGES: usize = 12;
+/// The most bytes of an event's note that the message may take where changes are listed after it.
+const NOTE_HEAD: usize = 400;
 
 /// What a sync reached so far. All of it is public.
 #[derive(Debug, Default)]
@@ -133,10 +133,21 @@ impl Progress {
         warn.then(|| format!("Secret values stand in Git in clear text: {}", self.plaintext.join(", ")))
     }
 
-    fn change_note(&self) -> Option<String> {
-        let (listed, rest) = self.changes.split_at_checked(LISTED_CHANGES).unwrap_or((&self.changes, &[]));
-        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-        (!listed.is_empty()).then(|| format!("{}{more}", listed.join(", ")))
+    /// Returns the note of a sync that changed something: what Ready says, and as many changes as fit, with the number of
+    /// those that don't.
+    fn change_note(&self, message: &str) -> Option<String> {
+        let (first, rest) = self.changes.split_first()?;
+        let head = message.get(..message.floor_char_boundary(NOTE_HEAD)).unwrap_or(message);
+        let mut note = format!("{head}: {first}");
+        for (position, change) in rest.iter().enumerate() {
+            let more = format!(" and {} more", rest.len() - position);
+            if note.len() + change.len() + more.len() + 2 > report::NOTE_LIMIT {
+                return Some(note + &more);
+            }
+            note.push_str(", ");
+            note.push_str(change);
+        }
+        Some(note)
     }
 }
 
@@ -263,15 +274,14 @@ fn is_late(sync: &Sync, status: &SyncStatus, now: Timestamp) -> bool {
 /// Publishes one event: what was changed, or, where nothing was, what Ready now says.
 async fn publish(sync: &Sync, context: &Context, progress: &Progress, before: &[Condition], verdict: &Verdict) {
     if let Some(note) = progress.plaintext_note() {
-        report::event(context, sync, EventType::Warning, Reason::PlaintextRefused, &note).await;
+        report::event(context, sync, EventType::Warning, Reason::PlaintextApplied, &note).await;
     }
-    match progress.change_note() {
+    match progress.change_note(&verdict.message) {
         None => report::publish(context, sync, Some(before), verdict).await,
-        Some(changes) => {
+        Some(note) => {
             let failed = verdict.ready == Status::False;
             let kind = if failed { EventType::Warning } else { EventType::Normal };
             let reason = if failed { verdict.reason } else { Reason::Applied };
-            let note = format!("{}: {changes}", verdict.message);
             report::event(context, sync, kind, reason, &note).await;
         }
     }

@@ -1,11 +1,13 @@
 //! Puts the parts together, runs them, and stops them in order.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::Client;
 use kube::runtime::events::Reporter;
+use kube::runtime::reflector::ObjectRef;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::Args;
 use crate::api::{GitSource, Sync};
 use crate::cluster::KindsCache;
-use crate::reconcile::{self, Context, RenderCache, Revisions, Watched};
+use crate::reconcile::{self, Context, Endings, RenderCache, Revisions, Watched};
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
@@ -49,55 +51,96 @@ pub enum StartError {
 /// See [`StartError`].
 pub async fn start(args: Args) -> Result<(), StartError> {
     let stop = stop_on_signal()?;
-    let config = configuration().await?;
-    let client = Client::try_from(config.clone()).map_err(|_| StartError::Connection)?;
-    let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
-    let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
-    let salt = installation_salt(&client, &args.namespace).await?;
-    let sources = Watched::<GitSource>::new(client.clone());
-    let syncs = Watched::<Sync>::new(client.clone());
-    let (news, heard) = mpsc::unbounded_channel();
-    let context = Arc::new(Context {
-        client: client.clone(),
-        config,
-        kinds: KindsCache::new(client.clone()),
-        store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
-        allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
-        kustomize: kustomize(&args),
-        revisions: Revisions::default(),
-        sources: sources.cache(),
-        sources_filled: sources.filled(),
-        syncs: syncs.cache(),
-        rendered: RenderCache::default(),
-        keys: keys.clone(),
-        salt,
-        reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
-        news,
-    });
-    let ready = Arc::new(AtomicBool::new(false));
-    let shown = Shown { keys: keys.clone(), ready: ready.clone() };
-    let serving = server::serve(args.listen, shown, stop.clone().cancelled_owned());
-    let caches = (sources.filled(), syncs.filled());
-    let filled = async {
-        tokio::join!(caches.0.cancelled(), caches.1.cancelled());
-        ready.store(true, Ordering::Relaxed);
-        std::future::pending::<()>().await;
-    };
-    let working = async {
-        tokio::select! {
-            () = reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone()) => {}
-            () = filled => {}
-        }
-        ready.store(false, Ordering::Relaxed);
-        tracing::debug!("all reconciles have ended");
-        Ok(())
-    };
     tokio::select! {
-        both = async { tokio::try_join!(serving, working) } => both.map(|_| ()).map_err(StartError::Serve)?,
-        () = keys.follow() => {}
+        parts = Parts::prepare(&args, &stop) => parts?.run(&args, stop.clone()).await?,
+        () = stop.cancelled() => {}
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What works together until the controller is stopped.
+struct Parts {
+    context: Arc<Context>,
+    keys: Arc<Keys>,
+    sources: Watched<GitSource>,
+    syncs: Watched<Sync>,
+    heard: mpsc::UnboundedReceiver<ObjectRef<GitSource>>,
+}
+
+impl Parts {
+    async fn prepare(args: &Args, stop: &CancellationToken) -> Result<Self, StartError> {
+        let config = configuration().await?;
+        let client = Client::try_from(config.clone()).map_err(|_| StartError::Connection)?;
+        let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
+        let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
+        let salt = installation_salt(&client, &args.namespace).await?;
+        let sources = Watched::<GitSource>::new(client.clone());
+        let syncs = Watched::<Sync>::new(client.clone());
+        let (news, heard) = mpsc::unbounded_channel();
+        let context = Arc::new(Context {
+            client: client.clone(),
+            config,
+            kinds: KindsCache::new(client),
+            store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
+            allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
+            kustomize: kustomize(args),
+            revisions: Revisions::default(),
+            sources: sources.cache(),
+            sources_filled: sources.filled(),
+            sources_changed: sources.changed(),
+            syncs: syncs.cache(),
+            syncs_filled: syncs.filled(),
+            syncs_changed: syncs.changed(),
+            rendered: RenderCache::default(),
+            endings: Endings::default(),
+            keys: keys.clone(),
+            salt,
+            reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
+            news,
+            stop: stop.clone(),
+        });
+        Ok(Self { context, keys, sources, syncs, heard })
+    }
+
+    /// Works until `stop` is cancelled and what runs has ended. Until then HTTP is served, so that a probe sees that the
+    /// controller is stopping.
+    async fn run(self, args: &Args, stop: CancellationToken) -> Result<(), StartError> {
+        let Self { context, keys, sources, syncs, heard } = self;
+        let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
+        let shown = Shown { keys: keys.clone(), ready: ready.clone() };
+        let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
+        let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
+        let working = async {
+            tokio::select! {
+                () = reconcile::run(context, sources, syncs, heard, args.concurrency, stop) => {}
+                never = readiness => match never {},
+            }
+            tracing::debug!("all reconciles have ended");
+            ended.cancel();
+            Ok(())
+        };
+        tokio::select! {
+            both = async { tokio::try_join!(serving, working) } => both.map(|_| ()).map_err(StartError::Serve),
+            () = keys.follow() => Ok(()),
+        }
+    }
+}
+
+/// Says that the controller is ready from when its caches are filled until it is to stop.
+async fn show_readiness(
+    ready: Arc<AtomicBool>,
+    caches: (CancellationToken, CancellationToken),
+    stop: CancellationToken,
+) -> Infallible {
+    let filled = async { tokio::join!(caches.0.cancelled(), caches.1.cancelled()) };
+    tokio::select! {
+        _ = filled => ready.store(true, Ordering::Relaxed),
+        () = stop.cancelled() => {}
+    }
+    stop.cancelled().await;
+    ready.store(false, Ordering::Relaxed);
+    std::future::pending().await
 }
 
 /// Returns how to reach the cluster. What fails is tried again by the reconcile that it fails, and seen in its status;

@@ -44,7 +44,7 @@ impl Job {
             done => done,
         };
         let tree = done?;
-        shelf.note(&self.remote.holder, tree.commit())?;
+        shelf.note(&self.remote.holder, &self.remote.revision(&tree))?;
         Ok(tree)
     }
 
@@ -107,7 +107,10 @@ impl Job {
     /// that the server would give the commit to this one too, so it has to give it again.
     fn is_unproven(&self, shelf: &Shelf, mirror: &Mirror) -> bool {
         match &self.remote.reference {
-            Reference::Commit(id) => shelf.noted(&self.remote.holder) != Some(*id) && mirror.has(&id.0),
+            Reference::Commit(id) => {
+                let noted = shelf.noted(&self.remote.holder).map(|revision| revision.commit);
+                noted != Some(*id) && mirror.has(&id.0)
+            }
             // The server itself says which commit a name leads to.
             Reference::Branch(_) | Reference::Tag(_) => false,
         }

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::revision::CommitId;
+use super::revision::{CommitId, Revision};
+use super::tree::Tree;
 use super::url::RemoteUrl;
 
 /// Describes one fetch: for whom, the repository, what of it, with which credentials and within which time.
@@ -27,6 +28,13 @@ pub struct Remote {
     pub credentials: Credentials,
     /// The time for everything, including the wait for another fetch of the same repository.
     pub timeout: Duration,
+}
+
+impl Remote {
+    /// Returns the revision that the reference led to.
+    pub(super) fn revision(&self, tree: &Tree) -> Revision {
+        Revision { reference: self.reference.clone(), commit: tree.commit() }
+    }
 }
 
 /// Names what to fetch of a repository.

@@ -3,9 +3,9 @@
 //! A mirror is filled under another name and then renamed to a number that only grows, so a killed process leaves either
 //! a whole mirror or something that the next start throws away. It does NOT decide what to fetch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::{SourceError, store_error};
 use super::mirror::{Mirror, ObjectFault};
-use super::revision::CommitId;
+use super::note;
+use super::revision::{CommitId, Revision};
 use super::tree::Tree;
 
 /// The mirror that is being filled.
@@ -140,40 +141,91 @@ impl Shelf {
         Ok(tree)
     }
 
-    /// Notes that the server let `holder` have this commit.
+    /// Notes that the server let `holder` have this revision.
     ///
     /// # Errors
     ///
     /// Fails when the note cannot be written.
-    pub(super) fn note(&self, holder: &str, commit: CommitId) -> Result<(), SourceError> {
-        if self.noted(holder) == Some(commit) {
+    pub(super) fn note(&self, holder: &str, revision: &Revision) -> Result<(), SourceError> {
+        if self.noted(holder).as_ref() == Some(revision) {
             return Ok(());
         }
         let path = self.note_path(holder);
         let failed = |source| store_error(&path, source);
         private_directory(&self.folder.join(HOLDERS))?;
         let mut note = tempfile::NamedTempFile::new_in(self.folder.join(HOLDERS)).map_err(failed)?;
-        write!(note, "{commit}").map_err(failed)?;
+        note.write_all(note::print(revision).as_bytes()).map_err(failed)?;
         note.persist(&path).map_err(|error| failed(error.error))?;
         Ok(())
     }
 
-    /// Returns the tree that `holder` fetched last, if the mirror still has it.
-    pub(super) fn stored(&mut self, holder: &str, max_file_bytes: u64) -> Option<Arc<Tree>> {
-        let commit = self.noted(holder)?;
+    /// Returns what `holder` fetched last, if the mirror still has it.
+    pub(super) fn stored(&mut self, holder: &str, max_file_bytes: u64) -> Option<(Revision, Arc<Tree>)> {
+        let revision = self.noted(holder)?;
         // A mirror that was made anew for another source is whole, though it lacks this commit.
-        let has = self.mirror.as_ref().is_some_and(|mirror| mirror.has(&commit.0));
-        has.then(|| self.tree(commit, max_file_bytes).ok()).flatten()
+        let has = self.mirror.as_ref().is_some_and(|mirror| mirror.has(&revision.commit.0));
+        let tree = has.then(|| self.tree(revision.commit, max_file_bytes).ok()).flatten()?;
+        Some((revision, tree))
     }
 
-    /// Returns the commit that the server let `holder` have last.
-    pub(super) fn noted(&self, holder: &str) -> Option<CommitId> {
-        fs::read_to_string(self.note_path(holder)).ok()?.parse().ok()
+    /// Returns the revision that the server let `holder` have last.
+    pub(super) fn noted(&self, holder: &str) -> Option<Revision> {
+        note::parse(&fs::read_to_string(self.note_path(holder)).ok()?)
     }
 
     fn note_path(&self, holder: &str) -> PathBuf {
-        self.folder.join(HOLDERS).join(hex::encode(Sha256::digest(holder)))
+        self.folder.join(HOLDERS).join(note_name(holder))
     }
+
+    /// Removes all notes, and with them everything else that no tree stands in. Tells whether the folder is gone.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something can't be removed.
+    pub(super) fn clear(&mut self) -> io::Result<bool> {
+        remove_folder(&self.folder.join(HOLDERS))?;
+        // New trees are made with the shelf at hand, so this count only falls.
+        if self.mirror.as_ref().is_some_and(|mirror| Arc::strong_count(mirror) > 1) {
+            return Ok(false);
+        }
+        if let Some(mirror) = self.mirror.take() {
+            mirror.retire();
+        }
+        remove_folder(&self.folder.join(UNFINISHED))?;
+        match fs::remove_dir(&self.folder) {
+            // A mirror that was replaced goes with its last tree.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            removed => gone(removed).map(|()| true),
+        }
+    }
+}
+
+/// Returns the name of the file that has the note of `holder`.
+pub(super) fn note_name(holder: &str) -> String {
+    hex::encode(Sha256::digest(holder))
+}
+
+/// Returns the names of all notes in the folder of a shelf, and of what else stands among them.
+pub(super) fn notes_in(folder: &Path) -> HashSet<String> {
+    let entries = fs::read_dir(folder.join(HOLDERS)).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Removes the note of this name from the folder of a shelf.
+///
+/// # Errors
+///
+/// Fails when it can't be removed.
+pub(super) fn remove_note(folder: &Path, name: &str) -> io::Result<()> {
+    gone(fs::remove_file(folder.join(HOLDERS).join(name)))
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    gone(fs::remove_dir_all(path))
+}
+
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Creates a directory for this user alone, with those above it.

@@ -3,11 +3,11 @@
 //! All sources of one URL share its mirror, but only after the server has let each of them in with its own credentials:
 //! what one source may read, another doesn't get for naming the same URL, nor for knowing the id of a commit. Fetches of one URL take turns. The store is a
 //! cache: whatever is damaged or half-written is thrown away and fetched again. It does NOT find out which sources are
-//! gone.
+//! gone, but removes what they leave when it is told ([`Store::retain`]).
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl Settings {
 }
 
 /// The shelf of one URL; it is opened by whoever needs it first, on a thread that may block.
-type Place = Arc<AsyncMutex<Option<Shelf>>>;
+pub(super) type Place = Arc<AsyncMutex<Option<Shelf>>>;
 
 /// Fetches revisions and keeps them on disk.
 #[derive(Clone)]
@@ -64,7 +64,8 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    places: Mutex<HashMap<RemoteUrl, Place>>,
+    /// By their folders.
+    places: Mutex<HashMap<PathBuf, Place>>,
     _lock: File,
 }
 
@@ -110,7 +111,8 @@ impl Store {
         let timeout = remote.timeout.min(self.0.settings.max_timeout);
         let deadline = Instant::now() + timeout;
         let timed_out = || SourceError::TimedOut { url: remote.url.clone(), timeout };
-        let place = timeout_at(deadline.into(), self.place(&remote.url).lock_owned());
+        let folder = self.folder(&remote.url);
+        let place = timeout_at(deadline.into(), self.place(&folder).lock_owned());
         let mut place = place.await.map_err(|_| timed_out())?;
         let interrupt = InterruptOnDrop::default();
         let job = Job {
@@ -120,7 +122,6 @@ impl Store {
             interrupt: Arc::clone(&interrupt.0),
             runtime: Handle::current(),
         };
-        let folder = self.folder(&remote.url);
         let done = spawn_blocking(move || job.run(shelf_in(&mut place, folder)?));
         let done = timeout_at(deadline.into(), done);
         let tree =
@@ -128,14 +129,16 @@ impl Store {
         Ok(fetched(&remote, tree, held))
     }
 
-    /// Returns what `holder` last fetched from `url`, also in an earlier run, without asking the server. Nothing is
-    /// returned to a holder that the server never let in, or when the mirror was made anew since.
-    pub async fn stored(&self, url: &RemoteUrl, holder: &str) -> Option<Arc<Tree>> {
-        let mut place = self.place(url).lock_owned().await;
+    /// Returns what `holder` last fetched from `url`, by the name that it was fetched by, also in an earlier run, without
+    /// asking the server. Nothing is returned to a holder that the server never let in, or when the mirror was made anew
+    /// since.
+    pub async fn stored(&self, url: &RemoteUrl, holder: &str) -> Option<Fetched> {
         let (folder, holder) = (self.folder(url), holder.to_owned());
+        let mut place = self.place(&folder).lock_owned().await;
         let max_file_bytes = self.0.settings.max_file_bytes;
         let find = move || shelf_in(&mut place, folder).ok()?.stored(&holder, max_file_bytes);
-        spawn_blocking(find).await.ok().flatten()
+        let (revision, tree) = spawn_blocking(find).await.ok().flatten()?;
+        Some(Fetched { revision, tree, changed: false })
     }
 
     /// Tells whether `tree` is the commit that `remote` names, of the same repository.
@@ -144,13 +147,23 @@ impl Store {
             && tree.is_in(&self.folder(&remote.url))
     }
 
-    fn place(&self, url: &RemoteUrl) -> Place {
+    pub(super) fn place(&self, folder: &Path) -> Place {
         let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(places.entry(url.clone()).or_default())
+        Arc::clone(places.entry(folder.to_owned()).or_default())
     }
 
-    fn folder(&self, url: &RemoteUrl) -> PathBuf {
-        self.0.settings.directory.join(hex::encode(Sha256::digest(url.as_str())))
+    /// Drops the places that have no shelf and that nobody is about to use.
+    pub(super) fn forget_closed_places(&self) {
+        let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|_, place| Arc::strong_count(place) > 1 || place.try_lock().is_ok_and(|shelf| shelf.is_some()));
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.0.settings.directory
+    }
+
+    pub(super) fn folder(&self, url: &RemoteUrl) -> PathBuf {
+        self.directory().join(hex::encode(Sha256::digest(url.as_str())))
     }
 }
 
@@ -164,7 +177,7 @@ fn shelf_in(place: &mut OwnedMutexGuard<Option<Shelf>>, folder: PathBuf) -> Resu
 }
 
 fn fetched(remote: &Remote, tree: Arc<Tree>, held: Option<&Arc<Tree>>) -> Fetched {
-    let revision = Revision { reference: remote.reference.clone(), commit: tree.commit() };
+    let revision = remote.revision(&tree);
     let changed = held.map(|held| held.commit()) != Some(revision.commit);
     Fetched { revision, tree, changed }
 }

@@ -1,7 +1,8 @@
 //! Sources: a real Git server over HTTPS with its ways to fail, and the references that can be followed.
 
 use serde_json::Value;
-use waxwing_harness::{Access, GitOperation, GitServer, eventually};
+use sha2::{Digest, Sha256};
+use waxwing_harness::{Access, GitOperation, GitRepo, GitServer, eventually};
 
 use crate::stage::{PATIENCE, Stage, cluster, condition, controller};
 
@@ -144,6 +145,28 @@ fn nothing_is_fetched_while_the_tip_is_known() {
     assert_eq!(server.count(GitOperation::Fetch), 0, "the tip was known");
     stage.applied(&stage.commit(&[("app/config.yaml", &CONFIG.replace("good", "better"))]));
     assert_eq!(server.count(GitOperation::Fetch), 1, "the tip was new once");
+}
+
+#[test]
+fn a_repository_that_no_source_names_any_more_is_removed_from_the_disk() {
+    let stage = Stage::new("git-gone");
+    let other = GitRepo::new().unwrap();
+    other.write("app/config.yaml", CONFIG).unwrap();
+    other.commit("first").unwrap();
+    stage.commit(&[("app/config.yaml", CONFIG)]);
+    let urls = [stage.repo.file_url(), other.file_url()];
+    let folders = urls.each_ref().map(|url| controller().dir().join("state").join(hex::encode(Sha256::digest(url))));
+    let stored = || folders.each_ref().map(|folder| folder.exists());
+    let wait = |expected: [bool; 2]| {
+        let found = || if stored() == expected { Ok(()) } else { Err(format!("{:?}", stored())) };
+        eventually(PATIENCE, "the disk has what is named", found).unwrap();
+    };
+    stage.git_source("fleet", &format!("{{url: '{}', interval: 1s}}", urls[0]));
+    wait([true, false]);
+    stage.git_source("fleet", &format!("{{url: '{}', interval: 1s}}", urls[1]));
+    wait([false, true]);
+    stage.kubectl(&["delete", "gitsource/fleet"]).unwrap();
+    wait([false, false]);
 }
 
 #[test]

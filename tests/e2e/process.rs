@@ -1,11 +1,12 @@
 //! Proves how the controller's process behaves: it becomes ready, serves its certificate, comes back after a kill with
 //! the same key and without doing anything twice, and ends when it is asked to.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Failure};
+use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Failure, Tools, eventually};
 
 use crate::stage::{Stage, certificate_of, is_of_the_test, own_cluster, start_controller};
 
@@ -50,6 +51,47 @@ fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing
     controller.wait_ready()?;
     stage.request();
     assert_eq!(work(cluster)?[before.len()..], [] as [String; 0]);
+    Ok(())
+}
+
+/// A Kustomize that takes its time: it says that it was started, and builds once it may.
+const SLOW_KUSTOMIZE: &str = r#"#!/bin/sh
+: >"FOLDER/started"
+while [ ! -e "FOLDER/go" ]; do /bin/sleep 0.05; done
+exec "KUSTOMIZE" "$@"
+"#;
+
+#[test]
+fn a_controller_that_is_asked_to_end_amid_a_sync_says_so_and_finishes_it() -> Result<(), Failure> {
+    let cluster = own_cluster(ClusterOptions::default());
+    let stage = Stage::on(cluster, "amid");
+    let folder = stage.upstream.home().to_owned();
+    let kustomize = Tools::locate()?.path("kustomize")?;
+    let script = SLOW_KUSTOMIZE.replace("FOLDER", folder.to_str().unwrap());
+    let program = folder.join("slow-kustomize");
+    std::fs::write(&program, script.replace("KUSTOMIZE", kustomize.to_str().unwrap())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &["--allow-file-sources"]);
+    let mut controller = Controller::start(cluster, ControllerOptions { kustomize: Some(program), ..options })?;
+    let commit = stage.commit(&[
+        ("app/kustomization.yaml", "resources: [config.yaml]\n"),
+        ("app/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: b}\n"),
+    ]);
+    stage.sync("./app", "");
+    let started = || if folder.join("started").exists() { Ok(()) } else { Err("Kustomize was not started") };
+    eventually(SOON, "a sync", started)?;
+    controller.ask_to_end();
+    let stopping = || match controller.get("/readyz") {
+        Ok((503, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    eventually(SOON, "not ready any more", stopping)?;
+    std::fs::write(folder.join("go"), "").unwrap();
+    let status = controller.terminate(SOON).map_err(|failure| panic!("{failure}\n{}", controller.log()))?;
+    assert!(status.success(), "{status}\n{}", controller.log());
+    stage.applied(&commit);
+    let states = stage.kubectl(&["get", "inventories", "--output=jsonpath={..state}"])?;
+    assert_eq!(states, "Applied");
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! Proves what pruning does and what holds it back, and how a deleted Sync ends.
 
 use serde_json::Value;
-use waxwing_harness::eventually;
+use waxwing_harness::{ClusterOptions, eventually};
 
 use crate::act::{config_map, message};
-use crate::stage::{PATIENCE, Stage, cluster, condition};
+use crate::stage::{PATIENCE, Stage, cluster, condition, own_cluster, start_controller};
 
 /// A claim that nothing here fulfils: it is not healthy before a test says so.
 const CLAIM: &str = r#"
@@ -227,17 +227,115 @@ fn a_deleted_sync_lets_go_of_an_object_that_does_not_end_and_says_so() {
     assert!(!stage.has("configmap/plain"));
     assert!(stage.get("configmap/held").unwrap()["metadata"]["deletionTimestamp"].is_string());
     let event = stage.event("Warning PruneFailed");
-    let expected = format!("Let go of what could not be pruned: ConfigMap/{}/held is being deleted", stage.namespace);
+    let expected =
+        format!("Let go of what could not be pruned: ConfigMap/{}/held: it is being deleted", stage.namespace);
     assert!(event.ends_with(&expected), "{event}");
 }
 
-#[test]
-fn a_namespace_ends_with_the_syncs_in_it() {
-    let stage = Stage::new("ending");
-    let commit = stage.commit(&[("app/a.yaml", &config_map("many-0", "value"))]);
+/// A Sync with one object in its own namespace and one in another, which is returned.
+fn spread(stage: &Stage) -> String {
+    let elsewhere = format!("{}-elsewhere", stage.namespace);
+    cluster().kubectl(&["create", "namespace", &elsewhere]).unwrap();
+    stage.make_administrator();
+    let there = config_map("there", "value").replace("{name: ", &format!("{{namespace: {elsewhere}, name: "));
+    let commit = stage.commit(&[("app/a.yaml", &config_map("many-0", "value")), ("app/b.yaml", &there)]);
     stage.sync("./app", "");
     stage.applied(&commit);
+    elsewhere
+}
+
+fn is_there(elsewhere: &str) -> bool {
+    !cluster()
+        .kubectl(&["get", "configmap/there", "-n", elsewhere, "--ignore-not-found", "-o", "name"])
+        .unwrap()
+        .is_empty()
+}
+
+#[test]
+fn a_namespace_ends_with_the_syncs_in_it_and_with_what_they_applied_elsewhere() {
+    let stage = Stage::new("ending");
+    let elsewhere = spread(&stage);
     cluster().kubectl(&["delete", "namespace", &stage.namespace, "--timeout=60s"]).unwrap();
+    assert!(!is_there(&elsewhere));
+}
+
+#[test]
+fn a_sync_that_is_deleted_in_the_foreground_prunes_before_its_inventory_goes() {
+    let stage = Stage::new("foreground");
+    let elsewhere = spread(&stage);
+    stage.kubectl(&["delete", "sync/app", "--cascade=foreground", "--timeout=60s"]).unwrap();
+    assert!(!is_there(&elsewhere) && !stage.has("configmap/many-0"));
+    stage.gone("inventories");
+}
+
+#[test]
+fn the_inventory_of_a_sync_that_was_torn_away_holds_up_nothing() {
+    let stage = Stage::new("torn");
+    let elsewhere = spread(&stage);
+    stage.patch_spec(r#"{"suspend": true}"#);
+    let finalizers = ["patch", "sync/app", "--type=merge", "--patch", r#"{"metadata": {"finalizers": null}}"#];
+    stage.kubectl(&finalizers).unwrap();
+    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    stage.gone("inventories");
+    assert!(is_there(&elsewhere) && stage.has("configmap/many-0"));
+}
+
+/// An API whose server is not there, so that the API server can't tell which kinds it has.
+const ABSENT_API: &str = r#"
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.absent.example.com}
+spec:
+  group: absent.example.com
+  version: v1
+  groupPriorityMinimum: 1000
+  versionPriority: 15
+  insecureSkipTLSVerify: true
+  service: {namespace: default, name: nobody}
+"#;
+
+#[test]
+fn an_object_whose_api_is_away_is_not_taken_for_gone() {
+    // While it is there no namespace of the cluster can end.
+    let cluster = own_cluster(ClusterOptions::default());
+    let _controller = start_controller(cluster, &[]).unwrap();
+    let stage = Stage::on(cluster, "absent");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let entry = r#"{"group": "absent.example.com", "version": "v1", "kind": "Thing", "namespace": "default", "name": "x", "uid": "u", "state": "Applied"}"#;
+    let patch = format!(r#"[{{"op": "add", "path": "/spec/entries/-", "value": {entry}}}]"#);
+    cluster.apply_yaml(ABSENT_API).unwrap();
+    stage.kubectl(&["patch", "inventories/app.0", "--type=json", "--patch", &patch]).unwrap();
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "two"))]);
+    let sync = stage.refused(&commit, "ApiUnavailable");
+    let expected = "absent.example.com/Thing v1 was applied and its API does not answer: the API server answered 503";
+    assert!(message(&sync).starts_with(expected), "{}", message(&sync));
+    let kept = || stage.get("inventories/app.0").unwrap()["spec"]["entries"].to_string().contains("absent.example.com");
+    assert!(kept());
+    cluster.kubectl(&["delete", "apiservice", "v1.absent.example.com"]).unwrap();
+    stage.applied(&commit);
+    assert!(!kept());
+}
+
+#[test]
+fn an_object_goes_to_a_sync_of_another_namespace_that_may_write_it_without_being_deleted() {
+    let (stage, heir) = (Stage::new("giver"), Stage::new("taker"));
+    heir.make_administrator();
+    let shared = |value: &str| {
+        config_map("shared", value).replace("{name: ", &format!("{{namespace: {}, name: ", stage.namespace))
+    };
+    let commit = stage.commit(&[("app/shared.yaml", &shared("one")), ("app/own.yaml", &config_map("own", "one"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let uid = stage.get("configmap/shared").unwrap()["metadata"]["uid"].clone();
+    let taken = heir.commit(&[("app/shared.yaml", &shared("two"))]);
+    heir.sync("./app", "");
+    heir.refused(&taken, "PlanConflict");
+    stage.applied(&stage.remove(&["app/shared.yaml"]));
+    heir.applied(&taken);
+    let shared = stage.get("configmap/shared").unwrap();
+    assert_eq!((&shared["data"]["key"], &shared["metadata"]["uid"]), (&Value::from("two"), &uid));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 use waxwing_harness::eventually;
 
 use crate::act::{config_map, failing, message};
-use crate::stage::{PATIENCE, Stage, condition};
+use crate::stage::{PATIENCE, Stage, cluster, condition};
 
 /// A workload whose pods are ready at once and count as available after a while.
 const DEPLOYMENT: &str = r#"
@@ -127,6 +127,76 @@ fn each_sync_that_changes_something_has_one_event_that_lists_it() {
         ),
     ];
     assert_eq!(stage.events(), expected);
+}
+
+#[test]
+fn an_event_lists_as_many_changes_as_it_holds_and_counts_the_others() {
+    let stage = Stage::new("crowd");
+    let name = |number: usize| format!("{}-{number:02}", "long".repeat(15));
+    for number in 0..30 {
+        stage.repo.write(&format!("app/{number}.yaml"), config_map(&name(number), "value")).unwrap();
+    }
+    let commit = stage.commit(&[]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let note = stage.event(&format!("Normal Applied Applied main@sha1:{commit}: "));
+    let listed = note.matches(" created").count();
+    assert!(note.ends_with(&format!(" created and {} more", 30 - listed)) && listed > 5, "{note}");
+    assert!(note.trim_start_matches("Normal Applied ").len() <= 1024, "{note}");
+}
+
+#[test]
+fn what_others_changed_is_reverted_at_the_interval() {
+    let stage = Stage::new("interval");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    stage.patch_spec(r#"{"interval": "1s"}"#);
+    stage.kubectl(&["patch", "configmap/a", "--type=merge", "--patch", r#"{"data": {"key": "two"}}"#]).unwrap();
+    let attempt = || {
+        let value = stage.get("configmap/a").map_err(|failure| failure.to_string())?["data"]["key"].clone();
+        if value == "one" { Ok(()) } else { Err(value.to_string()) }
+    };
+    eventually(PATIENCE, "the value of Git", attempt).unwrap();
+}
+
+/// Refuses every write of an inventory in one namespace.
+const NO_INVENTORIES: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: NAMESPACE}
+spec:
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+    resourceRules:
+    - {apiGroups: [waxwing.dev], apiVersions: ["*"], operations: [CREATE, UPDATE], resources: [inventories]}
+  validations: [{expression: "false", message: not now}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: NAMESPACE}
+spec: {policyName: NAMESPACE, validationActions: [Deny]}
+"#;
+
+const INVENTORY: &str = "apiVersion: waxwing.dev/v1alpha1\nkind: Inventory\nmetadata: {name: probe, namespace: NAMESPACE}\nspec: {sync: {name: x, uid: u}, shard: 0}\n";
+
+#[test]
+fn nothing_is_applied_while_it_cannot_be_recorded() {
+    let stage = Stage::new("recordless");
+    cluster().apply_yaml(&NO_INVENTORIES.replace("NAMESPACE", &stage.namespace)).unwrap();
+    let probe = INVENTORY.replace("NAMESPACE", &stage.namespace);
+    let attempt = || match cluster().kubectl_call(&["create", "--dry-run=server", "-f-"]).stdin(probe.as_str()).text() {
+        Err(refusal) if refusal.to_string().contains("not now") => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    eventually(PATIENCE, "the policy in force", attempt).unwrap();
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
+    stage.sync("./app", "");
+    let sync = stage.refused(&commit, "InventoryFailed");
+    assert!(message(&sync).contains("not now; hint: it is tried again"), "{}", message(&sync));
+    assert!(!stage.has("configmap/a"));
+    cluster().kubectl(&["delete", "validatingadmissionpolicybinding", &stage.namespace]).unwrap();
+    stage.applied(&commit);
 }
 
 #[test]

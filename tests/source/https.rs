@@ -255,7 +255,7 @@ async fn after_a_restart_each_source_finds_what_it_fetched_itself_without_the_se
     server.stop();
 
     let bench = bench.restart();
-    let stored = bench.store.stored(&owner.url, "source").await.unwrap();
+    let stored = bench.store.stored(&owner.url, "source").await.unwrap().tree;
     assert_eq!((stored.commit(), text(&stored, "a.yaml")), (commit, "kept".to_owned()));
     assert!(bench.store.stored(&owner.url, "stranger").await.is_none());
     let elsewhere = RemoteUrl::parse(&server.url("other"), EVERYTHING).unwrap();

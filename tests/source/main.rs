@@ -4,6 +4,7 @@
 
 mod https;
 mod local;
+mod retain;
 mod revisions;
 mod tree;
 

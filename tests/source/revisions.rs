@@ -51,3 +51,20 @@ async fn a_source_that_is_gone_is_forgotten_with_its_tree() {
     revisions.put(&stays, fetched, &live);
     assert!(revisions.get(&gone).is_none() && revisions.get(&stays).is_some());
 }
+
+#[tokio::test]
+async fn the_last_source_is_forgotten_too_when_it_is_gone() {
+    let repo = GitRepo::new().unwrap();
+    repo.commit("first").unwrap();
+    let fetched = Bench::new().fetch(&local(&repo, branch("main"))).await.unwrap();
+    let mut watch = Writer::default();
+    let (live, revisions) = (watch.as_reader(), Revisions::default());
+    let last = source("last", "1", "https://git.test/a.git");
+    watch.apply_watcher_event(&Event::Apply(last.clone()));
+    revisions.put(&last, fetched, &live);
+    revisions.forget_gone(&live);
+    assert!(revisions.get(&last).is_some());
+    watch.apply_watcher_event(&Event::Delete(last.clone()));
+    revisions.forget_gone(&live);
+    assert!(revisions.get(&last).is_none());
+}

@@ -124,11 +124,9 @@ impl Inventory {
         merged
     }
 
-    /// Returns what this inventory, the union with `plan`, becomes by `results`.
-    ///
-    /// What was applied is marked so; what failed stays as it is. What was deleted and what `plan` found to be no
-    /// longer there or no longer ours leaves the inventory.
-    pub fn after(&self, plan: &Plan, results: &Results) -> Self {
+    /// Returns what this inventory, the union with a plan, becomes by what was applied: that is marked so, and what failed
+    /// stays as it is. Nothing leaves the inventory here.
+    pub fn after_apply(&self, results: &Results) -> Self {
         let mut next = self.clone();
         for (id, applied) in &results.applied {
             if let Some(entry) = next.entries.get_mut(id) {
@@ -137,9 +135,22 @@ impl Inventory {
                 entry.state = EntryState::Applied;
             }
         }
-        for id in results.deleted.iter().chain(plan.gone().released.iter().map(|released| &released.id)) {
-            next.entries.remove(id);
+        next
+    }
+
+    /// Returns the inventory without what `plan` found to be no longer there or no longer ours; for when everything that it
+    /// sends was applied.
+    pub fn without_released(mut self, plan: &Plan) -> Self {
+        for released in &plan.gone().released {
+            self.entries.remove(&released.id);
         }
+        self
+    }
+
+    /// Returns the inventory without what was deleted.
+    pub fn without_deleted(&self, deleted: &BTreeSet<ObjectId>) -> Self {
+        let mut next = self.clone();
+        next.entries.retain(|id, _| !deleted.contains(id));
         next
     }
 }

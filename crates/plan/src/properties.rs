@@ -61,7 +61,8 @@ fn interrupted(cluster: &mut Cluster, rendered: &[Manifest], killed: &Killed) {
         }
     }
     if killed.results_written {
-        cluster.inventory = cluster.inventory.after(&plan, &results);
+        cluster.inventory =
+            cluster.inventory.after_apply(&results).without_released(&plan).without_deleted(&results.deleted);
     }
 }
 

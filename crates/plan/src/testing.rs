@@ -139,7 +139,7 @@ impl Cluster {
             self.live.insert(deletion.id().clone(), None);
             results.deleted.insert(deletion.id().clone());
         }
-        self.inventory = self.inventory.after(&plan, &results);
+        self.inventory = self.inventory.after_apply(&results).without_released(&plan).without_deleted(&results.deleted);
         Ok(plan)
     }
 

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 use waxwing_plan::SYNC_LABEL;
-use waxwing_plan::inventory::{Claim, Claims};
+use waxwing_plan::inventory::{Claim, Claims, EntryState};
 use waxwing_plan::{
     DigestContext, GroupKind, Inputs, Live, LiveMark, ObjectId, Plan, PlanError, PrunePolicy, Retirement, retire,
 };
@@ -14,7 +14,7 @@ use waxwing_plan::{
 use super::record;
 use crate::api::{Failure, Reason, Sync};
 use crate::cluster::inventory::{Stored, claimed_by_others};
-use crate::cluster::live_marks;
+use crate::cluster::{self, Kinds, ServiceAccount, confirm_unserved, live_marks};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
 
@@ -30,7 +30,7 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let named = desired.iter().copied().chain(known.inventory.entries.keys());
     let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
-    let live = marks(job, &wanted).await?;
+    let live = marks(job, &wanted, known).await?;
     let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
     let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
@@ -41,11 +41,12 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
 
 /// Reads live marks. The kinds are read again when some aren't known, or are no longer served as they were: what isn't found
 /// counts as gone, so that must not be for want of looking in the right place.
-async fn marks(job: &Job<'_>, wanted: &BTreeSet<ObjectId>) -> Result<Live, Trouble> {
+async fn marks(job: &Job<'_>, wanted: &BTreeSet<ObjectId>, known: &Stored) -> Result<Live, Trouble> {
     let context = job.context;
     let mut kinds = context.kinds.get().await?;
     if wanted.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
         kinds = context.kinds.refresh().await?;
+        confirm_gone(job, &kinds, known).await?;
     }
     match live_marks(&context.client, &kinds, &selector(job), wanted).await {
         Err(error) if error.is_not_found() => {
@@ -54,6 +55,20 @@ async fn marks(job: &Job<'_>, wanted: &BTreeSet<ObjectId>) -> Result<Live, Troub
         }
         live => Ok(live?),
     }
+}
+
+/// Makes sure that the kinds of applied objects that the API server doesn't list are gone, and with them the objects.
+async fn confirm_gone(job: &Job<'_>, kinds: &Kinds, known: &Stored) -> Result<(), Trouble> {
+    let applied = known.inventory.entries.values().filter(|entry| entry.state != EntryState::Wanted);
+    let unlisted = applied.filter(|entry| kinds.any_version(&entry.id.kind).is_none());
+    let unlisted: BTreeSet<_> = unlisted.map(|entry| (&entry.id.kind, entry.version.as_str())).collect();
+    for (kind, version) in unlisted {
+        confirm_unserved(&job.context.client, kind, version).await.map_err(|error| {
+            let fact = format!("{kind} {version} was applied and its API does not answer: {error}");
+            Trouble::passing(Reason::ApiUnavailable, fact, "it is tried again; see `kubectl get apiservices`")
+        })?;
+    }
+    Ok(())
 }
 
 fn namespace_of(id: &ObjectId) -> Option<ObjectId> {
@@ -73,16 +88,26 @@ async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, T
     }
     for (id, by) in claimed_by_others(&job.context.client, &job.id, objects).await? {
         let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
-        let may_inherit = job.context.syncs.get(&other).is_some_and(|other| acts_as_we_do(job, &other));
+        let may_inherit = match job.context.syncs.get(&other) {
+            Some(other) => may_inherit(job, &other, &id).await?,
+            None => false,
+        };
         claims.entry(id).or_default().push(Claim { by, may_inherit });
     }
     Ok(claims)
 }
 
-/// A claim counts only when the other Sync could write the object: here, when it acts as the same account, and will.
-fn acts_as_we_do(job: &Job<'_>, other: &Sync) -> bool {
+/// A claim counts only when the other Sync will write the object, and may: an inventory is no proof of that.
+async fn may_inherit(job: &Job<'_>, other: &Sync, id: &ObjectId) -> Result<bool, Trouble> {
     let will = other.metadata.deletion_timestamp.is_none() && !other.spec.suspend;
-    will && other.namespace().as_deref() == Some(job.namespace()) && other.spec.service_account() == job.account.name()
+    let namespace = other.namespace().unwrap_or_default();
+    let account = ServiceAccount::new(&namespace, other.spec.service_account()).ok().filter(|_| will);
+    let Some(account) = account else { return Ok(false) };
+    if account == job.account {
+        return Ok(true);
+    }
+    let kinds = job.context.kinds.get().await?;
+    Ok(cluster::may_patch(&job.context.client, &kinds, &account, id).await?)
 }
 
 /// Plans. Objects that another Sync has are written down, so that it hands them over when it drops them.
@@ -134,7 +159,7 @@ fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
 /// Plans the end of a deleted Sync; none when it isn't being deleted.
 pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> Result<Option<Retirement>, Trouble> {
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
-    let live = marks(job, &wanted).await?;
+    let live = marks(job, &wanted, known).await?;
     let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))

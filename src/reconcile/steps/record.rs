@@ -37,21 +37,17 @@ pub(in crate::reconcile) async fn after_apply(
     known: Stored,
     applied: &Applied,
 ) -> Result<Stored, Trouble> {
-    let mut next = known.inventory.after(plan, &applied.results);
+    let mut next = known.inventory.after_apply(&applied.results);
     if applied.failures.is_empty() {
+        next = next.without_released(plan);
         next.verified = applied.verified.clone();
     }
     write(job, known, next).await
 }
 
 /// Writes what was deleted.
-pub(in crate::reconcile) async fn after_prune(
-    job: &Job<'_>,
-    plan: &Plan,
-    known: Stored,
-    pruned: &Pruned,
-) -> Result<(), Trouble> {
-    let next = known.inventory.after(plan, &pruned.results);
+pub(in crate::reconcile) async fn after_prune(job: &Job<'_>, known: Stored, pruned: &Pruned) -> Result<(), Trouble> {
+    let next = known.inventory.without_deleted(&pruned.results.deleted);
     write(job, known, next).await.map(|_| ())
 }
 

@@ -130,6 +130,11 @@ impl Controller {
         self.process.wait(within)
     }
 
+    /// Asks the controller to end (SIGTERM) and does not wait.
+    pub fn ask_to_end(&mut self) {
+        self.process.terminate();
+    }
+
     /// Kills the controller at once (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();

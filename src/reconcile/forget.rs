@@ -1,0 +1,75 @@
+//! Forgets what is left behind: by GitSources that are gone or have another address by now, in memory and in the store; and by
+//! Syncs that are gone without having ended themselves, in the cluster.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use waxwing_plan::OwnerMark;
+
+use super::context::Context;
+use super::fetch::holder;
+use crate::api::{GitSource, Sync};
+use crate::cluster::inventory;
+use crate::source::RemoteUrl;
+
+/// When to try again to remove what was still in use.
+const WHILE_IN_USE: Duration = Duration::from_secs(10);
+
+/// Forgets once all resources are known, and then whenever they change; never returns.
+pub(super) async fn run(context: &Context) {
+    tokio::join!(mirrors(context), inventories(context));
+}
+
+async fn mirrors(context: &Context) {
+    // Before that, sources would be missed that are there.
+    context.sources_filled.cancelled().await;
+    loop {
+        context.revisions.forget_gone(&context.sources);
+        let changed = context.sources_changed.notified();
+        if context.store.retain(|| named(context)).await {
+            changed.await;
+        } else {
+            // Either is a reason to look again.
+            let _ = tokio::time::timeout(WHILE_IN_USE, changed).await;
+        }
+    }
+}
+
+/// Ends the inventories of Syncs whose finalizer somebody took off: those of earlier, and then of each that goes.
+async fn inventories(context: &Context) {
+    context.syncs_filled.cancelled().await;
+    let mut known = alive(context);
+    release(context, &known, None).await;
+    loop {
+        context.syncs_changed.notified().await;
+        let now = alive(context);
+        for (_, gone) in known.iter().filter(|(uid, _)| !now.contains_key(*uid)) {
+            release(context, &now, Some(gone)).await;
+        }
+        known = now;
+    }
+}
+
+async fn release(context: &Context, alive: &HashMap<String, OwnerMark>, sync: Option<&OwnerMark>) {
+    let is_alive = |uid: &str| alive.contains_key(uid);
+    if inventory::release_orphans(&context.client, sync, is_alive).await.is_err() {
+        tracing::warn!("failed to look for inventories of Syncs that are gone; they end with the next start");
+    }
+}
+
+/// Returns the Syncs that there are, by uid.
+fn alive(context: &Context) -> HashMap<String, OwnerMark> {
+    let named = |sync: Arc<Sync>| Some((sync.uid()?, OwnerMark::new(sync.namespace()?, sync.name_any())));
+    context.syncs.state().into_iter().filter_map(named).collect()
+}
+
+/// Returns the address of each source that may be fetched, with its holder.
+fn named(context: &Context) -> Vec<(RemoteUrl, String)> {
+    let address = |source: Arc<GitSource>| {
+        let url = RemoteUrl::parse(&source.spec.url, context.allowed).ok()?;
+        Some((url, holder(&source)))
+    };
+    context.sources.state().into_iter().filter_map(address).collect()
+}
