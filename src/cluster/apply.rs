@@ -253,7 +253,10 @@ impl Session<'_> {
 }
 
 fn object_path(kinds: &Kinds, request: &Request) -> Result<String, Cause> {
-    let unknown = || Cause::UnknownKind { kind: request.id.kind.kind.clone(), api_version: request.api_version() };
+    let unknown = || Cause::UnknownKind {
+        kind: request.id.kind.kind.clone(),
+        api_version: request.id.kind.api_version(&request.version),
+    };
     kinds.object_path(&request.id, &request.version).ok_or_else(unknown)
 }
 
@@ -264,15 +267,6 @@ fn give_up(waiting: Waiting, applied: &mut Applied) {
 
 fn failure(id: ObjectId, phase: Phase, cause: Cause) -> Failure {
     Failure { id, phase, cause }
-}
-
-impl Request {
-    fn api_version(&self) -> String {
-        match self.id.kind.group.as_str() {
-            "" => self.version.clone(),
-            group => format!("{group}/{}", self.version),
-        }
-    }
 }
 
 /// Tells whether a cause says that the object or its namespace is being deleted.

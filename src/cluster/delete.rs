@@ -32,7 +32,7 @@ impl Session<'_> {
         let version = kinds.any_version(&deletion.id().kind).unwrap_or(deletion.version());
         let unknown = || Cause::UnknownKind {
             kind: deletion.id().kind.kind.clone(),
-            api_version: format!("{}/{version}", deletion.id().kind.group),
+            api_version: deletion.id().kind.api_version(version),
         };
         let path = kinds.object_path(deletion.id(), version).ok_or_else(unknown)?;
         let live = match metadata(&self.client, &path).await {

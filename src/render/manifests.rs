@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
-use waxwing_plan::{GroupKind, Location, Manifest, ObjectId, SecretMark};
+use waxwing_plan::{GroupKind, Location, Manifest, ObjectId, SecretMark, split_api_version};
 
 use super::error::{Fault, Place, RenderError};
 use super::handles::{Damage, Embedding, HandleTable, locate};
@@ -115,7 +115,7 @@ fn kind_and_version(value: &Value) -> Result<(GroupKind, String), Fault> {
         _ => Err(Fault::NotAnObject { field }),
     };
     let (api_version, kind) = (text("apiVersion")?, text("kind")?);
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let (group, version) = split_api_version(api_version);
     Ok((GroupKind::new(group, kind), version.to_owned()))
 }
 

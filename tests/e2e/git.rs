@@ -10,16 +10,6 @@ const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings
 const PASSWORD: &str = "correct-horse-battery";
 
 impl Stage {
-    /// Creates a GitSource; `spec` is YAML in one line.
-    fn git_source(&self, name: &str, spec: &str) {
-        let namespace = &self.namespace;
-        cluster()
-            .apply_yaml(&format!(
-                "apiVersion: waxwing.dev/v1alpha1\nkind: GitSource\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-            ))
-            .unwrap();
-    }
-
     /// Creates a Secret with credentials; `data` is YAML of text values in one line.
     fn credentials(&self, name: &str, server: &GitServer, data: &str) {
         let ca = server.ca_pem().lines().map(|line| format!("    {line}\n")).collect::<String>();
@@ -34,12 +24,7 @@ impl Stage {
 
     /// Creates a Sync of the folder `app` of the GitSource `fleet`.
     fn follow(&self) {
-        let namespace = &self.namespace;
-        cluster()
-            .apply_yaml(&format!(
-                "apiVersion: waxwing.dev/v1alpha1\nkind: Sync\nmetadata: {{name: app, namespace: {namespace}}}\nspec: {{sourceRef: {{name: fleet}}, path: ./app, interval: 1h, retryInterval: 2s, serviceAccountName: deployer}}\n"
-            ))
-            .unwrap();
+        self.declare("app", "path: ./app\nserviceAccountName: deployer");
     }
 
     /// Waits until a GitSource says something, and returns it.
@@ -62,6 +47,18 @@ fn serve(stage: &Stage, access: Access) -> (GitServer, String) {
     let server = GitServer::start(access).unwrap();
     let url = server.publish("fleet", &stage.repo);
     (server, url)
+}
+
+/// Makes a tenant that follows its repository on an open server; returns the commit too that has been applied.
+fn followed(name: &str) -> (Stage, GitServer, String, String) {
+    let stage = Stage::new(name);
+    let (server, url) = serve(&stage, Access::Open);
+    let first = stage.commit(&[("app/config.yaml", CONFIG)]);
+    stage.credentials("ca", &server, "");
+    stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: ca}}}}"));
+    stage.follow();
+    stage.applied(&first);
+    (stage, server, url, first)
 }
 
 #[test]
@@ -92,13 +89,7 @@ fn credentials_come_from_a_secret_and_wrong_ones_are_refused_until_they_are_righ
 
 #[test]
 fn a_server_that_goes_away_leaves_the_last_good_revision_in_use() {
-    let stage = Stage::new("git-away");
-    let (server, url) = serve(&stage, Access::Open);
-    let first = stage.commit(&[("app/config.yaml", CONFIG)]);
-    stage.credentials("ca", &server, "");
-    stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: ca}}}}"));
-    stage.follow();
-    stage.applied(&first);
+    let (stage, server, url, first) = followed("git-away");
 
     server.fail_with(503_u16.try_into().unwrap());
     let second = stage.commit(&[("app/config.yaml", &CONFIG.replace("good", "better"))]);
@@ -128,13 +119,7 @@ fn a_server_that_goes_away_leaves_the_last_good_revision_in_use() {
 
 #[test]
 fn nothing_is_fetched_while_the_tip_is_known() {
-    let stage = Stage::new("git-quiet");
-    let (server, url) = serve(&stage, Access::Open);
-    let first = stage.commit(&[("app/config.yaml", CONFIG)]);
-    stage.credentials("ca", &server, "");
-    stage.git_source("fleet", &format!("{{url: '{url}', interval: 1s, secretRef: {{name: ca}}}}"));
-    stage.follow();
-    stage.applied(&first);
+    let (stage, server, ..) = followed("git-quiet");
 
     server.forget_requests();
     eventually(PATIENCE, "several intervals are over", || match server.count(GitOperation::LsRefs) {

@@ -33,6 +33,16 @@ fn write_many(stage: &Stage, count: usize) {
     }
 }
 
+/// Makes a tenant whose Sync has applied `count` ConfigMaps; `spec` is YAML that goes into the Sync's spec.
+fn stage_with(name: &str, count: usize, spec: &str) -> Stage {
+    let stage = Stage::new(name);
+    write_many(&stage, count);
+    let commit = stage.commit(&[]);
+    stage.sync("./app", spec);
+    stage.applied(&commit);
+    stage
+}
+
 fn count(stage: &Stage) -> usize {
     stage.kubectl(&["get", "configmaps", "--output=name"]).unwrap().matches("many-").count()
 }
@@ -104,11 +114,7 @@ fn a_revision_without_any_object_deletes_nothing_before_the_sync_says_so() {
 
 #[test]
 fn more_than_half_of_over_ten_objects_go_only_when_the_sync_says_so() {
-    let stage = Stage::new("half");
-    write_many(&stage, 12);
-    let commit = stage.commit(&[]);
-    stage.sync("./app", "");
-    stage.applied(&commit);
+    let stage = stage_with("half", 12, "");
     let paths: Vec<String> = (0..7).map(|number| format!("app/{number}.yaml")).collect();
     let commit = stage.remove(&paths.iter().map(String::as_str).collect::<Vec<_>>());
     let sync = stage.refused(&commit, "PruneRefused");
@@ -122,11 +128,7 @@ fn more_than_half_of_over_ten_objects_go_only_when_the_sync_says_so() {
 
 #[test]
 fn a_sync_that_does_not_prune_leaves_what_left_git_until_it_does() {
-    let stage = Stage::new("off");
-    write_many(&stage, 2);
-    let commit = stage.commit(&[]);
-    stage.sync("./app", "prune: {enabled: false}");
-    stage.applied(&commit);
+    let stage = stage_with("off", 2, "prune: {enabled: false}");
     let commit = stage.remove(&["app/0.yaml"]);
     stage.applied(&commit);
     assert_eq!(count(&stage), 2);
@@ -137,11 +139,7 @@ fn a_sync_that_does_not_prune_leaves_what_left_git_until_it_does() {
 
 #[test]
 fn nothing_is_pruned_while_an_object_fails() {
-    let stage = Stage::new("failing");
-    write_many(&stage, 2);
-    let commit = stage.commit(&[]);
-    stage.sync("./app", "");
-    stage.applied(&commit);
+    let stage = stage_with("failing", 2, "");
     stage.repo.write("app/bad.yaml", config_map("bad", "value").replace("{key: value}", "{'a/b': value}")).unwrap();
     let commit = stage.remove(&["app/0.yaml"]);
     stage.refused(&commit, "DryRunFailed");
@@ -152,11 +150,7 @@ fn nothing_is_pruned_while_an_object_fails() {
 
 #[test]
 fn nothing_is_pruned_before_everything_is_healthy() {
-    let stage = Stage::new("unhealthy");
-    write_many(&stage, 2);
-    let commit = stage.commit(&[]);
-    stage.sync("./app", "");
-    stage.applied(&commit);
+    let stage = stage_with("unhealthy", 2, "");
     stage.repo.write("app/claim.yaml", claim("claim", "")).unwrap();
     let commit = stage.remove(&["app/0.yaml"]);
     stage.ready("Unknown", |message| message.contains("claim: it is not bound yet"));
@@ -204,11 +198,7 @@ fn a_deleted_sync_prunes_what_it_applied_and_ends_with_its_inventory() {
 #[test]
 fn a_deleted_sync_that_does_not_prune_or_is_suspended_leaves_its_objects() {
     for (name, spec) in [("no-prune", r#"{"prune": {"enabled": false}}"#), ("suspended", r#"{"suspend": true}"#)] {
-        let stage = Stage::new(name);
-        write_many(&stage, 1);
-        let commit = stage.commit(&[]);
-        stage.sync("./app", "");
-        stage.applied(&commit);
+        let stage = stage_with(name, 1, "");
         stage.patch_spec(spec);
         stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
         assert_eq!(count(&stage), 1, "{name}");

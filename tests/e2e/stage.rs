@@ -85,38 +85,8 @@ impl Stage {
         let upstream = Upstream::new().unwrap();
         let age = upstream.age_keygen().unwrap();
         let stage = Self { cluster, namespace, repo: GitRepo::new().unwrap(), upstream, age };
-        stage.populate();
+        cluster.apply_yaml(&tenant(&stage.namespace, &stage.age)).unwrap();
         stage
-    }
-
-    fn populate(&self) {
-        let Self { namespace, age, .. } = self;
-        let identity = age.identity.lines().map(|line| format!("    {line}\n")).collect::<String>();
-        self.cluster
-            .apply_yaml(&format!(
-                r#"
-apiVersion: v1
-kind: Namespace
-metadata: {{name: {namespace}}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: deployer, namespace: {namespace}}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: deployer, namespace: {namespace}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
-subjects: [{{kind: ServiceAccount, name: deployer}}]
----
-apiVersion: v1
-kind: Secret
-metadata: {{name: sops-age, namespace: {namespace}}}
-stringData:
-  age.agekey: |
-{identity}"#
-            ))
-            .unwrap();
     }
 
     /// Writes files into the repository and commits them; returns the commit.
@@ -134,19 +104,17 @@ stringData:
         self.declare("app", &format!("path: {path}\nserviceAccountName: deployer\n{keys}\n{more}"));
     }
 
-    /// Creates the GitSource.
+    /// Creates the GitSource of the tenant's repository.
     pub(crate) fn source(&self) {
-        let (namespace, url) = (&self.namespace, self.repo.file_url());
+        self.git_source("fleet", &format!("{{url: '{}', interval: 1s}}", self.repo.file_url()));
+    }
+
+    /// Creates a GitSource of any repository; `spec` is YAML in one line.
+    pub(crate) fn git_source(&self, name: &str, spec: &str) {
+        let namespace = &self.namespace;
         self.cluster
             .apply_yaml(&format!(
-                r#"
-apiVersion: waxwing.dev/v1alpha1
-kind: GitSource
-metadata: {{name: fleet, namespace: {namespace}}}
-spec:
-  url: {url}
-  interval: 1s
-"#
+                "apiVersion: waxwing.dev/v1alpha1\nkind: GitSource\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
             ))
             .unwrap();
     }
@@ -234,6 +202,34 @@ spec:
         let bytes = base64::engine::general_purpose::STANDARD.decode(object["data"][key].as_str()?).ok()?;
         String::from_utf8(bytes).ok()
     }
+}
+
+/// Returns a namespace with a ServiceAccount that may do everything in it and a Secret with the identity of an age key.
+pub(crate) fn tenant(namespace: &str, age: &AgeKey) -> String {
+    let identity: String = age.identity.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        r#"---
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {namespace}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: deployer, namespace: {namespace}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: deployer, namespace: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
+subjects: [{{kind: ServiceAccount, name: deployer}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: sops-age, namespace: {namespace}}}
+stringData:
+  age.agekey: |
+{identity}"#
+    )
 }
 
 /// Returns a condition of a status, or null.

@@ -20,6 +20,11 @@ fn trusting(server: &GitServer, login: Login) -> Credentials {
     Credentials { login, ca_pem: Some(server.ca_pem().into_bytes()) }
 }
 
+/// Fetches without credentials.
+fn anonymous(server: &GitServer, url: &str, reference: Reference) -> Arc<Remote> {
+    remote(url, reference, trusting(server, Login::Anonymous))
+}
+
 /// Serves `repo` to everybody.
 fn open_server(repo: &GitRepo) -> (GitServer, String) {
     let server = GitServer::start(Access::Open).unwrap();
@@ -53,7 +58,7 @@ async fn a_branch_a_tag_and_a_commit_lead_to_their_files() {
     ];
     for (reference, id, content) in table {
         let bench = Bench::new();
-        let fetched = bench.fetch(&remote(&url, reference, trusting(&server, Login::Anonymous))).await.unwrap();
+        let fetched = bench.fetch(&anonymous(&server, &url, reference)).await.unwrap();
         assert_eq!(fetched.tree.commit().to_string(), *id);
         assert_eq!(text(&fetched.tree, "a.yaml"), content);
     }
@@ -64,7 +69,7 @@ async fn only_names_are_listed_while_nothing_changes() {
     let repo = repo_with("first");
     let (server, url) = open_server(&repo);
     let bench = Bench::new();
-    let main = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
+    let main = anonymous(&server, &url, branch("main"));
     let first = bench.fetch(&main).await.unwrap();
     assert_eq!(server.count(GitOperation::Fetch), 1);
 
@@ -75,7 +80,7 @@ async fn only_names_are_listed_while_nothing_changes() {
     assert!(!again.changed && Arc::ptr_eq(&first.tree, &again.tree));
 
     server.forget_requests();
-    let exact = remote(&url, commit(&repo.head().unwrap()), trusting(&server, Login::Anonymous));
+    let exact = anonymous(&server, &url, commit(&repo.head().unwrap()));
     let other = bench.fetch(&exact).await.unwrap();
     assert_eq!(server.count(GitOperation::Fetch), 0);
     assert!(Arc::ptr_eq(&first.tree, &other.tree));
@@ -95,7 +100,7 @@ async fn each_new_commit_and_each_forced_push_is_one_fetch_of_what_is_new() {
     let first = repo.head().unwrap();
     let (server, url) = open_server(&repo);
     let bench = Bench::with(|settings| settings.max_fetches = 4);
-    let main = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
+    let main = anonymous(&server, &url, branch("main"));
     let mut trees = vec![bench.fetch(&main).await.unwrap().tree];
     for round in 1..7 {
         repo.write("a.yaml", round.to_string()).unwrap();
@@ -119,7 +124,7 @@ async fn branches_whose_names_collide_as_folders_are_fetched_one_after_the_other
     repo.git(&["push", "--quiet", "origin", "HEAD:refs/heads/team"]).unwrap();
     let (server, url) = open_server(&repo);
     let bench = Bench::new();
-    let fetch = |name| remote(&url, branch(name), trusting(&server, Login::Anonymous));
+    let fetch = |name| anonymous(&server, &url, branch(name));
     bench.fetch(&fetch("team")).await.unwrap();
     repo.git(&["push", "--quiet", "origin", ":refs/heads/team"]).unwrap();
     repo.write("a.yaml", "y").unwrap();
@@ -202,7 +207,7 @@ async fn what_one_source_fetched_is_not_handed_to_another_without_access() {
     let owner = remote(&url, branch("main"), trusting(&server, basic("robot", "right")));
     let held = bench.fetch(&owner).await.unwrap();
     for reference in [branch("main"), commit(&held.tree.commit().to_string())] {
-        let stranger = remote(&url, reference, trusting(&server, Login::Anonymous));
+        let stranger = anonymous(&server, &url, reference);
         let error = bench.fetch(&stranger).await.unwrap_err();
         assert!(matches!(error, SourceError::CredentialsMissing { .. }), "{error:?}");
     }
@@ -287,7 +292,7 @@ async fn a_certificate_for_another_host_is_refused() {
     let url = url.replace("127.0.0.1", "127.0.0.2");
     let proxy = Forwarder::start("127.0.0.2:0", &server, None);
     let url = url.replace(&port_of(&url), &proxy.port.to_string());
-    let remote = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
+    let remote = anonymous(&server, &url, branch("main"));
     let error = Bench::new().fetch(&remote).await.unwrap_err();
     assert!(matches!(error, SourceError::Tls { fault: TlsFault::WrongName, .. }), "{error:?}");
 }
@@ -297,7 +302,7 @@ async fn each_failure_of_the_server_is_told_apart_and_the_last_good_tree_stays()
     let repo = repo_with("kept");
     let (server, url) = open_server(&repo);
     let bench = Bench::new();
-    let main = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
+    let main = anonymous(&server, &url, branch("main"));
     let held = bench.fetch(&main).await.unwrap();
     let table = [
         (403, "the server denies access"),
@@ -327,7 +332,7 @@ async fn each_failure_of_the_server_is_told_apart_and_the_last_good_tree_stays()
 async fn a_name_that_is_not_there_and_an_empty_repository_are_told_apart() {
     let repo = GitRepo::new().unwrap();
     let (server, url) = open_server(&repo);
-    let fetch = |reference| remote(&url, reference, trusting(&server, Login::Anonymous));
+    let fetch = |reference| anonymous(&server, &url, reference);
     let empty = Bench::new().fetch(&fetch(branch("main"))).await.unwrap_err();
     assert!(matches!(empty, SourceError::Empty { .. }), "{empty:?}");
 
@@ -393,7 +398,7 @@ async fn a_server_that_goes_away_while_it_sends_leaves_nothing_half_done() {
     let proxy = Forwarder::start("127.0.0.1:0", &server, Some(100_000));
     let cut = url.replace(&port_of(&url), &proxy.port.to_string());
     let bench = Bench::new();
-    let through = remote(&cut, branch("main"), trusting(&server, Login::Anonymous));
+    let through = anonymous(&server, &cut, branch("main"));
     for _ in 0..2 {
         let error = bench.fetch(&through).await.unwrap_err();
         assert!(matches!(error, SourceError::Broken { .. }), "{error:?}");
@@ -410,7 +415,7 @@ async fn an_answer_over_the_limit_is_refused() {
     repo.commit("second").unwrap();
     let (server, url) = open_server(&repo);
     let bench = Bench::with(|settings| settings.max_fetch_bytes = 100_000);
-    let error = bench.fetch(&remote(&url, branch("main"), trusting(&server, Login::Anonymous))).await.unwrap_err();
+    let error = bench.fetch(&anonymous(&server, &url, branch("main"))).await.unwrap_err();
     assert!(matches!(error, SourceError::TooLarge { limit: 100_000, .. }), "{error:?}");
 }
 
@@ -421,7 +426,7 @@ async fn a_file_of_a_hundred_megabytes_is_refused_by_name() {
     repo.commit("second").unwrap();
     let (server, url) = open_server(&repo);
     let bench = Bench::new();
-    let fetched = bench.fetch(&remote(&url, branch("main"), trusting(&server, Login::Anonymous))).await.unwrap();
+    let fetched = bench.fetch(&anonymous(&server, &url, branch("main"))).await.unwrap();
     let error = fetched.tree.read(&path("big.bin")).unwrap_err();
     assert_eq!(error.to_string(), "big.bin has 104857600 bytes, the limit is 16777216");
     assert_eq!(text(&fetched.tree, "a.yaml"), "small");
@@ -448,9 +453,9 @@ async fn a_sha256_repository_is_fetched_like_any_other() {
     repo.git(&["clone", "--quiet", "--bare", ".", served.bare().to_str().unwrap()]);
     let (server, url) = open_server(&served);
     let bench = Bench::new();
-    let main = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
+    let main = anonymous(&server, &url, branch("main"));
     for reference in [branch("main"), commit(&repo.head())] {
-        let one = remote(&url, reference, trusting(&server, Login::Anonymous));
+        let one = anonymous(&server, &url, reference);
         assert_eq!(text(&bench.fetch(&one).await.unwrap().tree, "a.yaml"), "long ids");
     }
     server.forget_requests();
@@ -462,7 +467,7 @@ async fn a_sha256_repository_is_fetched_like_any_other() {
 async fn damaged_packs_are_noticed_and_fetched_again() {
     let repo = repo_with("whole");
     let (server, url) = open_server(&repo);
-    let main = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
+    let main = anonymous(&server, &url, branch("main"));
     let table: [fn(&std::path::Path); 3] = [
         |pack| std::fs::write(pack, "").unwrap(),
         |pack| std::fs::remove_file(pack).unwrap(),
@@ -490,8 +495,8 @@ async fn two_sources_of_one_repository_fetch_at_once_and_share_the_tree() {
     let repo = repo_with("x");
     let (server, url) = open_server(&repo);
     let bench = Bench::new();
-    let one = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
-    let other = remote(&url, branch("main"), trusting(&server, Login::Anonymous));
+    let one = anonymous(&server, &url, branch("main"));
+    let other = anonymous(&server, &url, branch("main"));
     let (one, other) = tokio::join!(bench.fetch(&one), bench.fetch(&other));
     assert!(Arc::ptr_eq(&one.unwrap().tree, &other.unwrap().tree));
     assert_eq!(server.count(GitOperation::Fetch), 1);

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::GroupKind;
+use crate::object::{GroupKind, split_api_version};
 
 mod fields;
 mod kinds;
@@ -77,7 +77,7 @@ pub fn health(object: &Value) -> Health {
     if fields.text("/metadata/deletionTimestamp").is_some() {
         return Health { status: HealthStatus::Terminating, message: "it is being deleted".to_owned() };
     }
-    let group = api_version.rsplit_once('/').map(|(group, _)| group).unwrap_or_default();
+    let (group, _) = split_api_version(api_version);
     generic(fields).or_else(|| kinds::health(group, kind, fields)).unwrap_or_else(|| ready(fields))
 }
 

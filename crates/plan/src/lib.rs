@@ -34,7 +34,7 @@ pub use marks::{
     DRIFT_ANNOTATION, FIELD_MANAGER, OwnerMark, PRUNE_ANNOTATION, PruneMark, RECONCILE_ANNOTATION, SYNC_LABEL,
     SYNC_NAME_ANNOTATION, Steering,
 };
-pub use object::{GroupKind, Location, Manifest, ObjectId, SecretMark};
+pub use object::{GroupKind, Location, Manifest, ObjectId, SecretMark, split_api_version};
 pub use proof::{AllApplied, AllHealthy};
 pub use scope::{Scope, builtin_scope};
 pub use stage::Stage;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::marks::{FIELD_MANAGER, OwnerMark, SYNC_LABEL, SYNC_NAME_ANNOTATION, Steering};
-use crate::{Digest, ObjectId};
+use crate::object::split_api_version;
+use crate::{Digest, GroupKind, ObjectId};
 
 /// What our last apply left in `managedFields`; it changes when someone writes over us. Public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,9 +168,9 @@ fn controller(metadata: &Object) -> Option<ObjectId> {
     let reference =
         list(metadata, "ownerReferences").find(|r| r.get("controller").and_then(Value::as_bool) == Some(true))?;
     let api_version = text(reference, "apiVersion").unwrap_or_default();
-    let group = api_version.rsplit_once('/').map(|(group, _)| group).unwrap_or_default();
+    let (group, _) = split_api_version(&api_version);
     Some(ObjectId {
-        kind: crate::GroupKind::new(group, text(reference, "kind").unwrap_or_default()),
+        kind: GroupKind::new(group, text(reference, "kind").unwrap_or_default()),
         namespace: text(metadata, "namespace"),
         name: text(reference, "name").unwrap_or_default(),
     })

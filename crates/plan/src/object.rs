@@ -21,6 +21,14 @@ impl GroupKind {
     pub fn new(group: impl Into<String>, kind: impl Into<String>) -> Self {
         Self { group: group.into(), kind: kind.into() }
     }
+
+    /// Returns the `apiVersion` field of this kind in a version: `group/version`, or the version alone for the core group.
+    pub fn api_version(&self, version: &str) -> String {
+        match self.group.as_str() {
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
+        }
+    }
 }
 
 impl fmt::Display for GroupKind {
@@ -31,6 +39,11 @@ impl fmt::Display for GroupKind {
             group => write!(f, "{group}/{}", self.kind),
         }
     }
+}
+
+/// Takes an `apiVersion` field apart into group and version; the group of a version alone is the core group.
+pub fn split_api_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
 }
 
 /// Names one object in a cluster.
@@ -115,18 +128,23 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Returns the `apiVersion` field: `group/version`, or the version alone for the core group.
+    /// Returns the `apiVersion` field.
     pub fn api_version(&self) -> String {
-        match self.id.kind.group.as_str() {
-            "" => self.version.clone(),
-            group => format!("{group}/{}", self.version),
-        }
+        self.id.kind.api_version(&self.version)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_api_version_has_a_group_unless_it_is_the_core_group() {
+        for (group, version, api_version) in [("", "v1", "v1"), ("apps", "v1beta1", "apps/v1beta1")] {
+            assert_eq!(GroupKind::new(group, "X").api_version(version), api_version);
+            assert_eq!(split_api_version(api_version), (group, version));
+        }
+    }
 
     #[test]
     fn objects_are_named_as_users_write_them() {

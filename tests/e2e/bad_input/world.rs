@@ -6,6 +6,7 @@ use serde_json::Value;
 use waxwing_harness::{AgeKey, Failure, GitRepo, Upstream};
 
 use super::rows::Row;
+use crate::stage::tenant;
 use crate::watched::watched;
 
 /// A value that stands in applies and nowhere else.
@@ -95,9 +96,9 @@ impl World {
 
     /// Puts what the rows need into the cluster, or back into it.
     pub(super) fn settle<'r>(&self, rows: impl Iterator<Item = &'r Row>) {
-        let identity = self.age.identity.lines().map(|line| format!("    {line}\n")).collect::<String>();
-        let tenant = |row: &Row| tenant(row, &identity, &self.repo.file_url());
-        watched().cluster.apply_yaml(&rows.map(tenant).collect::<String>()).unwrap();
+        let url = self.repo.file_url();
+        let parts = |row: &Row| [tenant(&row.namespace(), &self.age), sync_of_row(row, &url)];
+        watched().cluster.apply_yaml(&rows.flat_map(parts).collect::<String>()).unwrap();
     }
 
     /// Deletes an object, given as namespace and name.
@@ -217,39 +218,20 @@ pub(super) fn secret(object: Option<&Value>) -> String {
     String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded).unwrap()).unwrap()
 }
 
-fn tenant(row: &Row, identity: &str, url: &str) -> String {
+/// Returns what a row has beside its tenant: rights in the whole cluster if it needs them, a GitSource and a Sync.
+fn sync_of_row(row: &Row, url: &str) -> String {
     let (namespace, folder) = (row.namespace(), row.folder());
     let (key, value) = LABEL.split_once('=').unwrap();
     let everywhere = if row.rights_everywhere() { "cluster-admin" } else { "system:basic-user" };
     let label = format!("labels: {{{key}: {value}}}");
     format!(
         r#"---
-apiVersion: v1
-kind: Namespace
-metadata: {{name: {namespace}}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: deployer, namespace: {namespace}}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: deployer, namespace: {namespace}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
-subjects: [{{kind: ServiceAccount, name: deployer}}]
----
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {{name: {namespace}}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {everywhere}}}
 subjects: [{{kind: ServiceAccount, name: deployer, namespace: {namespace}}}]
 ---
-apiVersion: v1
-kind: Secret
-metadata: {{name: sops-age, namespace: {namespace}}}
-stringData:
-  age.agekey: |
-{identity}---
 apiVersion: waxwing.dev/v1alpha1
 kind: GitSource
 metadata: {{name: fleet, namespace: {namespace}, {label}}}

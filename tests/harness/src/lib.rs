@@ -29,7 +29,7 @@ pub use git_repo::GitRepo;
 pub use git_server::{Access, GitOperation, GitRequest, GitServer};
 pub use own_network::{OWN_ADDRESS, in_own_network};
 pub use process::Process;
-pub use run_dir::RunDir;
+pub use run_dir::{RunDir, processes_in};
 pub use sealed_secrets::SealedSecretsController;
 pub use tools::Tools;
 pub use upstream::{AgeKey, Upstream};

@@ -91,6 +91,21 @@ impl Drop for RunDir {
     }
 }
 
+/// Returns the ids of the processes that work in `folder`, or did before it was removed: whoever ends is to leave none.
+///
+/// # Errors
+/// [`Failure::Io`] when the processes can't be listed.
+pub fn processes_in(folder: &Path) -> Result<Vec<String>, Failure> {
+    let folder = folder.to_string_lossy();
+    let works_there = |process: &fs::DirEntry| {
+        // The link of a process whose folder is gone says so behind the path.
+        let place = fs::read_link(process.path().join("cwd")).unwrap_or_default();
+        place.to_string_lossy().starts_with(&*folder)
+    };
+    let all = fs::read_dir("/proc").map_err(Failure::io("list the processes"))?.flatten();
+    Ok(all.filter(works_there).map(|process| process.file_name().to_string_lossy().into_owned()).collect())
+}
+
 /// Returns the place for new folders. Containers often have too little shared memory: etcd alone takes 64 MiB at once.
 fn parent() -> PathBuf {
     let memory = Path::new("/dev/shm");

@@ -4,9 +4,10 @@
 
 #![expect(clippy::expect_used, reason = "a test stops where it stands, in its helpers too")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use waxwing_harness::processes_in;
 
 /// Runs the demo with nothing on its standard input, so that it keeps running no longer than it takes to say how.
 fn demo(arguments: &[&str]) -> Output {
@@ -29,7 +30,7 @@ fn the_demo_shows_an_arrival_a_refusal_and_another_arrival_and_leaves_nothing_be
     assert!(!shown.contains('\x1b'), "no colour where there is no terminal");
     for folder in folders(&shown) {
         assert!(!folder.exists(), "{} is still there", folder.display());
-        assert_eq!(processes_in(&folder), Vec::<String>::new());
+        assert_eq!(processes_in(&folder).expect("this is Linux"), Vec::<String>::new());
     }
     insta::assert_snapshot!(masked(&shown));
 }
@@ -53,16 +54,6 @@ fn folders(shown: &str) -> Vec<PathBuf> {
     let found: Vec<PathBuf> = words.filter_map(|word| Path::new(word).parent().map(Path::to_owned)).collect();
     assert_eq!(found.len(), 3, "{shown}");
     found
-}
-
-/// Returns the ids of the processes that work in `folder`, or did before it was removed.
-fn processes_in(folder: &Path) -> Vec<String> {
-    let works_here = |entry: &fs::DirEntry| {
-        let place = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        place.to_string_lossy().starts_with(&*folder.to_string_lossy())
-    };
-    let entries = fs::read_dir("/proc").expect("this is Linux").flatten();
-    entries.filter(works_here).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Replaces what is another in each run, and leaves out what the controller says while it waits.

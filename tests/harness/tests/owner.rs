@@ -2,13 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a test stops where it stands, in its helpers too")]
 
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use waxwing_harness::eventually;
+use waxwing_harness::{eventually, processes_in};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -16,7 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 fn a_killed_owner_leaves_no_process_and_no_folder() {
     let (mut owner, folder) = start_owner();
     assert!(
-        processes_in(&folder).len() >= 4,
+        processes_in(&folder).expect("this is Linux").len() >= 4,
         "etcd, the API server, the controller manager and kwok run in {folder:?}"
     );
     owner.kill().expect("the owner runs");
@@ -47,19 +46,9 @@ fn start_owner() -> (Child, PathBuf) {
 }
 
 fn expect_nothing_in(folder: &Path) {
-    eventually(SOON, "nothing left", || match (processes_in(folder), folder.exists()) {
+    eventually(SOON, "nothing left", || match (processes_in(folder).expect("this is Linux"), folder.exists()) {
         (processes, false) if processes.is_empty() => Ok(()),
         (processes, exists) => Err(format!("processes {processes:?}, folder exists: {exists}")),
     })
     .expect("the owner's death takes all along");
-}
-
-/// Returns the ids of the processes that work in `folder`, or did before it was removed.
-fn processes_in(folder: &Path) -> Vec<String> {
-    let works_here = |entry: &fs::DirEntry| {
-        let place = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-        place.to_string_lossy().starts_with(&*folder.to_string_lossy())
-    };
-    let entries = fs::read_dir("/proc").expect("this is Linux").flatten();
-    entries.filter(works_here).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }

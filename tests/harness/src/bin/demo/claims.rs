@@ -1,11 +1,11 @@
 //! Checks of what the demo says: that the old state stands, and that nothing is left behind.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use serde_json::Value;
+use waxwing_harness::processes_in;
 
 use crate::error::Error;
 use crate::scene::{Scene, text};
@@ -71,11 +71,8 @@ pub(crate) fn claim(holds: bool, claim: impl FnOnce() -> String) -> Result<(), E
 pub(crate) fn nothing_left(folders: &[PathBuf]) -> Result<(), Error> {
     for folder in folders {
         claim(!folder.exists(), || format!("{} is still there", folder.display()))?;
-    }
-    for process in fs::read_dir("/proc")?.flatten() {
-        let place = fs::read_link(process.path().join("cwd")).unwrap_or_default().to_string_lossy().into_owned();
-        let works_there = folders.iter().any(|folder| place.starts_with(&*folder.to_string_lossy()));
-        claim(!works_there, || format!("the process {} still runs", process.file_name().display()))?;
+        let processes = processes_in(folder)?;
+        claim(processes.is_empty(), || format!("processes still run: {}", processes.join(", ")))?;
     }
     Ok(())
 }
