@@ -25,3 +25,4 @@ mod stage;
 mod status;
 mod takeover;
 mod tenancy;
+mod watched;

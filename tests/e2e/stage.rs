@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use waxwing_harness::{
-    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, Upstream, eventually,
+    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, READER, Upstream, eventually,
 };
 
 /// How long anything may take that is expected to happen.
@@ -59,7 +59,7 @@ pub(crate) fn start_controller(cluster: &Cluster, arguments: &[&str]) -> Result<
 
 /// A tenant: a namespace with a ServiceAccount that may do everything in it, a repository, and an age key.
 pub(crate) struct Stage {
-    cluster: &'static Cluster,
+    pub(crate) cluster: &'static Cluster,
     pub(crate) namespace: String,
     pub(crate) repo: GitRepo,
     pub(crate) upstream: Upstream,
@@ -145,10 +145,27 @@ spec:
         self.cluster.kubectl(&all)
     }
 
-    /// Reads an object as JSON.
+    /// Reads an object, such as `configmap/settings`, or all of a kind, such as `syncs`, as JSON.
     pub(crate) fn get(&self, object: &str) -> Result<Value, Failure> {
+        if let Some(path) = self.path(object) {
+            return self.cluster.get(&path);
+        }
         let text = self.kubectl(&["get", object, "--output", "json"])?;
         Ok(serde_json::from_str(&text).unwrap())
+    }
+
+    /// Returns the path of what tests ask for again and again until it is so.
+    pub(crate) fn path(&self, object: &str) -> Option<String> {
+        let (kind, name) = object.split_once('/').unwrap_or((object, ""));
+        let resources = match kind {
+            "configmap" => "api/v1/namespaces/NAMESPACE/configmaps",
+            "secret" => "api/v1/namespaces/NAMESPACE/secrets",
+            "sync" | "syncs" => "apis/waxwing.dev/v1alpha1/namespaces/NAMESPACE/syncs",
+            "gitsource" => "apis/waxwing.dev/v1alpha1/namespaces/NAMESPACE/gitsources",
+            _ => return None,
+        };
+        let resources = resources.replace("NAMESPACE", &self.namespace);
+        Some(format!("/{resources}/{name}").trim_end_matches('/').to_owned())
     }
 
     /// Waits until the Sync has applied `commit` as a whole and is Ready.
@@ -235,9 +252,9 @@ pub(crate) fn certificate_of(controller: &Controller, stage: &Stage) -> PathBuf 
     path
 }
 
-/// Tells whether an entry of the audit log is about a request of kubectl, which tests alone use.
+/// Tells whether an entry of the audit log is about a request of kubectl or of the harness, which tests alone use.
 pub(crate) fn is_of_the_test(event: &Value) -> bool {
-    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/"))
+    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/") || agent == READER)
 }
 
 /// Returns the last lines of the shared controller, if it was started.
