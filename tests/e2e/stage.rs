@@ -99,33 +99,44 @@ impl Stage {
 
     /// Creates the GitSource and a Sync of the folder `path`; `more` is YAML that goes into the Sync's spec.
     pub(crate) fn sync(&self, path: &str, more: &str) {
-        self.source();
         let keys = "secrets:\n  keysFrom: [{secretRef: {name: sops-age}}]";
-        self.declare("app", &format!("path: {path}\nserviceAccountName: deployer\n{keys}\n{more}"));
+        let sync = format!("path: {path}\nserviceAccountName: deployer\n{keys}\n{more}");
+        let both =
+            format!("{}---{}", self.source_document("fleet", &self.every_second()), self.sync_document("app", &sync));
+        self.cluster.apply_yaml(&both).unwrap();
     }
 
     /// Creates the GitSource of the tenant's repository.
     pub(crate) fn source(&self) {
-        self.git_source("fleet", &format!("{{url: '{}', interval: 1s}}", self.repo.file_url()));
+        self.git_source("fleet", &self.every_second());
+    }
+
+    fn every_second(&self) -> String {
+        format!("{{url: '{}', interval: 1s}}", self.repo.file_url())
     }
 
     /// Creates a GitSource of any repository; `spec` is YAML in one line.
     pub(crate) fn git_source(&self, name: &str, spec: &str) {
+        self.cluster.apply_yaml(&self.source_document(name, spec)).unwrap();
+    }
+
+    fn source_document(&self, name: &str, spec: &str) -> String {
         let namespace = &self.namespace;
-        self.cluster
-            .apply_yaml(&format!(
-                "apiVersion: waxwing.dev/v1alpha1\nkind: GitSource\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-            ))
-            .unwrap();
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: GitSource\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
+        )
     }
 
     /// Creates a Sync of the GitSource that is told when to try again and what else stands in `spec`, as YAML.
     pub(crate) fn declare(&self, name: &str, spec: &str) {
+        self.cluster.apply_yaml(&self.sync_document(name, spec)).unwrap();
+    }
+
+    fn sync_document(&self, name: &str, spec: &str) -> String {
         let namespace = &self.namespace;
         let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-        self.cluster
-            .apply_yaml(&format!(
-                r#"
+        format!(
+            r#"
 apiVersion: waxwing.dev/v1alpha1
 kind: Sync
 metadata: {{name: {name}, namespace: {namespace}}}
@@ -134,8 +145,7 @@ spec:
   interval: 1h
   retryInterval: 2s
 {spec}"#
-            ))
-            .unwrap();
+        )
     }
 
     /// Runs kubectl in the tenant's namespace, as admin.
@@ -230,6 +240,18 @@ stringData:
   age.agekey: |
 {identity}"#
     )
+}
+
+impl Drop for Stage {
+    /// Leaves the controller in peace: a source that is asked every second and a Sync that fails would be in the way of others.
+    fn drop(&mut self) {
+        let suspend = serde_json::json!({"spec": {"suspend": true}});
+        for object in ["gitsources/fleet", "syncs/app"] {
+            let path = format!("/apis/waxwing.dev/v1alpha1/namespaces/{}/{object}", self.namespace);
+            // It may not be there, nor the cluster.
+            let _ = self.cluster.merge(&path, &suspend);
+        }
+    }
 }
 
 /// Returns a condition of a status, or null.

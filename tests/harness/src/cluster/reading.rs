@@ -1,9 +1,10 @@
 //! Reads of the API server from within the test's own process: what a test asks for again and again until it is so
-//! costs a hundredth of a kubectl this way. What this is not: a client for anything that changes something.
+//! costs a hundredth of a kubectl this way. What this is not: a client for what tests want to see kubectl do.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use http::{HeaderValue, Request, header::USER_AGENT};
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Request};
 use kube::Client;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -28,6 +29,19 @@ impl Cluster {
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
         let failed = |source: kube::Error| Failure::Request { path: path.to_owned(), source: Box::new(source) };
         let request = Request::get(path).body(Vec::new()).map_err(|error| failed(kube::Error::HttpError(error)))?;
+        let runtime = runtime()?;
+        runtime.block_on(async { self.reading_client()?.request(request).await.map_err(failed) })
+    }
+
+    /// Changes the object at `path` by a JSON merge patch, as the administrator. Not for async functions.
+    ///
+    /// # Errors
+    /// [`Failure::Request`] with what the API server said.
+    pub fn merge(&self, path: &str, patch: &Value) -> Result<Value, Failure> {
+        let failed = |source: kube::Error| Failure::Request { path: path.to_owned(), source: Box::new(source) };
+        let request = Request::patch(path).header(CONTENT_TYPE, "application/merge-patch+json");
+        let request = request.body(patch.to_string().into_bytes());
+        let request = request.map_err(|error| failed(kube::Error::HttpError(error)))?;
         let runtime = runtime()?;
         runtime.block_on(async { self.reading_client()?.request(request).await.map_err(failed) })
     }
