@@ -24,4 +24,4 @@ test: tools ## What CI runs: formatting, lints, all tests against the real parts
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets --locked -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --workspace --no-deps --locked
-	@cargo test --workspace --locked --no-fail-fast
+	@RUST_TEST_THREADS=8 cargo test --workspace --locked --no-fail-fast

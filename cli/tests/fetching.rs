@@ -1,4 +1,5 @@
-//! The certificate from an address and from a cluster: what is trusted, what is refused, and what the user is told.
+//! The certificate from an address and from a cluster: what is trusted, what is refused, what the user is told, and that
+//! the real Sealed Secrets controller opens what was sealed with its own.
 
 #![allow(clippy::expect_used, reason = "a test may stop where it stands")]
 
@@ -7,10 +8,20 @@ mod support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::json;
 use support::server::{redirect, serve, serve_at, with_body};
 use support::{Folder, Ran, run};
 use waxwing_harness::{Authority, Cluster, Failure, OWN_ADDRESS, SealedSecretsController, eventually, in_own_network};
 
+const PATIENCE: Duration = Duration::from_secs(60);
+const SECRET: &str = "\
+apiVersion: v1
+kind: Secret
+metadata: {name: db, namespace: default, labels: {app: shop}}
+type: example.com/login
+data: {user: c2hvcA==, binary: AP8NCg==}
+stringData: {password: hunter2}
+";
 const CERTIFICATE: &str = include_str!("../../crates/formats/tests/fixtures/sealed_secret/keys/throw-away.crt");
 
 fn answers(path: &str, here: SocketAddr) -> String {
@@ -75,7 +86,7 @@ fn a_certificate_is_fetched_through_the_api_server() -> Result<(), Failure> {
         cluster.expose("waxwing-system", "waxwing", server.port())?;
         let kubeconfig = cluster.kubeconfig();
         let ask = |more: &[&str]| run(folder.call(&["cert"]).args(more).arg("--kubeconfig").arg(&kubeconfig));
-        let fetched = eventually(Duration::from_secs(60), "the service proxy", || match ask(&[]) {
+        let fetched = eventually(PATIENCE, "the service proxy", || match ask(&[]) {
             ran if ran.code == Some(0) => Ok(ran),
             ran => Err(ran.stderr),
         })?;
@@ -84,13 +95,43 @@ fn a_certificate_is_fetched_through_the_api_server() -> Result<(), Failure> {
         let upstream = SealedSecretsController::start(cluster)?;
         cluster.expose("kube-system", "sealed-secrets-controller", upstream.port())?;
         let flags = ["--controller-namespace", "kube-system", "--controller-name", "sealed-secrets-controller"];
-        let fetched = eventually(Duration::from_secs(60), "the upstream controller", || match ask(&flags) {
+        let fetched = eventually(PATIENCE, "the upstream controller", || match ask(&flags) {
             ran if ran.code == Some(0) => Ok(ran),
             ran => Err(ran.stderr),
         })?;
         assert!(fetched.stdout.starts_with("-----BEGIN CERTIFICATE-----\n") && fetched.stdout != CERTIFICATE);
         Ok(())
     })
+}
+
+/// A Secret in each scope, which stands in the cluster under another name, or in another namespace, where its scope lets it.
+const SCOPES: [(&str, &str, &str); 3] =
+    [("strict", "db", "default"), ("namespace-wide", "renamed", "default"), ("cluster-wide", "moved", "elsewhere")];
+
+#[test]
+fn the_real_controller_opens_what_seal_sealed_in_every_scope() -> Result<(), Failure> {
+    let (folder, cluster) = (Folder::new(), Cluster::shared()?);
+    let upstream = SealedSecretsController::start(cluster)?;
+    cluster.apply_yaml("{apiVersion: v1, kind: Namespace, metadata: {name: elsewhere}}")?;
+    for (scope, name, namespace) in SCOPES {
+        let arguments = ["--cert", &upstream.certificate_url(), "--scope", scope];
+        let sealed = eventually(PATIENCE, "the certificate", || match folder.seal(&arguments, SECRET) {
+            ran if ran.code == Some(0) => Ok(ran.stdout),
+            ran => Err(ran.stderr),
+        })?;
+        assert!(!sealed.contains("hunter2"), "{sealed}");
+        let place = format!("namespace: {namespace}");
+        cluster
+            .apply_yaml(&sealed.replace("name: db", &format!("name: {name}")).replace("namespace: default", &place))?;
+    }
+    for (scope, name, namespace) in SCOPES {
+        let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+        let opened = eventually(PATIENCE, scope, || cluster.get(&path))?;
+        let found = [&opened["type"], &opened["metadata"]["labels"], &opened["data"]];
+        let data = json!({"user": "c2hvcA==", "password": "aHVudGVyMg==", "binary": "AP8NCg=="});
+        assert_eq!(found, [&json!("example.com/login"), &json!({"app": "shop"}), &data], "{scope}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -193,7 +193,8 @@ pub struct Secrets {
     pub plaintext: Plaintext,
 
     /// The further kinds, beside Secret, in which an opened value may end, as `group/Kind`. Whatever stands here, a value never
-    /// ends in `apiVersion`, `kind`, `metadata`, a map key or a keyed list. Default: none. Example: `[argoproj.io/Application]`.
+    /// ends in `apiVersion`, `kind`, `metadata`, a map key or a keyed list, nor below any list of a kind that is not built into
+    /// Kubernetes. Default: none. Example: `[apps/Deployment]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "set"))]
     pub bind_into: Vec<KindName>,

@@ -3,14 +3,15 @@
 //! The MAC of a SOPS file binds values to key paths, not to a kind, a name or a namespace; so whoever may commit could
 //! move a sealed value somewhere readable. Therefore a value ends under `data` of a Secret and nowhere else, unless
 //! the Sync names further kinds (`spec.secrets.bindInto`). Never, whatever the Sync says: in `apiVersion`, `kind` or
-//! `metadata`, and in what the API server quotes in `managedFields`: items of sets and keys of keyed lists.
+//! `metadata`, and in what the API server quotes in `managedFields`: items of sets and keys of keyed lists. Which lists
+//! these are, a schema says. Of Kubernetes' own kinds it is known; of any other kind every list may be one.
 
 use serde_json::Value;
 use thiserror::Error;
 use waxwing_plan::{GroupKind, Manifest, ObjectId, SecretMark};
 
 /// The version of these rules; part of the desired digest, so that stricter rules are applied to what stands.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A sealed value that would end where it may not.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -47,6 +48,11 @@ pub enum Rule {
         "list items and the fields that tell them apart never take sealed values, as managedFields would quote them"
     )]
     ListItem,
+    /// The same may be so anywhere below a list, where its schema isn't known: an item of a set is quoted whole.
+    #[error(
+        "nothing below a list takes sealed values in a kind that is not Kubernetes' own, as managedFields may quote it"
+    )]
+    BelowList,
 }
 
 impl BindingError {
@@ -60,7 +66,7 @@ impl BindingError {
                 "move the value into a Secret and refer to that, or add {} to spec.secrets.bindInto",
                 self.object.kind
             ),
-            Rule::ListItem => "move the value into a Secret and refer to that".to_owned(),
+            Rule::ListItem | Rule::BelowList => "move the value into a Secret and refer to that".to_owned(),
         }
     }
 }
@@ -102,26 +108,33 @@ fn judge(manifest: &Manifest, pointer: &str, bind_into: &[GroupKind]) -> Option<
     if !bind_into.contains(&manifest.id.kind) {
         return Some(Rule::KindNotNamed);
     }
-    quoted_in_managed_fields(manifest, pointer).then_some(Rule::ListItem)
+    quoted_in_managed_fields(manifest, pointer)
 }
 
-/// Tells whether a string may become part of a field path of `managedFields`: as an item of a set, or as a key of a
-/// keyed list. Schemas aren't known here, so of other groups than Kubernetes' own every field of an item counts.
-fn quoted_in_managed_fields(manifest: &Manifest, pointer: &str) -> bool {
-    let Some((parent, field)) = pointer.rsplit_once('/') else { return true };
-    if manifest.body.pointer(parent).is_none_or(Value::is_array) {
-        return true;
+/// Tells by which rule a string may become part of a field path of `managedFields`: as an item of a set, or as a key of
+/// a keyed list. All sets of Kubernetes' own kinds have strings or numbers as items, and all keys stand in the items
+/// themselves. A custom kind may have a set of mappings, whose items are quoted with all that is in them.
+fn quoted_in_managed_fields(manifest: &Manifest, pointer: &str) -> Option<Rule> {
+    let is_list = |pointer: &str| manifest.body.pointer(pointer).is_none_or(Value::is_array);
+    if !is_built_in(&manifest.id.kind) {
+        return parents(pointer).any(is_list).then_some(Rule::BelowList);
     }
-    let in_list =
-        parent.rsplit_once('/').and_then(|(list, _)| manifest.body.pointer(list)).is_some_and(Value::is_array);
-    in_list && (!is_built_in(&manifest.id.kind) || LIST_KEYS.contains(&field))
+    let (parent, field) = pointer.rsplit_once('/')?;
+    let is_key = LIST_KEYS.contains(&field) && parent.rsplit_once('/').is_some_and(|(list, _)| is_list(list));
+    (is_list(parent) || is_key).then_some(Rule::ListItem)
+}
+
+/// Returns the pointers to everything that a value stands in, the document last.
+fn parents(pointer: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(pointer), |pointer| Some(pointer.rsplit_once('/')?.0)).skip(1)
 }
 
 fn is_built_in(kind: &GroupKind) -> bool {
     BUILT_IN_GROUPS.contains(&kind.group.as_str())
 }
 
-/// The API groups of Kubernetes' own kinds, whose keyed lists are known.
+/// The API groups of Kubernetes' own kinds, whose keyed lists are known. No definition of a custom kind has one of them
+/// without a dot in it, nor one under `k8s.io` without saying that it was approved.
 const BUILT_IN_GROUPS: &[&str] = &[
     "",
     "admissionregistration.k8s.io",
@@ -144,7 +157,8 @@ const BUILT_IN_GROUPS: &[&str] = &[
 ];
 
 /// The fields by which Kubernetes tells the items of its keyed lists apart: every `+listMapKey` of k8s.io/api,
-/// apiextensions-apiserver, kube-aggregator and apimachinery 0.36.3.
+/// apiextensions-apiserver, kube-aggregator and apimachinery 0.36.3, and so a superset of what the API server's OpenAPI
+/// document has as `x-kubernetes-list-map-keys`, at any depth.
 const LIST_KEYS: &[&str] = &[
     "apiServerID",
     "containerPort",

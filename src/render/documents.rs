@@ -123,7 +123,7 @@ impl Reader<'_> {
             }
         } else if SealedSecretManifest::is_sealed_secret(value) {
             self.take_sealed_items(location, path, value);
-        } else if kind == "Secret" && value.get("apiVersion").and_then(Value::as_str) == Some("v1") {
+        } else if kind == "Secret" && is_of_core_group(value) {
             self.take_secret_values(location, path, value);
         }
     }
@@ -142,6 +142,12 @@ impl Reader<'_> {
     fn add_sealed_item(&mut self, location: &Location, path: KeyPath, item: &str, token: &str) -> String {
         add_sealed_item(&mut self.handles, location, path, item, token)
     }
+}
+
+/// Tells whether an object is of the core group, in whatever version, or doesn't say: Kustomize quotes what it refuses.
+fn is_of_core_group(value: &Value) -> bool {
+    let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    version.split_once('/').is_none_or(|(group, _)| group.is_empty())
 }
 
 /// Registers one item of a SealedSecret and returns its handle.

@@ -283,6 +283,12 @@ pub enum Fault {
         /// What it printed, with paths of the repository.
         message: String,
     },
+    /// The same, where that may come from the handles of values whose target doesn't tell the kind.
+    #[error("kustomize refused its input, in which the value of this patch was a handle: {message}")]
+    KustomizeUnsure {
+        /// What it printed, with paths of the repository.
+        message: String,
+    },
     /// The program's output can't be read.
     #[error("failed to parse what kustomize printed")]
     Output(#[source] YamlError),
@@ -298,6 +304,9 @@ pub enum Fault {
     /// A replacement with a delimiter of letters and digits.
     #[error("the delimiter has nothing but letters and digits, and so could cut a sealed value")]
     CutsSealedValues,
+    /// A `test` in a JSON patch of a value that Kustomize has a handle for.
+    #[error("the operation tests a value that is, or may be, a Secret's, which kustomize never sees")]
+    TestsSecret,
     /// A well-formed handle that is not of this render.
     #[error("{object} holds a handle of another render at {pointer}")]
     UnknownHandle {
@@ -389,6 +398,7 @@ impl Fault {
             Self::EnvLine => "write one KEY=VALUE on each line; keys have letters, digits, `-`, `_` and `.`",
             Self::Start(_) => "set the path of the kustomize program",
             Self::CutsSealedValues => "cut at another character, such as `:`, or copy the value whole",
+            Self::TestsSecret => "take the operation out, or name the kind in the patch's target if it is not Secret",
             Self::DamagedHandle { .. } => "don't cut, change the case of, or compute with sealed values",
             Self::UnknownHandle { .. } => "take the sealed value from a file of this render",
             Self::EncodedHandle { .. } => "copy sealed values as they are, or as the whole of a base64 string",
@@ -403,6 +413,9 @@ impl Fault {
             Self::TimedOut(_) => "raise spec.timeout, or split the kustomization over several Syncs",
             Self::TooMuchOutput(_) => "split the kustomization over several Syncs",
             Self::Kustomize { .. } => "correct the kustomization; `kustomize build` of the folder says the same",
+            Self::KustomizeUnsure { .. } => {
+                "name the kind in the patch's target; if that doesn't help, correct the kustomization as it is told"
+            }
             Self::Output(_) => "please report this",
         };
         Some(hint.to_owned())

@@ -42,6 +42,7 @@ impl Reader<'_> {
             staged: self.take_staged(),
             handles: self.handles,
             plaintext: self.plaintext,
+            unsure: self.unsure,
             sops: self.sops.into_values().collect(),
         })
     }

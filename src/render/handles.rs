@@ -99,6 +99,11 @@ impl HandleTable {
         self.0.entry(handle).or_insert(origin);
         text
     }
+
+    /// Forgets a handle.
+    pub(super) fn remove(&mut self, handle: &Handle) {
+        self.0.remove(handle);
+    }
 }
 
 /// How handles stand in a string of a manifest.

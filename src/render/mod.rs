@@ -26,6 +26,7 @@ mod replacements;
 mod schema;
 mod sealed_secrets;
 mod staging;
+mod unsure;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub use sealed_secrets::SealedBinding;
 use manifests::SourceDocument;
 use reader::Reader;
 use sealed_secrets::SealedBindings;
+use unsure::UnsureValues;
 
 /// How to render.
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ pub struct SourceFiles {
     staged: BTreeMap<String, Vec<u8>>,
     handles: HandleTable,
     plaintext: Vec<PlaintextSecret>,
+    unsure: UnsureValues,
     sops: Vec<SopsFile>,
     closure: BTreeMap<String, ObjectId>,
 }

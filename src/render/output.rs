@@ -19,14 +19,15 @@ use crate::source::RepoPath;
 
 /// Makes manifests of source files.
 pub(super) fn render(
-    files: SourceFiles,
+    mut files: SourceFiles,
     options: &RenderOptions,
     salt: &Salt,
     scope_of: &dyn Fn(&GroupKind) -> Option<Scope>,
 ) -> Result<Rendered, Vec<RenderError>> {
     let closure_key = files.closure_key(options);
+    let built = built(&mut files, options)?;
     let mut documents = files.documents;
-    documents.extend(build(&files.staged, &files.roots, options)?);
+    documents.extend(built);
     let documents: Vec<SourceDocument> = documents.into_iter().flat_map(manifests::unfold).collect();
     let defined = DefinedKinds::of(&documents);
     let mut output = Output {
@@ -49,16 +50,31 @@ pub(super) fn render(
     Ok(Rendered { manifests, handles, sealed, sops: files.sops, plaintext, closure_key })
 }
 
+/// Builds the kustomizations, once more where the first build tells which values are public.
+fn built(files: &mut SourceFiles, options: &RenderOptions) -> Result<Vec<SourceDocument>, Vec<RenderError>> {
+    let limit = TimeLimit::starting_now(options.timeout);
+    let mut unsure = std::mem::take(&mut files.unsure);
+    let documents = build(&files.staged, &files.roots, options, limit)
+        .map_err(|errors| errors.into_iter().map(|error| unsure.explain(error)).collect::<Vec<_>>())?;
+    files.plaintext.extend(unsure.settle(&documents)?);
+    files.plaintext.sort();
+    if unsure.is_empty() {
+        return Ok(documents);
+    }
+    unsure.put_back(&mut files.staged, &mut files.handles);
+    build(&files.staged, &files.roots, options, limit)
+}
+
 fn build(
     staged: &BTreeMap<String, Vec<u8>>,
     roots: &[RepoPath],
     options: &RenderOptions,
+    limit: TimeLimit,
 ) -> Result<Vec<SourceDocument>, Vec<RenderError>> {
     if roots.is_empty() {
         return Ok(Vec::new());
     }
     let staging = Staging::write(staged).map_err(|fault| vec![RenderError::new(Place::default(), fault)])?;
-    let limit = TimeLimit::starting_now(options.timeout);
     let mut documents = Vec::new();
     for root in roots {
         let place = Place::file(root.as_str());

@@ -15,6 +15,7 @@ use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, Origin, mentions_handle};
 use super::manifests::SourceDocument;
 use super::plaintext::PlaintextSecret;
+use super::unsure::UnsureValues;
 use crate::source::{Files, ObjectId, RepoPath};
 
 /// The most files that one render takes.
@@ -51,6 +52,7 @@ pub(super) struct Reader<'a> {
     pub(super) errors: Vec<RenderError>,
     pub(super) handles: HandleTable,
     pub(super) plaintext: Vec<PlaintextSecret>,
+    pub(super) unsure: UnsureValues,
     pub(super) sops: BTreeMap<RepoPath, SopsFile>,
     /// The kustomizations that were read, or are being read.
     pub(super) kustomizations: BTreeSet<RepoPath>,
@@ -73,6 +75,7 @@ impl<'a> Reader<'a> {
             errors: Vec::new(),
             handles: HandleTable::default(),
             plaintext: Vec::new(),
+            unsure: UnsureValues::default(),
             sops: BTreeMap::new(),
             kustomizations: BTreeSet::new(),
             folders: Vec::new(),

@@ -107,7 +107,7 @@ pub(super) fn as_yaml_text(documents: &[Value]) -> String {
 }
 
 /// JSON in which everything is escaped that YAML 1.1 takes for a line break or refuses (section 5.1 and 5.4).
-fn json_for_yaml(value: &Value) -> String {
+pub(super) fn json_for_yaml(value: &Value) -> String {
     let mut text = String::new();
     for c in value.to_string().chars() {
         match c {

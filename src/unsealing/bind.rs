@@ -150,7 +150,12 @@ impl Values<'_> {
     fn is_typed(&self, handle: &Handle) -> bool {
         let Some(Origin::SopsLeaf { file, document, path }) = self.rendered.origin(handle) else { return false };
         let value = self.files.get(file).and_then(|opened| opened.value(*document, path));
-        value.is_some_and(|value| matches!(value.kind, ValueKind::Int | ValueKind::Bool | ValueKind::Float))
+        value.is_some_and(|value| match value.kind {
+            ValueKind::Int | ValueKind::Bool => true,
+            // JSON has no infinity and no NaN: these end in letters.
+            ValueKind::Float => value.text.expose_secret().last().is_some_and(u8::is_ascii_digit),
+            ValueKind::Str | ValueKind::Bytes | ValueKind::Time => false,
+        })
     }
 
     fn provenance(&self, at: &Site<'_>, handle: &Handle) -> Result<Provenance, OpenError> {

@@ -54,7 +54,13 @@ impl Stage {
 
     /// Tells whether there is such an object, such as `configmap/settings`.
     pub(crate) fn has(&self, object: &str) -> bool {
-        !self.kubectl(&["get", object, "--ignore-not-found", "--output=name"]).unwrap().is_empty()
+        let Some(path) = self.path(object) else {
+            return !self.kubectl(&["get", object, "--ignore-not-found", "--output=name"]).unwrap().is_empty();
+        };
+        match self.cluster.get(&path) {
+            Err(failure) if failure.is_not_found() => false,
+            found => found.map(|_| true).unwrap(),
+        }
     }
 
     /// Waits until there is no such object.
@@ -87,10 +93,13 @@ impl Stage {
 
     /// Returns the events about the Sync, as `type reason note`, oldest first.
     pub(crate) fn events(&self) -> Vec<String> {
-        let columns = "--output=jsonpath={range .items[*]}{.type} {.reason} {.message}{\"\\n\"}{end}";
-        let about = "--field-selector=involvedObject.kind=Sync,involvedObject.name=app";
-        let text = self.kubectl(&["get", "events", about, "--sort-by=.metadata.resourceVersion", columns]).unwrap();
-        text.lines().map(str::to_owned).collect()
+        let about = "involvedObject.kind%3DSync%2CinvolvedObject.name%3Dapp";
+        let path = format!("/api/v1/namespaces/{}/events?fieldSelector={about}", self.namespace);
+        let mut events = self.cluster.get(&path).unwrap()["items"].as_array().unwrap().clone();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        events.sort_by_key(|event| text(&event["metadata"]["resourceVersion"]).parse::<u64>().unwrap());
+        let told = events.iter().map(|event| ["type", "reason", "message"].map(|field| text(&event[field])).join(" "));
+        told.collect()
     }
 
     /// Waits for an event about the Sync that begins so, and returns it.

@@ -149,9 +149,12 @@ fn a_second_sync_changes_nothing() {
     stage.sync("./app", "");
     stage.applied(&commit);
     let versions = || {
-        let names = ["configmap/settings", "service/web", "secret/db", "inventories"];
-        names.map(|name| stage.kubectl(&["get", name, "--output=jsonpath={..resourceVersion}"]).unwrap())
+        let objects = ["configmap/settings", "service/web", "secret/db"].map(|name| stage.get(name).unwrap());
+        let inventories = stage.get("inventories").unwrap()["items"].as_array().unwrap().clone();
+        let versions = objects.iter().chain(&inventories).map(|object| object["metadata"]["resourceVersion"].clone());
+        versions.collect::<Vec<_>>()
     };
+    assert_eq!(versions().len(), 4);
     let (before, events) = (versions(), stage.events());
     let sync = stage.request();
     assert_eq!(condition(&sync, "Ready")["status"], "True");

@@ -1,25 +1,22 @@
 //! The leak canary: secrets that are known to the test go through everything that a controller does with secrets, at
-//! the most talkative log level, with Kustomize in the way, and through every failure that has a value at hand. Then
-//! the test reads everything that was written anywhere, and finds them in the bodies of applies and dry runs only.
+//! the most talkative log level, with Kustomize in the way, and through every failure: those of `cases`, where something
+//! has a value at hand and a reason to talk about it, a Git server that goes away, and the whole table of `bad_input`.
+//! Then the test reads everything that was written anywhere, and finds them in the bodies of applies and dry runs only.
 //!
-//! The secrets are the values, the age identity, a SOPS data key, the sealing private key, and Git's credentials. Not here: memory, which
-//! no test from outside can read.
+//! The secrets are the values, the age identities, a SOPS data key, the sealing private key, and Git's credentials. Not
+//! here: the reading and the searching, which is in `watched`.
 
 mod cases;
-mod needles;
-mod spy;
-mod traces;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use waxwing_harness::{Access, Cluster, ClusterOptions, Controller, ControllerOptions, GitServer, eventually};
+use waxwing_harness::{Access, Cluster, GitServer, eventually};
 
-use crate::stage::{PATIENCE, SYSTEM, Stage, certificate_of, condition, own_cluster};
+use crate::bad_input::{self, Told};
+use crate::stage::{PATIENCE, SYSTEM, Stage, certificate_of, condition};
+use crate::watched::{Needles, Target, is_apply, watched};
 use cases::{Case, cases, quoted_when_refused, sops};
-use needles::Needles;
-use spy::{Spy, working_folder};
-use traces::{Target, Trace};
 
 /// What every value has in the middle.
 const CORE: &str = "Vb4Gd6Hp1Js0YcW2Qf3Zr9Lm2Xk5Tn8V";
@@ -37,14 +34,39 @@ patches:
   patch: '[{op: add, path: /metadata/labels, value: {tier: back}}]'
 ";
 
+/// What has to stand in what is read of each kind of place, so that what was read is what was meant to be read.
+const MARKS: [(&str, &str); 17] = [
+    ("waxwing.log", "TRACE"),
+    ("/state/", "refs/"),
+    ("/arguments", "LoadRestrictionsNone"),
+    ("/environment", "GOMEMLIMIT="),
+    ("/files/", "waxwinghandle0"),
+    ("/output", "waxwinghandle0"),
+    ("/messages", "twice"),
+    ("the answer to /v1/cert.pem", "BEGIN CERTIFICATE"),
+    ("\"Event\"", "DryRunFailed"),
+    ("\"Sync\"", "MacMismatch"),
+    ("\"Inventory\"", "undeletable"),
+    ("\"Secret\"", "f:password"),
+    ("the request \"patch\"", "dryRun=All"),
+    ("the request \"patch\"", "/status?"),
+    ("the request \"delete\"", "preconditions"),
+    ("\"GitSource\"", "stale since"),
+    ("\"Event\"", "PathEscapes"),
+];
+
 #[test]
 fn secrets_are_found_in_apply_bodies_and_nowhere_else() {
-    let scene = Scene::start();
+    let mut scene = Scene::start();
     scene.goes_well();
     scene.goes_wrong();
+    scene.git_goes_away();
+    let table = bad_input::told();
+    scene.look_for_what_the_table_hides(table);
     scene.assert_that_secrets_were_at_hand();
-    let end = scene.end();
-    assert!(end.leaks.is_empty(), "{} leaks:\n{}", end.leaks.len(), end.leaks.join("\n"));
+    scene.assert_that_the_table_had_secrets_at_hand(table);
+    let leaks = watched().leaks(&scene.needles, &scene.targets(table), &MARKS);
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 }
 
 /// Returns a value that can be told from the others where it is found.
@@ -68,31 +90,20 @@ fn kubeseal(stage: &Stage, name: &str) -> String {
 struct Scene {
     cluster: &'static Cluster,
     stage: Stage,
-    spy: Spy,
-    controller: Controller,
     server: GitServer,
     /// A SOPS file whose data key is looked for.
     database: String,
     needles: Needles,
 }
 
-struct End {
-    leaks: Vec<String>,
-}
-
 impl Scene {
     fn start() -> Self {
-        let cluster = own_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
-        let spy = Spy::new();
-        let arguments = ["--allow-file-sources", "--log-level", "trace"];
-        let mut options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &arguments);
-        options.kustomize = Some(spy.program());
-        let controller = Controller::start(cluster, options).unwrap();
+        let cluster = watched().cluster;
         let stage = Stage::on(cluster, "canary");
-        certificate_of(&controller, &stage);
+        certificate_of(&watched().controller(), &stage);
         let server = GitServer::start(Access::basic("fleet", &canary("git-password"))).unwrap();
         let database = sops(&stage, "database");
-        let mut scene = Self { cluster, stage, spy, controller, server, database, needles: Needles::default() };
+        let mut scene = Self { cluster, stage, server, database, needles: Needles::default() };
         scene.look_for_values_and_keys();
         scene.add_sources();
         scene
@@ -110,6 +121,12 @@ impl Scene {
         let line = lines[lines.len() * 3 / 4];
         self.needles.add("the sealing key's PEM", line.as_bytes());
         self.needles.add("the sealing key", &STANDARD.decode(line).unwrap());
+    }
+
+    fn look_for_what_the_table_hides(&mut self, table: &Told) {
+        for (name, secret) in &table.hidden {
+            self.needles.add(name, secret.as_bytes());
+        }
     }
 
     /// Makes the repository's GitSource, which has a password, and one with a token that the server refuses.
@@ -194,6 +211,23 @@ impl Scene {
         assert_eq!(condition(&refused, "Ready")["reason"], "AuthenticationFailed");
     }
 
+    /// First the server only says that it is unwell, then nobody is there.
+    fn git_goes_away(&self) {
+        self.server.fail_with(503_u16.try_into().unwrap());
+        self.source_says("HTTP status 503");
+        self.server.stop();
+        self.source_says("cannot be reached");
+    }
+
+    fn source_says(&self, text: &str) {
+        let said = eventually(PATIENCE, text, || {
+            let source = self.stage.get("gitsource/fleet").map_err(|failure| failure.to_string())?;
+            let ready = condition(&source, "Ready").to_string();
+            if ready.contains(text) && ready.contains("stale since") { Ok(()) } else { Err(ready) }
+        });
+        said.unwrap();
+    }
+
     /// Puts into the cluster what refuses: accounts without rights, damaged keys, Secrets that stand in the way, and a
     /// policy whose messages quote values.
     fn prepare_refusals(&self) {
@@ -225,18 +259,14 @@ impl Scene {
 
     /// Waits until every Sync has ended with the reason that stands beside its name.
     fn ended(&self, ends: &[(&str, &str)]) {
-        let ended = eventually(PATIENCE, "the Syncs end as they should", || {
-            let syncs = self.stage.get("syncs").map_err(|failure| failure.to_string())?;
-            let syncs = syncs["items"].as_array().unwrap();
-            let ready =
-                |name| syncs.iter().find(|sync| sync["metadata"]["name"] == name).map(|sync| condition(sync, "Ready"));
-            let others = ends.iter().map(|(name, reason)| (name, reason, ready(*name).unwrap_or_default()));
-            let others = others.filter(|(_, reason, ready)| ready["reason"] != **reason);
-            let others: Vec<String> =
-                others.map(|(name, reason, ready)| format!("{name}, not {reason}: {ready}")).collect();
-            if others.is_empty() { Ok(()) } else { Err(others.join("\n")) }
-        });
-        ended.unwrap();
+        for (name, reason) in ends {
+            let ended = eventually(PATIENCE, &format!("{name} ends as {reason}"), || {
+                let sync = self.stage.get(&format!("sync/{name}")).map_err(|failure| failure.to_string())?;
+                let ready = condition(&sync, "Ready");
+                if ready["reason"] == **reason { Ok(()) } else { Err(ready.to_string()) }
+            });
+            ended.unwrap();
+        }
     }
 
     /// A test that finds nothing proves something only if there was something to find.
@@ -244,7 +274,7 @@ impl Scene {
         let log = self.cluster.audit_log().unwrap();
         for name in ["sealed", "database", "bound", "env", "whole", "registry", "frozen", "external", "policed"] {
             for dry_run in [true, false] {
-                let sent = log.iter().filter(|event| traces::is_apply(event) && event["objectRef"]["name"] == name);
+                let sent = log.iter().filter(|event| is_apply(event) && event["objectRef"]["name"] == name);
                 let is_dry_run = |event: &Value| event["requestURI"].as_str().unwrap().contains("dryRun=All");
                 let mut sent = sent.filter(|event| is_dry_run(event) == dry_run);
                 let is_refused = ["registry", "frozen", "external", "policed"].contains(&name);
@@ -271,49 +301,25 @@ impl Scene {
         }
     }
 
-    fn end(mut self) -> End {
-        let mut traces = traces::answers(&self.controller);
-        self.controller.terminate(PATIENCE).unwrap();
+    fn assert_that_the_table_had_secrets_at_hand(&self, table: &Told) {
+        let log = self.cluster.audit_log().unwrap();
+        for namespace in &table.namespaces {
+            let mut sent = log.iter().filter(|event| is_apply(event) && event["objectRef"]["namespace"] == **namespace);
+            assert!(
+                sent.any(|event| !self.needles.find(event["requestObject"].to_string().as_bytes()).is_empty()),
+                "no secret was sent to {namespace}"
+            );
+        }
+    }
+
+    /// Returns the objects that may hold values or keys.
+    fn targets(&self, table: &Told) -> Vec<Target> {
         let mut targets = targets(&self.stage.namespace);
         targets.push(Target::new("Secret", SYSTEM, &self.sealing_key("{.metadata.name}")));
-        traces.extend(traces::files(self.controller.dir()));
-        traces.extend(traces::objects(self.cluster, &targets));
-        traces.extend(traces::requests(self.cluster, &targets));
-        for call in self.spy.calls() {
-            assert!(!working_folder(&call).exists(), "the folder of a render is gone after it");
-            traces.extend(traces::files(&call));
+        for namespace in &table.namespaces {
+            targets.extend(bad_input::SECRETS.map(|name| Target::new("Secret", namespace, name)));
         }
-        assert_whole(&traces);
-        let leaks = traces.iter().flat_map(|Trace { place, bytes }| {
-            self.needles.find(bytes).into_iter().map(move |found| format!("{place} has {found}"))
-        });
-        End { leaks: leaks.collect() }
-    }
-}
-
-/// Checks that what was read is what was meant to be read: in each kind of place stands something that has to be there.
-fn assert_whole(traces: &[Trace]) {
-    let marks = [
-        ("waxwing.log", "TRACE"),
-        ("/state/", "refs/"),
-        ("/arguments", "LoadRestrictionsNone"),
-        ("/environment", "GOMEMLIMIT="),
-        ("/files/", "waxwinghandle0"),
-        ("/output", "waxwinghandle0"),
-        ("/messages", "twice"),
-        ("the answer to /v1/cert.pem", "BEGIN CERTIFICATE"),
-        ("\"Event\"", "DryRunFailed"),
-        ("\"Sync\"", "MacMismatch"),
-        ("\"Inventory\"", "undeletable"),
-        ("\"Secret\"", "f:password"),
-        ("the request \"patch\"", "dryRun=All"),
-        ("the request \"patch\"", "/status?"),
-        ("the request \"delete\"", "preconditions"),
-    ];
-    for (place, mark) in marks {
-        let mut there = traces.iter().filter(|trace| trace.place.contains(place));
-        let marked = there.any(|trace| String::from_utf8_lossy(&trace.bytes).contains(mark));
-        assert!(marked, "{mark} stands nowhere in what was read of {place}");
+        targets
     }
 }
 

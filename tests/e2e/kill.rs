@@ -1,4 +1,5 @@
-//! Killed at any instant, nothing is lost: SIGKILL at random moments of syncs, and what is true at each of them.
+//! Killed at any instant, nothing is lost: SIGKILL at random moments of syncs, what is true at each of them, and that the
+//! next start converges, also after the one before it was killed as well.
 //!
 //! The moments come from a seed that is printed; `WAXWING_SEED` repeats them, as far as the machine's own timing does.
 
@@ -15,8 +16,16 @@ use crate::stage::{Stage, own_cluster, start_controller};
 use fleet::{Fleet, Id, Random};
 
 const ROUNDS: u32 = 20;
-/// After this many kills the next start may come to an end, and is held against the commit.
-const ROUNDS_TO_AN_END: u32 = 5;
+/// The kinds of all objects that the repository, a bystander or an inventory may have.
+const KINDS: [(&str, &str); 5] = [
+    ("Namespace", "/api/v1/namespaces"),
+    ("ConfigMap", "/api/v1/configmaps"),
+    ("Secret", "/api/v1/secrets"),
+    ("ServiceAccount", "/api/v1/serviceaccounts"),
+    ("Inventory", "/apis/waxwing.dev/v1alpha1/inventories"),
+];
+/// Every so many rounds the start after the kill is killed too.
+const ROUNDS_TO_A_SECOND_KILL: u32 = 5;
 
 #[test]
 fn killed_at_twenty_moments_of_a_sync_nothing_is_lost_or_pruned_by_mistake() {
@@ -26,16 +35,20 @@ fn killed_at_twenty_moments_of_a_sync_nothing_is_lost_or_pruned_by_mistake() {
     let mut duration = scene.measure();
     let mut moments = Vec::new();
     for round in 1..=ROUNDS {
-        let commit = scene.fleet.change_and_commit(&scene.stage);
+        let commit = scene.commit();
         scene.kill_within(duration);
         let moment = scene.assert_nothing_is_lost();
         // The machine is not always as fast as when it was measured.
         duration = duration.mul_f64(if moment == Moment::After { 0.75 } else { 1.2 });
         moments.push(moment);
-        if round % ROUNDS_TO_AN_END == 0 {
-            scene.converge(&commit);
-            scene.assert_equal_to_the_commit();
+        if round % ROUNDS_TO_A_SECOND_KILL == 0 {
+            scene.start_again();
+            scene.kill_within(duration);
+            scene.assert_nothing_is_lost();
         }
+        scene.start_again();
+        scene.stage.applied(&commit);
+        scene.assert_equal_to_the_commit();
     }
     assert!(moments.contains(&Moment::Amid), "no kill came between the first apply and the last: {moments:?}");
 }
@@ -85,31 +98,33 @@ impl Scene {
         scene
     }
 
-    /// Returns how long it takes from a start to the end of a sync.
+    /// Returns how long a sync takes.
     fn measure(&mut self) -> Duration {
-        let commit = self.fleet.change_and_commit(&self.stage);
-        self.controller.restart().unwrap();
-        self.controller.wait_ready().unwrap();
+        let commit = self.commit();
         let started = Instant::now();
         self.stage.applied(&commit);
         let duration = started.elapsed();
-        self.controller.kill();
         self.assert_equal_to_the_commit();
         duration
     }
 
-    /// Starts the controller and kills it at a random moment of `duration`.
+    /// Commits a change, and asks for it.
+    fn commit(&mut self) -> String {
+        let commit = self.fleet.change_and_commit(&self.stage);
+        let request = format!("waxwing.dev/requestedAt={commit}");
+        self.stage.kubectl(&["annotate", "--overwrite", "gitsource/fleet", &request]).unwrap();
+        commit
+    }
+
+    /// Kills the controller at a random moment of `duration`.
     fn kill_within(&mut self, duration: Duration) {
-        self.controller.restart().unwrap();
-        self.controller.wait_ready().unwrap();
         thread::sleep(duration.mul_f64(self.random.fraction()));
         self.controller.kill();
     }
 
-    fn converge(&mut self, commit: &str) {
+    fn start_again(&mut self) {
         self.controller.restart().unwrap();
-        self.stage.applied(commit);
-        self.controller.kill();
+        self.controller.wait_ready().unwrap();
     }
 
     /// Checks what holds at every moment: what we applied is in the inventory, what every commit has is there and was
@@ -144,10 +159,14 @@ impl Scene {
     }
 
     fn objects(&self) -> Vec<Value> {
-        let kinds = "namespaces,configmaps,secrets,serviceaccounts,inventories";
-        let list = self.stage.kubectl(&["get", kinds, "--all-namespaces", "--output=json"]).unwrap();
-        let list: Value = serde_json::from_str(&list).unwrap();
-        list["items"].as_array().unwrap().clone()
+        KINDS.iter().flat_map(|(kind, path)| self.listed(kind, path)).collect()
+    }
+
+    fn listed(&self, kind: &str, path: &str) -> Vec<Value> {
+        let mut objects = self.stage.cluster.get(path).unwrap()["items"].as_array().unwrap().clone();
+        // The items of a list don't always say what they are.
+        objects.iter_mut().for_each(|object| object["kind"] = kind.into());
+        objects
     }
 }
 

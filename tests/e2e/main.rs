@@ -13,6 +13,7 @@
 mod act;
 mod apply;
 mod bad_input;
+mod bind_into;
 mod canary;
 mod drift;
 mod git;
@@ -25,3 +26,4 @@ mod stage;
 mod status;
 mod takeover;
 mod tenancy;
+mod watched;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use waxwing_harness::{
-    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, Upstream, eventually,
+    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, READER, Upstream, eventually,
 };
 
 /// How long anything may take that is expected to happen.
@@ -59,7 +59,7 @@ pub(crate) fn start_controller(cluster: &Cluster, arguments: &[&str]) -> Result<
 
 /// A tenant: a namespace with a ServiceAccount that may do everything in it, a repository, and an age key.
 pub(crate) struct Stage {
-    cluster: &'static Cluster,
+    pub(crate) cluster: &'static Cluster,
     pub(crate) namespace: String,
     pub(crate) repo: GitRepo,
     pub(crate) upstream: Upstream,
@@ -99,33 +99,44 @@ impl Stage {
 
     /// Creates the GitSource and a Sync of the folder `path`; `more` is YAML that goes into the Sync's spec.
     pub(crate) fn sync(&self, path: &str, more: &str) {
-        self.source();
         let keys = "secrets:\n  keysFrom: [{secretRef: {name: sops-age}}]";
-        self.declare("app", &format!("path: {path}\nserviceAccountName: deployer\n{keys}\n{more}"));
+        let sync = format!("path: {path}\nserviceAccountName: deployer\n{keys}\n{more}");
+        let both =
+            format!("{}---{}", self.source_document("fleet", &self.every_second()), self.sync_document("app", &sync));
+        self.cluster.apply_yaml(&both).unwrap();
     }
 
     /// Creates the GitSource of the tenant's repository.
     pub(crate) fn source(&self) {
-        self.git_source("fleet", &format!("{{url: '{}', interval: 1s}}", self.repo.file_url()));
+        self.git_source("fleet", &self.every_second());
+    }
+
+    fn every_second(&self) -> String {
+        format!("{{url: '{}', interval: 1s}}", self.repo.file_url())
     }
 
     /// Creates a GitSource of any repository; `spec` is YAML in one line.
     pub(crate) fn git_source(&self, name: &str, spec: &str) {
+        self.cluster.apply_yaml(&self.source_document(name, spec)).unwrap();
+    }
+
+    fn source_document(&self, name: &str, spec: &str) -> String {
         let namespace = &self.namespace;
-        self.cluster
-            .apply_yaml(&format!(
-                "apiVersion: waxwing.dev/v1alpha1\nkind: GitSource\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-            ))
-            .unwrap();
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: GitSource\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
+        )
     }
 
     /// Creates a Sync of the GitSource that is told when to try again and what else stands in `spec`, as YAML.
     pub(crate) fn declare(&self, name: &str, spec: &str) {
+        self.cluster.apply_yaml(&self.sync_document(name, spec)).unwrap();
+    }
+
+    fn sync_document(&self, name: &str, spec: &str) -> String {
         let namespace = &self.namespace;
         let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-        self.cluster
-            .apply_yaml(&format!(
-                r#"
+        format!(
+            r#"
 apiVersion: waxwing.dev/v1alpha1
 kind: Sync
 metadata: {{name: {name}, namespace: {namespace}}}
@@ -134,8 +145,7 @@ spec:
   interval: 1h
   retryInterval: 2s
 {spec}"#
-            ))
-            .unwrap();
+        )
     }
 
     /// Runs kubectl in the tenant's namespace, as admin.
@@ -145,10 +155,27 @@ spec:
         self.cluster.kubectl(&all)
     }
 
-    /// Reads an object as JSON.
+    /// Reads an object, such as `configmap/settings`, or all of a kind, such as `syncs`, as JSON.
     pub(crate) fn get(&self, object: &str) -> Result<Value, Failure> {
+        if let Some(path) = self.path(object) {
+            return self.cluster.get(&path);
+        }
         let text = self.kubectl(&["get", object, "--output", "json"])?;
         Ok(serde_json::from_str(&text).unwrap())
+    }
+
+    /// Returns the path of what tests ask for again and again until it is so.
+    pub(crate) fn path(&self, object: &str) -> Option<String> {
+        let (kind, name) = object.split_once('/').unwrap_or((object, ""));
+        let resources = match kind {
+            "configmap" => "api/v1/namespaces/NAMESPACE/configmaps",
+            "secret" => "api/v1/namespaces/NAMESPACE/secrets",
+            "sync" | "syncs" => "apis/waxwing.dev/v1alpha1/namespaces/NAMESPACE/syncs",
+            "gitsource" => "apis/waxwing.dev/v1alpha1/namespaces/NAMESPACE/gitsources",
+            _ => return None,
+        };
+        let resources = resources.replace("NAMESPACE", &self.namespace);
+        Some(format!("/{resources}/{name}").trim_end_matches('/').to_owned())
     }
 
     /// Waits until the Sync has applied `commit` as a whole and is Ready.
@@ -215,6 +242,18 @@ stringData:
     )
 }
 
+impl Drop for Stage {
+    /// Leaves the controller in peace: a source that is asked every second and a Sync that fails would be in the way of others.
+    fn drop(&mut self) {
+        let suspend = serde_json::json!({"spec": {"suspend": true}});
+        for object in ["gitsources/fleet", "syncs/app"] {
+            let path = format!("/apis/waxwing.dev/v1alpha1/namespaces/{}/{object}", self.namespace);
+            // It may not be there, nor the cluster.
+            let _ = self.cluster.merge(&path, &suspend);
+        }
+    }
+}
+
 /// Returns a condition of a status, or null.
 pub(crate) fn condition(object: &Value, kind: &str) -> Value {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -235,9 +274,9 @@ pub(crate) fn certificate_of(controller: &Controller, stage: &Stage) -> PathBuf 
     path
 }
 
-/// Tells whether an entry of the audit log is about a request of kubectl, which tests alone use.
+/// Tells whether an entry of the audit log is about a request of kubectl or of the harness, which tests alone use.
 pub(crate) fn is_of_the_test(event: &Value) -> bool {
-    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/"))
+    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/") || agent == READER)
 }
 
 /// Returns the last lines of the shared controller, if it was started.

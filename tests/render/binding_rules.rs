@@ -17,7 +17,7 @@ fn copied_to(target: &str, options: &str) -> Result<Option<Result<Rendered, Stri
     let kustomization = format!(
         "resources: [db.yaml, others.yaml]\nreplacements:\n- source: {{kind: Secret, name: db, fieldPath: stringData.password}}\n  targets:\n  - select: {{kind: {kind}, name: {name}}}\n    fieldPaths: ['{field}']\n    options: {{{options}}}\n"
     );
-    let others = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {l: x}}\ntype: Opaque\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: 'a,b'}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {containers: [{name: web, image: web, args: [x], env: [{name: E, value: v}]}]}}}\n---\napiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {list: [{id: x, deep: {er: z}}], text: z}\n";
+    let others = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {l: x}}\ntype: Opaque\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: 'a,b'}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {spec: {containers: [{name: web, image: web, args: [x], env: [{name: E, value: v}], ports: [{containerPort: 80, protocol: TCP, name: http}]}], volumes: [{name: v, projected: {sources: [{secret: {name: s, items: [{key: k, path: p}]}}]}}]}}}\n---\napiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {list: [{id: x, deep: {er: z}}], inner: {lists: [[{a: z}]]}, text: z, map: {key: z}}\n";
     let repository = repository(&[
         ("kustomization.yaml", &kustomization),
         ("db.yaml", "fixture:secret.enc.yaml"),
@@ -49,9 +49,14 @@ fn sealed_values_end_in_the_data_of_a_secret_or_where_the_sync_says_and_nowhere_
         "Deployment/d spec.template.spec.containers.0.name",
         "Deployment/d spec.template.spec.containers.0.env.0.value",
         "Deployment/d spec.template.spec.containers.0.image",
+        "Deployment/d spec.template.spec.containers.0.env.0.name",
+        "Deployment/d spec.template.spec.containers.0.ports.0.protocol",
+        "Deployment/d spec.template.spec.volumes.0.projected.sources.0.secret.items.0.path",
         "Thing/t spec.text",
         "Thing/t spec.list.0.id",
         "Thing/t spec.list.0.deep.er",
+        "Thing/t spec.inner.lists.0.0.a",
+        "Thing/t spec.map.key",
         "Thing/t kind",
     ];
     let mut all = String::new();

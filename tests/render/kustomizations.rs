@@ -99,7 +99,7 @@ fn plain_files_and_built_folders_stand_side_by_side() -> Outcome {
     Ok(())
 }
 
-/// Secrets in clear text, by every way into a kustomization.
+/// Secrets in clear text, by every way into a kustomization whose target is named.
 const CLEAR_TEXT: &[(&str, &str)] = &[
     (
         "kustomization.yaml",
@@ -110,6 +110,156 @@ const CLEAR_TEXT: &[(&str, &str)] = &[
     ("e.env", "\u{feff}# comment\n  K=hunter2\nEMPTY=\nALONE\n"),
     ("f.txt", "hunter2\n"),
 ];
+
+/// Secrets in clear text in patches that find their target by a name, a label or a regular expression, or name it
+/// themselves.
+const VAGUE_PATCHES: &[(&str, &str)] = &[
+    (
+        "kustomization.yaml",
+        r#"resources: [s.yaml]
+patches:
+- target: {name: s}
+  patch: '[{op: add, path: /stringData/name, value: hunter2}]'
+- target: {kind: Secr.*, version: v1}
+  patch: '[{op: add, path: /stringData/regex, value: hunter2}]'
+- target: {labelSelector: app=s}
+  patch: '[{op: add, path: /data, value: {parent: aHVudGVyMg==}}]'
+- target: {group: "", kind: "(?i)secret"}
+  path: patch.yaml
+- target: {namespace: .*}
+  patch: '{apiVersion: v1, kind: List, items: [{kind: x, metadata: {name: x}, stringData: {list: hunter2, again: hunter2}}]}'
+- target: {name: s}
+  patch: '[{op: replace, path: /stringData/again, value: overwritten}]'
+patchesJson6902:
+- target: {version: v1, name: s|t}
+  patch: '[{op: add, path: /stringData/old, value: hunter2}]'
+patchesStrategicMerge:
+- '{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, stringData: {itself: hunter2}}'
+"#,
+    ),
+    (
+        "s.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: shop, labels: {app: s}}\nstringData: {s: hunter2}\n",
+    ),
+    ("patch.yaml", "stringData: {f: hunter2, gone: null}\nkind: x\nmetadata: {name: x}\n"),
+];
+
+#[test]
+fn a_patch_that_does_not_name_the_kind_brings_no_clear_text_of_a_secret_to_kustomize() -> Outcome {
+    let Some(kustomize) = kustomize() else { return Ok(()) };
+    let rendered = repository(VAGUE_PATCHES)?.render_with("", kustomize).map_err(|errors| told(&errors))?;
+    let all = format!("{:?}", rendered.manifests());
+    assert!(!all.contains("hunter2") && !all.contains("aHVudGVyMg") && !all.contains("overwritten"));
+    insta::assert_snapshot!(readable(&rendered));
+    insta::assert_snapshot!(
+        "plaintext of vague patches is denied",
+        told(&judge(rendered.plaintext(), PlaintextPolicy::Deny).expect_err("they are denied"))
+    );
+    Ok(())
+}
+
+#[test]
+fn a_patch_that_does_not_name_the_kind_changes_what_is_no_secret_as_kustomize_would() -> Outcome {
+    let Some(kustomize) = kustomize() else { return Ok(()) };
+    let kustomization = |target: &str| {
+        let cut = "{kind: ConfigMap, name: c, fieldPath: data.image, options: {delimiter: ':', index: 0}}";
+        format!(
+            "resources: [t.yaml, db.yaml]\nconfigMapGenerator: [{{name: c, literals: [image=none]}}]\npatches:\n- target: {{{target}}}\n  patch: |-\n    - {{op: add, path: /data/image, value: 'web:1.2'}}\n    - {{op: add, path: /data/quoted, value: \"a\\\"b\\\\c\\né\"}}\n    - {{op: add, path: /data/empty, value: ''}}\n- target: {{labelSelector: app=t}}\n  patch: '[{{op: add, path: /data/more, value: {{number: 5, flag: true, list: [a, 1.5]}}}}]'\nreplacements:\n- source: {cut}\n  targets: [{{select: {{kind: Thing}}, fieldPaths: [spec.tag]}}]\n"
+        )
+    };
+    let render = |target: &str| -> Result<String, Box<dyn Error>> {
+        let repository = repository(&[
+            ("kustomization.yaml", &kustomization(target)),
+            (
+                "t.yaml",
+                "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t, labels: {app: t}}\ndata: {}\nspec: {tag: none}\n",
+            ),
+            ("db.yaml", "fixture:secret.enc.yaml"),
+        ])?;
+        let rendered = repository.render_with("", kustomize.clone()).map_err(|errors| told(&errors))?;
+        assert!(rendered.plaintext().is_empty());
+        Ok(readable(&rendered))
+    };
+    let vague = render("name: c.*")?;
+    assert_eq!(vague, render("kind: ConfigMap, name: c")?);
+    insta::assert_snapshot!(vague);
+    Ok(())
+}
+
+#[test]
+fn a_value_that_a_patch_brings_into_a_secret_and_elsewhere_stays_secret_everywhere() -> Outcome {
+    let Some(kustomize) = kustomize() else { return Ok(()) };
+    let repository = repository(&[
+        (
+            "kustomization.yaml",
+            "resources: [s.yaml, c.yaml]\npatches: [{target: {name: x}, patch: '[{op: add, path: /data/k, value: aHVudGVyMg==}]'}]\n",
+        ),
+        ("s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {}\n"),
+        ("c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {}\n"),
+    ])?;
+    let rendered = repository.render_with("", kustomize).map_err(|errors| told(&errors))?;
+    assert_eq!(rendered.plaintext().len(), 1);
+    assert!(!format!("{:?}", rendered.manifests()).contains("aHVudGVyMg"));
+    Ok(())
+}
+
+#[test]
+fn patches_that_could_bring_clear_text_of_a_secret_into_a_message_are_refused_before_anything_starts() -> Outcome {
+    let patches = [
+        ("a test", "name: s", "[{op: test, path: /data/k, value: hunter2}]"),
+        ("a test of a Secret", "kind: Secret", "[{op: test, path: /stringData, value: {k: hunter2}}]"),
+        ("no path", "name: s", "[{op: add, pth: /data/k, value: hunter2}]"),
+        ("a path without a slash", "kind: Secret", "[{op: add, path: x/data/k, value: hunter2}]"),
+        ("an operation without a list", "name: s", "{op: add, path: /data/k, value: hunter2}"),
+        ("no kind", "kind: Secret", "{metadata: {name: s}, data: {k: hunter2}}"),
+        ("no target and no kind", "", "{metadata: {name: s}, data: {k: hunter2}}"),
+        ("text", "name: s", "hunter2"),
+        ("a number", "kind: Secret", "[{op: add, path: /stringData/k, value: 5}]"),
+    ];
+    let mut all = String::new();
+    for (name, target, patch) in patches {
+        let target = if target.is_empty() { String::new() } else { format!("target: {{{target}}}, ") };
+        let kustomization = format!("patches: [{{{target}patch: '{patch}'}}]\n");
+        let errors = repository(&[("kustomization.yaml", &kustomization)])?.read("").map(drop).expect_err(name);
+        all.push_str(&format!("# {name}\n{}\n", told(&errors)));
+    }
+    assert!(!all.contains("hunter2"), "{all}");
+    insta::assert_snapshot!(all);
+    Ok(())
+}
+
+#[test]
+fn a_build_that_may_have_failed_for_a_vague_patch_says_how_to_name_its_kind() -> Outcome {
+    let Some(kustomize) = kustomize() else { return Ok(()) };
+    let repository = repository(&[
+        (
+            "kustomization.yaml",
+            "resources: [c.yaml]\npatches: [{target: {name: c}, patch: '[{op: add, path: /data/image, value: web:1.2}]'}]\nreplacements:\n- source: {kind: ConfigMap, name: c, fieldPath: data.image, options: {delimiter: ':', index: 1}}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.tag]}]\n",
+        ),
+        ("c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {image: none, tag: none}\n"),
+    ])?;
+    let errors = repository.render_with("", kustomize).expect_err("a handle has no second piece");
+    insta::assert_snapshot!(told(&errors));
+    Ok(())
+}
+
+#[test]
+fn a_number_that_a_vague_patch_brings_into_a_secret_is_refused() -> Outcome {
+    let Some(kustomize) = kustomize() else { return Ok(()) };
+    let repository = repository(&[
+        (
+            "kustomization.yaml",
+            "resources: [s.yaml]\npatches: [{target: {name: s}, patch: '[{op: add, path: /stringData/pin, value: 1234}]'}]\n",
+        ),
+        ("s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {}\n"),
+    ])?;
+    let errors = repository.render_with("", kustomize).expect_err("the API server takes text only");
+    assert_eq!(
+        told(&errors),
+        "kustomization.yaml:1, document 0, /patches/0/patch/0/value: the value is not a string\n  hint: quote the value\n"
+    );
+    Ok(())
+}
 
 #[test]
 fn kustomize_never_sees_secret_values_in_clear_text_and_all_of_them_are_reported() -> Outcome {
@@ -156,7 +306,7 @@ fn everything_in(folder: &Path, all: &mut String) -> Outcome {
 
 #[test]
 fn the_renderer_gets_nothing_but_handles_three_variables_and_no_input() -> Outcome {
-    for (files, folder) in [(CLEAR_TEXT, ""), (OVERLAY, "apps/shop")] {
+    for (files, folder) in [(CLEAR_TEXT, ""), (VAGUE_PATCHES, ""), (OVERLAY, "apps/shop")] {
         let repository = repository(files)?;
         let seen = repository.git.tree().join("seen");
         let program = program(&repository, &spy(&seen))?;

@@ -170,7 +170,18 @@ fn trouble(errors: &[RenderError]) -> Trouble {
         reason: reason(&error.fault),
         message: message(error),
     };
-    Trouble::of_failures(errors.iter().map(failure).collect(), true)
+    let stalled = !errors.iter().all(|error| may_pass(&error.fault));
+    Trouble::of_failures(errors.iter().map(failure).collect(), stalled)
+}
+
+/// Tells whether the same commit may render at another try: it was the machine that failed, or the store, which fetches
+/// anew what it lost.
+fn may_pass(fault: &Fault) -> bool {
+    match fault {
+        Fault::Start(_) | Fault::TimedOut(_) | Fault::Staging(_) => true,
+        Fault::Folder(error) | Fault::Tree(error) => matches!(error, TreeError::Damaged(_) | TreeError::Unreadable(_)),
+        _ => false,
+    }
 }
 
 fn message(error: &RenderError) -> String {
@@ -199,6 +210,7 @@ fn reason(fault: &Fault) -> Reason {
         | F::UnknownHandle { .. }
         | F::EncodedHandle { .. }
         | F::SealedItemMoved { .. }
+        | F::TestsSecret
         | F::HandleInKey { .. } => Reason::HandleRefused,
         F::Sops(_)
         | F::FormatHidden
@@ -208,7 +220,9 @@ fn reason(fault: &Fault) -> Reason {
         | F::EnvNotDotenv
         | F::SealedSecret(_)
         | F::NotASealedItem => Reason::UnsealFailed,
-        F::Kustomize { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => Reason::KustomizeFailed,
+        F::Kustomize { .. } | F::KustomizeUnsure { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => {
+            Reason::KustomizeFailed
+        }
         F::Staging(_) | F::StagedTwice => Reason::Internal,
         F::Folder(TreeError::NotFound(_) | TreeError::NotAFolder(_)) => Reason::PathNotFound,
         F::Folder(error) | F::Tree(error) => tree_reason(error),
@@ -241,5 +255,55 @@ fn tree_reason(error: &TreeError) -> Reason {
         E::TooLarge { .. } | E::TooMany { .. } => Reason::InputTooLarge,
         E::LinkLeaves(_) | E::LinkLoop(_) => Reason::PathEscapes,
         _ => Reason::RenderFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::render::Place;
+
+    fn stalled(faults: Vec<Fault>) -> bool {
+        let errors = faults.into_iter().map(|fault| RenderError::new(Place::file("app"), fault));
+        trouble(&errors.collect::<Vec<_>>()).stalled
+    }
+
+    #[test]
+    fn what_the_machine_or_the_store_failed_at_is_tried_again_and_what_stands_in_git_waits_for_a_change() {
+        let path = || RepoPath::parse("app/a.yaml").expect("it is well-formed");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let passing = || {
+            vec![
+                Fault::Start(io::Error::from(io::ErrorKind::NotFound)),
+                Fault::TimedOut(Duration::from_secs(1)),
+                Fault::Staging(full()),
+                Fault::Tree(TreeError::Damaged(path())),
+                Fault::Folder(TreeError::Damaged(path())),
+                Fault::Tree(TreeError::Unreadable(path())),
+            ]
+        };
+        let lasting = || {
+            vec![
+                Fault::Kustomize { message: "no".to_owned() },
+                Fault::TooMuchOutput(1),
+                Fault::PlaintextSecret,
+                Fault::HandleInGit,
+                Fault::Tree(TreeError::LfsPointer(path())),
+                Fault::Folder(TreeError::NotFound(path())),
+            ]
+        };
+        for fault in passing() {
+            let told = fault.to_string();
+            assert!(!stalled(vec![fault]), "{told}");
+        }
+        for fault in lasting() {
+            let told = fault.to_string();
+            assert!(stalled(vec![fault]), "{told}");
+        }
+        assert!(!stalled(passing()));
+        assert!(stalled(passing().into_iter().chain(lasting()).collect()), "another try won't help with all of them");
     }
 }

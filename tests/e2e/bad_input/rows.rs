@@ -31,8 +31,12 @@ pub(super) enum Bad {
 impl Bad {
     /// Returns the folder of the bad commit.
     pub(super) fn files(&self, world: &World) -> Option<Files> {
-        let mut files = files_around_the_fault(world);
-        let (Self::Files(more) | Self::Without(_, more)) = self else { return None };
+        let (mut files, more) = match self {
+            Self::Files(more) => (files_around_the_fault(&world.changed), more),
+            // Without a right or a key the first thing that is missed would be the one to open the change with.
+            Self::Without(_, more) => (files_around_the_fault(&world.database), more),
+            Self::NoFolder => return None,
+        };
         files.extend(more.iter().map(|(path, content)| ((*path).to_owned(), content.clone())));
         Some(files)
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use waxwing_harness::{AgeKey, GitRepo, Upstream};
+use waxwing_harness::{AgeKey, Failure, GitRepo, Upstream};
 
 use super::rows::Row;
-use crate::stage::{cluster, controller, tenant};
+use crate::stage::tenant;
+use crate::watched::watched;
 
-/// A value that no message and no log may have.
+/// A value that stands in applies and nowhere else.
 pub(super) const SECRET: &str = "opened-by-nobody-else";
 /// What all objects of the table are found by.
 const LABEL: &str = "waxwing-test=bad-input";
@@ -44,15 +45,19 @@ pub(super) struct World {
     stranger: AgeKey,
     /// A Secret that sops sealed for the tenants.
     pub(super) database: String,
+    /// The same Secret with another value.
+    pub(super) changed: String,
 }
 
 impl World {
     pub(super) fn new() -> Self {
-        controller();
         let upstream = Upstream::new().unwrap();
         let (age, stranger) = (upstream.age_keygen().unwrap(), upstream.age_keygen().unwrap());
-        let mut world = Self { repo: GitRepo::new().unwrap(), upstream, age, stranger, database: String::new() };
-        world.database = world.sops("database.yaml", &secret_manifest("database", ""), &[]);
+        let (database, changed) = (String::new(), String::new());
+        let mut world = Self { repo: GitRepo::new().unwrap(), upstream, age, stranger, database, changed };
+        let plain = secret_manifest("database", "");
+        world.database = world.sops("database.yaml", &plain, &[]);
+        world.changed = world.sops("database.yaml", &plain.replace(SECRET, &format!("{SECRET}-changed")), &[]);
         world
     }
 
@@ -74,9 +79,9 @@ impl World {
         self.upstream.sops(&arguments).unwrap().stdin(plain).text().unwrap()
     }
 
-    /// Seals a Secret with the real kubeseal for the shared cluster.
+    /// Seals a Secret with the real kubeseal for the cluster.
     pub(super) fn seal(&self, name: &str, namespace: &str) -> String {
-        let (status, pem) = controller().get("/v1/cert.pem").unwrap();
+        let (status, pem) = watched().controller().get("/v1/cert.pem").unwrap();
         assert_eq!(status, 200, "{pem}");
         self.seal_with(&pem, name, namespace)
     }
@@ -93,12 +98,12 @@ impl World {
     pub(super) fn settle<'r>(&self, rows: impl Iterator<Item = &'r Row>) {
         let url = self.repo.file_url();
         let parts = |row: &Row| [tenant(&row.namespace(), &self.age), sync_of_row(row, &url)];
-        cluster().apply_yaml(&rows.flat_map(parts).collect::<String>()).unwrap();
+        watched().cluster.apply_yaml(&rows.flat_map(parts).collect::<String>()).unwrap();
     }
 
     /// Deletes an object, given as namespace and name.
     pub(super) fn delete(&self, (namespace, object): &(String, &str)) {
-        cluster().kubectl(&["--namespace", namespace, "delete", object]).unwrap();
+        watched().cluster.kubectl(&["--namespace", namespace, "delete", object]).unwrap();
     }
 
     /// Commits the folders of all rows at once and asks for it: with short intervals so many rows would keep the
@@ -119,15 +124,14 @@ impl World {
         let commit = self.repo.commit("change").unwrap();
         let request = format!("waxwing.dev/requestedAt={commit}");
         let everywhere = ["--all-namespaces", "--selector", LABEL, "--overwrite"];
-        cluster().kubectl(&[&["annotate", "gitsource", &request], everywhere.as_slice()].concat()).unwrap();
+        watched().cluster.kubectl(&[&["annotate", "gitsource", &request], everywhere.as_slice()].concat()).unwrap();
         commit
     }
 
-    /// Leaves the shared controller in peace.
-    pub(super) fn leave(&self) {
-        for kind in ["sync", "gitsource"] {
-            cluster().kubectl(&["delete", kind, "--all-namespaces", "--selector", LABEL, "--wait=false"]).unwrap();
-        }
+    /// Returns what of the age identity is secret.
+    pub(super) fn identity(&self) -> String {
+        let line = self.age.identity.lines().find_map(|line| line.strip_prefix("AGE-SECRET-KEY-1"));
+        line.unwrap()[..40].to_owned()
     }
 
     /// Replaces what differs from run to run.
@@ -170,11 +174,11 @@ pub(super) fn better_files(world: &World) -> Files {
     ])
 }
 
-/// What every bad commit has beside its fault: a changed object, a new one, and one that left.
-pub(super) fn files_around_the_fault(world: &World) -> Files {
+/// What every bad commit has beside its fault: a changed object, a new one, one that left, and this Secret.
+pub(super) fn files_around_the_fault(database: &str) -> Files {
     files([
         ("config.yaml", config("settings", "bad").into()),
-        ("database.yaml", world.database.as_str().into()),
+        ("database.yaml", database.into()),
         ("arriving.yaml", config("arriving", "here").into()),
     ])
 }
@@ -183,10 +187,9 @@ fn files<const N: usize>(files: [(&str, Content); N]) -> Files {
     files.into_iter().map(|(name, content)| (name.to_owned(), content)).collect()
 }
 
-/// Returns all Syncs of the table by namespace.
-pub(super) fn syncs() -> BTreeMap<String, Value> {
-    let syncs = list("sync", &["--selector", LABEL]);
-    syncs.into_iter().map(|sync| (text(&sync["metadata"]["namespace"]), sync)).collect()
+/// Returns the Sync of a row.
+pub(super) fn sync(row: &Row) -> Result<Value, Failure> {
+    watched().cluster.get(&format!("/apis/waxwing.dev/v1alpha1/namespaces/{}/syncs/app", row.namespace()))
 }
 
 /// Returns all ConfigMaps and Secrets by namespace and `Kind/name`.
@@ -195,13 +198,11 @@ pub(super) fn objects() -> BTreeMap<(String, String), Value> {
         let metadata = &object["metadata"];
         (text(&metadata["namespace"]), format!("{}/{}", text(&object["kind"]), text(&metadata["name"])))
     };
-    list("configmap,secret", &[]).into_iter().map(|object| (id(&object), object)).collect()
+    list("configmap,secret").into_iter().map(|object| (id(&object), object)).collect()
 }
 
-fn list(kinds: &str, more: &[&str]) -> Vec<Value> {
-    let mut arguments = vec!["get", kinds, "--all-namespaces", "--output", "json"];
-    arguments.extend(more);
-    let text = cluster().kubectl(&arguments).unwrap();
+fn list(kinds: &str) -> Vec<Value> {
+    let text = watched().cluster.kubectl(&["get", kinds, "--all-namespaces", "--output", "json"]).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     list["items"].as_array().cloned().unwrap_or_default()
 }

@@ -74,9 +74,22 @@ pub enum Failure {
         /// The library's answer.
         source: Box<kube::Error>,
     },
+    /// The API server refused a read.
+    #[error("failed to get {path}")]
+    Request {
+        /// What was asked for.
+        path: String,
+        /// The API server's answer.
+        source: Box<kube::Error>,
+    },
 }
 
 impl Failure {
+    /// Tells whether the API server said that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Request { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 404))
+    }
+
     /// Returns what the user can do about it, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

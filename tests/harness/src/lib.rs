@@ -22,7 +22,7 @@ mod waiting;
 
 pub use call::{Call, Finished};
 pub use certificates::{Authority, Identity};
-pub use cluster::{Cluster, ClusterOptions, NODE};
+pub use cluster::{Cluster, ClusterOptions, NODE, READER};
 pub use controller::{Controller, ControllerOptions};
 pub use failure::Failure;
 pub use git_repo::GitRepo;

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 
-/// The pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The pause after the first attempt; each further one is longer by half, since whoever asks all the time is what slows down the
+/// answer.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(300);
 
 /// Calls `attempt` until it succeeds, and returns what it found.
 ///
@@ -18,13 +21,14 @@ pub fn eventually<T, E: Display>(
     what: &str,
     mut attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, Failure> {
-    let deadline = Instant::now() + within;
+    let (deadline, mut pause) = (Instant::now() + within, FIRST_PAUSE);
     loop {
         match attempt() {
             Ok(found) => return Ok(found),
             Err(error) if Instant::now() >= deadline => return Err(timed_out(what, within, error)),
-            Err(_) => thread::sleep(PAUSE),
+            Err(_) => thread::sleep(pause),
         }
+        pause = longer(pause);
     }
 }
 
@@ -37,14 +41,19 @@ pub async fn eventually_async<T, E: Display>(
     what: &str,
     mut attempt: impl AsyncFnMut() -> Result<T, E>,
 ) -> Result<T, Failure> {
-    let deadline = Instant::now() + within;
+    let (deadline, mut pause) = (Instant::now() + within, FIRST_PAUSE);
     loop {
         match attempt().await {
             Ok(found) => return Ok(found),
             Err(error) if Instant::now() >= deadline => return Err(timed_out(what, within, error)),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => tokio::time::sleep(pause).await,
         }
+        pause = longer(pause);
     }
+}
+
+fn longer(pause: Duration) -> Duration {
+    pause.mul_f64(1.5).min(LONGEST_PAUSE)
 }
 
 fn timed_out(what: &str, within: Duration, last: impl Display) -> Failure {

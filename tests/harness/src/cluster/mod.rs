@@ -6,6 +6,7 @@
 mod kubeconfig;
 mod ports;
 mod programs;
+mod reading;
 mod service;
 
 use std::fs;
@@ -26,6 +27,8 @@ use crate::waiting::eventually;
 
 use kubeconfig::Credential;
 pub(crate) use ports::free_port;
+pub use reading::READER;
+use reading::Reader;
 
 /// The name of the node that every pod gets when kwok runs.
 pub const NODE: &str = "test-node";
@@ -68,6 +71,7 @@ pub struct Cluster {
     port: u16,
     authority: Authority,
     administrator: Credential,
+    reader: Reader,
     dir: RunDir,
 }
 
@@ -120,6 +124,7 @@ impl Cluster {
             port,
             authority,
             administrator,
+            reader: Reader::default(),
             dir,
         };
         cluster.start_api_server()?;

@@ -9,14 +9,14 @@ use waxwing_harness::{Cluster, Controller};
 use crate::stage::{SYSTEM, is_of_the_test};
 
 /// An object that may hold secrets, below one field.
-pub(super) struct Target {
+pub(crate) struct Target {
     kind: &'static str,
     namespace: String,
     name: String,
 }
 
 impl Target {
-    pub(super) fn new(kind: &'static str, namespace: &str, name: &str) -> Self {
+    pub(crate) fn new(kind: &'static str, namespace: &str, name: &str) -> Self {
         Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
@@ -117,7 +117,7 @@ fn stores_sealing_key(event: &Value) -> bool {
 }
 
 /// Tells whether this is an apply or a dry run, as a tenant.
-pub(super) fn is_apply(event: &Value) -> bool {
+pub(crate) fn is_apply(event: &Value) -> bool {
     let uri = event["requestURI"].as_str().unwrap_or_default();
     event["verb"] == "patch" && uri.contains("fieldManager=waxwing&") && event["impersonatedUser"].is_object()
 }

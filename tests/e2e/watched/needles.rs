@@ -17,7 +17,7 @@ struct Needle {
 
 /// All forms of all secrets that are looked for.
 #[derive(Default)]
-pub(super) struct Needles {
+pub(crate) struct Needles {
     needles: Vec<Needle>,
     /// The needles by their first two bytes, so that a haystack is gone through once.
     starts: BTreeMap<[u8; 2], Vec<usize>>,
@@ -27,9 +27,9 @@ pub(super) struct Needles {
 
 /// Where a secret was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) secret: String,
-    pub(super) form: String,
+pub(crate) struct Found {
+    secret: String,
+    form: String,
     around: String,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Found {
 
 impl Needles {
     /// Adds a secret of at least 16 bytes, in all its forms.
-    pub(super) fn add(&mut self, secret: &str, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, secret: &str, bytes: &[u8]) {
         assert!(bytes.len() >= 16, "{secret} is too short to be found for sure");
         self.pairs.resize(1 << 16, false);
         for (form, bytes) in forms(bytes) {
@@ -53,7 +53,7 @@ impl Needles {
     }
 
     /// Returns where each form of each secret stands first.
-    pub(super) fn find(&self, haystack: &[u8]) -> Vec<Found> {
+    pub(crate) fn find(&self, haystack: &[u8]) -> Vec<Found> {
         let mut found = BTreeMap::new();
         for at in 0..haystack.len().saturating_sub(1) {
             let start = [haystack[at], haystack[at + 1]];
