@@ -51,6 +51,10 @@ fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing
     controller.wait_ready()?;
     stage.request();
     assert_eq!(work(cluster)?[before.len()..], [] as [String; 0]);
+    controller.kill();
+    stage.kubectl(&["delete", "configmap/settings"])?;
+    controller.restart()?;
+    eventually(SOON, "what was deleted meanwhile", || stage.get("configmap/settings").map(drop))?;
     Ok(())
 }
 

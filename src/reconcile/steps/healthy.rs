@@ -30,16 +30,19 @@ pub(in crate::reconcile) async fn health(
     }
 }
 
+/// How objects were, each at the resourceVersion that it was read at.
+type Readings = BTreeMap<ObjectId, (String, Health)>;
+
 /// How the objects of each Sync were, and at which resourceVersion, so that only those are read again that changed.
 #[derive(Default)]
-pub struct HealthCache(Mutex<HashMap<String, BTreeMap<ObjectId, (String, Health)>>>);
+pub struct HealthCache(Mutex<HashMap<String, Readings>>);
 
 impl HealthCache {
-    fn of(&self, sync: &str) -> BTreeMap<ObjectId, (String, Health)> {
+    fn of(&self, sync: &str) -> Readings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(sync).cloned().unwrap_or_default()
     }
 
-    fn keep(&self, sync: &str, known: BTreeMap<ObjectId, (String, Health)>) {
+    fn keep(&self, sync: &str, known: Readings) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(sync.to_owned(), known);
     }
 
@@ -65,10 +68,7 @@ async fn read(job: &Job<'_>, plan: &Plan) -> Result<BTreeMap<ObjectId, Health>, 
     Ok(health)
 }
 
-async fn read_live(
-    job: &Job<'_>,
-    objects: Vec<(ObjectId, String)>,
-) -> Result<BTreeMap<ObjectId, (String, Health)>, Trouble> {
+async fn read_live(job: &Job<'_>, objects: Vec<(ObjectId, String)>) -> Result<Readings, Trouble> {
     let kinds = job.context.kinds.get().await?;
     let client = job.context.client.clone();
     let reads = stream::iter(objects).map(move |(id, version)| {
