@@ -138,8 +138,18 @@ impl Followed {
     /// Waits for the first answer, and tells whether what is known can be relied on.
     async fn is_current(&self) -> bool {
         let mut state = self.state.subscribe();
-        let answered = tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await;
-        matches!(answered, Ok(Ok(state)) if *state == State::Current)
+        match tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await {
+            Ok(answered) => answered.is_ok_and(|state| *state == State::Current),
+            // Whoever waited looks elsewhere now, so what comes after all is news.
+            Err(_) => {
+                self.state.send_if_modified(|state| {
+                    let waiting = *state == State::Starting;
+                    *state = if waiting { State::Broken } else { *state };
+                    waiting
+                });
+                false
+            }
+        }
     }
 
     fn pick(&self, wanted: &BTreeSet<ObjectId>) -> Vec<(ObjectId, LiveMark)> {
@@ -180,8 +190,15 @@ impl Followed {
         Some((ObjectId { kind: self.kind.clone(), namespace, name }, mark))
     }
 
-    /// Takes over a whole list: what is in it was written perhaps, and what isn't is gone.
+    /// Takes over a whole list: what is in it was written perhaps, and what isn't is gone. The first one is what plans wait for,
+    /// and no news.
     fn replace(&self, listed: HashMap<ObjectId, LiveMark>) {
+        if *self.state.borrow() == State::Starting {
+            let known = listed.into_iter().map(|(id, mark)| (id, Known { mark, ours: false }));
+            self.marks.write().unwrap_or_else(PoisonError::into_inner).extend(known);
+            self.state.send_replace(State::Current);
+            return;
+        }
         let known = self.marks.read().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<_> = known.iter().filter(|(id, _)| !listed.contains_key(id)).collect();
         let gone: Vec<_> = gone.into_iter().map(|(id, known)| (id.clone(), known.mark.clone())).collect();

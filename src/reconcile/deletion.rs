@@ -79,6 +79,7 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
         Ok(()) => {
             job.context.endings.forget(&job.id.uid);
             job.context.contests.forget(&job.id.uid);
+            job.context.alarms.forget(&job.id.mark);
             job.context.health.forget(&job.id.uid);
             None
         }

@@ -1,7 +1,7 @@
 //! What is remembered about objects that others write to: which news of them starts a reconcile, and which objects are
 //! contested. Whether an object has drifted is not decided here, but by each plan anew.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,18 +20,23 @@ const FIGHT: Duration = Duration::from_secs(5 * 60);
 /// ended: most of it is about what the reconcile itself did.
 pub struct Alarms {
     busy: Mutex<HashMap<OwnerMark, Vec<News>>>,
+    /// What each Sync has planned for. A mark can be copied, so it alone must not wake anybody.
+    own: Mutex<HashMap<OwnerMark, HashSet<ObjectId>>>,
     wake: mpsc::UnboundedSender<ObjectRef<Sync>>,
 }
 
 impl Alarms {
     /// Wakes Syncs through `wake`.
     pub fn new(wake: mpsc::UnboundedSender<ObjectRef<Sync>>) -> Self {
-        Self { busy: Mutex::default(), wake }
+        Self { busy: Mutex::default(), own: Mutex::default(), wake }
     }
 
     /// Listens for as long as there is news; what turns out to be our own doing wakes nobody.
     pub(super) async fn listen(&self, mut news: mpsc::UnboundedReceiver<News>, marks: &Marks) {
         while let Some(news) = news.recv().await {
+            if !self.own().get(&news.owner).is_some_and(|own| own.contains(&news.id)) {
+                continue;
+            }
             let held = match self.busy().get_mut(&news.owner) {
                 Some(held) => {
                     held.push(news.clone());
@@ -45,6 +50,16 @@ impl Alarms {
         }
     }
 
+    /// Notes which objects a Sync has planned for: news of others is none of its business.
+    pub(super) fn mind(&self, owner: &OwnerMark, own: HashSet<ObjectId>) {
+        self.own().insert(owner.clone(), own);
+    }
+
+    /// Forgets a Sync that is gone.
+    pub(super) fn forget(&self, owner: &OwnerMark) {
+        self.own().remove(owner);
+    }
+
     /// Holds news of a Sync's objects back.
     pub(super) fn begin(&self, owner: &OwnerMark) {
         self.busy().insert(owner.clone(), Vec::new());
@@ -56,6 +71,10 @@ impl Alarms {
         if held.iter().any(|news| marks.is_news(news)) {
             self.wake(owner);
         }
+    }
+
+    fn own(&self) -> MutexGuard<'_, HashMap<OwnerMark, HashSet<ObjectId>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn busy(&self) -> MutexGuard<'_, HashMap<OwnerMark, Vec<News>>> {

@@ -21,6 +21,15 @@ impl Stage {
         self.sync_is("the request handled", |sync| sync["status"]["lastHandledRequestedAt"] == stamp.as_str())
     }
 
+    /// Waits until the source has `commit`.
+    pub(crate) fn fetched(&self, commit: &str) {
+        let attempt = || {
+            let source = self.get("gitsource/fleet").map_err(|failure| failure.to_string())?;
+            if source["status"]["commit"] == commit { Ok(()) } else { Err(source["status"].to_string()) }
+        };
+        eventually(PATIENCE, "the source has the commit", attempt).unwrap();
+    }
+
     /// Waits until `commit` was tried and Ready is false for `reason`, and returns the Sync.
     pub(crate) fn refused(&self, commit: &str, reason: &str) -> Value {
         let revision = format!("main@sha1:{commit}");

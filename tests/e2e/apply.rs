@@ -292,31 +292,6 @@ fn a_failure_after_the_dry_run_is_reported_with_what_was_applied_and_prunes_noth
 }
 
 #[test]
-fn what_others_changed_is_reverted_by_the_next_sync() {
-    let stage = Stage::new("drift");
-    let names = ["edited", "unlabelled", "deleted", "replaced"];
-    let commit = stage.commit(&[("app/all.yaml", &names.map(|name| config_map(name, "git")).join("---\n"))]);
-    stage.sync("./app", "");
-    stage.applied(&commit);
-    let edit = r#"{"data": {"key": "edited", "beside": "theirs"}}"#;
-    stage.kubectl(&["patch", "configmap/edited", "--type=merge", "--patch", edit]).unwrap();
-    stage.kubectl(&["label", "configmap/unlabelled", "waxwing.dev/sync-"]).unwrap();
-    stage.kubectl(&["delete", "configmap/deleted", "configmap/replaced"]).unwrap();
-    stage.kubectl(&["create", "configmap", "replaced", "--from-literal=key=other"]).unwrap();
-    let sync = stage.request();
-    assert_eq!(condition(&sync, "Ready")["status"], "True", "{}", message(&sync));
-    let counts = &sync["status"]["counts"];
-    assert_eq!((&counts["created"], &counts["configured"]), (&Value::from(1), &Value::from(3)), "{counts}");
-    let label = stage.get("configmap/deleted").unwrap()["metadata"]["labels"]["waxwing.dev/sync"].clone();
-    for name in names {
-        let object = stage.get(&format!("configmap/{name}")).unwrap();
-        assert_eq!(object["data"]["key"], "git", "{name}");
-        assert_eq!(object["metadata"]["labels"]["waxwing.dev/sync"], label, "{name}");
-    }
-    assert_eq!(stage.get("configmap/edited").unwrap()["data"]["beside"], "theirs", "a field beside ours is theirs");
-}
-
-#[test]
 fn an_object_outside_the_rights_of_the_tenant_is_forbidden_and_nothing_else_is_applied() {
     let stage = Stage::new("rights");
     let elsewhere = config_map("intruder", "value").replace("{name: ", "{namespace: default, name: ");

@@ -99,6 +99,17 @@ fn every_way_to_write_over_an_object_is_seen_told_and_put_back() {
 }
 
 #[test]
+fn a_field_that_others_set_beside_ours_is_theirs() {
+    let stage = Stage::new("drift-beside");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "ours"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    patch(&stage, "configmap/a", "merge", r#"{"data": {"key": "theirs", "beside": "theirs"}}"#);
+    eventually(PATIENCE, "put back", || is_put_back(&stage, "configmap/a")).unwrap();
+    assert_eq!(data(&stage, "configmap/a")["beside"], "theirs");
+}
+
+#[test]
 fn a_sealed_secret_value_that_somebody_changed_is_put_back() {
     let stage = Stage::new("drift-secret");
     let plain = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: ours}\n";

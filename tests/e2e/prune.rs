@@ -82,12 +82,16 @@ fn an_object_that_is_no_longer_the_one_that_was_applied_is_left() {
     let commit = stage.commit(&[("app/stays.yaml", &config_map("stays", "value")), ("app/all.yaml", &documents)]);
     stage.sync("./app", "");
     stage.applied(&commit);
+    stage.patch_spec(r#"{"suspend": true}"#);
     stage.kubectl(&["label", "configmap/unmarked", "waxwing.dev/sync-"]).unwrap();
     let copy = stage.kubectl(&["get", "configmap/replaced", "--output=yaml"]).unwrap();
     let copy: String = copy.lines().filter(|line| !line.contains("uid:")).map(|line| format!("{line}\n")).collect();
     let replace = ["replace", "--force", "--namespace", &stage.namespace, "--filename=-"];
     cluster().kubectl_call(&replace).stdin(copy).text().unwrap();
-    let sync = stage.applied(&stage.remove(&["app/all.yaml"]));
+    let removal = stage.remove(&["app/all.yaml"]);
+    stage.fetched(&removal);
+    stage.patch_spec(r#"{"suspend": false}"#);
+    let sync = stage.applied(&removal);
     assert_eq!(sync["status"]["counts"]["deleted"], 1);
     assert_eq!(names.map(|name| stage.has(&format!("configmap/{name}"))), [true, true, false]);
 }

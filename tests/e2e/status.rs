@@ -207,11 +207,7 @@ fn a_suspended_sync_leaves_the_cluster_as_it_is_until_it_is_resumed() {
     stage.applied(&first);
     stage.patch_spec(r#"{"suspend": true}"#);
     let second = stage.commit(&[("app/a.yaml", &config_map("a", "two"))]);
-    let attempt = || {
-        let source = stage.get("gitsource/fleet").map_err(|failure| failure.to_string())?;
-        if source.to_string().contains(&second) { Ok(()) } else { Err("not fetched") }.map_err(str::to_owned)
-    };
-    eventually(PATIENCE, "the source has the commit", attempt).unwrap();
+    stage.fetched(&second);
     stage.kubectl(&["annotate", "sync/app", "waxwing.dev/requestedAt=now"]).unwrap();
     stage.kubectl(&["delete", "configmap/a"]).unwrap();
     stage.patch_spec(r#"{"suspend": false}"#);

@@ -32,6 +32,8 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let named = desired.iter().copied().chain(known.inventory.entries.keys());
     let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
+    // Before they are looked at, so that nothing that happens after that is missed.
+    job.context.alarms.mind(&job.id.mark, wanted.iter().cloned().collect());
     let live = marks(job, &wanted, known).await?;
     let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
     let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
