@@ -19,10 +19,6 @@ use super::requests::{Binding, Encoding, Request};
 
 /// A Secret that was read. Not `Debug`.
 pub struct Secret {
-    /// Changes when the Secret is deleted and made again.
-    pub uid: String,
-    /// Changes with each write.
-    pub resource_version: String,
     /// The values.
     pub data: BTreeMap<String, SecretBytes>,
 }
@@ -50,16 +46,8 @@ pub enum SecretError {
 
 #[derive(Deserialize)]
 struct Wire<'a> {
-    metadata: WireMetadata,
     #[serde(default, borrow)]
     data: BTreeMap<String, std::borrow::Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMetadata {
-    uid: String,
-    resource_version: String,
 }
 
 /// Reads one Secret as `identity`.
@@ -78,7 +66,7 @@ pub async fn read(client: &Client, identity: &Identity, namespace: &str, name: &
         let decoded = STANDARD.decode(value.as_bytes()).map_err(|_| malformed())?;
         data.insert(key.clone(), SecretBytes::new(decoded));
     }
-    Ok(Secret { uid: wire.metadata.uid, resource_version: wire.metadata.resource_version, data })
+    Ok(Secret { data })
 }
 
 fn path(namespace: &str, name: &str) -> Option<String> {

@@ -1,6 +1,5 @@
 //! A plan: the ordered steps that lead from what is to what should be.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -149,15 +148,6 @@ impl Plan {
         self.steps.iter().filter(|step| step.change.is_sent())
     }
 
-    /// Returns the steps that send something, stage by stage, without empty stages.
-    pub fn stages(&self) -> BTreeMap<Stage, Vec<&Step>> {
-        let mut stages: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for step in self.to_send() {
-            stages.entry(step.stage).or_default().push(step);
-        }
-        stages
-    }
-
     /// Returns what is no longer rendered.
     pub fn gone(&self) -> &Gone {
         &self.gone
@@ -213,10 +203,5 @@ impl Plan {
             Change::Left { by, why } => Some((&step.manifest.id, by.as_slice(), *why)),
             _ => None,
         })
-    }
-
-    /// Returns the objects that are awaited because they, or their namespaces, are being deleted.
-    pub fn terminating(&self) -> impl Iterator<Item = &ObjectId> {
-        self.steps.iter().filter(|step| step.change == Change::Terminating).map(|step| &step.manifest.id)
     }
 }
