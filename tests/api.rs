@@ -65,6 +65,7 @@ fn schemas_carry_the_validation_of_each_field() {
         (&sync, "spec.retryInterval", "default", json!("1m")),
         (&sync, "spec.timeout", "default", json!("5m")),
         (&sync, "spec.wait", "default", json!(true)),
+        (&sync, "spec.drift", "default", json!("Revert")),
         (&sync, "spec.prune", "default", json!({"enabled": true, "allowEmpty": false, "maxPercent": 50})),
         (&sync, "spec.prune.maxPercent", "maximum", json!(100.0)),
         (&sync, "spec.prune.maxPercent", "minimum", json!(1.0)),
@@ -123,6 +124,7 @@ fn a_full_spec_reads_and_writes_back_the_same() {
         "retryInterval": "15s",
         "timeout": "10m",
         "prune": {"enabled": false, "allowEmpty": true, "maxPercent": 100},
+        "drift": "Alert",
         "wait": false,
         "serviceAccountName": "deployer",
         "secrets": {
