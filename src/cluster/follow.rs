@@ -31,6 +31,8 @@ pub struct News {
     pub id: ObjectId,
     /// The resourceVersion that it has now; none when it is gone.
     pub version: Option<String>,
+    /// What of it was touched.
+    pub touch: Touch,
 }
 
 /// The live marks of all objects that carry our label, kind by kind as they come into use.
@@ -57,6 +59,8 @@ enum State {
     Current,
     /// The watch is broken; it is begun anew after a pause.
     Broken,
+    /// The API server doesn't have the kind as it was known; who asks for it again follows it anew.
+    Gone,
 }
 
 struct Known {
@@ -121,12 +125,13 @@ impl Marks {
     fn follow(&self, kinds: &Kinds, kind: &GroupKind) -> Option<Arc<Followed>> {
         let resource = kinds.resource(kind)?;
         let mut all = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = all.entry(kind.clone()).or_insert_with(|| {
-            let followed = Arc::new(Followed::new(kind.clone(), self.news.clone()));
-            tokio::spawn(followed.clone().run(Api::all_with(self.client.clone(), &resource)));
-            followed
-        });
-        Some(begun.clone())
+        if let Some(begun) = all.get(kind).filter(|begun| *begun.state.borrow() != State::Gone) {
+            return Some(begun.clone());
+        }
+        let followed = Arc::new(Followed::new(kind.clone(), self.news.clone()));
+        tokio::spawn(followed.clone().run(Api::all_with(self.client.clone(), &resource)));
+        all.insert(kind.clone(), followed.clone());
+        Some(followed)
     }
 }
 
@@ -158,29 +163,40 @@ impl Followed {
         of_kind.filter_map(|id| Some((id.clone(), marks.get(id)?.mark.clone()))).collect()
     }
 
-    /// Follows for as long as the process lives. What is known is listed anew after every break.
+    /// Follows for as long as the API server has the kind. What is known is listed anew after every break.
     async fn run(self: Arc<Self>, api: Api<PartialObjectMeta<DynamicObject>>) {
         let mut pauses = DefaultBackoff::default();
         loop {
-            self.watch(api.clone()).await;
+            if self.watch(api.clone()).await.is_some_and(|error| is_not_found(&error)) {
+                self.state.send_replace(State::Gone);
+                return;
+            }
             self.state.send_replace(State::Broken);
             tracing::debug!(kind = %self.kind, "the watch broke off");
             tokio::time::sleep(pauses.next().unwrap_or(PATIENCE)).await;
         }
     }
 
-    /// Watches until something is wrong.
-    async fn watch(&self, api: Api<PartialObjectMeta<DynamicObject>>) {
+    /// Watches until something is wrong, and returns what.
+    async fn watch(&self, api: Api<PartialObjectMeta<DynamicObject>>) -> Option<watcher::Error> {
         let mut events = std::pin::pin!(watcher(api, watcher::Config::default().labels(SYNC_LABEL).streaming_lists()));
         let mut listed = HashMap::new();
-        while let Some(Ok(event)) = events.next().await {
+        while let Some(event) = events.next().await {
             match event {
-                Event::Init => listed.clear(),
-                Event::InitApply(object) => listed.extend(self.read(&object)),
-                Event::InitDone => self.replace(std::mem::take(&mut listed)),
-                Event::Apply(object) => self.read(&object).into_iter().for_each(|(id, mark)| self.put(id, mark)),
-                Event::Delete(object) => self.read(&object).into_iter().for_each(|(id, mark)| self.remove(&id, &mark)),
+                Err(error) => return Some(error),
+                Ok(event) => self.take(event, &mut listed),
             }
+        }
+        None
+    }
+
+    fn take(&self, event: Event<PartialObjectMeta<DynamicObject>>, listed: &mut HashMap<ObjectId, LiveMark>) {
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => listed.extend(self.read(&object)),
+            Event::InitDone => self.replace(std::mem::take(listed)),
+            Event::Apply(object) => self.read(&object).into_iter().for_each(|(id, mark)| self.put(id, mark)),
+            Event::Delete(object) => self.read(&object).into_iter().for_each(|(id, mark)| self.remove(&id, &mark)),
         }
     }
 
@@ -219,7 +235,7 @@ impl Followed {
         let owners = [Some(&mark), before.map(|before| &before.mark)].map(|mark| mark.and_then(owner));
         let version = Some(mark.resource_version.clone());
         for owner in owners.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().filter(|_| matters) {
-            self.tell(News { owner, id: id.clone(), version: version.clone() });
+            self.tell(News { owner, id: id.clone(), version: version.clone(), touch });
         }
         marks.insert(id, Known { mark, ours: false });
     }
@@ -229,7 +245,7 @@ impl Followed {
         let removed = self.marks.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         let owner = removed.and_then(|known| owner(&known.mark).or_else(|| owner(last)));
         if let Some(owner) = owner {
-            self.tell(News { owner, id: id.clone(), version: None });
+            self.tell(News { owner, id: id.clone(), version: None, touch: Touch::Marks });
         }
     }
 
@@ -247,13 +263,21 @@ impl Followed {
     }
 }
 
+fn is_not_found(error: &watcher::Error) -> bool {
+    use watcher::Error as E;
+    let (E::InitialListFailed(cause) | E::WatchStartFailed(cause) | E::WatchFailed(cause)) = error else {
+        return false;
+    };
+    matches!(cause, kube::Error::Api(status) if status.code == 404)
+}
+
 fn owner(mark: &LiveMark) -> Option<OwnerMark> {
     mark.owner.as_ref()?.name.clone()
 }
 
 /// Compares two resourceVersions of one object. They are numbers that grow (Kubernetes KEP-5504); what isn't one counts as newer
 /// when it differs, which costs a look more.
-fn is_newer(version: &str, known: &str) -> bool {
+pub fn is_newer(version: &str, known: &str) -> bool {
     match (version.parse::<u64>(), known.parse::<u64>()) {
         (Ok(version), Ok(known)) => version > known,
         _ => version != known,

@@ -24,7 +24,7 @@ pub use apply::{Applied, Cause, Failure, Landed, Phase, Session, Verb, is_termin
 pub use call::{ApiRefusal, CallError, Privacy};
 pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};
-pub use follow::{Marks, News};
+pub use follow::{Marks, News, is_newer};
 pub use identity::{Identity, InvalidName, ServiceAccount};
 pub use marks::live_marks;
 pub use objects::read;

@@ -14,6 +14,7 @@ use waxwing_formats::Salt;
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
 use super::steps::{HealthCache, RenderCache};
+use super::sync_status::Statuses;
 use crate::api::{GitSource, Sync};
 use crate::cluster::{KindsCache, Marks};
 use crate::sealing::Keys;
@@ -33,6 +34,8 @@ pub struct Context {
     pub alarms: Alarms,
     /// The objects that others write over again and again.
     pub contests: Contests,
+    /// What was last said of each Sync.
+    pub statuses: Statuses,
     /// How the objects were when they were last read.
     pub health: HealthCache,
     /// Fetched repositories.

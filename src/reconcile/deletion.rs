@@ -81,6 +81,7 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
             job.context.contests.forget(&job.id.uid);
             job.context.alarms.forget(&job.id.mark);
             job.context.health.forget(&job.id.uid);
+            job.context.statuses.forget(&job.id.uid);
             None
         }
         Err(_) => Some(WHILE_DELETING),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc;
-use waxwing_plan::{Change, ManagerMark, ObjectId, OwnerMark, Plan};
+use waxwing_plan::{Change, ManagerMark, ObjectId, OwnerMark, Plan, Touch};
 
 use crate::api::Sync;
 use crate::cluster::{Marks, News};
@@ -15,6 +15,9 @@ use crate::cluster::{Marks, News};
 /// Reverted this many times within `FIGHT`, an object is contested.
 const REVERTS: usize = 3;
 const FIGHT: Duration = Duration::from_secs(5 * 60);
+
+/// How long the status of objects may go on moving before their Sync is woken: it seldom moves alone.
+const SETTLING: Duration = Duration::from_millis(300);
 
 /// Turns news of objects into reconciles of their Syncs. News that comes while a Sync is reconciled is held back until that has
 /// ended: most of it is about what the reconcile itself did.
@@ -33,20 +36,34 @@ impl Alarms {
 
     /// Listens for as long as there is news; what turns out to be our own doing wakes nobody.
     pub(super) async fn listen(&self, mut news: mpsc::UnboundedReceiver<News>, marks: &Marks) {
-        while let Some(news) = news.recv().await {
-            if !self.own().get(&news.owner).is_some_and(|own| own.contains(&news.id)) {
-                continue;
+        // Syncs to be woken for statuses that moved, with the time.
+        let mut later: HashMap<OwnerMark, Instant> = HashMap::new();
+        loop {
+            let next = later.values().min().map_or_else(|| Instant::now() + Duration::from_secs(60), |due| *due);
+            let heard = tokio::time::timeout_at(next.into(), news.recv()).await;
+            match heard {
+                Ok(Some(news)) if self.matters(&news) && marks.is_news(&news) => match news.touch {
+                    Touch::Marks => self.wake(&news.owner),
+                    Touch::Others => drop(later.entry(news.owner).or_insert_with(|| Instant::now() + SETTLING)),
+                },
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(_) => later.extract_if(|_, due| *due <= next).for_each(|(owner, _)| self.wake(&owner)),
             }
-            let held = match self.busy().get_mut(&news.owner) {
-                Some(held) => {
-                    held.push(news.clone());
-                    true
-                }
-                None => false,
-            };
-            if !held && marks.is_news(&news) {
-                self.wake(&news.owner);
+        }
+    }
+
+    /// Tells whether news is about what its Sync has planned for, and doesn't have to be held back.
+    fn matters(&self, news: &News) -> bool {
+        if !self.own().get(&news.owner).is_some_and(|own| own.contains(&news.id)) {
+            return false;
+        }
+        match self.busy().get_mut(&news.owner) {
+            Some(held) => {
+                held.push(news.clone());
+                false
             }
+            None => true,
         }
     }
 

@@ -25,7 +25,7 @@ pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
 pub use job::Job;
 pub use steps::{HealthCache, RenderCache};
-pub use sync_status::Progress;
+pub use sync_status::{Progress, Statuses};
 pub use trouble::Trouble;
 
 use steps::{apply, fetch, health, live, plan, prune, read, record, render, unseal};

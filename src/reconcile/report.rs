@@ -128,8 +128,9 @@ where
     published.boxed()
 }
 
-/// Writes a status as a whole, and tells whether it stands; a failure is logged, and the next reconcile writes it again.
-pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S) -> bool
+/// Writes a status as a whole, and returns the resourceVersion of the object with it, an empty one when the object is gone. None
+/// says that it doesn't stand: the failure is logged, and the next reconcile writes it again.
+pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S) -> Option<String>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     S: Serialize,
@@ -137,12 +138,14 @@ where
     let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let patch = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status});
     let parameters = PatchParams::apply(STATUS_MANAGER).force();
-    let written = api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await;
-    let is_gone = matches!(&written, Err(kube::Error::Api(refusal)) if refusal.code == 404);
-    if written.is_err() && !is_gone {
-        tracing::warn!(object = %name(object), "failed to write the status");
+    match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await {
+        Ok(written) => Some(written.resource_version().unwrap_or_default()),
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Some(String::new()),
+        Err(_) => {
+            tracing::warn!(object = %name(object), "failed to write the status");
+            None
+        }
     }
-    written.is_ok() || is_gone
 }
 
 /// Drops what the API server would not store: its times have whole seconds.

@@ -1,11 +1,13 @@
 //! What a sync reached, and how that stands in the status of its Sync.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use kube::runtime::events::EventType;
 use waxwing_plan::health::{Health, HealthStatus};
 use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, Plan, Step};
@@ -18,7 +20,7 @@ use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
     remove_condition, set_condition,
 };
-use crate::cluster::{self, Requests, Verb};
+use crate::cluster::{self, Requests, Verb, is_newer};
 use crate::render::PlaintextSecret;
 
 /// The most bytes of an event's note that the message may take where changes are listed after it.
@@ -179,6 +181,34 @@ fn to_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
+/// The status of each Sync as it was last written, for when the watch has not caught up with that yet: a Sync that is woken at
+/// once would otherwise go on from what it said before.
+#[derive(Default)]
+pub struct Statuses(Mutex<HashMap<String, (String, SyncStatus)>>);
+
+impl Statuses {
+    fn latest(&self, sync: &Sync) -> SyncStatus {
+        let seen = sync.resource_version().unwrap_or_default();
+        match self.all().get(&sync.uid().unwrap_or_default()) {
+            Some((version, status)) if is_newer(version, &seen) => status.clone(),
+            _ => sync.status.clone().unwrap_or_default(),
+        }
+    }
+
+    fn keep(&self, sync: &Sync, version: String, status: SyncStatus) {
+        self.all().insert(sync.uid().unwrap_or_default(), (version, status));
+    }
+
+    /// Forgets a Sync that is gone.
+    pub(super) fn forget(&self, sync: &str) {
+        self.all().remove(sync);
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, (String, SyncStatus)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Writes the status where it changed and publishes one event; returns the reason of Ready when that isn't true, or why
 /// users can't see it.
 pub(super) fn write<'a>(
@@ -187,7 +217,7 @@ pub(super) fn write<'a>(
     progress: &'a Progress,
     trouble: Option<&'a Trouble>,
 ) -> BoxFuture<'a, Option<Reason>> {
-    let old = sync.status.clone().unwrap_or_default();
+    let old = context.statuses.latest(sync);
     let now = Timestamp::now();
     let mut status = next(sync, &old, progress, trouble);
     if is_new(sync, &old, progress) {
@@ -198,8 +228,11 @@ pub(super) fn write<'a>(
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
     let written = async move {
         publish(sync, context, progress, &old.conditions, &verdict).await;
-        if old != status && !report::write_status(context, sync, &status).await {
-            return Some(Reason::ApiUnavailable);
+        if old != status {
+            match report::write_status(context, sync, &status).await {
+                Some(version) => context.statuses.keep(sync, version, status),
+                None => return Some(Reason::ApiUnavailable),
+            }
         }
         (verdict.ready != Status::True).then_some(verdict.reason)
     };

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::args::Args;
 use crate::api::{GitSource, Sync};
 use crate::cluster::{KindsCache, Marks};
-use crate::reconcile::{self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Watched};
+use crate::reconcile::{
+    self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Statuses, Watched,
+};
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
@@ -86,6 +88,7 @@ impl Parts {
             marks: Marks::new(client, touches),
             alarms: Alarms::new(wake),
             contests: Contests::default(),
+            statuses: Statuses::default(),
             health: HealthCache::default(),
             store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
             allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
