@@ -6,13 +6,21 @@
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Where cargo builds, and where the real programs are installed unless WAXWING_TOOLS names a folder that has them.
+target = $(or $(CARGO_TARGET_DIR),target)
+install_tools = $(if $(WAXWING_TOOLS),true,tests/install-tools "$(target)/tools")
+
+# One call of cargo builds all three packages: built one by one, most of what they have in common is built twice.
 .PHONY: demo
 demo: ## Show a commit with sealed values on its way into a real cluster; KEEP=1 keeps it running to look around
-	@cargo run --package waxwing-harness --bin demo -- $(if $(KEEP),--keep)
+	@echo "Building what is missing or out of date: minutes at first, nothing later."
+	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kwok kustomize
+	@cargo build --locked --bins --package waxwing --package seal --package waxwing-harness
+	@"$(target)/debug/demo" $(if $(KEEP),--keep)
 
 .PHONY: tools
 tools: ## Install the real programs that tests and the demo run against (minutes at first, nothing later)
-	@tests/install-tools "$${CARGO_TARGET_DIR:-target}/tools"
+	@$(install_tools)
 
 .PHONY: generate
 generate: ## Write crds/, docs/crd-reference.md and docs/cli-reference.md from the code

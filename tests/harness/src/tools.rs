@@ -3,7 +3,6 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::failure::Failure;
 
@@ -16,26 +15,6 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Builds and installs the programs that are named here and missing or out of date, which takes minutes where it has
-    /// something to do; what is being built stands on standard output. Where `WAXWING_TOOLS` names a folder, that has
-    /// them all, and nothing is done.
-    ///
-    /// # Errors
-    /// [`Failure::Run`] when a program can't be built; why, stands on standard error.
-    pub fn install(programs: &[&str]) -> Result<(), Failure> {
-        if named("WAXWING_TOOLS").is_some() {
-            return Ok(());
-        }
-        let mut command = Command::new(Path::new(WORKSPACE).join("tests/install-tools"));
-        command.arg(target_folder().join("tools")).args(programs);
-        let line = format!("tests/install-tools {}", programs.join(" "));
-        let status = command.status().map_err(Failure::io(format!("start `{line}`")))?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Failure::Run { line, status: status.to_string(), stderr: "(see above)".to_owned() })
-    }
-
     /// Returns the tools of this workspace: in the folder that `WAXWING_TOOLS` names, else in `tools/bin` of cargo's
     /// target folder. The programs that `KUBEBUILDER_ASSETS` holds come first.
     ///

@@ -21,7 +21,7 @@ fn demo(arguments: &[&str]) -> Output {
 
 #[test]
 fn the_demo_shows_an_arrival_a_refusal_and_another_arrival_and_leaves_nothing_behind() {
-    let output = demo(&["--keep", "--no-build"]);
+    let output = demo(&["--keep"]);
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{shown}\n{errors}");

@@ -14,9 +14,6 @@ pub(crate) enum Error {
         /// The argument.
         argument: String,
     },
-    /// Cargo could not build the programs; it has said why.
-    #[error("failed to build waxwing and seal")]
-    Build,
     /// A program that should stand beside this one doesn't.
     #[error("failed to find {}", path.display())]
     Program {

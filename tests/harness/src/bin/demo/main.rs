@@ -4,10 +4,10 @@
 //! against a cluster of its own; `KUBECONFIG` has no say in it. What this is not: a test. Still it checks what it claims,
 //! and ends with an exit code other than 0 where that does not hold.
 
-mod build;
 mod claims;
 mod error;
 mod options;
+mod programs;
 mod provenance;
 mod scene;
 mod screen;

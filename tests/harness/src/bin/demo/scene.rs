@@ -9,9 +9,12 @@ use waxwing_harness::{
     Call, Cluster, ClusterOptions, Controller, ControllerOptions, GitRepo, RunDir, Tools, eventually,
 };
 
-use crate::build::{Programs, WORKSPACE};
 use crate::error::Error;
+use crate::programs::Programs;
 use crate::screen::Screen;
+
+/// Where the repository of Waxwing is.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// How long anything may take that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,9 +1,9 @@
 //! The story, in the order in which it happens.
 
-use crate::build::Programs;
 use crate::claims::{State, claim, nothing_left};
 use crate::error::Error;
 use crate::options::Options;
+use crate::programs::Programs;
 use crate::provenance::Arrived;
 use crate::scene::Scene;
 use crate::screen::Screen;
@@ -19,10 +19,8 @@ only the file's authentication code can tell. The same commit wants 5 replicas i
 /// Tells it from the first program to the last one that ends.
 pub(crate) fn tell(options: &Options, screen: &mut Screen) -> Result<(), Error> {
     screen.line("Waxwing: a commit with sealed values arrives in a real cluster")?;
-    screen.chapter("Build")?;
-    let programs = Programs::prepare(options, screen)?;
     screen.chapter("Start")?;
-    let scene = Scene::set(programs, screen)?;
+    let scene = Scene::set(Programs::find()?, screen)?;
     acts(&scene, options, screen).map_err(|error| Error::Running { error: Box::new(error), log: scene.log_tail() })?;
     screen.chapter("End")?;
     let folders = screen.step("ending waxwing and the cluster, removing their folders", || scene.strike())?;
