@@ -10,7 +10,7 @@ use super::open::Unsealed;
 use crate::api::{Failure, Reason};
 use crate::cluster::{self, Deleted, Landed, Requests, Session, Verb};
 use crate::reconcile::trouble::of_apply;
-use crate::reconcile::{Job, Progress, Trouble};
+use crate::reconcile::{Job, Progress, Trouble, audit};
 
 /// What came of the apply step.
 pub(in crate::reconcile) struct Applied {
@@ -41,7 +41,8 @@ pub(in crate::reconcile) async fn apply(
     };
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
-    progress.applied(&requests, &applied);
+    audit::record(job, progress, &requests, &applied);
+    progress.applied(&applied);
     let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
     Ok(Applied { results, failures: applied.failures, verified })
 }
@@ -53,7 +54,7 @@ async fn send(job: &Job<'_>, requests: &Requests) -> Result<cluster::Applied, Tr
 
 /// Opens connections of this sync's own: they carry secret values, and end with it.
 pub(in crate::reconcile) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
-    let client = kube::Client::try_from(job.context.config.clone()).map_err(|_| {
+    let client = cluster::connect(job.context.config.clone(), &job.context.metrics).map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
     Ok(Session { client, identity: job.identity(), kinds: &job.context.kinds, deadline: job.deadline })
@@ -122,7 +123,7 @@ pub(in crate::reconcile) async fn prune(
             Err(cause) => pruned.failures.push(undeleted(deletion.id(), &cause, job)),
         }
     }
-    progress.pruned(&pruned.results.deleted);
+    progress.pruned(&pruned.results.deleted, pruned.failures.len());
     Ok(pruned)
 }
 
