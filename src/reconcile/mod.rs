@@ -12,14 +12,17 @@ mod deletion;
 mod drift;
 mod fetch;
 mod forget;
+mod hold;
 mod job;
 mod measure;
 mod report;
+mod rivals;
 mod source_status;
 mod span;
 mod steps;
 mod sync;
 mod sync_status;
+mod tries;
 mod trouble;
 
 pub use audit::TARGET as AUDIT_TARGET;
@@ -27,13 +30,16 @@ pub use context::{Context, Revisions};
 pub use controllers::{Heard, Watched, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
+pub use hold::LastGood;
 pub use job::Job;
+pub use rivals::Rivals;
 pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
+pub use tries::Tries;
 pub use trouble::Trouble;
 
 use span::Step;
-use steps::{apply, fetch, health, live, plan, prune, read, record, render, unseal};
+use steps::{apply, dry_run, fetch, health, live, plan, prune, read, record, render, unseal};
 
 /// Makes the cluster equal to the revision that the Sync's source has, as far as that is allowed.
 ///
@@ -49,14 +55,16 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
     let rendered = job.step(Step::Render, render(job, sources, progress)).await?;
 
     let known = job.step(Step::Load, record::load(job)).await?;
-    let live = job.step(Step::Live, live(job, &rendered, &known)).await?;
+    let live = job.step(Step::Live, live(job, &rendered, &known, progress)).await?;
     let plan = job.step(Step::Plan, plan(job, &rendered, &known, &live, progress)).await?;
 
     let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &known, &live, progress)).await?;
+    let passed = job.step(Step::DryRun, dry_run(job, opened)).await?;
     let known = job.step(Step::BeforeApply, record::before_apply(job, &plan, known)).await?;
-    let applied = job.step(Step::Apply, apply(job, &plan, opened, progress)).await?;
+    let applied = job.step(Step::Apply, async { Ok(apply(job, &plan, passed, progress).await) }).await?;
     let known = job.step(Step::AfterApply, record::after_apply(job, &plan, known, &applied)).await?;
     let all_applied = applied.proof(job, &plan, progress)?;
+    job.context.last_good.keep(job, fetched.revision.to_string(), rendered);
 
     let healthy = job.step(Step::Health, health(job, &plan, &all_applied, progress)).await?;
     let pruned = job.step(Step::Prune, prune(job, &plan, &all_applied, healthy.as_ref(), progress)).await?;

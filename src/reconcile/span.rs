@@ -69,6 +69,8 @@ steps! {
     Plan = "plan",
     /// Opens what is sealed.
     Unseal = "unseal",
+    /// Has the API server judge it.
+    DryRun = "dry-run",
     /// Writes down what is about to be applied.
     BeforeApply = "before-apply",
     /// Sends it.
@@ -81,6 +83,8 @@ steps! {
     Prune = "prune",
     /// Writes down what was deleted.
     AfterPrune = "after-prune",
+    /// Puts back what others did to the last good revision, where this one failed.
+    Hold = "hold",
 }
 
 impl Job<'_> {

@@ -11,12 +11,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
 use waxwing_plan::health::{Health, HealthStatus};
-use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, Plan, Step};
+use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, OwnerMark, Plan, Step};
 
 use super::context::Context;
 use super::drift::writers;
 use super::measure;
 use super::report::{self, Verdict};
+use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
@@ -47,6 +48,8 @@ pub struct Progress {
     unsealed: Option<Result<(), Trouble>>,
     health: Option<Result<(), Trouble>>,
     all_applied: bool,
+    /// The Sync that has to try the revision before anything is deleted.
+    awaits: Option<Untried>,
 }
 
 impl Progress {
@@ -56,9 +59,9 @@ impl Progress {
         self.new_since = new_since;
     }
 
-    /// Returns the revision that was tried, and since when it is known if it is new.
-    pub(super) fn revision(&self) -> Option<(&str, Option<Instant>)> {
-        Some((self.revision.as_deref()?, self.new_since))
+    /// Returns when the revision was fetched, if it was new then.
+    pub(super) fn new_since(&self) -> Option<Instant> {
+        self.new_since
     }
 
     /// Returns how many objects there are and what was done to them; none before there is a plan.
@@ -80,6 +83,33 @@ impl Progress {
     pub(super) fn left(&self, because: LeftBecause) -> Option<impl Iterator<Item = &String>> {
         let left = self.left.as_ref()?;
         Some(left.iter().filter(move |(why, _)| *why == because).map(|(_, told)| told))
+    }
+
+    /// Returns the revision that is tried, where it came to that.
+    pub(super) fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
+    }
+
+    /// Notes which other Sync has to try the revision before objects that left Git are deleted.
+    pub(super) fn awaits(&mut self, other: Option<Untried>) {
+        self.awaits = other;
+    }
+
+    /// Returns which other Sync has to try the revision before objects that left Git are deleted.
+    pub(super) fn awaited(&self) -> Option<&Untried> {
+        self.awaits.as_ref()
+    }
+
+    /// Tells whether this is the revision that is tried.
+    pub(super) fn has_tried(&self, revision: &str) -> bool {
+        self.revision.as_deref() == Some(revision)
+    }
+
+    /// Takes over what was done to hold another revision than the one that is tried.
+    pub(super) fn holds(&mut self, held: Self) {
+        self.changes.extend(held.changes);
+        self.left = held.left.or(self.left.take());
+        self.put_back += held.put_back;
     }
 
     /// Notes the Secret values that stand in Git in clear text and that the Sync wants to be warned of.
@@ -154,6 +184,11 @@ impl Progress {
             true => Ok(()),
             false => Err(Trouble::passing(reason, described.join(", "), "")),
         });
+    }
+
+    /// Tells whether nothing has to get well before objects are deleted.
+    fn is_well(&self, sync: &Sync) -> bool {
+        !sync.spec.wait || matches!(self.health, Some(Ok(())))
     }
 
     /// Notes what was deleted, and how many objects could not be.
@@ -241,7 +276,10 @@ pub(super) fn write<'a>(
         remove_condition(&mut status.conditions, ConditionType::Healthy);
     }
     part_conditions(&mut status.conditions, sync, progress, now);
-    let verdict = verdict(sync, &status, progress, trouble, now);
+    let mut verdict = verdict(sync, &status, progress, trouble, now);
+    if let Some(claims) = context.rivals.told(&OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any())) {
+        verdict.message.push_str(&format!("; {claims}"));
+    }
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
     measure::sync_is(sync, context, &verdict);
     let written = async move {
@@ -331,6 +369,9 @@ fn verdict(
     let revision = progress.revision.as_deref().unwrap_or("the revision");
     match trouble {
         None => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
+        Some(trouble) if progress.all_applied && trouble.reason == Reason::Progressing && progress.is_well(sync) => {
+            Verdict::progressing(format!("Applied {revision}; {}", trouble.message))
+        }
         Some(trouble) if trouble.reason == Reason::Progressing && !is_late(sync, status, now) => {
             Verdict::progressing(format!("Applied {revision}, waiting for health: {}", trouble.message))
         }

@@ -15,7 +15,8 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::{KindsCache, Marks, connect};
 use crate::metrics::Metrics;
 use crate::reconcile::{
-    self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Statuses, Watched,
+    self, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals, Statuses,
+    Tries, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -102,6 +103,9 @@ impl Parts {
             syncs_filled: syncs.filled(),
             syncs_changed: syncs.changed(),
             rendered: RenderCache::default(),
+            last_good: LastGood::default(),
+            rivals: Rivals::default(),
+            tries: Tries::default(),
             endings: Endings::default(),
             keys: keys.clone(),
             salt,

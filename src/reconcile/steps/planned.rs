@@ -14,7 +14,7 @@ use waxwing_plan::{
 };
 
 use super::record;
-use crate::api::{Drift, Failure, Reason, Sync};
+use crate::api::{Drift, Failure, Ignore, Reason, Sync};
 use crate::cluster::inventory::{Stored, claimed_by_others};
 use crate::cluster::{self, Kinds, ServiceAccount, confirm_unserved, live_marks};
 use crate::reconcile::{Job, Progress, Trouble};
@@ -28,17 +28,25 @@ pub(in crate::reconcile) struct Seen {
 
 /// Reads the metadata of every object that is rendered or in the inventory, and of the namespaces of those that are
 /// rendered: nothing can be made in one that is being deleted.
-pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
+pub(in crate::reconcile) async fn live(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    progress: &mut Progress,
+) -> Result<Seen, Trouble> {
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let named = desired.iter().copied().chain(known.inventory.entries.keys());
     let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
     // Before they are looked at, so that nothing that happens after that is missed.
     job.context.alarms.mind(&job.id.mark, wanted.iter().cloned().collect());
     let live = marks(job, &wanted, known).await?;
-    let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
+    let gone: Vec<_> = known.inventory.entries.keys().filter(|id| !desired.contains(id)).collect();
+    if !gone.is_empty() {
+        progress.awaits(job.untried());
+    }
     let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
-    let contested = gone.chain(of_others).cloned().collect();
+    let contested = gone.into_iter().chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
     Ok(Seen { live, claims })
 }
@@ -122,9 +130,30 @@ pub(in crate::reconcile) async fn plan(
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Plan, Trouble> {
+    let decided = decide(job, rendered, known, seen);
+    job.claims(decided.as_ref().err().map_or(&[], Vec::as_slice));
+    let plan = match decided {
+        Ok(plan) => plan,
+        Err(errors) => {
+            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
+            record::wanted(job, known, &wanted).await?;
+            return Err(refused(&errors));
+        }
+    };
+    progress.planned(&plan);
+    Ok(plan)
+}
+
+/// Decides what the Sync's spec makes of what is known.
+pub(in crate::reconcile) fn decide(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    seen: &Seen,
+) -> Result<Plan, Vec<PlanError>> {
     let spec = &job.sync.spec;
     let contested = job.context.contests.left(&job.id.uid, spec.interval.get(), Instant::now());
-    let plan = waxwing_plan::plan(Inputs {
+    waxwing_plan::plan(Inputs {
         manifests: rendered.manifests().to_vec(),
         inventory: &known.inventory,
         live: &seen.live,
@@ -136,6 +165,7 @@ pub(in crate::reconcile) async fn plan(
             Drift::Ignore => DriftPolicy::Ignore,
         },
         contested: &contested,
+        ignore: &spec.ignore.iter().map(Ignore::rule).collect::<Vec<_>>(),
         digest: DigestContext {
             secrets_spec: serde_json::to_value(&spec.secrets).unwrap_or(Value::Null),
             cluster: "",
@@ -147,17 +177,7 @@ pub(in crate::reconcile) async fn plan(
             max_percent: spec.prune.max_percent.get(),
             wait: spec.wait,
         },
-    });
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(errors) => {
-            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
-            record::wanted(job, known, &wanted).await?;
-            return Err(refused(&errors));
-        }
-    };
-    progress.planned(&plan);
-    Ok(plan)
+    })
 }
 
 fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
@@ -180,7 +200,8 @@ fn selector(job: &Job<'_>) -> String {
     format!("{SYNC_LABEL}={}", job.id.mark.label())
 }
 
-fn refused(errors: &[PlanError]) -> Trouble {
+/// Says what speaks against a render.
+pub(in crate::reconcile) fn refused(errors: &[PlanError]) -> Trouble {
     let failure = |error: &PlanError| Failure {
         object: error.id().to_string(),
         reason: Reason::PlanConflict,
