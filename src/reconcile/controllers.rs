@@ -17,6 +17,7 @@ use super::context::Context;
 use super::{fetch, forget, measure, sync};
 use crate::api::{GitSource, REQUESTED_AT, Sync};
 use crate::cluster::News;
+use crate::metrics::Kind;
 
 /// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
 pub struct Watched<K: Resource + Clone + 'static>
@@ -100,14 +101,10 @@ pub async fn run(
 ) {
     let config = Config::default().concurrency(concurrency);
     let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
-    let metrics = context.metrics.clone();
-    let ask = move |source: &GitSource| measure::source_asks(source, &metrics);
-    let metrics = context.metrics.clone();
-    let ask_too = move |sync: &Sync| measure::sync_asks(sync, &metrics);
-    let metrics = context.metrics.clone();
-    let others = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
-    let others = others.inspect(move |sync| measure::sync_is_woken(sync, &metrics));
-    let sources = Controller::for_stream(sources.changes.inspect_ok(ask), sources.cache)
+    let woken = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
+    let woken = woken.inspect(measure::woken_syncs(&context.metrics));
+    let asking = measure::asking(Kind::GitSource, &context.metrics);
+    let sources = Controller::for_stream(sources.changes.inspect_ok(asking), sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
@@ -116,9 +113,10 @@ pub async fn run(
             context.clone(),
         );
     let beside = context.clone();
-    let syncs = Controller::for_stream(syncs.changes.inspect_ok(ask_too), syncs.cache)
+    let asking = measure::asking(Kind::Sync, &context.metrics);
+    let syncs = Controller::for_stream(syncs.changes.inspect_ok(asking), syncs.cache)
         .with_config(config)
-        .reconcile_on(others)
+        .reconcile_on(woken)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
     let reconciles = futures::future::join(
