@@ -78,6 +78,9 @@ pub enum Cause {
     /// A value was bound to a place that the object doesn't have.
     #[error("{0}")]
     Unbound(UnboundPointer),
+    /// There is such an object, and nobody has asked yet whose it is.
+    #[error("it is there, and was taken for new")]
+    AlreadyThere,
     /// The time for the sync was over before it was this object's turn.
     #[error("the time for this sync was over before it was sent")]
     OutOfTime,
@@ -165,13 +168,13 @@ impl Session<'_> {
         phase: Phase,
         applied: &mut Applied,
     ) -> Waiting {
-        let run = |request| async move { (request, self.send(request, true).await) }.boxed();
+        let run = |request| async move { (request, self.dry_run(request).await) }.boxed();
         let runs = stream::iter(requests.into_iter().map(run).collect::<Vec<_>>());
         let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         let mut waiting = Waiting::new();
         for (request, verdict) in verdicts {
             match verdict {
-                Ok(_) => {}
+                Ok(()) => {}
                 Err(cause) if made.explain(request, &cause) => drop(waiting.insert(request.id.clone(), cause)),
                 Err(cause) => applied.failures.push(failure(request.id.clone(), phase, cause)),
             }
@@ -214,6 +217,14 @@ impl Session<'_> {
         let path = object_path(&kinds, request)?;
         let live = metadata(&self.client, &path).await.map_err(Cause::Call)?;
         adopt(&self.client, &self.identity, &path, &live).await.map_err(Cause::Call)
+    }
+
+    /// Asks what the API server would make of a request. An object that exists has a resourceVersion also in this answer, one
+    /// that would be new has none.
+    async fn dry_run(&self, request: &Request) -> Result<(), Cause> {
+        let answer = self.send(request, true).await?;
+        let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
+        if request.presumed_absent && !version.is_empty() { Err(Cause::AlreadyThere) } else { Ok(()) }
     }
 
     async fn send(&self, request: &Request, dry_run: bool) -> Result<Value, Cause> {

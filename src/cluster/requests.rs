@@ -64,6 +64,8 @@ pub struct Request {
     pub version: String,
     /// The resourceVersion of the live object; none when there is no such object.
     pub live_version: Option<String>,
+    /// Whether nobody asked if there is such an object, so that its dry run has to show that there is none.
+    pub presumed_absent: bool,
     /// Whether the live object belongs to nobody, so that other tools' fields are taken over first.
     pub adopts: bool,
     /// Whether the live object may hold secret values although this request brings none: true for a Secret.
@@ -106,7 +108,16 @@ impl Request {
     /// than Secret takes secret values.
     pub fn new(id: ObjectId, version: String, skeleton: Value, bindings: Vec<Binding>) -> Self {
         let may_hold_secrets = id.kind == GroupKind::new("", "Secret");
-        Self { id, version, live_version: None, adopts: false, may_hold_secrets, skeleton, bindings }
+        Self {
+            id,
+            version,
+            live_version: None,
+            presumed_absent: false,
+            adopts: false,
+            may_hold_secrets,
+            skeleton,
+            bindings,
+        }
     }
 
     /// Returns whether answers about this object may quote secret values. They are about the object as it would be, so

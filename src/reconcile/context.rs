@@ -13,10 +13,11 @@ use waxwing_formats::Salt;
 
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
+use super::job::Accounts;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks};
+use crate::cluster::{Inventories, KindsCache, Marks};
 use crate::sealing::Keys;
 use crate::source::{Allowed, Fetched, Store};
 
@@ -30,6 +31,8 @@ pub struct Context {
     pub kinds: KindsCache,
     /// What the cluster has of everything that we applied.
     pub marks: Marks,
+    /// The record of every Sync.
+    pub inventories: Arc<Inventories>,
     /// What of that starts reconciles.
     pub alarms: Alarms,
     /// The objects that others write over again and again.
@@ -58,6 +61,8 @@ pub struct Context {
     pub syncs_filled: CancellationToken,
     /// Notified when `syncs` has others than before.
     pub syncs_changed: Arc<Notify>,
+    /// The ServiceAccounts that were seen of late.
+    pub accounts: Accounts,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
     /// Since when Syncs have been ending.

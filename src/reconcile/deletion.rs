@@ -12,7 +12,7 @@ use waxwing_plan::{KeptBecause, ObjectId, Retirement};
 
 use super::job::Job;
 use super::report;
-use super::steps::{record, retirement, session, undeleted};
+use super::steps::{public_session, record, retirement, undeleted};
 use super::sync::set_finalizers;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
@@ -92,7 +92,7 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
 async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
     let known = record::load(job).await?;
     let Some(retirement) = retirement(job, &known).await? else { return Ok(Vec::new()) };
-    let session = session(job)?;
+    let session = public_session(job);
     let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
     for deletion in &retirement.deletions {
         match session.delete(deletion).await {

@@ -23,7 +23,7 @@ pub use context::{Context, Revisions};
 pub use controllers::{Heard, Watched, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
-pub use job::Job;
+pub use job::{Accounts, Job};
 pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
 pub use trouble::Trouble;

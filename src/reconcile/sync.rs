@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,6 +27,9 @@ const WHILE_TERMINATING: Duration = Duration::from_secs(2);
 /// How soon a Sync is looked at again whose objects are on their way, if none of them tells how it is.
 const WHILE_PROGRESSING: Duration = Duration::from_secs(30);
 
+/// How long a Sync may be silent about objects that were changed just now and are on their way.
+const WHILE_FRESH: Duration = Duration::from_secs(1);
+
 /// How long a sync that is out of time may take to write down what came of it.
 const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 
@@ -45,11 +49,10 @@ pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<
 
 /// Returns when to come back, or none to wait for a change.
 async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
-    let mut progress = Progress::default();
     let job = match Job::new(context, sync) {
         Ok(job) => job,
         Err(trouble) => {
-            sync_status::write(sync, context, &progress, Some(&trouble)).await;
+            sync_status::write(sync, context, &Progress::default(), Some(&trouble)).await;
             return None;
         }
     };
@@ -62,10 +65,15 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     if is_source_pending(&job).await {
         return None; // it tells us when it was tried
     }
+    let mut progress = context.statuses.resume(&job.id.uid);
     let trouble = match add_finalizer(&job).await {
         Ok(()) => limited(&job, &mut progress).await.err(),
         Err(trouble) => Some(trouble),
     };
+    if progress.is_too_fresh_to_tell(trouble.as_ref()) {
+        context.statuses.hold(&job.id.uid, progress);
+        return Some(WHILE_FRESH);
+    }
     let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
     Some(pause(sync, reason))
 }
@@ -84,13 +92,21 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
 /// like being killed: the next walk goes on from what was written down.
 async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
     let timeout = job.sync.spec.timeout.get() + TO_WRITE_DOWN;
-    match tokio::time::timeout(timeout, walk(job, progress)).await {
+    match tokio::time::timeout(timeout, walk_until_clear(job, progress)).await {
         Ok(result) => result,
         Err(_) => Err(Trouble::passing(
             Reason::TimedOut,
             format!("the sync did not end within {}", job.sync.spec.timeout),
             "it is tried again; raise spec.timeout if this revision needs longer",
         )),
+    }
+}
+
+/// Walks the line, and once more where an object was there that was taken for new: nothing was done to it yet.
+async fn walk_until_clear(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    match walk(job, progress).await {
+        Err(_) if job.look_closely.load(Ordering::Relaxed) => walk(job, progress).await,
+        result => result,
     }
 }
 

@@ -40,9 +40,24 @@ pub struct Progress {
     unsealed: Option<Result<(), Trouble>>,
     health: Option<Result<(), Trouble>>,
     all_applied: bool,
+    /// The walk before did this much, and nothing was said of it.
+    untold: Option<Counts>,
 }
 
 impl Progress {
+    /// Tells whether to say nothing yet: objects were changed just now and nothing is wrong with them, so that most likely all is
+    /// well in a moment, which is then said at once.
+    pub(super) fn is_too_fresh_to_tell(&self, trouble: Option<&Trouble>) -> bool {
+        let on_its_way = trouble.is_some_and(|trouble| trouble.reason == Reason::Progressing);
+        on_its_way && self.untold.is_none() && !self.changes.is_empty()
+    }
+
+    /// Goes on from a walk of which nothing was said.
+    fn after(untold: Self) -> Self {
+        let Self { changes, counts, .. } = untold;
+        Self { changes, untold: counts, ..Self::default() }
+    }
+
     /// Notes which revision is tried.
     pub(super) fn attempt(&mut self, revision: String) {
         self.revision = Some(revision);
@@ -184,9 +199,23 @@ fn to_u32(count: usize) -> u32 {
 /// The status of each Sync as it was last written, for when the watch has not caught up with that yet: a Sync that is woken at
 /// once would otherwise go on from what it said before.
 #[derive(Default)]
-pub struct Statuses(Mutex<HashMap<String, (String, SyncStatus)>>);
+pub struct Statuses {
+    written: Mutex<HashMap<String, (String, SyncStatus)>>,
+    /// What walks did of which nothing was said yet.
+    untold: Mutex<HashMap<String, Progress>>,
+}
 
 impl Statuses {
+    /// Keeps what a walk did, so that the next one of this Sync tells it.
+    pub(super) fn hold(&self, sync: &str, progress: Progress) {
+        self.untold().insert(sync.to_owned(), progress);
+    }
+
+    /// Returns what to begin the next walk of a Sync with.
+    pub(super) fn resume(&self, sync: &str) -> Progress {
+        self.untold().remove(sync).map(Progress::after).unwrap_or_default()
+    }
+
     fn latest(&self, sync: &Sync) -> SyncStatus {
         let seen = sync.resource_version().unwrap_or_default();
         match self.all().get(&sync.uid().unwrap_or_default()) {
@@ -202,10 +231,15 @@ impl Statuses {
     /// Forgets a Sync that is gone.
     pub(super) fn forget(&self, sync: &str) {
         self.all().remove(sync);
+        self.untold().remove(sync);
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, (String, SyncStatus)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn untold(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -257,7 +291,12 @@ fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Tro
 /// A sync that changes nothing leaves the numbers of the last one that did, and one that doesn't come to ask for health leaves
 /// how many were well.
 fn counts(old: &SyncStatus, progress: &Progress) -> Option<Counts> {
-    let Some(new) = progress.counts else { return old.counts };
+    let Some(mut new) = progress.counts else { return old.counts };
+    if let Some(untold) = progress.untold {
+        new.created += untold.created;
+        new.configured += untold.configured;
+        new.unchanged = new.unchanged.saturating_sub(untold.created + untold.configured);
+    }
     let last = old.counts.unwrap_or_default();
     let ready = if progress.health.is_some() { new.ready } else { last.ready };
     let numbers = if progress.changes.is_empty() && old.counts.is_some() { last } else { new };

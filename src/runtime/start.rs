@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks};
+use crate::cluster::{Inventories, KindsCache, Marks};
 use crate::reconcile::{
-    self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Statuses, Watched,
+    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Statuses, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -85,6 +85,7 @@ impl Parts {
             client: client.clone(),
             config,
             kinds: KindsCache::new(client.clone()),
+            inventories: Inventories::follow(client.clone()),
             marks: Marks::new(client, touches),
             alarms: Alarms::new(wake),
             contests: Contests::default(),
@@ -100,6 +101,7 @@ impl Parts {
             syncs: syncs.cache(),
             syncs_filled: syncs.filled(),
             syncs_changed: syncs.changed(),
+            accounts: Accounts::default(),
             rendered: RenderCache::default(),
             endings: Endings::default(),
             keys: keys.clone(),

@@ -1,6 +1,7 @@
 //! Changing the cluster: apply, and, with the proofs for it, prune.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use waxwing_plan::inventory::{Applied as AppliedObject, Outcome, Results};
@@ -8,7 +9,7 @@ use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
-use crate::cluster::{self, Deleted, Landed, Requests, Session, Verb};
+use crate::cluster::{self, Deleted, Landed, Privacy, Requests, Session, Verb};
 use crate::reconcile::trouble::of_apply;
 use crate::reconcile::{Job, Progress, Trouble};
 
@@ -27,7 +28,7 @@ pub(in crate::reconcile) struct Pruned {
     guard: Option<Trouble>,
 }
 
-/// Applies what was opened, as the tenant, over connections that are closed after it.
+/// Applies what was opened, as the tenant, over connections that are closed after it where they carried secret values.
 pub(in crate::reconcile) async fn apply(
     job: &Job<'_>,
     plan: &Plan,
@@ -39,6 +40,9 @@ pub(in crate::reconcile) async fn apply(
         true => cluster::Applied::default(),
         false => send(job, &requests).await?,
     };
+    if applied.failures.iter().any(|failure| failure.cause == cluster::Cause::AlreadyThere) {
+        job.look_closely.store(true, Ordering::Relaxed);
+    }
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
     progress.applied(&requests, &applied);
@@ -48,15 +52,26 @@ pub(in crate::reconcile) async fn apply(
 
 async fn send(job: &Job<'_>, requests: &Requests) -> Result<cluster::Applied, Trouble> {
     job.check_account().await?;
-    Ok(session(job)?.apply(requests).await)
+    let is_public = requests.iter().all(|request| request.privacy() == Privacy::Public);
+    let session = if is_public { public_session(job) } else { session(job)? };
+    Ok(session.apply(requests).await)
+}
+
+/// Goes over the connections that all share, for what neither brings secret values nor is answered with some.
+pub(in crate::reconcile) fn public_session<'a>(job: &Job<'a>) -> Session<'a> {
+    session_over(job.context.client.clone(), job)
 }
 
 /// Opens connections of this sync's own: they carry secret values, and end with it.
-pub(in crate::reconcile) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
+pub(super) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
     let client = kube::Client::try_from(job.context.config.clone()).map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
-    Ok(Session { client, identity: job.identity(), kinds: &job.context.kinds, deadline: job.deadline })
+    Ok(session_over(client, job))
+}
+
+fn session_over<'a>(client: kube::Client, job: &Job<'a>) -> Session<'a> {
+    Session { client, identity: job.identity(), kinds: &job.context.kinds, deadline: job.deadline }
 }
 
 fn landed(landed: Landed) -> (ObjectId, AppliedObject) {
@@ -110,7 +125,7 @@ pub(in crate::reconcile) async fn prune(
     let deletions = plan.deletions(applied, healthy).map_err(|error| {
         Trouble::passing(Reason::PruneFailed, error, "it is tried again once the objects are healthy")
     })?;
-    let session = session(job)?;
+    let session = public_session(job);
     let mut pruned = Pruned { guard, ..Pruned::default() };
     for deletion in deletions {
         match session.delete(deletion).await {
