@@ -13,7 +13,9 @@ use waxwing_formats::Salt;
 
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
+use super::hold::LastGood;
 use super::job::Accounts;
+use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use crate::api::{GitSource, Sync};
@@ -37,6 +39,8 @@ pub struct Context {
     pub alarms: Alarms,
     /// The objects that others write over again and again.
     pub contests: Contests,
+    /// What Syncs claim that others have.
+    pub rivals: Rivals,
     /// What was last said of each Sync.
     pub statuses: Statuses,
     /// How the objects were when they were last read.
@@ -65,6 +69,8 @@ pub struct Context {
     pub accounts: Accounts,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
+    /// What was good of each Sync.
+    pub last_good: LastGood,
     /// Since when Syncs have been ending.
     pub endings: Endings,
     /// The cluster's sealing keys.

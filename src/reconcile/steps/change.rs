@@ -9,7 +9,7 @@ use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
-use crate::cluster::{self, Deleted, Landed, Privacy, Requests, Session, Verb};
+use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Requests, Session, Verb};
 use crate::reconcile::trouble::of_apply;
 use crate::reconcile::{Job, Progress, Trouble};
 
@@ -28,33 +28,59 @@ pub(in crate::reconcile) struct Pruned {
     guard: Option<Trouble>,
 }
 
-/// Applies what was opened, as the tenant, over connections that are closed after it where they carried secret values.
+/// Requests that have passed their dry run, and the connection over which they are sent. Not `Debug`.
+pub(in crate::reconcile) struct DryRun<'a> {
+    unsealed: Unsealed,
+    passed: Option<(Session<'a>, Judged)>,
+}
+
+/// Has everything that was opened judged by the API server, as the tenant, over connections that are closed after the apply
+/// where they carry secret values.
+pub(in crate::reconcile) async fn dry_run<'a>(job: &Job<'a>, unsealed: Unsealed) -> Result<DryRun<'a>, Trouble> {
+    if unsealed.requests.is_empty() {
+        return Ok(DryRun { unsealed, passed: None });
+    }
+    job.check_account().await?;
+    let session = session_for(job, &unsealed.requests)?;
+    match session.dry_run(&unsealed.requests).await {
+        Ok(judged) => Ok(DryRun { unsealed, passed: Some((session, judged)) }),
+        Err(failures) => {
+            look_closely(job, &failures);
+            Err(of_apply(&failures, &job.account.to_string()))
+        }
+    }
+}
+
+/// Has every object asked for next time, where one was there that was taken for absent.
+fn look_closely(job: &Job<'_>, failures: &[cluster::Failure]) {
+    if failures.iter().any(|failure| failure.cause == cluster::Cause::AlreadyThere) {
+        job.look_closely.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Applies what passed its dry run.
 pub(in crate::reconcile) async fn apply(
     job: &Job<'_>,
     plan: &Plan,
-    unsealed: Unsealed,
+    dry_run: DryRun<'_>,
     progress: &mut Progress,
-) -> Result<Applied, Trouble> {
-    let Unsealed { requests, verified } = unsealed;
-    let applied = match requests.is_empty() {
-        true => cluster::Applied::default(),
-        false => send(job, &requests).await?,
+) -> Applied {
+    let Unsealed { requests, verified } = dry_run.unsealed;
+    let applied = match dry_run.passed {
+        Some((session, judged)) => session.apply(&requests, judged).await,
+        None => cluster::Applied::default(),
     };
-    if applied.failures.iter().any(|failure| failure.cause == cluster::Cause::AlreadyThere) {
-        job.look_closely.store(true, Ordering::Relaxed);
-    }
+    look_closely(job, &applied.failures);
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
     progress.applied(&requests, &applied);
     let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
-    Ok(Applied { results, failures: applied.failures, verified })
+    Applied { results, failures: applied.failures, verified }
 }
 
-async fn send(job: &Job<'_>, requests: &Requests) -> Result<cluster::Applied, Trouble> {
-    job.check_account().await?;
+fn session_for<'a>(job: &Job<'a>, requests: &Requests) -> Result<Session<'a>, Trouble> {
     let is_public = requests.iter().all(|request| request.privacy() == Privacy::Public);
-    let session = if is_public { public_session(job) } else { session(job)? };
-    Ok(session.apply(requests).await)
+    if is_public { Ok(public_session(job)) } else { session(job) }
 }
 
 /// Goes over the connections that all share, for what neither brings secret values nor is answered with some.
