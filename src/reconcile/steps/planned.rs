@@ -30,7 +30,12 @@ pub(in crate::reconcile) struct Seen {
 
 /// Reads the metadata of every object that is rendered or in the inventory, and of the namespaces of those that are
 /// rendered: nothing can be made in one that is being deleted.
-pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
+pub(in crate::reconcile) async fn live(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    progress: &mut Progress,
+) -> Result<Seen, Trouble> {
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let named = desired.iter().copied().chain(known.inventory.entries.keys());
     let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
@@ -40,10 +45,13 @@ pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known
     // What was recorded may have lost its label, and a namespace carries none.
     let may_presume = |id: &ObjectId| !closely && desired.contains(id) && !known.inventory.entries.contains_key(id);
     let cluster::Seen { live, presumed_absent } = marks(job, &wanted, known, &may_presume).await?;
-    let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
+    let gone: Vec<_> = known.inventory.entries.keys().filter(|id| !desired.contains(id)).collect();
+    if !gone.is_empty() {
+        progress.awaits(job.untried());
+    }
     let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
-    let contested = gone.chain(of_others).cloned().collect();
+    let contested = gone.into_iter().chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
     Ok(Seen { live, presumed_absent, claims })
 }
