@@ -28,12 +28,23 @@ struct Cached {
 impl RenderCache {
     /// Returns the render of a commit, which may be that of another commit with the same folder.
     fn get(&self, sync: &ObjectRef<Sync>, fetched: &Fetched, path: &str, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached = cache.get_mut(sync).filter(|cached| cached.path == path && Arc::ptr_eq(&cached.kinds, kinds))?;
-        let same_folder = || cached.folder.is_some() && cached.folder == folder_id(fetched, path);
-        let same = cached.commit == fetched.revision.commit || same_folder();
-        cached.commit = if same { fetched.revision.commit } else { cached.commit };
-        same.then(|| cached.rendered.clone())
+        let (commit, folder, rendered) = self.last(sync, path, kinds)?;
+        if commit == fetched.revision.commit {
+            return Some(rendered);
+        }
+        let same_folder = folder.is_some() && folder == folder_id(fetched, path);
+        same_folder.then_some(rendered)
+    }
+
+    fn last(
+        &self,
+        sync: &ObjectRef<Sync>,
+        path: &str,
+        kinds: &Arc<Kinds>,
+    ) -> Option<(CommitId, Option<ObjectId>, Arc<Rendered>)> {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = cache.get(sync).filter(|cached| cached.path == path && Arc::ptr_eq(&cached.kinds, kinds))?;
+        Some((cached.commit, cached.folder, cached.rendered.clone()))
     }
 
     fn same_closure(
