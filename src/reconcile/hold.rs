@@ -55,7 +55,7 @@ pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), T
     let good = job.context.last_good.get(job).filter(|good| !progress.has_tried(&good.revision));
     let Some(Good { revision, rendered, .. }) = good else { return Ok(()) };
     let mut held = Progress::default();
-    held.attempt(revision);
+    held.attempt(revision, None);
     let result = revert(job, &rendered, &mut held).await;
     progress.holds(held);
     result
@@ -70,7 +70,7 @@ async fn revert(job: &Job<'_>, rendered: &Rendered, held: &mut Progress) -> Resu
         return Ok(());
     }
     let opened = unseal(job, &drift, rendered, &known, &live, held).await?;
-    let passed = dry_run(job, opened).await?;
+    let passed = dry_run(job, opened, held).await?;
     let known = record::before_apply(job, &drift, known).await?;
     let applied = apply(job, &drift, passed, held).await;
     record::after_apply(job, &drift, known, &applied).await?;

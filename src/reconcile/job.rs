@@ -49,6 +49,8 @@ pub struct Job<'a> {
     pub deadline: Instant,
     /// Set when an object was there that was taken for absent: then each object is asked for.
     pub look_closely: AtomicBool,
+    /// The span of this reconcile, which gets the revision once that is known.
+    pub span: tracing::Span,
 }
 
 impl<'a> Job<'a> {
@@ -65,7 +67,8 @@ impl<'a> Job<'a> {
         let mark = OwnerMark::new(namespace, sync.name_any());
         let id = SyncId { mark, uid: sync.uid().unwrap_or_default() };
         let deadline = Instant::now() + sync.spec.timeout.get();
-        Ok(Self { context, sync, id, account, deadline, look_closely: AtomicBool::new(false) })
+        let (span, look_closely) = (tracing::Span::current(), AtomicBool::new(false));
+        Ok(Self { context, sync, id, account, deadline, look_closely, span })
     }
 
     /// Returns the Sync's namespace.

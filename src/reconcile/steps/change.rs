@@ -11,7 +11,7 @@ use super::open::Unsealed;
 use crate::api::{Failure, Reason};
 use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Requests, Session, Verb};
 use crate::reconcile::trouble::of_apply;
-use crate::reconcile::{Job, Progress, Trouble};
+use crate::reconcile::{Job, Progress, Trouble, audit};
 
 /// What came of the apply step.
 pub(in crate::reconcile) struct Applied {
@@ -36,7 +36,11 @@ pub(in crate::reconcile) struct DryRun<'a> {
 
 /// Has everything that was opened judged by the API server, as the tenant, over connections that are closed after the apply
 /// where they carry secret values.
-pub(in crate::reconcile) async fn dry_run<'a>(job: &Job<'a>, unsealed: Unsealed) -> Result<DryRun<'a>, Trouble> {
+pub(in crate::reconcile) async fn dry_run<'a>(
+    job: &Job<'a>,
+    unsealed: Unsealed,
+    progress: &mut Progress,
+) -> Result<DryRun<'a>, Trouble> {
     if unsealed.requests.is_empty() {
         return Ok(DryRun { unsealed, passed: None });
     }
@@ -46,6 +50,7 @@ pub(in crate::reconcile) async fn dry_run<'a>(job: &Job<'a>, unsealed: Unsealed)
         Ok(judged) => Ok(DryRun { unsealed, passed: Some((session, judged)) }),
         Err(failures) => {
             look_closely(job, &failures);
+            progress.refused(&failures);
             Err(of_apply(&failures, &job.account.to_string()))
         }
     }
@@ -73,7 +78,8 @@ pub(in crate::reconcile) async fn apply(
     look_closely(job, &applied.failures);
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
-    progress.applied(&requests, &applied);
+    audit::record(job, progress, &requests, &applied);
+    progress.applied(&applied);
     let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
     Applied { results, failures: applied.failures, verified }
 }
@@ -90,7 +96,7 @@ pub(in crate::reconcile) fn public_session<'a>(job: &Job<'a>) -> Session<'a> {
 
 /// Opens connections of this sync's own: they carry secret values, and end with it.
 pub(super) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
-    let client = kube::Client::try_from(job.context.config.clone()).map_err(|_| {
+    let client = cluster::connect(job.context.config.clone(), &job.context.metrics).map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
     Ok(session_over(client, job))
@@ -170,7 +176,7 @@ pub(in crate::reconcile) async fn prune(
             Err(cause) => pruned.failures.push(undeleted(deletion.id(), &cause, job)),
         }
     }
-    progress.pruned(&pruned.results.deleted);
+    progress.pruned(&pruned.results.deleted, pruned.failures.len());
     Ok(pruned)
 }
 
