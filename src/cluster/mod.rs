@@ -13,6 +13,7 @@ mod delete;
 mod discovery;
 mod follow;
 mod identity;
+mod inventories;
 pub mod inventory;
 mod marks;
 mod objects;
@@ -29,7 +30,8 @@ pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};
 pub use follow::{Marks, News, is_newer};
 pub use identity::{Identity, InvalidName, ServiceAccount};
-pub use marks::live_marks;
+pub use inventories::Inventories;
+pub use marks::{Seen, live_marks};
 pub use objects::read;
 pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
 
