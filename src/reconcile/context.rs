@@ -13,6 +13,7 @@ use waxwing_formats::Salt;
 
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
+use super::retry::Retries;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use crate::api::{GitSource, Sync};
@@ -60,6 +61,8 @@ pub struct Context {
     pub syncs_changed: Arc<Notify>,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
+    /// How often in a row Syncs have failed in a way that passes.
+    pub retries: Retries,
     /// Since when Syncs have been ending.
     pub endings: Endings,
     /// The cluster's sealing keys.

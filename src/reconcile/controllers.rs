@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::{fetch, forget, sync};
 use crate::api::{GitSource, REQUESTED_AT, Sync};
-use crate::cluster::News;
+use crate::cluster::{Listings, News, objects, watching};
 
 /// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
 pub struct Watched<K: Resource + Clone + 'static>
@@ -26,6 +26,7 @@ where
     cache: Store<K>,
     /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
     filled: CancellationToken,
+    listings: Arc<Listings>,
     changed: Arc<Notify>,
     changes: futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
 }
@@ -37,21 +38,25 @@ where
     /// Watches all objects of a kind in all namespaces.
     pub fn new(client: Client) -> Self {
         let (cache, writer) = store();
-        let events = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
-        let filled = CancellationToken::new();
+        let events = watching(Api::<K>::all(client), watcher::Config::default());
+        let (filled, listings) = (CancellationToken::new(), Arc::new(Listings::default()));
         let changed = Arc::new(Notify::new());
         let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
-        let kept = reflector(writer, events).inspect_ok(move |event| match event {
-            watcher::Event::InitDone => {
-                noted.cancel();
-                gone.notify_one();
+        let listed = listings.clone();
+        let kept = reflector(writer, events).inspect_ok(move |event| {
+            listed.note(event);
+            match event {
+                watcher::Event::InitDone => {
+                    noted.cancel();
+                    gone.notify_one();
+                }
+                watcher::Event::Delete(_) => gone.notify_one(),
+                watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
             }
-            watcher::Event::Delete(_) => gone.notify_one(),
-            watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
         });
-        let changes = kept.applied_objects().predicate_filter(asks_for_work, Default::default());
+        let changes = objects(kept).predicate_filter(asks_for_work, Default::default());
         let changes = changes.inspect_ok(move |_| asked.notify_one());
-        Self { cache, filled, changed, changes: changes.boxed() }
+        Self { cache, filled, listings, changed, changes: changes.boxed() }
     }
 
     /// Returns the cache.
@@ -62,6 +67,11 @@ where
     /// Returns what is cancelled once the cache is filled.
     pub fn filled(&self) -> CancellationToken {
         self.filled.clone()
+    }
+
+    /// Returns what counts how often all were listed.
+    pub fn listings(&self) -> Arc<Listings> {
+        self.listings.clone()
     }
 
     /// Returns what is notified, for one listener, when the cache has other objects or other specs than before.

@@ -13,11 +13,11 @@ use waxwing_plan::{KeptBecause, ObjectId, Retirement};
 use super::job::Job;
 use super::report;
 use super::steps::{record, retirement, session, undeleted};
-use super::sync::set_finalizers;
+use super::sync::remove_finalizer;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
 use crate::api::{FINALIZER, Failure, Reason};
-use crate::cluster::Deleted;
+use crate::cluster::{Cause, Deleted};
 use crate::cluster::inventory::Stored;
 
 /// How soon to look again for objects that are on their way out.
@@ -71,7 +71,18 @@ async fn wait(job: &Job<'_>, trouble: Trouble) -> Duration {
     let message = format!("being deleted: {}", trouble.message);
     let trouble = Trouble { message, ..trouble };
     sync_status::write(job.sync, job.context, &Progress::default(), Some(&trouble)).await;
-    WHILE_DELETING
+    pause(job, trouble.soon)
+}
+
+/// Returns when to look again: while the API server is away, ever later.
+fn pause(job: &Job<'_>, soon: Option<Duration>) -> Duration {
+    match soon {
+        Some(asked) => job.context.retries.pause(&job.id.uid, asked, job.sync.spec.retry_interval.get()),
+        None => {
+            job.context.retries.forget(&job.id.uid);
+            WHILE_DELETING
+        }
+    }
 }
 
 async fn end(job: &Job<'_>) -> Option<Duration> {
@@ -82,26 +93,42 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
             job.context.alarms.forget(&job.id.mark);
             job.context.health.forget(&job.id.uid);
             job.context.statuses.forget(&job.id.uid);
+            job.context.retries.forget(&job.id.uid);
             None
         }
-        Err(_) => Some(WHILE_DELETING),
+        Err(trouble) => Some(pause(job, trouble.soon)),
     }
 }
 
-/// Deletes what may be deleted, and returns what is still there and should not be.
+/// Deletes what may be deleted, and returns what is still there and should not be. It fails while the API server is away: what
+/// could not be tried then is not let go.
 async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
     let known = record::load(job).await?;
     let Some(retirement) = retirement(job, &known).await? else { return Ok(Vec::new()) };
     let session = session(job)?;
     let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
+    let mut outage = None;
     for deletion in &retirement.deletions {
         match session.delete(deletion).await {
             Ok(Deleted::Absent) => {}
             Ok(Deleted::Deleted | Deleted::Left) => left.push(on_its_way(deletion.id())),
-            Err(cause) => left.push(undeleted(deletion.id(), &cause, job)),
+            Err(cause) => {
+                outage = outage.max(during_outage(&cause));
+                left.push(undeleted(deletion.id(), &cause, job));
+            }
         }
     }
-    Ok(left)
+    match outage {
+        Some(_) => Err(Trouble { soon: outage, ..Trouble::of_failures(left, false) }),
+        None => Ok(left),
+    }
+}
+
+fn during_outage(cause: &Cause) -> Option<Duration> {
+    match cause {
+        Cause::Call(error) if error.is_outage() => error.passes(),
+        _ => None,
+    }
 }
 
 fn on_their_way(retirement: &Retirement) -> impl Iterator<Item = &ObjectId> {
@@ -121,6 +148,5 @@ async fn let_go(job: &Job<'_>) -> Result<(), Trouble> {
     let known: Stored = record::load(job).await?;
     record::write(job, known, Inventory::default()).await?;
     job.context.rendered.remove(&ObjectRef::from_obj(job.sync));
-    let others = job.sync.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
-    set_finalizers(job, others).await
+    remove_finalizer(job).await
 }

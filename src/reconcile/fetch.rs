@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use crate::api::{GitSource, Reason, SelectedReference};
 use crate::source::{Fetched, Reference, Remote, RemoteUrl};
 
-/// The longest pause between two tries while fetching fails.
+/// The longest pause between two tries while fetching fails, or what came of it can't be told.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// Reconciles one GitSource; what goes wrong stands in its status, so there is no error to return.
@@ -28,15 +28,15 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
         return Ok(Action::await_change());
     }
     let result = if source.spec.suspend { last_good(&source, &context).await } else { fetch(&source, &context).await };
-    let pause = match &result {
-        Ok(_) => source.spec.interval.get(),
-        Err(_) => source.spec.interval.get().min(LONGEST_RETRY),
-    };
     let kept = match &result {
         Ok(fetched) => Some(fetched.clone()),
         Err(_) => keep_last_good(&source, &context).await,
     };
-    source_status::write(&source, &context, result.as_ref(), kept.is_some()).await;
+    let told = source_status::write(&source, &context, result.as_ref(), kept.is_some()).await;
+    let pause = match result.is_ok() && told {
+        true => source.spec.interval.get(),
+        false => source.spec.interval.get().min(LONGEST_RETRY),
+    };
     let is_new = kept.is_some_and(|fetched| context.revisions.put(&source, fetched, &context.sources));
     if context.revisions.note_tried(&source) || is_new {
         // The receiver lives as long as the controllers do; when it is gone there is nobody left to tell.
@@ -45,7 +45,7 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
     if is_gone(&source, &context) {
         context.sources_changed.notify_one(); // what it fetched meanwhile has no owner
     }
-    Ok(if source.spec.suspend { Action::await_change() } else { Action::requeue(pause) })
+    Ok(if source.spec.suspend && told { Action::await_change() } else { Action::requeue(pause) })
 }
 
 /// Tells whether the source was deleted or changed its address since this reconcile began.

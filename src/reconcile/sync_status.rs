@@ -1,7 +1,7 @@
 //! What a sync reached, and how that stands in the status of its Sync.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,7 +20,7 @@ use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
     remove_condition, set_condition,
 };
-use crate::cluster::{self, Requests, Verb, is_newer};
+use crate::cluster::{self, Listings, Requests, Verb, is_newer};
 use crate::render::PlaintextSecret;
 
 /// The most bytes of an event's note that the message may take where changes are listed after it.
@@ -183,20 +183,38 @@ fn to_u32(count: usize) -> u32 {
 
 /// The status of each Sync as it was last written, for when the watch has not caught up with that yet: a Sync that is woken at
 /// once would otherwise go on from what it said before.
-#[derive(Default)]
-pub struct Statuses(Mutex<HashMap<String, (String, SyncStatus)>>);
+pub struct Statuses {
+    kept: Mutex<HashMap<String, Kept>>,
+    listings: Arc<Listings>,
+}
+
+/// A status as it was written.
+struct Kept {
+    status: SyncStatus,
+    /// The resourceVersion of the Sync with it.
+    version: String,
+    /// When it was written, as [`Listings::now`] counts.
+    then: u64,
+}
 
 impl Statuses {
+    /// Starts with nothing written; `listings` are those of the Syncs.
+    pub fn new(listings: Arc<Listings>) -> Self {
+        Self { kept: Mutex::default(), listings }
+    }
+
+    /// What was listed since counts, whatever its resourceVersion: an API server that was restored from a backup has older ones.
     fn latest(&self, sync: &Sync) -> SyncStatus {
         let seen = sync.resource_version().unwrap_or_default();
         match self.all().get(&sync.uid().unwrap_or_default()) {
-            Some((version, status)) if is_newer(version, &seen) => status.clone(),
+            Some(kept) if is_newer(&kept.version, &seen) && !self.listings.include(kept.then) => kept.status.clone(),
             _ => sync.status.clone().unwrap_or_default(),
         }
     }
 
     fn keep(&self, sync: &Sync, version: String, status: SyncStatus) {
-        self.all().insert(sync.uid().unwrap_or_default(), (version, status));
+        let kept = Kept { status, version, then: self.listings.now() };
+        self.all().insert(sync.uid().unwrap_or_default(), kept);
     }
 
     /// Forgets a Sync that is gone.
@@ -204,8 +222,8 @@ impl Statuses {
         self.all().remove(sync);
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, (String, SyncStatus)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,8 +248,8 @@ pub(super) fn write<'a>(
         publish(sync, context, progress, &old.conditions, &verdict).await;
         if old != status {
             match report::write_status(context, sync, &status).await {
-                Some(version) => context.statuses.keep(sync, version, status),
-                None => return Some(Reason::ApiUnavailable),
+                Ok(version) => context.statuses.keep(sync, version, status),
+                Err(_) => return Some(Reason::ApiUnavailable),
             }
         }
         (verdict.ready != Status::True).then_some(verdict.reason)
