@@ -29,7 +29,7 @@ fn after_an_old_backup_was_restored_the_cluster_is_as_git_has_it_and_the_watches
     stage.applied(&second);
     stage.gone("configmap/b");
     let values = ["a", "c", "bystander"].map(|name| value(&stage, name));
-    assert_eq!(values, ["two", "one", "theirs"].map(Into::into));
+    assert_eq!(values, ["two", "one", "theirs"].map(serde_json::Value::from));
     assert_eq!(uid(&stage, "keeper"), keeper);
 
     stage.kubectl(&["delete", "configmap/c"]).unwrap();

@@ -28,7 +28,7 @@ fn what_happens_while_watches_are_broken_is_seen_afterwards() {
         let first = commit_maps(&other, &[("a", "ours")]);
         other.sync("./app", "");
         let watches = || world.proxy.requests_since(since).iter().filter(|request| request.verb == "watch").count();
-        let attempt = || if watches() >= 2 * WATCHES { Ok(()) } else { Err(format!("{} watches", watches())) };
+        let attempt = || if watches() >= WATCHES { Ok(()) } else { Err(format!("{} watches", watches())) };
         eventually(PATIENCE, "watches tried again", attempt).unwrap();
         let bound = WATCHES * tries(since, PAUSES.0, PAUSES.1);
         assert!(watches() <= bound, "{fault:?}: {} watches, not {bound}", watches());
