@@ -20,6 +20,7 @@ mod drift;
 mod git;
 mod kustomize;
 mod main_job;
+mod metrics;
 mod outages;
 mod process;
 mod prune;
