@@ -36,7 +36,7 @@ const fn row(name: &'static str, fault: Fault, verb: &'static str, on: &'static 
 fn rows() -> Vec<Row> {
     use Fault::{Answer, ComeBackAfter, CutAfter, LoseAnswer};
     let code = |code: u16| Answer(StatusCode::from_u16(code).unwrap());
-    let (maps, inventories, shard) = ("configmaps/", "inventories?", "inventories/");
+    let (maps, shard) = ("configmaps/", "inventories/app.0?");
     vec![
         Row { reason: "ApiUnavailable", told: "503", ..row("unavailable", code(503), "patch", maps) },
         Row { reason: "ApiUnavailable", told: "429", ..row("overloaded", code(429), "patch", maps) },
@@ -45,12 +45,12 @@ fn rows() -> Vec<Row> {
         Row { reason: "DryRunFailed", told: "it is tried again", ..row("conflict", code(409), "patch", maps) },
         Row { reason: "DryRunFailed", told: "in Git", retry: "2s", ..row("invalid", code(422), "patch", maps) },
         Row { reason: "InventoryFailed", told: "409", ..row("unrecorded", code(409), "patch", shard) },
-        Row { reason: "InventoryFailed", told: "410", ..row("expired", code(410), "get", inventories) },
-        Row { reason: "InventoryFailed", told: "failed to reach", ..row("cut", CutAfter(9), "get", inventories) },
+        Row { reason: "InventoryFailed", told: "410", ..row("expired", code(410), "patch", shard) },
+        Row { reason: "InventoryFailed", told: "failed to reach", ..row("cut", CutAfter(9), "patch", shard) },
         Row {
             reason: "InventoryFailed",
             told: "429",
-            ..row("later", ComeBackAfter(Duration::from_secs(6)), "get", inventories)
+            ..row("later", ComeBackAfter(Duration::from_secs(6)), "patch", shard)
         },
         row("untold", code(503), "patch", "syncs/app/status"),
     ]
@@ -111,7 +111,7 @@ fn who_is_asked_to_come_back_later_does_not_come_sooner() {
     let world = world();
     let (stage, _) = world.tenant("patient", NEVER, &[("a", "one")]);
     let target = |on: &str| format!("/namespaces/{}/{on}", stage.namespace);
-    let pauses = [("get", "inventories?", 6), ("patch", "configmaps/a", 1), ("patch", "syncs/app/status", 1)];
+    let pauses = [("patch", "inventories/app.0?", 6), ("patch", "configmaps/a", 1), ("patch", "syncs/app/status", 1)];
     for (verb, on, seconds) in pauses {
         let fault = Fault::ComeBackAfter(Duration::from_secs(seconds));
         world.proxy.inject(Rule::new(fault).verb(verb).on(target(on)).times(1));
