@@ -18,6 +18,7 @@ pub mod inventory;
 mod marks;
 mod objects;
 mod own;
+mod pace;
 mod prerequisites;
 mod release;
 mod requests;

@@ -164,13 +164,13 @@ fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
         Cause::AlreadyThere => (Reason::PlanConflict, "it is looked at and tried again".to_owned()),
         Cause::OwnedAsAWhole { .. } => (refused, "name the whole value in spec.ignore of the Sync".to_owned()),
         Cause::Unbound(_) => (Reason::Internal, "please report this".to_owned()),
-        Cause::Call(error) if error.is_outage() => (Reason::ApiUnavailable, "it is tried again".to_owned()),
         Cause::Call(CallError::Refused(refusal)) => match refusal.code {
             401 | 403 if refusal.code == 401 || refusal.lacks_right => {
                 (Reason::Forbidden, format!("grant ServiceAccount {account} the right by a Role"))
             }
             403 => (refused, "correct the object in Git, or see the quotas and policies of its namespace".to_owned()),
             409 => (refused, "the object was changed in between; it is tried again".to_owned()),
+            429 | 502..=504 => (Reason::ApiUnavailable, "it is tried again".to_owned()),
             500..=599 => (refused, "it is tried again; see the API server's log, and its webhooks".to_owned()),
             404 if failure.id.namespace.is_some() => {
                 (Reason::NamespaceMissing, "create the namespace, or put it into the repository".to_owned())
