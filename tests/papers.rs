@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use waxwing::api::Reason;
+
 const FOLDERS: [&str; 7] = ["cli/", "crates/", "crds/", "docs/", "keys-example/", "src/", "tests/"];
 
 fn root() -> &'static Path {
@@ -100,6 +102,42 @@ fn every_make_target_that_is_named_exists() {
             let in_code = page.contains(&format!("`make {target}")) || page.contains(&format!("\nmake {target}"));
             let exists = makefile.contains(&format!("\n{target}:"));
             assert!(exists || !in_code, "{} names the target {target}", path.display());
+        }
+    }
+}
+
+/// The headings of a page at one level, such as `### `.
+fn headings(page: &str, level: &str) -> BTreeSet<String> {
+    let fenced = page.split("```").step_by(2);
+    fenced.flat_map(str::lines).filter_map(|line| line.strip_prefix(level)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_reason_has_an_entry_in_troubleshooting_and_every_entry_a_reason() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let reasons: BTreeSet<String> = Reason::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(headings(&page, "### "), reasons);
+    for entry in page.split("\n### ").skip(1) {
+        assert!(entry.lines().filter(|line| !line.is_empty()).count() > 2, "an entry says what to do: {entry}");
+    }
+}
+
+/// What a link calls a heading: lower-case letters, digits and hyphens, as the hosts of repositories make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+}
+
+#[test]
+fn every_link_to_a_heading_leads_to_one() {
+    for (path, page) in papers() {
+        let links = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for (file, heading) in links.filter(|link| !link.contains("://")).filter_map(|link| link.split_once('#')) {
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let target = fs::read_to_string(target).unwrap();
+            let lines = target.lines().filter(|line| line.starts_with('#'));
+            let mut anchors = lines.map(|line| anchor(line.trim_start_matches('#').trim()));
+            assert!(anchors.any(|found| found == heading), "{} links to {file}#{heading}", path.display());
         }
     }
 }
