@@ -61,11 +61,10 @@ fn what_a_tenant_tries_brings_nothing_and_leaves_the_neighbour_untouched() {
 fn ended(world: &World, rows: &[Row]) -> String {
     let attempt = || {
         let syncs = world.syncs();
-        let reason = |row: &Row| condition(&syncs[&row.sync()], "Ready")["reason"].clone();
-        match rows.iter().find(|row| reason(row) != row.reason) {
-            Some(row) => Err(format!("{}: {}", row.name, condition(&syncs[&row.sync()], "Ready"))),
-            None => Ok(syncs),
-        }
+        let ready = |row: &Row| condition(&syncs[&row.sync()], "Ready");
+        let late = rows.iter().filter(|row| ready(row)["reason"] != row.reason);
+        let late: Vec<String> = late.map(|row| format!("{} ({}): {}", row.name, row.reason, ready(row))).collect();
+        if late.is_empty() { Ok(syncs) } else { Err(late.join("\n")) }
     };
     let syncs = eventually(PATIENCE, "every try has come to its end", attempt).unwrap();
     let told = |row: &Row| {

@@ -78,8 +78,9 @@ fn sealed_secrets(world: &World) -> Vec<Row> {
     let with_template = |template: &str| own.replacen("  template:\n", &format!("  template:\n{template}"), 1);
     let computed = with_template("    data: {copy: 'it is {{ .password }}'}\n");
     vec![
-        file("a SealedSecret of the neighbour, copied", "AccessDenied", sealed.as_str()),
-        file("the same in one's own namespace", "SealedForAnother", here.as_str()),
+        file("a SealedSecret of the neighbour, copied", "PlanConflict", sealed.as_str()),
+        file("one that is not applied there yet", "AccessDenied", world.spare.as_str()),
+        file("the first in one's own namespace", "SealedForAnother", here.as_str()),
         file("the same, called good for the cluster", "SealedForAnother", wide("cluster-wide", &here)),
         file(
             "the same, called good for the namespace",
@@ -191,7 +192,7 @@ fn places(world: &World) -> Vec<Row> {
         file(
             "a value as the name of a variable",
             "BindingRefused",
-            sealed(&environment.replace("TOKEN", LOOT), "^name$"),
+            sealed(&environment.replace("TOKEN", LOOT), "^env$"),
         )
         .with_spec(bound.as_str()),
         file("a value as an argument", "BindingRefused", sealed(&pod(&format!("args: [{LOOT}]")), "^args$"))

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) thief: Stage,
     /// A SealedSecret of the neighbour.
     pub(super) sealed: String,
+    /// Another one, which stands in no repository of the neighbour's yet.
+    pub(super) spare: String,
     /// A SOPS file of the neighbour.
     pub(super) database: String,
 }
@@ -50,9 +52,9 @@ impl World {
     /// Makes both, and lets the neighbour's Sync open and apply everything.
     pub(super) fn new() -> Self {
         let (victim, thief) = (Stage::new("victim"), Stage::new("thief"));
-        let sealed = seal(&victim, &secret("login", TREASURE));
+        let [sealed, spare] = ["login", "spare"].map(|name| seal(&victim, &secret(name, TREASURE)));
         let database = victim.sops("x.yaml", &secret("database", TREASURE), &["--encrypted-regex", "^stringData$"]);
-        let world = Self { victim, thief, sealed, database };
+        let world = Self { victim, thief, sealed, spare, database };
         let identity = world.victim.age.identity.lines().last().unwrap();
         let neighbour = NEIGHBOUR.replace("IDENTITY", identity).replace("URL", &world.victim.repo.file_url());
         let gauge = include_str!("gauge.yaml").replace("THIEF", &world.thief.namespace);
