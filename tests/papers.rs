@@ -1,7 +1,8 @@
 //! Holds the papers to what there is: every file, test and make target that they name exists.
 //!
 //! What is named is what stands in code font: a path with a folder in it, or a name of at least four words joined by `_`,
-//! which must be a test's or a module's. Links between the papers are followed too.
+//! which must be a test's or a module's unless it is a metric's, which `dashboards.rs` looks after. Links between the papers
+//! are followed too.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test stops where it stands")]
 
@@ -52,7 +53,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn is_name(text: &str) -> bool {
-    text.matches('_').count() >= 3 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    let is_metric = text.starts_with("waxwing_") || text.starts_with("process_");
+    !is_metric
+        && text.matches('_').count() >= 3
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn is_path(text: &str) -> bool {
@@ -139,5 +143,25 @@ fn every_link_to_a_heading_leads_to_one() {
             let mut anchors = lines.map(|line| anchor(line.trim_start_matches('#').trim()));
             assert!(anchors.any(|found| found == heading), "{} links to {file}#{heading}", path.display());
         }
+    }
+}
+
+#[test]
+fn every_alert_has_an_entry_where_its_runbook_leads_and_every_entry_an_alert() {
+    let rules = fs::read_to_string(root().join("charts/waxwing/alerts/waxwing.yaml")).unwrap();
+    let after = |word: &str| -> Vec<String> {
+        rules.lines().filter_map(|line| line.trim_start().strip_prefix(word)).map(str::to_owned).collect()
+    };
+    let alerts = after("- alert: ");
+    let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let entries: BTreeSet<String> = alerts.iter().map(|alert| format!("Alert: {alert}")).collect();
+    assert_eq!(
+        headings(&page, "### ").into_iter().filter(|heading| heading.starts_with("Alert: ")).collect::<BTreeSet<_>>(),
+        entries
+    );
+    for runbook in after("runbook: ") {
+        let (file, place) = runbook.split_once('#').unwrap();
+        assert_eq!(file, "docs/operating.md");
+        assert!(page.contains(&format!("<a id=\"{place}\"></a>")), "{runbook} leads nowhere");
     }
 }

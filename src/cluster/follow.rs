@@ -1,4 +1,5 @@
-//! Follows the metadata of all objects that carry our label: one watch for each kind in use, for all Syncs.
+//! Follows the metadata of all objects that carry our label, and of all namespaces: one watch for each kind in use, for all
+//! Syncs.
 //!
 //! A plan takes its live marks from here instead of listing them, and whoever wrote over an object is noticed at once.
 //! Metadata only, as the controller; what an event means is decided by the plan that it leads to. While a kind can't be
@@ -179,7 +180,9 @@ impl Followed {
 
     /// Watches until something is wrong, and returns what.
     async fn watch(&self, api: Api<PartialObjectMeta<DynamicObject>>) -> Option<watcher::Error> {
-        let mut events = std::pin::pin!(watcher(api, watcher::Config::default().labels(SYNC_LABEL).streaming_lists()));
+        let config = watcher::Config::default().streaming_lists();
+        let config = if is_followed_whole(&self.kind) { config } else { config.labels(SYNC_LABEL) };
+        let mut events = std::pin::pin!(watcher(api, config));
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
@@ -261,6 +264,11 @@ impl Followed {
         // The receiver lives as long as reconciles run; after that nobody needs to know.
         let _ = self.news.send(news);
     }
+}
+
+/// Of namespaces all are followed: every plan asks about those that it puts something into, and few of them are ours.
+fn is_followed_whole(kind: &GroupKind) -> bool {
+    *kind == GroupKind::new("", "Namespace")
 }
 
 fn is_not_found(error: &watcher::Error) -> bool {

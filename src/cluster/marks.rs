@@ -18,9 +18,20 @@ use super::identity::Identity;
 const CONCURRENT_READS: usize = 8;
 const PAGE: usize = 500;
 
+/// What is known of live objects.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Their marks; none for one that does not exist.
+    pub live: Live,
+    /// Those that were not asked for and are taken for absent, since they carry no label of ours: nearly all new objects are.
+    /// Their dry run shows whether that is so.
+    pub presumed_absent: BTreeSet<ObjectId>,
+}
+
 /// Reads the live marks of all `wanted` objects, as the controller; an object that doesn't exist has none.
 ///
-/// `selector` selects the objects that carry our mark. A kind that the API server doesn't have has no objects.
+/// `selector` selects the objects that carry our mark. A kind that the API server doesn't have has no objects. An object for which
+/// `may_presume` holds is taken for absent when its kind is followed and it isn't among those that carry our label.
 ///
 /// # Errors
 ///
@@ -31,22 +42,30 @@ pub async fn live_marks(
     kinds: &Kinds,
     selector: &str,
     wanted: &BTreeSet<ObjectId>,
-) -> Result<Live, CallError> {
-    let mut marks = BTreeMap::new();
+    may_presume: impl Fn(&ObjectId) -> bool,
+) -> Result<Seen, CallError> {
+    let (mut marks, mut followed_kinds) = (BTreeMap::new(), BTreeSet::new());
     let in_use: BTreeSet<&GroupKind> = wanted.iter().map(|id| &id.kind).collect();
     for kind in in_use {
         match followed.of_kind(kinds, kind, wanted).await {
-            Some(known) => marks.extend(known),
+            Some(known) => {
+                marks.extend(known);
+                followed_kinds.insert(kind);
+            }
             None => list(client, kinds, kind, selector, &mut marks).await?,
         }
     }
-    let missing = wanted.iter().filter(|id| !marks.contains_key(*id)).cloned().collect::<Vec<_>>();
-    let reads: Vec<_> = missing.into_iter().map(|id| read(client, kinds, id).boxed()).collect();
+    let missing = wanted.iter().filter(|id| !marks.contains_key(*id));
+    let (absent, unknown): (Vec<&ObjectId>, Vec<&ObjectId>) =
+        missing.partition(|id| followed_kinds.contains(&id.kind) && may_presume(id));
+    let presumed_absent: BTreeSet<ObjectId> = absent.into_iter().cloned().collect();
+    let reads: Vec<_> = unknown.into_iter().cloned().map(|id| read(client, kinds, id).boxed()).collect();
     let reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
     let found: Vec<(ObjectId, Option<LiveMark>)> = reads.try_collect().await?;
     let mut live: Live = found.into_iter().collect();
     live.extend(marks.into_iter().filter(|(id, _)| wanted.contains(id)).map(|(id, mark)| (id, Some(mark))));
-    Ok(live)
+    live.extend(presumed_absent.iter().map(|id| (id.clone(), None)));
+    Ok(Seen { live, presumed_absent })
 }
 
 async fn list(

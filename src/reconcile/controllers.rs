@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::{fetch, forget, sync};
+use super::{fetch, forget, measure, sync};
 use crate::api::{GitSource, REQUESTED_AT, Sync};
 use crate::cluster::News;
 
@@ -100,8 +100,14 @@ pub async fn run(
 ) {
     let config = Config::default().concurrency(concurrency);
     let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
-    let users = users_of(heard.sources, syncs.cache());
-    let sources = Controller::for_stream(sources.changes, sources.cache)
+    let metrics = context.metrics.clone();
+    let ask = move |source: &GitSource| measure::source_asks(source, &metrics);
+    let metrics = context.metrics.clone();
+    let ask_too = move |sync: &Sync| measure::sync_asks(sync, &metrics);
+    let metrics = context.metrics.clone();
+    let others = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
+    let others = others.inspect(move |sync| measure::sync_is_woken(sync, &metrics));
+    let sources = Controller::for_stream(sources.changes.inspect_ok(ask), sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
@@ -110,10 +116,9 @@ pub async fn run(
             context.clone(),
         );
     let beside = context.clone();
-    let syncs = Controller::for_stream(syncs.changes, syncs.cache)
+    let syncs = Controller::for_stream(syncs.changes.inspect_ok(ask_too), syncs.cache)
         .with_config(config)
-        .reconcile_on(users)
-        .reconcile_on(received(heard.woken))
+        .reconcile_on(others)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
     let reconciles = futures::future::join(

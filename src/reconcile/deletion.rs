@@ -12,13 +12,15 @@ use waxwing_plan::{KeptBecause, ObjectId, Retirement};
 
 use super::job::Job;
 use super::report;
-use super::steps::{record, retirement, session, undeleted};
+use super::steps::{public_session, record, retirement, undeleted};
 use super::sync::set_finalizers;
 use super::sync_status::{self, Progress};
+use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{FINALIZER, Failure, Reason};
 use crate::cluster::Deleted;
 use crate::cluster::inventory::Stored;
+use crate::metrics::ObjectResult;
 
 /// How soon to look again for objects that are on their way out.
 const WHILE_DELETING: Duration = Duration::from_secs(1);
@@ -82,6 +84,11 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
             job.context.alarms.forget(&job.id.mark);
             job.context.health.forget(&job.id.uid);
             job.context.statuses.forget(&job.id.uid);
+            job.context.last_good.forget(&job.id.uid);
+            job.context.tries.forget(&job.id.uid);
+            job.claims(&[]);
+            job.wake_waiting();
+            job.wake_claimants();
             None
         }
         Err(_) => Some(WHILE_DELETING),
@@ -90,14 +97,23 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
 
 /// Deletes what may be deleted, and returns what is still there and should not be.
 async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
+    let untried = job.untried();
     let known = record::load(job).await?;
     let Some(retirement) = retirement(job, &known).await? else { return Ok(Vec::new()) };
-    let session = session(job)?;
+    if let Some(Untried { name, .. }) = untried.filter(|_| !retirement.deletions.is_empty()) {
+        let message = format!("it waits for Sync {name} to try the revision, since that may render the objects by now");
+        return Ok(vec![Failure { object: job.id.mark.to_string(), reason: Reason::Progressing, message }]);
+    }
+    let session = public_session(job);
     let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
     for deletion in &retirement.deletions {
         match session.delete(deletion).await {
             Ok(Deleted::Absent) => {}
-            Ok(Deleted::Deleted | Deleted::Left) => left.push(on_its_way(deletion.id())),
+            Ok(Deleted::Left) => left.push(on_its_way(deletion.id())),
+            Ok(Deleted::Deleted) => {
+                job.context.metrics.objects(ObjectResult::Deleted, 1);
+                left.push(on_its_way(deletion.id()));
+            }
             Err(cause) => left.push(undeleted(deletion.id(), &cause, job)),
         }
     }

@@ -4,6 +4,7 @@
 //! between `unseal` and `apply`, and nowhere else: before that there are handles, after that there is metadata.
 //! What this room adds to the others is order, retry, and the mapping of every error to a reason that users see.
 
+mod audit;
 mod context;
 mod controllers;
 mod credentials;
@@ -11,24 +12,34 @@ mod deletion;
 mod drift;
 mod fetch;
 mod forget;
+mod hold;
 mod job;
+mod measure;
 mod report;
+mod rivals;
 mod source_status;
+mod span;
 mod steps;
 mod sync;
 mod sync_status;
+mod tries;
 mod trouble;
 
+pub use audit::TARGET as AUDIT_TARGET;
 pub use context::{Context, Revisions};
 pub use controllers::{Heard, Watched, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
-pub use job::Job;
+pub use hold::LastGood;
+pub use job::{Accounts, Job};
+pub use rivals::Rivals;
 pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
+pub use tries::Tries;
 pub use trouble::Trouble;
 
-use steps::{apply, fetch, health, live, plan, prune, read, record, render, unseal};
+use span::Step;
+use steps::{apply, dry_run, fetch, health, live, plan, prune, read, record, render, unseal};
 
 /// Makes the cluster equal to the revision that the Sync's source has, as far as that is allowed.
 ///
@@ -39,22 +50,24 @@ use steps::{apply, fetch, health, live, plan, prune, read, record, render, unsea
 ///
 /// Returns what stopped the line; the steps after that were not taken.
 pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
-    let fetched = fetch(job, progress)?;
-    let sources = read(job, &fetched).await?;
-    let rendered = render(job, sources, progress).await?;
+    let fetched = job.step(Step::Fetch, async { fetch(job, progress) }).await?;
+    let sources = job.step(Step::Read, read(job, &fetched)).await?;
+    let rendered = job.step(Step::Render, render(job, sources, progress)).await?;
 
-    let known = record::load(job).await?;
-    let live = live(job, &rendered, &known).await?;
-    let plan = plan(job, &rendered, &known, &live, progress).await?;
+    let known = job.step(Step::Load, record::load(job)).await?;
+    let live = job.step(Step::Live, live(job, &rendered, &known, progress)).await?;
+    let plan = job.step(Step::Plan, plan(job, &rendered, &known, &live, progress)).await?;
 
-    let opened = unseal(job, &plan, &rendered, &known, &live, progress).await?;
-    let known = record::before_apply(job, &plan, known).await?;
-    let applied = apply(job, &plan, opened, progress).await?;
-    let known = record::after_apply(job, &plan, known, &applied).await?;
+    let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &known, &live, progress)).await?;
+    let passed = job.step(Step::DryRun, dry_run(job, opened, progress)).await?;
+    let known = job.step(Step::BeforeApply, record::before_apply(job, &plan, known)).await?;
+    let applied = job.step(Step::Apply, async { Ok(apply(job, &plan, passed, progress).await) }).await?;
+    let known = job.step(Step::AfterApply, record::after_apply(job, &plan, known, &applied)).await?;
     let all_applied = applied.proof(job, &plan, progress)?;
+    job.context.last_good.keep(job, fetched.revision.to_string(), rendered);
 
-    let healthy = health(job, &plan, &all_applied, progress).await?;
-    let pruned = prune(job, &plan, &all_applied, healthy.as_ref(), progress).await?;
-    record::after_prune(job, known, &pruned).await?;
+    let healthy = job.step(Step::Health, health(job, &plan, &all_applied, progress)).await?;
+    let pruned = job.step(Step::Prune, prune(job, &plan, &all_applied, healthy.as_ref(), progress)).await?;
+    job.step(Step::AfterPrune, record::after_prune(job, known, &pruned)).await?;
     pruned.verdict()
 }

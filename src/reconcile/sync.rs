@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,10 +15,12 @@ use tracing::Instrument;
 use waxwing_plan::OwnerMark;
 
 use super::context::Context;
+use super::hold::hold;
 use super::job::Job;
+use super::measure::Turn;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
-use super::{deletion, walk};
+use super::{deletion, span, walk};
 use crate::api::{ConditionType, FINALIZER, GitSource, Reason, Sync};
 
 /// How soon a Sync is looked at again whose objects are on their way out, in namespaces that nothing tells of.
@@ -25,6 +28,9 @@ const WHILE_TERMINATING: Duration = Duration::from_secs(2);
 
 /// How soon a Sync is looked at again whose objects are on their way, if none of them tells how it is.
 const WHILE_PROGRESSING: Duration = Duration::from_secs(30);
+
+/// How long a Sync may be silent about objects that were changed just now and are on their way.
+const WHILE_FRESH: Duration = Duration::from_secs(1);
 
 /// How long a sync that is out of time may take to write down what came of it.
 const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
@@ -36,20 +42,23 @@ const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 /// None.
 pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
     let owner = OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any());
-    let span = tracing::info_span!("sync", namespace = sync.namespace(), name = sync.name_any());
+    let span = span::of_sync(&owner.namespace, &owner.name);
+    let turn = Turn::of_sync(&sync, &context);
     context.alarms.begin(&owner);
-    let pause = run(&sync, &context).instrument(span).await;
+    let pause = run(&sync, &context, &turn).instrument(span).await;
     context.alarms.end(&owner, &context.marks);
+    turn.end(pause, context.syncs.get(&ObjectRef::from_obj(&*sync)).is_some());
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Returns when to come back, or none to wait for a change.
-async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
-    let mut progress = Progress::default();
+async fn run(sync: &Sync, context: &Context, turn: &Turn<'_>) -> Option<Duration> {
     let job = match Job::new(context, sync) {
         Ok(job) => job,
         Err(trouble) => {
-            sync_status::write(sync, context, &progress, Some(&trouble)).await;
+            let progress = Progress::default();
+            let reason = sync_status::write(sync, context, &progress, Some(&trouble)).await;
+            turn.synced(&progress, reason);
             return None;
         }
     };
@@ -57,16 +66,26 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
         return deletion::run(&job).await;
     }
     if sync.spec.suspend {
+        job.claims(&[]);
+        job.wake_waiting();
         return None;
     }
     if is_source_pending(&job).await {
         return None; // it tells us when it was tried
     }
+    let mut progress = context.statuses.resume(&job.id.uid);
     let trouble = match add_finalizer(&job).await {
         Ok(()) => limited(&job, &mut progress).await.err(),
         Err(trouble) => Some(trouble),
     };
+    if progress.is_too_fresh_to_tell(trouble.as_ref()) {
+        turn.synced(&progress, Some(Reason::Progressing));
+        context.statuses.hold(&job.id.uid, progress);
+        return Some(WHILE_FRESH);
+    }
     let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
+    turn.synced(&progress, reason);
+    reason.into_iter().for_each(|reason| span::failed(&job.span, reason));
     Some(pause(sync, reason))
 }
 
@@ -80,17 +99,40 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
     job.context.sources.get(&reference).is_some_and(|source| !job.context.revisions.is_tried(&source))
 }
 
+/// Walks the line, and where that fails, holds the last good revision. Why that fails is only told where it is not for the same
+/// reason.
+async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    let walked = walk_until_clear(job, progress).await;
+    progress.revision().inspect(|(revision, _)| job.note_tried(revision));
+    let Err(trouble) = walked else { return Ok(()) };
+    match hold(job, progress).await {
+        Err(more) if more.reason != trouble.reason => {
+            let message = format!("{}; what others changed was not put back: {}", trouble.message, more.message);
+            Err(Trouble { message, ..trouble })
+        }
+        _ => Err(trouble),
+    }
+}
+
 /// Walks the line within `spec.timeout`. At that time nothing further is sent, and a little later the line is cut off, which is
 /// like being killed: the next walk goes on from what was written down.
 async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
     let timeout = job.sync.spec.timeout.get() + TO_WRITE_DOWN;
-    match tokio::time::timeout(timeout, walk(job, progress)).await {
+    match tokio::time::timeout(timeout, walk_or_hold(job, progress)).await {
         Ok(result) => result,
         Err(_) => Err(Trouble::passing(
             Reason::TimedOut,
             format!("the sync did not end within {}", job.sync.spec.timeout),
             "it is tried again; raise spec.timeout if this revision needs longer",
         )),
+    }
+}
+
+/// Walks the line, and once more where an object was there that was taken for new: nothing was done to it yet.
+async fn walk_until_clear(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    match walk(job, progress).await {
+        Err(_) if job.look_closely.load(Ordering::Relaxed) => walk(job, progress).await,
+        result => result,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,17 +11,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
 use waxwing_plan::health::{Health, HealthStatus};
-use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, Plan, Step};
+use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, OwnerMark, Plan, Step};
 
 use super::context::Context;
 use super::drift::writers;
+use super::measure;
 use super::report::{self, Verdict};
+use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
     remove_condition, set_condition,
 };
-use crate::cluster::{self, Requests, Verb, is_newer};
+use crate::cluster::{self, Verb, is_newer};
 use crate::render::PlaintextSecret;
 
 /// The most bytes of an event's note that the message may take where changes are listed after it.
@@ -30,22 +33,95 @@ const NOTE_HEAD: usize = 400;
 #[derive(Debug, Default)]
 pub struct Progress {
     revision: Option<String>,
+    /// When the revision was fetched, if this process saw it come.
+    new_since: Option<Instant>,
     counts: Option<Counts>,
+    failed: u32,
     changes: Vec<String>,
     plaintext: Vec<String>,
     /// How the objects that the plan reverts had drifted.
     reverted: BTreeMap<ObjectId, String>,
+    /// How many of them were.
+    put_back: u32,
     /// What differs from Git and is left so; none before there is a plan.
     left: Option<Vec<(LeftBecause, String)>>,
     unsealed: Option<Result<(), Trouble>>,
     health: Option<Result<(), Trouble>>,
     all_applied: bool,
+    /// The walk before did this much, and nothing was said of it.
+    untold: Option<Counts>,
+    /// The Sync that has to try the revision before anything is deleted.
+    awaits: Option<Untried>,
 }
 
 impl Progress {
-    /// Notes which revision is tried.
-    pub(super) fn attempt(&mut self, revision: String) {
+    /// Tells whether to say nothing yet: objects were changed just now and nothing is wrong with them, so that most likely all is
+    /// well in a moment, which is then said at once.
+    pub(super) fn is_too_fresh_to_tell(&self, trouble: Option<&Trouble>) -> bool {
+        let on_its_way = trouble.is_some_and(|trouble| trouble.reason == Reason::Progressing);
+        on_its_way && self.untold.is_none() && !self.changes.is_empty()
+    }
+
+    /// Goes on from a walk of which nothing was said.
+    fn after(untold: Self) -> Self {
+        let Self { changes, counts, .. } = untold;
+        Self { changes, untold: counts, ..Self::default() }
+    }
+
+    /// Notes which revision is tried, and since when it is known if it is new.
+    pub(super) fn attempt(&mut self, revision: String, new_since: Option<Instant>) {
         self.revision = Some(revision);
+        self.new_since = new_since;
+        self.failed = 0;
+    }
+
+    /// Returns the revision that was tried, and since when it is known if it is new.
+    pub(super) fn revision(&self) -> Option<(&str, Option<Instant>)> {
+        Some((self.revision.as_deref()?, self.new_since))
+    }
+
+    /// Returns how many objects there are and what was done to them; none before there is a plan.
+    pub(super) fn counts(&self) -> Option<Counts> {
+        self.counts
+    }
+
+    /// Returns how many objects could not be applied or deleted.
+    pub(super) fn failed(&self) -> u32 {
+        self.failed
+    }
+
+    /// Returns how many objects were put back that somebody had written over or deleted.
+    pub(super) fn put_back(&self) -> u32 {
+        self.put_back
+    }
+
+    /// Returns what differs from Git and is left so for that reason; none before there is a plan.
+    pub(super) fn left(&self, because: LeftBecause) -> Option<impl Iterator<Item = &String>> {
+        let left = self.left.as_ref()?;
+        Some(left.iter().filter(move |(why, _)| *why == because).map(|(_, told)| told))
+    }
+
+    /// Notes which other Sync has to try the revision before objects that left Git are deleted.
+    pub(super) fn awaits(&mut self, other: Option<Untried>) {
+        self.awaits = other;
+    }
+
+    /// Returns which other Sync has to try the revision before objects that left Git are deleted.
+    pub(super) fn awaited(&self) -> Option<&Untried> {
+        self.awaits.as_ref()
+    }
+
+    /// Tells whether this is the revision that is tried.
+    pub(super) fn has_tried(&self, revision: &str) -> bool {
+        self.revision.as_deref() == Some(revision)
+    }
+
+    /// Takes over what was done to hold another revision than the one that is tried.
+    pub(super) fn holds(&mut self, held: Self) {
+        self.changes.extend(held.changes);
+        self.left = held.left.or(self.left.take());
+        self.put_back += held.put_back;
+        self.failed += held.failed;
     }
 
     /// Notes the Secret values that stand in Git in clear text and that the Sync wants to be warned of.
@@ -81,42 +157,29 @@ impl Progress {
         self.unsealed = Some(trouble.map_or(Ok(()), |trouble| Err(trouble.clone())));
     }
 
-    /// Notes what was applied, and logs where each secret value came from.
-    pub(super) fn applied(&mut self, requests: &Requests, applied: &cluster::Applied) {
+    /// Notes the objects that did not pass their dry run.
+    pub(super) fn refused(&mut self, failures: &[cluster::Failure]) {
+        self.failed += to_u32(failures.len());
+    }
+
+    /// Notes what was applied.
+    pub(super) fn applied(&mut self, applied: &cluster::Applied) {
+        self.failed += to_u32(applied.failures.len());
         let counts = self.counts.get_or_insert_default();
         for landed in &applied.landed {
-            let verb = match landed.verb {
-                Verb::Created => (&mut counts.created, "created"),
-                Verb::Configured => (&mut counts.configured, "configured"),
-                Verb::Unchanged => (&mut counts.unchanged, "unchanged"),
-            };
-            *verb.0 += 1;
+            *match landed.verb {
+                Verb::Created => &mut counts.created,
+                Verb::Configured => &mut counts.configured,
+                Verb::Unchanged => &mut counts.unchanged,
+            } += 1;
+            let verb = landed.verb.as_str();
+            self.put_back += u32::from(self.reverted.contains_key(&landed.id));
             if landed.verb != Verb::Unchanged {
                 let adopted = if landed.adopted { " (adopted)" } else { "" };
                 let reverted = self.reverted.get(&landed.id).map(String::as_str).unwrap_or_default();
-                self.changes.push(format!("{} {}{adopted}{reverted}", landed.id, verb.1));
+                self.changes.push(format!("{} {verb}{adopted}{reverted}", landed.id));
             }
-            tracing::info!(object = %landed.id, result = verb.1, adopted = landed.adopted, "applied");
-        }
-        let landed: BTreeSet<&ObjectId> = applied.landed.iter().map(|landed| &landed.id).collect();
-        requests.iter().filter(|request| landed.contains(&request.id)).for_each(|request| self.trace(request));
-    }
-
-    fn trace(&self, request: &cluster::Request) {
-        for (key, sources) in request.provenance() {
-            for source in sources {
-                tracing::info!(
-                    object = %request.id,
-                    key,
-                    revision = self.revision,
-                    file = source.mark.file,
-                    document = source.mark.document,
-                    key_path = source.mark.key_path,
-                    scheme = source.mark.scheme,
-                    recipient = source.recipient,
-                    "applied a secret value"
-                );
-            }
+            tracing::info!(object = %landed.id, result = verb, adopted = landed.adopted, "applied");
         }
     }
 
@@ -140,8 +203,14 @@ impl Progress {
         });
     }
 
-    /// Notes what was deleted.
-    pub(super) fn pruned(&mut self, deleted: &BTreeSet<ObjectId>) {
+    /// Tells whether nothing has to get well before objects are deleted.
+    fn is_well(&self, sync: &Sync) -> bool {
+        !sync.spec.wait || matches!(self.health, Some(Ok(())))
+    }
+
+    /// Notes what was deleted, and how many objects could not be.
+    pub(super) fn pruned(&mut self, deleted: &BTreeSet<ObjectId>, failed: usize) {
+        self.failed += to_u32(failed);
         self.counts.get_or_insert_default().deleted = to_u32(deleted.len());
         self.changes.extend(deleted.iter().map(|id| format!("{id} deleted")));
     }
@@ -184,9 +253,23 @@ fn to_u32(count: usize) -> u32 {
 /// The status of each Sync as it was last written, for when the watch has not caught up with that yet: a Sync that is woken at
 /// once would otherwise go on from what it said before.
 #[derive(Default)]
-pub struct Statuses(Mutex<HashMap<String, (String, SyncStatus)>>);
+pub struct Statuses {
+    written: Mutex<HashMap<String, (String, SyncStatus)>>,
+    /// What walks did of which nothing was said yet.
+    untold: Mutex<HashMap<String, Progress>>,
+}
 
 impl Statuses {
+    /// Keeps what a walk did, so that the next one of this Sync tells it.
+    pub(super) fn hold(&self, sync: &str, progress: Progress) {
+        self.untold().insert(sync.to_owned(), progress);
+    }
+
+    /// Returns what to begin the next walk of a Sync with.
+    pub(super) fn resume(&self, sync: &str) -> Progress {
+        self.untold().remove(sync).map(Progress::after).unwrap_or_default()
+    }
+
     fn latest(&self, sync: &Sync) -> SyncStatus {
         let seen = sync.resource_version().unwrap_or_default();
         match self.all().get(&sync.uid().unwrap_or_default()) {
@@ -202,10 +285,15 @@ impl Statuses {
     /// Forgets a Sync that is gone.
     pub(super) fn forget(&self, sync: &str) {
         self.all().remove(sync);
+        self.untold().remove(sync);
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, (String, SyncStatus)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn untold(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -224,8 +312,12 @@ pub(super) fn write<'a>(
         remove_condition(&mut status.conditions, ConditionType::Healthy);
     }
     part_conditions(&mut status.conditions, sync, progress, now);
-    let verdict = verdict(sync, &status, progress, trouble, now);
+    let mut verdict = verdict(sync, &status, progress, trouble, now);
+    if let Some(claims) = context.rivals.told(&OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any())) {
+        verdict.message.push_str(&format!("; {claims}"));
+    }
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
+    measure::sync_is(sync, context, &verdict);
     let written = async move {
         publish(sync, context, progress, &old.conditions, &verdict).await;
         if old != status {
@@ -257,7 +349,12 @@ fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Tro
 /// A sync that changes nothing leaves the numbers of the last one that did, and one that doesn't come to ask for health leaves
 /// how many were well.
 fn counts(old: &SyncStatus, progress: &Progress) -> Option<Counts> {
-    let Some(new) = progress.counts else { return old.counts };
+    let Some(mut new) = progress.counts else { return old.counts };
+    if let Some(untold) = progress.untold {
+        new.created += untold.created;
+        new.configured += untold.configured;
+        new.unchanged = new.unchanged.saturating_sub(untold.created + untold.configured);
+    }
     let last = old.counts.unwrap_or_default();
     let ready = if progress.health.is_some() { new.ready } else { last.ready };
     let numbers = if progress.changes.is_empty() && old.counts.is_some() { last } else { new };
@@ -313,6 +410,9 @@ fn verdict(
     let revision = progress.revision.as_deref().unwrap_or("the revision");
     match trouble {
         None => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
+        Some(trouble) if progress.all_applied && trouble.reason == Reason::Progressing && progress.is_well(sync) => {
+            Verdict::progressing(format!("Applied {revision}; {}", trouble.message))
+        }
         Some(trouble) if trouble.reason == Reason::Progressing && !is_late(sync, status, now) => {
             Verdict::progressing(format!("Applied {revision}, waiting for health: {}", trouble.message))
         }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube::Client;
 use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -13,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks};
+use crate::cluster::{Inventories, KindsCache, Marks, connect};
+use crate::metrics::Metrics;
 use crate::reconcile::{
-    self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Statuses, Watched,
+    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals,
+    Statuses, Tries, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -72,7 +73,8 @@ struct Parts {
 impl Parts {
     async fn prepare(args: &Args, stop: &CancellationToken) -> Result<Self, StartError> {
         let config = configuration().await?;
-        let client = Client::try_from(config.clone()).map_err(|_| StartError::Connection)?;
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let client = connect(config.clone(), &metrics).map_err(|_| StartError::Connection)?;
         let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
         let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
         let salt = installation_salt(&client, &args.namespace).await?;
@@ -85,6 +87,7 @@ impl Parts {
             client: client.clone(),
             config,
             kinds: KindsCache::new(client.clone()),
+            inventories: Inventories::follow(client.clone()),
             marks: Marks::new(client, touches),
             alarms: Alarms::new(wake),
             contests: Contests::default(),
@@ -100,10 +103,15 @@ impl Parts {
             syncs: syncs.cache(),
             syncs_filled: syncs.filled(),
             syncs_changed: syncs.changed(),
+            accounts: Accounts::default(),
             rendered: RenderCache::default(),
+            last_good: LastGood::default(),
+            rivals: Rivals::default(),
+            tries: Tries::default(),
             endings: Endings::default(),
             keys: keys.clone(),
             salt,
+            metrics,
             reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
             news,
             stop: stop.clone(),
@@ -117,7 +125,7 @@ impl Parts {
     async fn run(self, args: &Args, stop: CancellationToken) -> Result<(), StartError> {
         let Self { context, keys, sources, syncs, heard } = self;
         let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let shown = Shown { keys: keys.clone(), ready: ready.clone() };
+        let shown = Shown { keys: keys.clone(), ready: ready.clone(), metrics: context.metrics.clone() };
         let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
         let working = async {

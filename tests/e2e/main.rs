@@ -21,6 +21,7 @@ mod kill;
 mod kustomize;
 mod main_job;
 mod memory;
+mod metrics;
 mod process;
 mod prune;
 mod stage;

@@ -49,6 +49,8 @@ pub(in crate::reconcile) async fn unseal(
     let opened = tokio::task::block_in_place(open).map_err(|errors| trouble(&errors));
     progress.unsealed(opened.as_ref().err());
     let opened = opened?;
+    let metrics = &job.context.metrics;
+    opened.effort.iter().for_each(|effort| metrics.unsealed(effort.scheme, effort.values as u64, effort.took));
     let requests = in_stages(plan, opened.requests, seen);
     Ok(Unsealed { requests, verified: opened.verified })
 }
@@ -59,7 +61,9 @@ fn in_stages(plan: &Plan, requests: Vec<Request>, seen: &Seen) -> Requests {
     for (step, mut request) in plan.to_send().zip(requests) {
         let live = seen.live.get(&request.id).and_then(Option::as_ref);
         request.live_version = live.map(|live| live.resource_version.clone());
+        request.presumed_absent = seen.presumed_absent.contains(&request.id);
         request.adopts = matches!(step.change, Change::Adopted { .. });
+        request.left_to_others.clone_from(&step.left_to_others);
         match stages.last_mut() {
             Some((stage, requests)) if *stage == step.stage => requests.push(request),
             _ => stages.push((step.stage, vec![request])),

@@ -1,6 +1,7 @@
 //! Reading what the cluster has, and planning.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use kube::ResourceExt;
@@ -14,8 +15,8 @@ use waxwing_plan::{
 };
 
 use super::record;
-use crate::api::{Drift, Failure, Reason, Sync};
-use crate::cluster::inventory::{Stored, claimed_by_others};
+use crate::api::{Drift, Failure, Ignore, Reason, Sync};
+use crate::cluster::inventory::Stored;
 use crate::cluster::{self, Kinds, ServiceAccount, confirm_unserved, live_marks};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
@@ -23,39 +24,56 @@ use crate::render::{Rendered, bindings};
 /// What is known of the cluster: the objects of this Sync, and who else claims those that it no longer renders.
 pub(in crate::reconcile) struct Seen {
     pub(in crate::reconcile) live: Live,
+    pub(in crate::reconcile) presumed_absent: BTreeSet<ObjectId>,
     claims: Claims,
 }
 
 /// Reads the metadata of every object that is rendered or in the inventory, and of the namespaces of those that are
 /// rendered: nothing can be made in one that is being deleted.
-pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
+pub(in crate::reconcile) async fn live(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    progress: &mut Progress,
+) -> Result<Seen, Trouble> {
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let named = desired.iter().copied().chain(known.inventory.entries.keys());
     let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
     // Before they are looked at, so that nothing that happens after that is missed.
     job.context.alarms.mind(&job.id.mark, wanted.iter().cloned().collect());
-    let live = marks(job, &wanted, known).await?;
-    let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
+    let closely = job.look_closely.load(Ordering::Relaxed);
+    // What was recorded may have lost its label, and a namespace carries none.
+    let may_presume = |id: &ObjectId| !closely && desired.contains(id) && !known.inventory.entries.contains_key(id);
+    let cluster::Seen { live, presumed_absent } = marks(job, &wanted, known, &may_presume).await?;
+    let gone: Vec<_> = known.inventory.entries.keys().filter(|id| !desired.contains(id)).collect();
+    if !gone.is_empty() {
+        progress.awaits(job.untried());
+    }
     let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
-    let contested = gone.chain(of_others).cloned().collect();
+    let contested = gone.into_iter().chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
-    Ok(Seen { live, claims })
+    Ok(Seen { live, presumed_absent, claims })
 }
 
 /// Reads live marks. The kinds are read again when some aren't known, or are no longer served as they were: what isn't found
 /// counts as gone, so that must not be for want of looking in the right place.
-async fn marks(job: &Job<'_>, wanted: &BTreeSet<ObjectId>, known: &Stored) -> Result<Live, Trouble> {
+async fn marks(
+    job: &Job<'_>,
+    wanted: &BTreeSet<ObjectId>,
+    known: &Stored,
+    may_presume: &(dyn Fn(&ObjectId) -> bool + std::marker::Sync),
+) -> Result<cluster::Seen, Trouble> {
     let context = job.context;
     let mut kinds = context.kinds.get().await?;
     if wanted.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
         kinds = context.kinds.refresh().await?;
         confirm_gone(job, &kinds, known).await?;
     }
-    match live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted).await {
+    match live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted, may_presume).await {
         Err(error) if error.is_not_found() => {
             let kinds = context.kinds.refresh().await?;
-            Ok(live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted).await?)
+            Ok(live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted, may_presume).await?)
         }
         live => Ok(live?),
     }
@@ -90,7 +108,7 @@ async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, T
     if objects.is_empty() {
         return Ok(claims);
     }
-    for (id, by) in claimed_by_others(&job.context.client, &job.id, objects).await? {
+    for (id, by) in job.context.inventories.claimed_by_others(&job.id, objects).await? {
         let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
         let may_inherit = match job.context.syncs.get(&other) {
             Some(other) => may_inherit(job, &other, &id).await?,
@@ -122,9 +140,30 @@ pub(in crate::reconcile) async fn plan(
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Plan, Trouble> {
+    let decided = decide(job, rendered, known, seen);
+    job.claims(decided.as_ref().err().map_or(&[], Vec::as_slice));
+    let plan = match decided {
+        Ok(plan) => plan,
+        Err(errors) => {
+            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
+            record::wanted(job, known, &wanted).await?;
+            return Err(refused(&errors));
+        }
+    };
+    progress.planned(&plan);
+    Ok(plan)
+}
+
+/// Decides what the Sync's spec makes of what is known.
+pub(in crate::reconcile) fn decide(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    seen: &Seen,
+) -> Result<Plan, Vec<PlanError>> {
     let spec = &job.sync.spec;
     let contested = job.context.contests.left(&job.id.uid, spec.interval.get(), Instant::now());
-    let plan = waxwing_plan::plan(Inputs {
+    waxwing_plan::plan(Inputs {
         manifests: rendered.manifests().to_vec(),
         inventory: &known.inventory,
         live: &seen.live,
@@ -136,6 +175,7 @@ pub(in crate::reconcile) async fn plan(
             Drift::Ignore => DriftPolicy::Ignore,
         },
         contested: &contested,
+        ignore: &spec.ignore.iter().map(Ignore::rule).collect::<Vec<_>>(),
         digest: DigestContext {
             secrets_spec: serde_json::to_value(&spec.secrets).unwrap_or(Value::Null),
             cluster: "",
@@ -147,17 +187,7 @@ pub(in crate::reconcile) async fn plan(
             max_percent: spec.prune.max_percent.get(),
             wait: spec.wait,
         },
-    });
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(errors) => {
-            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
-            record::wanted(job, known, &wanted).await?;
-            return Err(refused(&errors));
-        }
-    };
-    progress.planned(&plan);
-    Ok(plan)
+    })
 }
 
 fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
@@ -170,7 +200,7 @@ fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
 /// Plans the end of a deleted Sync; none when it isn't being deleted.
 pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> Result<Option<Retirement>, Trouble> {
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
-    let live = marks(job, &wanted, known).await?;
+    let live = marks(job, &wanted, known, &|_| false).await?.live;
     let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))
@@ -180,7 +210,8 @@ fn selector(job: &Job<'_>) -> String {
     format!("{SYNC_LABEL}={}", job.id.mark.label())
 }
 
-fn refused(errors: &[PlanError]) -> Trouble {
+/// Says what speaks against a render.
+pub(in crate::reconcile) fn refused(errors: &[PlanError]) -> Trouble {
     let failure = |error: &PlanError| Failure {
         object: error.id().to_string(),
         reason: Reason::PlanConflict,
