@@ -231,7 +231,9 @@ fn refusal(code: u16, body: &[u8], privacy: Privacy) -> CallError {
     let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let causes = status.pointer("/details/causes").and_then(Value::as_array);
     let causes = || causes.into_iter().flatten();
-    let fields = causes().filter_map(|cause| cause.get("field")?.as_str());
+    let named = causes().filter_map(|cause| cause.get("field")?.as_str());
+    // So a definition says that it left out further checks.
+    let fields = named.filter(|field| *field != "<nil>");
     let may_quote = privacy == Privacy::Secret && text("/message").is_some_and(|message| is_of_webhook(&message));
     CallError::Refused(Box::new(ApiRefusal {
         code,

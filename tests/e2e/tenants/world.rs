@@ -142,11 +142,13 @@ impl World {
 
     fn inventory(&self, sync: &str, forged: &Forged, live: &Value) -> String {
         let Forged { entries, verified, uid } = forged;
+        // The first shard of another Sync of this name would be in the way of the row's own.
+        let shard = if uid.is_some() { 9 } else { 0 };
         let uid = uid.unwrap_or_else(|| live["metadata"]["uid"].as_str().unwrap());
         let label = OwnerMark::new(self.thief.namespace.as_str(), sync).label();
         let namespace = &self.thief.namespace;
         format!(
-            "---\napiVersion: waxwing.dev/v1alpha1\nkind: Inventory\nmetadata: {{name: {sync}.0, namespace: {namespace}, labels: {{waxwing.dev/inventory-of: '{label}'}}}}\nspec: {{sync: {{name: {sync}, uid: {uid}}}, shard: 0, entries: [{entries}], verified: [{verified}]}}\n"
+            "---\napiVersion: waxwing.dev/v1alpha1\nkind: Inventory\nmetadata: {{name: {sync}.{shard}, namespace: {namespace}, labels: {{waxwing.dev/inventory-of: '{label}'}}}}\nspec: {{sync: {{name: {sync}, uid: {uid}}}, shard: {shard}, entries: [{entries}], verified: [{verified}]}}\n"
         )
     }
 
@@ -160,10 +162,15 @@ impl World {
         let pairs = [
             (self.thief.namespace.as_str(), "THIEF"),
             (&self.victim.namespace, "VICTIM"),
-            (&self.victim.age.recipient, "RECIPIENT"),
+            (&self.victim.age.recipient, "VICTIMS-KEY"),
+            (&self.thief.age.recipient, "THIEFS-KEY"),
             (commit, "COMMIT"),
         ];
-        pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        let text = pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        let mut parts = text.split("SHA256:");
+        let first = parts.next().unwrap_or_default().to_owned();
+        // The base64 of 32 bytes has 43 characters.
+        parts.fold(first, |told, part| format!("{told}SHA256:FINGERPRINT{}", &part[43..]))
     }
 }
 
