@@ -272,17 +272,55 @@ fn refusal(answer: &Answer, privacy: Privacy) -> CallError {
     let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let causes = status.pointer("/details/causes").and_then(Value::as_array);
     let causes = || causes.into_iter().flatten();
-    let fields = causes().filter_map(|cause| cause.get("field")?.as_str());
+    let named = causes().filter_map(|cause| cause.get("field")?.as_str());
+    // So a definition says that it left out further checks.
+    let fields = named.filter(|field| *field != "<nil>");
+    let may_quote = privacy == Privacy::Secret && text("/message").is_some_and(|message| is_of_webhook(&message));
     CallError::Refused(Box::new(ApiRefusal {
         code,
-        reason: text("/reason").unwrap_or_default(),
-        fields: fields.map(|field| public_field(field, privacy)).collect(),
+        reason: text("/reason").filter(|reason| !may_quote || is_reason(reason)).unwrap_or_default(),
+        fields: fields.filter(|_| !may_quote).map(|field| public_field(field, privacy)).collect(),
         message: text("/message").filter(|_| privacy == Privacy::Public),
         lacks_right: code == 403 && text("/message").is_some_and(|message| is_about_rights(&message)),
         terminating: causes().any(|cause| cause.get("reason").is_some_and(|reason| reason == "NamespaceTerminating")),
         retry_after: answer.retry_after,
     }))
 }
+
+/// Recognises what a webhook said. Its reason and its causes are passed on as they are, whatever text stands in them, such as
+/// what is wrong with a value; only the beginning of the message is the API server's (`ToStatusErr` of the webhook
+/// admission of Kubernetes 1.36).
+fn is_of_webhook(message: &str) -> bool {
+    message.starts_with("admission webhook \"")
+}
+
+/// Tells whether a text is one of the API server's own reasons.
+fn is_reason(text: &str) -> bool {
+    STATUS_REASONS.contains(&text)
+}
+
+/// Every `StatusReason` of apimachinery's `meta/v1` 0.36.3.
+const STATUS_REASONS: &[&str] = &[
+    "AlreadyExists",
+    "BadRequest",
+    "Conflict",
+    "Expired",
+    "Forbidden",
+    "Gone",
+    "InternalError",
+    "Invalid",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "NotFound",
+    "RequestEntityTooLarge",
+    "ServerTimeout",
+    "ServiceUnavailable",
+    "StorageReadError",
+    "Timeout",
+    "TooManyRequests",
+    "Unauthorized",
+    "UnsupportedMediaType",
+];
 
 /// Recognises the two texts of RBAC (`authorizer/rbac` and `validation/escalation` of Kubernetes 1.36).
 fn is_about_rights(message: &str) -> bool {
@@ -318,6 +356,20 @@ mod tests {
         let CallError::Refused(refusal) = refusal(422, ANSWER.as_bytes(), Privacy::Secret) else { unreachable!() };
         assert_eq!(refusal.to_string(), "the API server answered 422 Invalid at data[a], spec.list[...]");
         assert!(!format!("{refusal:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn of_what_a_webhook_says_about_secret_values_neither_its_reason_nor_its_fields_are_kept() {
+        let told = |reason: &str| {
+            let message = r#"admission webhook "check.example.com" denied the request: hunter2 is weak"#;
+            let status = serde_json::json!({"code": 403, "reason": reason, "message": message,
+                "details": {"causes": [{"field": "hunter2", "message": "hunter2"}]}});
+            let secret = refusal(403, status.to_string().as_bytes(), Privacy::Secret);
+            assert!(!format!("{secret:?}").contains("hunter2"));
+            secret.to_string()
+        };
+        assert_eq!(told("hunter2 is weak"), "the API server answered 403");
+        assert_eq!(told("Forbidden"), "the API server answered 403 Forbidden");
     }
 
     #[test]
