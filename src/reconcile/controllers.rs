@@ -142,7 +142,7 @@ pub async fn run(
     let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
     let woken = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
     let woken = woken.inspect(measure::woken_syncs(&context.metrics));
-    let asking = measure::asking(Kind::GitSource, &context.metrics);
+    let asking = measure::asking::<GitSource>(Kind::GitSource, &context.metrics);
     let sources = Controller::for_stream(sources.changes.inspect_ok(asking), sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
@@ -152,7 +152,7 @@ pub async fn run(
             context.clone(),
         );
     let beside = context.clone();
-    let asking = measure::asking(Kind::Sync, &context.metrics);
+    let asking = measure::asking::<Sync>(Kind::Sync, &context.metrics);
     let syncs = Controller::for_stream(syncs.changes.inspect_ok(asking), syncs.cache)
         .with_config(config)
         .reconcile_on(woken)
