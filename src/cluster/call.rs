@@ -108,6 +108,11 @@ impl CallError {
         }
     }
 
+    /// Tells whether whoever asked lacks a right.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
     /// Tells whether the object, its kind or its namespace doesn't exist.
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(404)

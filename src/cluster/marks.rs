@@ -1,7 +1,7 @@
 //! What the cluster has of the objects that a plan is about: metadata, never content.
 //!
 //! From what is followed, or else one list by our label for each kind in use; and one read for each object that isn't among
-//! those that carry our label.
+//! those that carry our label. Where the controller has no right to look, the tenant looks as itself, object by object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,75 +12,128 @@ use waxwing_plan::{GroupKind, Live, LiveMark, ObjectId};
 
 use super::call::{Call, CallError, METADATA_LIST, METADATA_ONLY};
 use super::discovery::Kinds;
-use super::follow::Marks;
+use super::follow::{Marks, Seen};
 use super::identity::Identity;
+use super::reach::Place;
 
 const CONCURRENT_READS: usize = 8;
 const PAGE: usize = 500;
 
-/// Reads the live marks of all `wanted` objects, as the controller; an object that doesn't exist has none.
-///
-/// `selector` selects the objects that carry our mark. A kind that the API server doesn't have has no objects.
-///
-/// # Errors
-///
-/// Fails with the first request that fails; with 404 when a kind is no longer served as it was when `kinds` were read.
-pub async fn live_marks(
-    client: &Client,
-    followed: &Marks,
-    kinds: &Kinds,
-    selector: &str,
-    wanted: &BTreeSet<ObjectId>,
-) -> Result<Live, CallError> {
-    let mut marks = BTreeMap::new();
-    let in_use: BTreeSet<&GroupKind> = wanted.iter().map(|id| &id.kind).collect();
-    for kind in in_use {
-        match followed.of_kind(kinds, kind, wanted).await {
-            Some(known) => marks.extend(known),
-            None => list(client, kinds, kind, selector, &mut marks).await?,
-        }
-    }
-    let missing = wanted.iter().filter(|id| !marks.contains_key(*id)).cloned().collect::<Vec<_>>();
-    let reads: Vec<_> = missing.into_iter().map(|id| read(client, kinds, id).boxed()).collect();
-    let reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
-    let found: Vec<(ObjectId, Option<LiveMark>)> = reads.try_collect().await?;
-    let mut live: Live = found.into_iter().collect();
-    live.extend(marks.into_iter().filter(|(id, _)| wanted.contains(id)).map(|(id, mark)| (id, Some(mark))));
-    Ok(live)
+/// How one Sync looks at the cluster.
+pub struct Look<'a> {
+    /// The controller's own connection.
+    pub client: &'a Client,
+    /// What is followed.
+    pub followed: &'a Marks,
+    /// Selects the objects that carry the Sync's mark.
+    pub selector: String,
+    /// As whom it looks where the controller may not.
+    pub tenant: Identity,
 }
 
-async fn list(
-    client: &Client,
-    kinds: &Kinds,
-    kind: &GroupKind,
-    selector: &str,
-    marks: &mut BTreeMap<ObjectId, LiveMark>,
-) -> Result<(), CallError> {
-    let collection = kinds.any_version(kind).and_then(|version| kinds.collection_path(kind, version, None));
-    let Some(collection) = collection else { return Ok(()) };
-    let mut next = String::new();
-    loop {
-        let path = format!("{collection}?labelSelector={}&limit={PAGE}&continue={next}", encode(selector));
-        let page = Call::get(&path).accept(METADATA_LIST).send(client, &Identity::Controller).await?;
-        for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
-            if let Some(id) = identity_of(kind, item) {
-                marks.insert(id, mark(item, &collection)?);
+/// The marks that were found among those that carry our label, and the objects that only the tenant may look at.
+#[derive(Default)]
+struct Found<'a> {
+    marks: BTreeMap<ObjectId, LiveMark>,
+    of_tenant: BTreeSet<&'a ObjectId>,
+}
+
+impl Look<'_> {
+    /// Reads the live marks of all `wanted` objects; an object that doesn't exist has none. Those of `besides` are looked at as
+    /// well, and left out where that is forbidden.
+    ///
+    /// What the controller may follow it reads as itself, everything else as the tenant. A kind that the API server doesn't have
+    /// has no objects.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first request that fails; with 404 when a kind is no longer served as it was when `kinds` were read.
+    pub async fn at(
+        &self,
+        kinds: &Kinds,
+        wanted: &BTreeSet<ObjectId>,
+        besides: &BTreeSet<ObjectId>,
+    ) -> Result<Live, CallError> {
+        let all: BTreeSet<&ObjectId> = wanted.union(besides).collect();
+        let Found { mut marks, of_tenant } = self.marked(kinds, &all).await?;
+        let missing = all.iter().copied().filter(|id| !marks.contains_key(*id));
+        let of_tenant = &of_tenant;
+        let reads = missing.map(|id| async move {
+            match self.read(kinds, id, of_tenant.contains(id)).await {
+                Err(error) if error.is_forbidden() && !wanted.contains(id) => Ok(None),
+                read => Ok(Some((id.clone(), read?))),
+            }
+        });
+        let reads = stream::iter(reads.map(FutureExt::boxed).collect::<Vec<_>>()).buffer_unordered(CONCURRENT_READS);
+        let read: Vec<Option<(ObjectId, Option<LiveMark>)>> = reads.try_collect().await?;
+        marks.retain(|id, _| all.contains(id));
+        let marked = marks.into_iter().map(|(id, mark)| (id, Some(mark)));
+        Ok(marked.chain(read.into_iter().flatten()).collect())
+    }
+
+    /// Takes what is followed, and lists what could be.
+    async fn marked<'i>(&self, kinds: &Kinds, all: &BTreeSet<&'i ObjectId>) -> Result<Found<'i>, CallError> {
+        let mut found = Found::default();
+        let mut by_place: BTreeMap<Option<Place>, Vec<&ObjectId>> = BTreeMap::new();
+        for id in all {
+            by_place.entry(self.followed.place(id)).or_default().push(id);
+        }
+        for (place, ids) in by_place {
+            let seen = match &place {
+                Some(place) => self.followed.at(kinds, place, &ids).await,
+                None => Seen::Forbidden,
+            };
+            match (seen, place) {
+                (Seen::All(marks), _) => found.marks.extend(marks),
+                (Seen::Unsure, Some(place)) => match self.list(kinds, &place, &mut found.marks).await {
+                    Err(error) if error.is_forbidden() => found.of_tenant.extend(ids),
+                    listed => listed?,
+                },
+                (Seen::Forbidden | Seen::Unsure, _) => found.of_tenant.extend(ids),
             }
         }
-        match page.pointer("/metadata/continue").and_then(Value::as_str) {
-            Some(token) if !token.is_empty() => next = encode(token),
-            _ => return Ok(()),
+        Ok(found)
+    }
+
+    async fn list(
+        &self,
+        kinds: &Kinds,
+        place: &Place,
+        marks: &mut BTreeMap<ObjectId, LiveMark>,
+    ) -> Result<(), CallError> {
+        let Place { kind, namespace } = place;
+        let version = kinds.any_version(kind);
+        let collection = version.and_then(|version| kinds.collection_path(kind, version, namespace.as_deref()));
+        let Some(collection) = collection else { return Ok(()) };
+        let mut next = String::new();
+        loop {
+            let selector = encode(&self.selector);
+            let path = format!("{collection}?labelSelector={selector}&limit={PAGE}&continue={next}");
+            let page = Call::get(&path).accept(METADATA_LIST).send(self.client, &Identity::Controller).await?;
+            for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
+                if let Some(id) = identity_of(kind, item) {
+                    marks.insert(id, mark(item, &collection)?);
+                }
+            }
+            match page.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(token) if !token.is_empty() => next = encode(token),
+                _ => return Ok(()),
+            }
         }
     }
-}
 
-async fn read(client: &Client, kinds: &Kinds, id: ObjectId) -> Result<(ObjectId, Option<LiveMark>), CallError> {
-    let path = kinds.any_version(&id.kind).and_then(|version| kinds.object_path(&id, version));
-    let Some(path) = path else { return Ok((id, None)) };
-    match metadata(client, &path).await {
-        Ok(answer) => Ok((id, Some(mark(&answer, &path)?))),
-        Err(error) if error.is_not_found() => Ok((id, None)),
-        Err(error) => Err(error),
+    async fn read(&self, kinds: &Kinds, id: &ObjectId, as_tenant: bool) -> Result<Option<LiveMark>, CallError> {
+        let path = kinds.any_version(&id.kind).and_then(|version| kinds.object_path(id, version));
+        let Some(path) = path else { return Ok(None) };
+        let answer = match as_tenant {
+            true => metadata_as(self.client, &path, &self.tenant).await,
+            false => metadata(self.client, &path, &self.tenant).await,
+        };
+        match answer {
+            Ok(answer) => Ok(Some(mark(&answer, &path)?)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -88,9 +141,16 @@ fn mark(metadata: &Value, path: &str) -> Result<LiveMark, CallError> {
     LiveMark::from_metadata(metadata).map_err(|_| CallError::malformed(path))
 }
 
-/// Reads one object's metadata as the controller.
-pub(super) async fn metadata(client: &Client, path: &str) -> Result<Value, CallError> {
-    Call::get(path).accept(METADATA_ONLY).send(client, &Identity::Controller).await
+/// Reads one object's metadata as the controller, or as the `tenant` where the controller may not.
+pub(super) async fn metadata(client: &Client, path: &str, tenant: &Identity) -> Result<Value, CallError> {
+    match metadata_as(client, path, &Identity::Controller).await {
+        Err(error) if error.is_forbidden() => metadata_as(client, path, tenant).await,
+        answer => answer,
+    }
+}
+
+async fn metadata_as(client: &Client, path: &str, reader: &Identity) -> Result<Value, CallError> {
+    Call::get(path).accept(METADATA_ONLY).send(client, reader).await
 }
 
 fn identity_of(kind: &GroupKind, item: &Value) -> Option<ObjectId> {

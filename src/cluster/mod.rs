@@ -16,6 +16,7 @@ pub mod inventory;
 mod marks;
 mod objects;
 mod prerequisites;
+mod reach;
 mod requests;
 pub mod secrets;
 
@@ -24,10 +25,11 @@ pub use apply::{Applied, Cause, Failure, Landed, Phase, Session, Verb, is_termin
 pub use call::{ApiRefusal, CallError, Privacy};
 pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};
-pub use follow::{Marks, News, is_newer};
+pub use follow::{Marks, News, code_of_watch, is_newer};
 pub use identity::{Identity, InvalidName, ServiceAccount};
-pub use marks::live_marks;
+pub use marks::Look;
 pub use objects::read;
+pub use reach::Reach;
 pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
 
 /// The field manager of every apply.

@@ -16,7 +16,7 @@ use super::drift::{Alarms, Contests};
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks};
+use crate::cluster::{KindsCache, Marks, Reach};
 use crate::sealing::Keys;
 use crate::source::{Allowed, Fetched, Store};
 
@@ -26,6 +26,8 @@ pub struct Context {
     pub client: Client,
     /// How to make a connection of a sync's own, which is closed after it.
     pub config: kube::Config,
+    /// Where the controller works.
+    pub reach: Reach,
     /// The kinds of the cluster.
     pub kinds: KindsCache,
     /// What the cluster has of everything that we applied.

@@ -1,83 +1,19 @@
 //! Which events start which reconcile: the watches on GitSources and Syncs, and the news from one to the other.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt};
+use kube::ResourceExt;
 use kube::runtime::controller::{Config, Controller};
-use kube::runtime::reflector::{ObjectRef, Store, store};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, mpsc};
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::watched::Watched;
 use super::{fetch, forget, sync};
-use crate::api::{GitSource, REQUESTED_AT, Sync};
+use crate::api::{GitSource, Sync};
 use crate::cluster::News;
-
-/// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
-pub struct Watched<K: Resource + Clone + 'static>
-where
-    K::DynamicType: Eq + Hash + Clone + Default,
-{
-    cache: Store<K>,
-    /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
-    filled: CancellationToken,
-    changed: Arc<Notify>,
-    changes: futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
-}
-
-impl<K> Watched<K>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
-{
-    /// Watches all objects of a kind in all namespaces.
-    pub fn new(client: Client) -> Self {
-        let (cache, writer) = store();
-        let events = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
-        let filled = CancellationToken::new();
-        let changed = Arc::new(Notify::new());
-        let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
-        let kept = reflector(writer, events).inspect_ok(move |event| match event {
-            watcher::Event::InitDone => {
-                noted.cancel();
-                gone.notify_one();
-            }
-            watcher::Event::Delete(_) => gone.notify_one(),
-            watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
-        });
-        let changes = kept.applied_objects().predicate_filter(asks_for_work, Default::default());
-        let changes = changes.inspect_ok(move |_| asked.notify_one());
-        Self { cache, filled, changed, changes: changes.boxed() }
-    }
-
-    /// Returns the cache.
-    pub fn cache(&self) -> Store<K> {
-        self.cache.clone()
-    }
-
-    /// Returns what is cancelled once the cache is filled.
-    pub fn filled(&self) -> CancellationToken {
-        self.filled.clone()
-    }
-
-    /// Returns what is notified, for one listener, when the cache has other objects or other specs than before.
-    pub fn changed(&self) -> Arc<Notify> {
-        self.changed.clone()
-    }
-}
-
-/// Changes when a user asks for something: a new spec, a request, a deletion. Our own writes of status don't.
-fn asks_for_work<K: Resource>(object: &K) -> Option<u64> {
-    let metadata = object.meta();
-    let requested = metadata.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT));
-    let mut hasher = DefaultHasher::new();
-    (metadata.generation, requested, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
-    Some(hasher.finish())
-}
 
 /// What starts reconciles beside the resources themselves.
 pub struct Heard {

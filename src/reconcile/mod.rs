@@ -18,15 +18,17 @@ mod steps;
 mod sync;
 mod sync_status;
 mod trouble;
+mod watched;
 
 pub use context::{Context, Revisions};
-pub use controllers::{Heard, Watched, run};
+pub use controllers::{Heard, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
 pub use job::Job;
 pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
 pub use trouble::Trouble;
+pub use watched::Watched;
 
 use steps::{apply, fetch, health, live, plan, prune, read, record, render, unseal};
 

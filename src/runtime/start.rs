@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks};
+use crate::cluster::{KindsCache, Marks, Reach};
 use crate::reconcile::{
     self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Statuses, Watched,
 };
@@ -76,8 +76,9 @@ impl Parts {
         let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
         let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
         let salt = installation_salt(&client, &args.namespace).await?;
-        let sources = Watched::<GitSource>::new(client.clone());
-        let syncs = Watched::<Sync>::new(client.clone());
+        let reach = Reach::of(&args.watch_namespaces);
+        let sources = Watched::<GitSource>::new(&client, &reach);
+        let syncs = Watched::<Sync>::new(&client, &reach);
         let (news, of_sources) = mpsc::unbounded_channel();
         let (touches, of_objects) = mpsc::unbounded_channel();
         let (wake, woken) = mpsc::unbounded_channel();
@@ -85,7 +86,8 @@ impl Parts {
             client: client.clone(),
             config,
             kinds: KindsCache::new(client.clone()),
-            marks: Marks::new(client, touches),
+            marks: Marks::new(client, reach.clone(), touches),
+            reach,
             alarms: Alarms::new(wake),
             contests: Contests::default(),
             statuses: Statuses::default(),

@@ -15,6 +15,7 @@ mod apply;
 mod bad_input;
 mod bind_into;
 mod canary;
+mod chart;
 mod drift;
 mod git;
 mod kill;
