@@ -91,6 +91,7 @@ fn schemas_carry_rules_with_a_message_each() {
         (GitSource::crd(), "spec.ref.branch", 1),
         (GitSource::crd(), "spec.interval", 1),
         (Sync::crd(), "spec.path", 1),
+        (Sync::crd(), "spec.ignore[].paths[]", 1),
         (Inventory::crd(), "spec", 1),
     ] {
         let field = field(&crd, path);
@@ -125,6 +126,7 @@ fn a_full_spec_reads_and_writes_back_the_same() {
         "timeout": "10m",
         "prune": {"enabled": false, "allowEmpty": true, "maxPercent": 100},
         "drift": "Alert",
+        "ignore": [{"target": {"kind": "apps/Deployment", "namespace": "shop", "name": "web"}, "paths": ["/spec/replicas"]}],
         "wait": false,
         "serviceAccountName": "deployer",
         "secrets": {

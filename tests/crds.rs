@@ -56,6 +56,10 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
             "{sourceRef: {name: fleet}, path: clusters/..hidden, secrets: {bindInto: [ConfigMap, argoproj.io/Application]}}",
         ),
         sync(
+            "{sourceRef: {name: fleet}, ignore: [{target: {kind: apps/Deployment}, paths: [/spec/replicas]}, \
+             {paths: [/webhooks/0/clientConfig/caBundle, /metadata/annotations/example.com~1seen]}]}",
+        ),
+        sync(
             "{sourceRef: {name: fleet}, secrets: {plaintext: Warn, keysFrom: [{secretRef: {name: sops-age}}]}, wait: false}",
         ),
     ] {
@@ -95,6 +99,14 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (from("secrets: {bindInto: [apps/v1/Deployment]}"), "spec.secrets.bindInto[0] in body should match"),
         (from("secrets: {bindInto: [ConfigMap, ConfigMap]}"), "Duplicate value"),
         (from("secrets: {keysFrom: [{}]}"), "spec.secrets.keysFrom[0].secretRef"),
+        (from("ignore: [{}]"), "spec.ignore[0].paths"),
+        (from("ignore: [{paths: []}]"), "spec.ignore[0].paths"),
+        (from("ignore: [{paths: [spec/replicas]}]"), "spec.ignore[0].paths[0] in body should match"),
+        (from("ignore: [{paths: [/spec/~2]}]"), "spec.ignore[0].paths[0] in body should match"),
+        (from("ignore: [{paths: [/kind]}]"), "may be left to others"),
+        (from("ignore: [{paths: [/metadata/name]}]"), "may be left to others"),
+        (from("ignore: [{paths: [/metadata/labels]}]"), "may be left to others"),
+        (from("ignore: [{paths: [/metadata/labels/waxwing.dev~1sync]}]"), "may be left to others"),
         (from("serviceAccountName: 'a b'"), "spec.serviceAccountName in body should match"),
     ] {
         let (taken, stderr) = tried(cluster, &object)?;

@@ -23,8 +23,10 @@ pub use git_source::{GitReference, GitSource, GitSourceSpec, GitSourceStatus, Se
 pub use inventory::{Inventory, InventorySpec, SyncIdentity};
 pub use period::{ParsePeriodError, Period};
 pub use reason::Reason;
-pub use reference::{KeySource, KindName, LocalRef, ParseKindNameError};
-pub use sync::{Counts, Drift, FAILURES_LIMIT, Failure, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus};
+pub use reference::{FieldPointer, KeySource, KindName, LocalRef, ParseKindNameError};
+pub use sync::{
+    Counts, Drift, FAILURES_LIMIT, Failure, Ignore, IgnoreTarget, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

@@ -1,4 +1,4 @@
-//! References from a spec to other things: an object in the same namespace, or a kind.
+//! References from a spec to other things: an object in the same namespace, a kind, or a field.
 //!
 //! There is no reference to another namespace on purpose: a tenant names only what lies beside its own objects.
 
@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use waxwing_plan::GroupKind;
+use waxwing_plan::{FieldPath, GroupKind, ParseFieldPathError};
 
 /// The name of an object in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,6 +108,62 @@ impl JsonSchema for KindName {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "minLength": 1, "maxLength": 316, "pattern": KIND_PATTERN })
+    }
+}
+
+/// The pattern of a [`FieldPointer`]: a JSON pointer without empty parts.
+const POINTER_PATTERN: &str = "^(/([^/~]|~[01])+)+$";
+
+/// What the pattern can't say: which parts of an object are not for others.
+const POINTER_RULE: &str = "!(self.split('/')[1] in ['apiVersion', 'kind', 'metadata']) || \
+    (self.matches('^/metadata/(labels|annotations)/[^/]+$') && !self.contains('/waxwing.dev~1'))";
+
+/// A JSON pointer (RFC 6901) to a field that may be left to others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FieldPointer(FieldPath);
+
+impl FieldPointer {
+    /// Returns the pointer as a plan takes it.
+    pub fn get(&self) -> &FieldPath {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for FieldPointer {
+    type Error = ParseFieldPathError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<FieldPointer> for String {
+    fn from(pointer: FieldPointer) -> Self {
+        pointer.0.to_string()
+    }
+}
+
+impl JsonSchema for FieldPointer {
+    fn schema_name() -> Cow<'static, str> {
+        "FieldPointer".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 2,
+            "maxLength": 512,
+            "pattern": POINTER_PATTERN,
+            "x-kubernetes-validations": [{
+                "rule": POINTER_RULE,
+                "message": "only labels and annotations of metadata that aren't Waxwing's own may be left to others, each by its name",
+            }],
+        })
     }
 }
 

@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use waxwing_plan::IgnoreRule;
 
-use super::{KeySource, KindName, LocalRef, Period, Reason};
+use super::{FieldPointer, KeySource, KindName, LocalRef, Period, Reason};
 
 /// The most failures that a status lists.
 pub const FAILURES_LIMIT: usize = 50;
@@ -95,6 +96,13 @@ pub struct SyncSpec {
     /// An object with the annotation `waxwing.dev/drift: Ignore` is treated as under `Ignore`. Default: `Revert`.
     #[serde(default)]
     pub drift: Drift,
+
+    /// Fields that are sent when their object is created, and left to others from then on: what others write there is no
+    /// drift, and a change in Git is not sent. Default: none.
+    /// Example: `[{target: {kind: apps/Deployment}, paths: [/spec/replicas]}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub ignore: Vec<Ignore>,
 
     /// Whether Ready, and pruning, wait for all objects to be healthy. Default: `true`.
     #[serde(default = "yes")]
@@ -181,6 +189,52 @@ pub enum Drift {
     Alert,
     /// It is left.
     Ignore,
+}
+
+/// Fields of some objects that are left to others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ignore {
+    /// Whose fields. Default: those of every object of the Sync. Example: `{kind: apps/Deployment, name: web}`.
+    #[serde(default)]
+    pub target: IgnoreTarget,
+
+    /// Which fields, as JSON pointers (RFC 6901): no part of `apiVersion`, `kind` and `metadata` but single labels and
+    /// annotations. A number means the item of a list that stands there in Git; the item itself can't be left to others.
+    /// Example: `[/spec/replicas]`.
+    #[schemars(length(min = 1, max = 32))]
+    pub paths: Vec<FieldPointer>,
+}
+
+impl Ignore {
+    /// Returns the rule as a plan takes it.
+    pub fn rule(&self) -> IgnoreRule {
+        IgnoreRule {
+            kind: self.target.kind.as_ref().map(|kind| kind.get().clone()),
+            namespace: self.target.namespace.clone(),
+            name: self.target.name.clone(),
+            paths: self.paths.iter().map(|path| path.get().clone()).collect(),
+        }
+    }
+}
+
+/// Which objects of a Sync; what is left out fits each of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IgnoreTarget {
+    /// Their kind, as `group/Kind`. Default: any. Example: `apps/Deployment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<KindName>,
+
+    /// Their namespace. Default: any. Example: `shop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+
+    /// Their name. Default: any. Example: `web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: Option<String>,
 }
 
 /// How secrets are opened and where they may go.

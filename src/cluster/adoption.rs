@@ -17,21 +17,33 @@ const PREFIX: &str = "kubectl";
 
 /// Merges the entries of the tools that we replace into ours. `metadata` is the live object's metadata answer.
 ///
-/// The patch carries the resourceVersion, so that a write in between makes it fail with a conflict, not lose it.
-///
 /// # Errors
 ///
 /// Fails as the patch request does.
 pub(super) async fn adopt(client: &Client, identity: &Identity, path: &str, metadata: &Value) -> Result<(), CallError> {
-    let Some(merged) = merged_fields(metadata) else { return Ok(()) };
+    match merged_fields(metadata) {
+        Some(merged) => rewrite(client, identity, path, metadata, merged).await.map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// Replaces the `managedFields` of an object, and returns its metadata after that. `metadata` is the live object's: the
+/// patch carries its resourceVersion, so that a write in between makes it fail with a conflict, not lose it.
+pub(super) async fn rewrite(
+    client: &Client,
+    identity: &Identity,
+    path: &str,
+    metadata: &Value,
+    entries: Vec<Value>,
+) -> Result<Value, CallError> {
     let version = metadata.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
     let patch = json!([
-        {"op": "replace", "path": "/metadata/managedFields", "value": merged},
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
     ]);
     let path = format!("{path}?fieldManager={FIELD_MANAGER}");
     let call = Call::json_patch(&path, &patch).accept(METADATA_ONLY).privacy(Privacy::Secret);
-    call.send(client, identity).await.map(|_| ())
+    call.send(client, identity).await
 }
 
 /// Returns the new `managedFields`, none when no tool that we replace has an entry.
@@ -62,7 +74,7 @@ fn is_replaced(entry: &Value) -> bool {
     !of_status && (NAMES.contains(&manager) || manager.starts_with(PREFIX))
 }
 
-fn is_ours(entry: &Value) -> bool {
+pub(super) fn is_ours(entry: &Value) -> bool {
     let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
     text("manager") == FIELD_MANAGER && text("operation") == "Apply" && text("subresource").is_empty()
 }

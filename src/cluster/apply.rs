@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt, StreamExt, stream};
 use kube::Client;
 use serde_json::Value;
-use waxwing_plan::{LiveMark, ObjectId};
+use waxwing_plan::{FieldPath, LiveMark, ObjectId};
 
 use super::FIELD_MANAGER;
 use super::adoption::adopt;
@@ -19,6 +19,7 @@ use super::discovery::{Kinds, KindsCache};
 use super::identity::Identity;
 use super::marks::metadata;
 use super::prerequisites::Prerequisites;
+use super::release::Release;
 use super::requests::{Request, Requests, UnboundPointer};
 
 const CONCURRENT_WRITES: usize = 8;
@@ -78,6 +79,14 @@ pub enum Cause {
     /// A value was bound to a place that the object doesn't have.
     #[error("{0}")]
     Unbound(UnboundPointer),
+    /// A field that is to be left to others is part of a value that is only ever replaced as a whole.
+    #[error("{field} of {id} is part of a value that is only ever replaced as a whole, so it can't be left to others")]
+    OwnedAsAWhole {
+        /// The object.
+        id: ObjectId,
+        /// The field.
+        field: FieldPath,
+    },
     /// The time for the sync was over before it was this object's turn.
     #[error("the time for this sync was over before it was sent")]
     OutOfTime,
@@ -118,12 +127,31 @@ pub struct Session<'a> {
 /// The requests that can't be judged yet, with what the API server said.
 type Waiting = BTreeMap<ObjectId, Cause>;
 
+/// Says that all requests that the API server can judge before the first change have passed their dry run.
+pub struct Judged(Waiting);
+
 impl Session<'_> {
-    /// Dry runs all requests and applies them stage by stage; stops at the first stage with a failure.
-    pub async fn apply(&self, requests: &Requests) -> Applied {
-        let prerequisites = Prerequisites::of(requests);
+    /// Dry runs all requests. Fields that are left to others are given up before that, which changes no object's content.
+    ///
+    /// # Errors
+    ///
+    /// Returns every object that failed, except for want of something that another request makes.
+    pub async fn dry_run(&self, requests: &Requests) -> Result<Judged, Vec<Failure>> {
         let mut applied = Applied::default();
-        let mut waiting = self.judge(requests.iter().collect(), &prerequisites, Phase::DryRun, &mut applied).await;
+        self.release_all(requests, &mut applied).await;
+        if !applied.failures.is_empty() {
+            return Err(applied.failures);
+        }
+        let all = requests.iter().collect();
+        let waiting = self.judge(all, &Prerequisites::of(requests), Phase::DryRun, &mut applied).await;
+        if applied.failures.is_empty() { Ok(Judged(waiting)) } else { Err(applied.failures) }
+    }
+
+    /// Applies requests that were dry run stage by stage; stops at the first stage with a failure.
+    pub async fn apply(&self, requests: &Requests, judged: Judged) -> Applied {
+        let prerequisites = Prerequisites::of(requests);
+        let Judged(mut waiting) = judged;
+        let mut applied = Applied::default();
         for stage in requests.stages() {
             if !applied.failures.is_empty() {
                 break;
@@ -198,7 +226,10 @@ impl Session<'_> {
         if request.adopts {
             self.adopt(request).await?;
         }
-        let answer = self.send(request, false).await?;
+        let mut answer = self.send(request, false).await?;
+        if request.live_version.is_none() && !request.left_to_others.is_empty() {
+            answer = self.release(request, Some(answer)).await?;
+        }
         let malformed = |_| Cause::Call(CallError::malformed(&request.id.to_string()));
         let mark = LiveMark::from_metadata(&answer).map_err(malformed)?;
         let verb = match &request.live_version {
@@ -213,7 +244,40 @@ impl Session<'_> {
         let kinds = self.kinds.get().await.map_err(Cause::Call)?;
         let path = object_path(&kinds, request)?;
         let live = metadata(&self.client, &path, &self.identity).await.map_err(Cause::Call)?;
-        adopt(&self.client, &self.identity, &path, &live).await.map_err(Cause::Call)
+        adopt(&self.client, &self.identity, &path, &live).await.map_err(Cause::Call)?;
+        match request.left_to_others.is_empty() {
+            true => Ok(()),
+            false => self.release(request, None).await.map(|_| ()),
+        }
+    }
+
+    /// Gives up the fields of live objects that are left to others, so that an apply without them leaves them as they are.
+    async fn release_all(&self, requests: &Requests, applied: &mut Applied) {
+        let live = |request: &&Request| request.live_version.is_some() && !request.adopts;
+        for request in requests.iter().filter(live).filter(|request| !request.left_to_others.is_empty()) {
+            if let Err(cause) = self.release(request, None).await {
+                applied.failures.push(failure(request.id.clone(), Phase::DryRun, cause));
+            }
+        }
+    }
+
+    /// Gives up the fields of one object that are left to others, from its metadata where that has just been read.
+    async fn release(&self, request: &Request, live: Option<Value>) -> Result<Value, Cause> {
+        let kinds = self.kinds.get().await.map_err(Cause::Call)?;
+        let path = object_path(&kinds, request)?;
+        let release = Release {
+            client: &self.client,
+            identity: &self.identity,
+            path: &path,
+            id: &request.id,
+            skeleton: request.skeleton(),
+            fields: &request.left_to_others,
+        };
+        let live = match live {
+            Some(live) => live,
+            None => release.live().await?,
+        };
+        release.run(live).await
     }
 
     async fn send(&self, request: &Request, dry_run: bool) -> Result<Value, Cause> {

@@ -17,11 +17,12 @@ mod marks;
 mod objects;
 mod prerequisites;
 mod reach;
+mod release;
 mod requests;
 pub mod secrets;
 
 pub use access::{exists as service_account_exists, may_patch, may_write_secrets};
-pub use apply::{Applied, Cause, Failure, Landed, Phase, Session, Verb, is_terminating};
+pub use apply::{Applied, Cause, Failure, Judged, Landed, Phase, Session, Verb, is_terminating};
 pub use call::{ApiRefusal, CallError, Privacy};
 pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};

@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 use waxwing_formats::SecretBytes;
-use waxwing_plan::{GroupKind, ObjectId, SecretMark};
+use waxwing_plan::{FieldPath, GroupKind, ObjectId, SecretMark};
 use zeroize::Zeroizing;
 
 use super::call::Privacy;
@@ -66,6 +66,8 @@ pub struct Request {
     pub live_version: Option<String>,
     /// Whether the live object belongs to nobody, so that other tools' fields are taken over first.
     pub adopts: bool,
+    /// The fields that are left to others once the object exists: none of them is in a request for a live object.
+    pub left_to_others: Vec<FieldPath>,
     /// Whether the live object may hold secret values although this request brings none: true for a Secret.
     pub may_hold_secrets: bool,
     skeleton: Value,
@@ -102,11 +104,20 @@ impl Requests {
 
 impl Request {
     /// Puts a skeleton and the values for it together; where a binding points, the skeleton's own value is not sent.
-    /// The object is taken as new; set `live_version` and `adopts` when it isn't, and `may_hold_secrets` where another kind
+    /// The object is taken as new; set `live_version` and `adopts` when it isn't, `left_to_others`, and `may_hold_secrets` where another kind
     /// than Secret takes secret values.
     pub fn new(id: ObjectId, version: String, skeleton: Value, bindings: Vec<Binding>) -> Self {
         let may_hold_secrets = id.kind == GroupKind::new("", "Secret");
-        Self { id, version, live_version: None, adopts: false, may_hold_secrets, skeleton, bindings }
+        Self {
+            id,
+            version,
+            live_version: None,
+            adopts: false,
+            left_to_others: Vec::new(),
+            may_hold_secrets,
+            skeleton,
+            bindings,
+        }
     }
 
     /// Returns whether answers about this object may quote secret values. They are about the object as it would be, so

@@ -13,6 +13,8 @@ use waxwing_formats::Salt;
 
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
+use super::hold::LastGood;
+use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use crate::api::{GitSource, Sync};
@@ -36,6 +38,8 @@ pub struct Context {
     pub alarms: Alarms,
     /// The objects that others write over again and again.
     pub contests: Contests,
+    /// What Syncs claim that others have.
+    pub rivals: Rivals,
     /// What was last said of each Sync.
     pub statuses: Statuses,
     /// How the objects were when they were last read.
@@ -62,6 +66,8 @@ pub struct Context {
     pub syncs_changed: Arc<Notify>,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
+    /// What was good of each Sync.
+    pub last_good: LastGood,
     /// Since when Syncs have been ending.
     pub endings: Endings,
     /// The cluster's sealing keys.

@@ -82,6 +82,8 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
             job.context.alarms.forget(&job.id.mark);
             job.context.health.forget(&job.id.uid);
             job.context.statuses.forget(&job.id.uid);
+            job.context.last_good.forget(&job.id.uid);
+            job.claims(&[]);
             None
         }
         Err(_) => Some(WHILE_DELETING),

@@ -98,7 +98,8 @@ impl Alarms {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, owner: &OwnerMark) {
+    /// Wakes a Sync.
+    pub(super) fn wake(&self, owner: &OwnerMark) {
         // The receiver lives as long as the controllers do; after that there is nobody to wake.
         let _ = self.wake.send(ObjectRef::new(&owner.name).within(&owner.namespace));
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kube::ResourceExt;
-use waxwing_plan::OwnerMark;
+use waxwing_plan::{OwnerMark, PlanError};
 
 use super::context::Context;
 use super::trouble::Trouble;
@@ -50,6 +50,12 @@ impl<'a> Job<'a> {
     /// Returns the identity of the tenant.
     pub fn identity(&self) -> Identity {
         Identity::Tenant(self.account.clone())
+    }
+
+    /// Tells the Syncs that have what this one claims, as far as it is not known yet; `errors` speak against its plan.
+    pub(super) fn claims(&self, errors: &[PlanError]) {
+        let told = self.context.rivals.note(&self.id.mark, errors);
+        told.iter().for_each(|owner| self.context.alarms.wake(owner));
     }
 
     /// Makes sure that the tenant's ServiceAccount exists; impersonation itself would not notice.

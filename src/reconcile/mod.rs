@@ -11,8 +11,10 @@ mod deletion;
 mod drift;
 mod fetch;
 mod forget;
+mod hold;
 mod job;
 mod report;
+mod rivals;
 mod source_status;
 mod steps;
 mod sync;
@@ -24,13 +26,15 @@ pub use context::{Context, Revisions};
 pub use controllers::{Heard, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
+pub use hold::LastGood;
 pub use job::Job;
+pub use rivals::Rivals;
 pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
 pub use trouble::Trouble;
 pub use watched::Watched;
 
-use steps::{apply, fetch, health, live, plan, prune, read, record, render, unseal};
+use steps::{apply, dry_run, fetch, health, live, plan, prune, read, record, render, unseal};
 
 /// Makes the cluster equal to the revision that the Sync's source has, as far as that is allowed.
 ///
@@ -50,10 +54,12 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
     let plan = plan(job, &rendered, &known, &live, progress).await?;
 
     let opened = unseal(job, &plan, &rendered, &known, &live, progress).await?;
+    let passed = dry_run(job, opened).await?;
     let known = record::before_apply(job, &plan, known).await?;
-    let applied = apply(job, &plan, opened, progress).await?;
+    let applied = apply(job, &plan, passed, progress).await;
     let known = record::after_apply(job, &plan, known, &applied).await?;
     let all_applied = applied.proof(job, &plan, progress)?;
+    job.context.last_good.keep(job, fetched.revision.to_string(), rendered);
 
     let healthy = health(job, &plan, &all_applied, progress).await?;
     let pruned = prune(job, &plan, &all_applied, healthy.as_ref(), progress).await?;

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use waxwing_plan::OwnerMark;
 
 use super::context::Context;
+use super::hold::hold;
 use super::job::Job;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
@@ -57,6 +58,7 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
         return deletion::run(&job).await;
     }
     if sync.spec.suspend {
+        job.claims(&[]);
         return None;
     }
     if is_source_pending(&job).await {
@@ -80,11 +82,24 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
     job.context.sources.get(&reference).is_some_and(|source| !job.context.revisions.is_tried(&source))
 }
 
+/// Walks the line, and where that fails, holds the last good revision. Why that fails is only told where it is not for the same
+/// reason.
+async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    let Err(trouble) = walk(job, progress).await else { return Ok(()) };
+    match hold(job, progress).await {
+        Err(more) if more.reason != trouble.reason => {
+            let message = format!("{}; what others changed was not put back: {}", trouble.message, more.message);
+            Err(Trouble { message, ..trouble })
+        }
+        _ => Err(trouble),
+    }
+}
+
 /// Walks the line within `spec.timeout`. At that time nothing further is sent, and a little later the line is cut off, which is
 /// like being killed: the next walk goes on from what was written down.
 async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
     let timeout = job.sync.spec.timeout.get() + TO_WRITE_DOWN;
-    match tokio::time::timeout(timeout, walk(job, progress)).await {
+    match tokio::time::timeout(timeout, walk_or_hold(job, progress)).await {
         Ok(result) => result,
         Err(_) => Err(Trouble::passing(
             Reason::TimedOut,

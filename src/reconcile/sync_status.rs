@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
 use waxwing_plan::health::{Health, HealthStatus};
-use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, Plan, Step};
+use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, OwnerMark, Plan, Step};
 
 use super::context::Context;
 use super::drift::writers;
@@ -46,6 +46,17 @@ impl Progress {
     /// Notes which revision is tried.
     pub(super) fn attempt(&mut self, revision: String) {
         self.revision = Some(revision);
+    }
+
+    /// Tells whether this is the revision that is tried.
+    pub(super) fn has_tried(&self, revision: &str) -> bool {
+        self.revision.as_deref() == Some(revision)
+    }
+
+    /// Takes over what was done to hold another revision than the one that is tried.
+    pub(super) fn holds(&mut self, held: Self) {
+        self.changes.extend(held.changes);
+        self.left = held.left.or(self.left.take());
     }
 
     /// Notes the Secret values that stand in Git in clear text and that the Sync wants to be warned of.
@@ -224,7 +235,10 @@ pub(super) fn write<'a>(
         remove_condition(&mut status.conditions, ConditionType::Healthy);
     }
     part_conditions(&mut status.conditions, sync, progress, now);
-    let verdict = verdict(sync, &status, progress, trouble, now);
+    let mut verdict = verdict(sync, &status, progress, trouble, now);
+    if let Some(claims) = context.rivals.told(&OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any())) {
+        verdict.message.push_str(&format!("; {claims}"));
+    }
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
     let written = async move {
         publish(sync, context, progress, &old.conditions, &verdict).await;

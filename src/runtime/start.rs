@@ -15,7 +15,8 @@ use super::args::Args;
 use crate::api::{GitSource, Sync};
 use crate::cluster::{KindsCache, Marks, Reach};
 use crate::reconcile::{
-    self, Alarms, Contests, Context, Endings, HealthCache, Heard, RenderCache, Revisions, Statuses, Watched,
+    self, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals, Statuses,
+    Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -103,6 +104,8 @@ impl Parts {
             syncs_filled: syncs.filled(),
             syncs_changed: syncs.changed(),
             rendered: RenderCache::default(),
+            last_good: LastGood::default(),
+            rivals: Rivals::default(),
             endings: Endings::default(),
             keys: keys.clone(),
             salt,

@@ -229,10 +229,19 @@ fn two_syncs_never_share_an_object_and_hand_it_over_when_one_drops_it() {
     let sync = ready("second", &format!("belongs to Sync {}/first (two/shared.yaml:1); hint: ", stage.namespace));
     assert_eq!(condition(&sync, "Ready")["reason"], "PlanConflict");
     assert_eq!(stage.get("configmap/shared").unwrap()["data"]["key"], "one");
+    let sync = ready("first", "; claimed too: ");
+    let expected = format!("claimed too: ConfigMap/{0}/shared by Sync {0}/second; hint: ", stage.namespace);
+    assert!(message(&sync).contains(&expected), "{}", message(&sync));
+    assert_eq!(condition(&sync, "Ready")["status"], "True");
     let last = stage.remove(&["one/shared.yaml"]);
     ready("second", &format!("Applied main@sha1:{last}"));
     let shared = stage.get("configmap/shared").unwrap();
     assert_eq!((&shared["data"]["key"], &shared["metadata"]["uid"]), (&Value::from("two"), &uid));
+    let attempt = || {
+        let told = message(&stage.get("sync/first").map_err(|failure| failure.to_string())?);
+        if told.contains("claimed too") { Err(told) } else { Ok(()) }
+    };
+    eventually(PATIENCE, "no claim any more", attempt).unwrap();
 }
 
 #[test]

@@ -162,6 +162,94 @@ fn a_sync_that_ignores_drift_leaves_edits_and_makes_deleted_objects_again() {
     assert_eq!(data(&stage, "configmap/a")["key"], "theirs");
 }
 
+/// The fields that the next test leaves to others.
+const LEFT: &str = "[{\"target\": {\"kind\": \"apps/Deployment\", \"name\": \"web\"}, \
+                    \"paths\": [\"/spec/replicas\", \"/spec/template/spec/containers/0/resources\"]}]";
+
+fn web(replicas: u8, image: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  paused: true\n  replicas: {replicas}\n  \
+         selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    \
+         spec: {{containers: [{{name: web, image: {image}, resources: {{limits: {{cpu: 1}}}}}}]}}\n"
+    )
+}
+
+/// Returns the replicas, the image and the CPU limit of the Deployment.
+fn web_is(stage: &Stage) -> String {
+    let spec = &stage.get("deployment/web").unwrap()["spec"];
+    let container = &spec["template"]["spec"]["containers"][0];
+    format!("{} {} {}", spec["replicas"], container["image"], container["resources"]["limits"]["cpu"]).replace('"', "")
+}
+
+fn web_becomes(stage: &Stage, wanted: &str) {
+    let attempt = || Some(web_is(stage)).filter(|is| is == wanted).ok_or_else(|| web_is(stage));
+    eventually(PATIENCE, wanted, attempt).unwrap();
+}
+
+#[test]
+fn a_field_that_is_left_to_others_is_sent_once_and_then_stays_as_they_set_it() {
+    let stage = Stage::new("drift-left");
+    let commit = stage.commit(&[("app/web.yaml", &web(2, "web:1"))]);
+    stage.sync("./app", &format!("wait: false\nignore: {LEFT}"));
+    stage.applied(&commit);
+    assert_eq!(web_is(&stage), "2 web:1 1");
+    stage.kubectl(&["scale", "deployment/web", "--replicas=5"]).unwrap();
+    let theirs = r#"{"spec": {"template": {"spec": {"containers": [
+        {"name": "web", "image": "theirs", "resources": {"limits": {"cpu": "3"}}}]}}}}"#;
+    patch(&stage, "deployment/web", "strategic", theirs);
+    web_becomes(&stage, "5 web:1 3");
+    stage.applied(&stage.commit(&[("app/web.yaml", &web(4, "web:2"))]));
+    assert_eq!(web_is(&stage), "5 web:2 3");
+    stage.patch_spec(r#"{"ignore": null}"#);
+    web_becomes(&stage, "4 web:2 1");
+    // They are ours by now, and an apply without them must not take them away.
+    stage.patch_spec(&format!(r#"{{"ignore": {LEFT}}}"#));
+    stage.applied(&stage.commit(&[("app/web.yaml", &web(6, "web:3"))]));
+    assert_eq!(web_is(&stage), "4 web:3 1");
+}
+
+#[test]
+fn a_field_that_can_not_be_left_to_others_alone_is_refused_with_what_can() {
+    let stage = Stage::new("drift-whole");
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: a}\nrules:\n\
+                - {apiGroups: [''], resources: [pods], verbs: [get]}\n";
+    stage.commit(&[("app/a.yaml", role)]);
+    for (path, told) in [
+        ("/rules/0", "; hint: name a field of the item, or the whole list, in spec.ignore of the Sync"),
+        ("/rules/0/verbs", "; hint: name the whole value in spec.ignore of the Sync"),
+    ] {
+        stage.sync("./app", &format!("ignore: [{{paths: [{path}]}}]"));
+        stage.ready("False", |message| message.contains(&format!("{path} of ")) && message.contains(told));
+    }
+    stage.sync("./app", "ignore: [{paths: [/rules]}]");
+    stage.ready("True", |_| true);
+}
+
+#[test]
+fn while_a_new_revision_fails_the_last_good_one_is_put_back() {
+    let stage = Stage::new("drift-held");
+    let good = stage.commit(&[("app/a.yaml", &config_map("a", "ours")), ("app/b.yaml", &config_map("b", "ours"))]);
+    stage.sync("./app", "");
+    stage.applied(&good);
+    let unreadable = "kind: [";
+    let refused = "apiVersion: v1\nkind: Service\nmetadata: {name: c}\nspec: {type: Nonsense}\n";
+    for (bad, reason) in [(unreadable, "RenderFailed"), (refused, "DryRunFailed")] {
+        // The new revision changes one of the two objects, and never gets to it.
+        let commit = stage.commit(&[("app/a.yaml", &config_map("a", "newer")), ("app/c.yaml", bad)]);
+        stage.refused(&commit, reason);
+        patch(&stage, "configmap/a", "merge", r#"{"data": {"key": "theirs"}}"#);
+        delete(&stage, "configmap/b");
+        for object in ["configmap/a", "configmap/b"] {
+            eventually(PATIENCE, object, || is_put_back(&stage, object)).unwrap();
+        }
+        let sync = stage.refused(&commit, reason);
+        assert!(sync["status"]["lastAppliedRevision"].as_str().unwrap().ends_with(&good), "{}", sync["status"]);
+    }
+    stage.repo.remove("app/c.yaml").unwrap();
+    stage.applied(&stage.commit(&[]));
+    assert_eq!(data(&stage, "configmap/a")["key"], "newer");
+}
+
 #[test]
 fn an_object_that_somebody_writes_again_and_again_is_contested_and_left() {
     let stage = Stage::new("drift-fight");

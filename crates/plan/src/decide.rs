@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::digest::{DigestContext, desired_digest};
-use crate::gone::{Deletion, Kept, PrunePolicy, Search};
+use crate::gone::{Deletion, Gone, Kept, PrunePolicy, Search};
+use crate::ignore::{IgnoreRule, left_to_others, without};
 use crate::inventory::{Claims, Entry, EntryState, Inventory};
 use crate::live::{LiveMark, LiveOwner};
 use crate::manifest::{mark, steering};
@@ -49,6 +50,8 @@ pub struct Inputs<'a> {
     pub drift: DriftPolicy,
     /// The objects that others write over again and again: their drift is left for now.
     pub contested: &'a BTreeSet<ObjectId>,
+    /// The fields that are sent on creation only.
+    pub ignore: &'a [IgnoreRule],
     /// What decides beside the manifests whether an object is sent again.
     pub digest: DigestContext<'a>,
     /// When objects are deleted.
@@ -82,6 +85,18 @@ pub fn plan(mut inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
     let gone = search(&inputs, &rendered).run(inputs.policy);
     let fingerprint = fingerprint(&steps, inputs.owner);
     Ok(Plan { steps, gone, wait: inputs.policy.wait, owner: inputs.owner.clone(), fingerprint })
+}
+
+impl Plan {
+    /// Returns what of this plan is about drift: what was applied as Git has it and is no longer so. Nothing is deleted by it.
+    pub fn drift_alone(mut self) -> Self {
+        let is_drift =
+            |change: &Change| matches!(change, Change::Drifted { .. } | Change::Missing | Change::Left { .. });
+        self.steps.retain(|step| is_drift(&step.change));
+        self.gone = Gone::default();
+        self.fingerprint = fingerprint(&self.steps, &self.owner);
+        self
+    }
 }
 
 fn search<'a>(inputs: &Inputs<'a>, rendered: &'a BTreeSet<ObjectId>) -> Search<'a> {
@@ -152,15 +167,18 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn step(&self, manifest: Manifest) -> Result<Step, PlanError> {
-        let digest = desired_digest(&manifest, &self.inputs.digest);
+        let left_to_others = left_to_others(&manifest, self.inputs.ignore)?;
+        let kept = without(&manifest, &left_to_others);
+        let digest = desired_digest(&kept, &self.inputs.digest);
         let live = self.live(&manifest.id);
-        let change = self.change(&manifest, live, digest)?;
+        let change = self.change(&kept, live, digest)?;
         Ok(Step {
             stage: Stage::of(&manifest.id.kind),
             change,
             digest,
             uid: live.map(|live| live.uid.clone()),
-            manifest,
+            manifest: if live.is_none() { manifest } else { kept },
+            left_to_others,
         })
     }
 

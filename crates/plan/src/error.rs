@@ -1,7 +1,7 @@
 //! Why there is no plan.
 
 use crate::live::LiveOwner;
-use crate::{Location, ObjectId};
+use crate::{FieldPath, Location, ObjectId};
 
 /// A reason why a render can't be planned. Nothing of a render with an error is applied, and nothing is pruned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +70,16 @@ pub enum PlanError {
         /// What controls it.
         controller: ObjectId,
     },
+    /// The Sync leaves an item of a list to others, which only a whole list or a field of an item can be.
+    #[error("{path} of {id} is an item of a list, and can't be left to others by its position{}", at(location))]
+    IgnoredItem {
+        /// The object.
+        id: ObjectId,
+        /// Its document.
+        location: Option<Location>,
+        /// The item.
+        path: FieldPath,
+    },
     /// Whether the object exists was not looked up.
     #[error("the state of {id} in the cluster is not known")]
     NotRead {
@@ -88,6 +98,7 @@ impl PlanError {
             | Self::Malformed { id, .. }
             | Self::OwnedByOther { id, .. }
             | Self::Controlled { id, .. }
+            | Self::IgnoredItem { id, .. }
             | Self::NotRead { id } => id,
         }
     }
@@ -104,6 +115,9 @@ impl PlanError {
             }
             Self::Controlled { controller, .. } => {
                 format!("remove it from Git and change {controller} instead, or rename it")
+            }
+            Self::IgnoredItem { .. } => {
+                "name a field of the item, or the whole list, in spec.ignore of the Sync".to_owned()
             }
             Self::NotRead { .. } => "the next attempt reads it again".to_owned(),
         }

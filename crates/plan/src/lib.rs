@@ -9,6 +9,7 @@ mod digest;
 mod error;
 mod gone;
 pub mod health;
+mod ignore;
 pub mod inventory;
 mod live;
 mod manifest;
@@ -27,6 +28,7 @@ pub use decide::{DriftPolicy, Inputs, Live, Retirement, duplicates, plan, retire
 pub use digest::{Digest, DigestContext, DigestFormatError, desired_digest};
 pub use error::PlanError;
 pub use gone::{Deletion, Gone, Kept, KeptBecause, PruneGuard, PrunePolicy, Recheck, Released, ReleasedBecause};
+pub use ignore::{FieldPath, IgnoreRule, ParseFieldPathError};
 pub use inventory::Inventory;
 pub use live::{FieldMark, LiveMark, LiveMarkError, LiveOwner, ManagerMark, Touch};
 pub use manifest::mark;

@@ -9,7 +9,7 @@ use crate::health::needs_health;
 use crate::live::{LiveOwner, ManagerMark};
 use crate::marks::OwnerMark;
 use crate::proof::{AllApplied, AllHealthy};
-use crate::{Digest, Manifest, ObjectId, Stage};
+use crate::{Digest, FieldPath, Manifest, ObjectId, Stage};
 
 /// How a rendered object differs from the live one. What is no longer rendered is in [`Gone`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +64,10 @@ pub enum LeftBecause {
 /// One rendered object and what happens to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// The object with our marks and with handles in place of secrets.
+    /// The object with our marks and with handles in place of secrets; where it exists, without what is left to others.
     pub manifest: Manifest,
+    /// The fields that Git has and the Sync leaves to others: they are sent on creation only.
+    pub left_to_others: Vec<FieldPath>,
     /// What happens to it.
     pub change: Change,
     /// The stage in which it happens.

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::inventory::{Applied, Claims, Inventory, Outcome, Results};
 use crate::{
-    AllApplied, Digest, DigestContext, DriftPolicy, FieldMark, GroupKind, Inputs, Live, LiveMark, LiveOwner, Location,
-    ManagerMark, Manifest, ObjectId, OwnerMark, Plan, PlanError, PrunePolicy, Recheck, SecretMark, Steering,
-    builtin_scope, plan,
+    AllApplied, Digest, DigestContext, DriftPolicy, FieldMark, GroupKind, IgnoreRule, Inputs, Live, LiveMark,
+    LiveOwner, Location, ManagerMark, Manifest, ObjectId, OwnerMark, Plan, PlanError, PrunePolicy, Recheck, SecretMark,
+    Steering, builtin_scope, plan,
 };
 
 /// The group of a built-in kind that tests use.
@@ -87,6 +87,7 @@ pub(crate) struct Cluster {
     pub(crate) claims: Claims,
     pub(crate) drift: DriftPolicy,
     pub(crate) contested: BTreeSet<ObjectId>,
+    pub(crate) ignore: Vec<IgnoreRule>,
     clock: u32,
 }
 
@@ -100,8 +101,8 @@ impl Cluster {
     /// Returns an empty cluster with the Sync `owner`.
     pub(crate) fn of(owner: OwnerMark) -> Self {
         let (live, inventory, claims) = (Live::new(), Inventory::default(), Claims::new());
-        let (drift, contested) = (DriftPolicy::default(), BTreeSet::new());
-        Self { owner, live, inventory, claims, drift, contested, clock: 0 }
+        let (drift, contested, ignore) = (DriftPolicy::default(), BTreeSet::new(), Vec::new());
+        Self { owner, live, inventory, claims, drift, contested, ignore, clock: 0 }
     }
 
     /// Returns a cluster to which `manifests` were applied.
@@ -125,6 +126,7 @@ impl Cluster {
             owner: &self.owner,
             drift: self.drift,
             contested: &self.contested,
+            ignore: &self.ignore,
             digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
             policy,
         })

@@ -8,7 +8,7 @@ use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
-use crate::cluster::{self, Deleted, Landed, Requests, Session, Verb};
+use crate::cluster::{self, Deleted, Judged, Landed, Session, Verb};
 use crate::reconcile::trouble::of_apply;
 use crate::reconcile::{Job, Progress, Trouble};
 
@@ -27,28 +27,42 @@ pub(in crate::reconcile) struct Pruned {
     guard: Option<Trouble>,
 }
 
-/// Applies what was opened, as the tenant, over connections that are closed after it.
+/// Requests that have passed their dry run, and the connection over which they are sent. Not `Debug`.
+pub(in crate::reconcile) struct DryRun<'a> {
+    unsealed: Unsealed,
+    passed: Option<(Session<'a>, Judged)>,
+}
+
+/// Has everything that was opened judged by the API server, as the tenant, over connections that are closed after the apply.
+pub(in crate::reconcile) async fn dry_run<'a>(job: &Job<'a>, unsealed: Unsealed) -> Result<DryRun<'a>, Trouble> {
+    if unsealed.requests.is_empty() {
+        return Ok(DryRun { unsealed, passed: None });
+    }
+    job.check_account().await?;
+    let session = session(job)?;
+    match session.dry_run(&unsealed.requests).await {
+        Ok(judged) => Ok(DryRun { unsealed, passed: Some((session, judged)) }),
+        Err(failures) => Err(of_apply(&failures, &job.account.to_string())),
+    }
+}
+
+/// Applies what passed its dry run.
 pub(in crate::reconcile) async fn apply(
     job: &Job<'_>,
     plan: &Plan,
-    unsealed: Unsealed,
+    dry_run: DryRun<'_>,
     progress: &mut Progress,
-) -> Result<Applied, Trouble> {
-    let Unsealed { requests, verified } = unsealed;
-    let applied = match requests.is_empty() {
-        true => cluster::Applied::default(),
-        false => send(job, &requests).await?,
+) -> Applied {
+    let Unsealed { requests, verified } = dry_run.unsealed;
+    let applied = match dry_run.passed {
+        Some((session, judged)) => session.apply(&requests, judged).await,
+        None => cluster::Applied::default(),
     };
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
     progress.applied(&requests, &applied);
     let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
-    Ok(Applied { results, failures: applied.failures, verified })
-}
-
-async fn send(job: &Job<'_>, requests: &Requests) -> Result<cluster::Applied, Trouble> {
-    job.check_account().await?;
-    Ok(session(job)?.apply(requests).await)
+    Applied { results, failures: applied.failures, verified }
 }
 
 /// Opens connections of this sync's own: they carry secret values, and end with it.

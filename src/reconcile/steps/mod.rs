@@ -7,10 +7,10 @@ mod open;
 mod planned;
 pub(super) mod record;
 
-pub(super) use change::{apply, prune, session, undeleted};
+pub(super) use change::{apply, dry_run, prune, session, undeleted};
 pub use desired::RenderCache;
 pub(super) use desired::{fetch, read, render};
 pub use healthy::HealthCache;
 pub(super) use healthy::health;
 pub(super) use open::unseal;
-pub(super) use planned::{live, plan, retirement};
+pub(super) use planned::{decide, live, plan, refused, retirement};

@@ -60,6 +60,7 @@ fn in_stages(plan: &Plan, requests: Vec<Request>, seen: &Seen) -> Requests {
         let live = seen.live.get(&request.id).and_then(Option::as_ref);
         request.live_version = live.map(|live| live.resource_version.clone());
         request.adopts = matches!(step.change, Change::Adopted { .. });
+        request.left_to_others.clone_from(&step.left_to_others);
         match stages.last_mut() {
             Some((stage, requests)) if *stage == step.stage => requests.push(request),
             _ => stages.push((step.stage, vec![request])),

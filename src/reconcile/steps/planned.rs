@@ -14,7 +14,7 @@ use waxwing_plan::{
 };
 
 use super::record;
-use crate::api::{Drift, Failure, Reason, Sync};
+use crate::api::{Drift, Failure, Ignore, Reason, Sync};
 use crate::cluster::inventory::{Stored, claimed_by_others};
 use crate::cluster::{self, CallError, Kinds, Look, Reach, ServiceAccount, confirm_unserved};
 use crate::reconcile::{Job, Progress, Trouble};
@@ -146,9 +146,30 @@ pub(in crate::reconcile) async fn plan(
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Plan, Trouble> {
+    let decided = decide(job, rendered, known, seen);
+    job.claims(decided.as_ref().err().map_or(&[], Vec::as_slice));
+    let plan = match decided {
+        Ok(plan) => plan,
+        Err(errors) => {
+            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
+            record::wanted(job, known, &wanted).await?;
+            return Err(refused(&errors));
+        }
+    };
+    progress.planned(&plan);
+    Ok(plan)
+}
+
+/// Decides what the Sync's spec makes of what is known.
+pub(in crate::reconcile) fn decide(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    seen: &Seen,
+) -> Result<Plan, Vec<PlanError>> {
     let spec = &job.sync.spec;
     let contested = job.context.contests.left(&job.id.uid, spec.interval.get(), Instant::now());
-    let plan = waxwing_plan::plan(Inputs {
+    waxwing_plan::plan(Inputs {
         manifests: rendered.manifests().to_vec(),
         inventory: &known.inventory,
         live: &seen.live,
@@ -160,6 +181,7 @@ pub(in crate::reconcile) async fn plan(
             Drift::Ignore => DriftPolicy::Ignore,
         },
         contested: &contested,
+        ignore: &spec.ignore.iter().map(Ignore::rule).collect::<Vec<_>>(),
         digest: DigestContext {
             secrets_spec: serde_json::to_value(&spec.secrets).unwrap_or(Value::Null),
             cluster: "",
@@ -171,17 +193,7 @@ pub(in crate::reconcile) async fn plan(
             max_percent: spec.prune.max_percent.get(),
             wait: spec.wait,
         },
-    });
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(errors) => {
-            let wanted: Vec<_> = errors.iter().filter_map(claimed).collect();
-            record::wanted(job, known, &wanted).await?;
-            return Err(refused(&errors));
-        }
-    };
-    progress.planned(&plan);
-    Ok(plan)
+    })
 }
 
 fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
@@ -204,7 +216,8 @@ fn selector(job: &Job<'_>) -> String {
     format!("{SYNC_LABEL}={}", job.id.mark.label())
 }
 
-fn refused(errors: &[PlanError]) -> Trouble {
+/// Says what speaks against a render.
+pub(in crate::reconcile) fn refused(errors: &[PlanError]) -> Trouble {
     let failure = |error: &PlanError| Failure {
         object: error.id().to_string(),
         reason: Reason::PlanConflict,

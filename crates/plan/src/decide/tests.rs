@@ -290,12 +290,54 @@ fn an_object_that_was_not_looked_up_is_never_taken_for_absent() {
         owner: &owner,
         drift: DriftPolicy::Revert,
         contested: &contested,
+        ignore: &[],
         digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
         policy: PRUNE,
     };
     let unread = vec![PlanError::NotRead { id: id("ConfigMap", "web") }];
     assert_eq!(plan(inputs(vec![web("1")])).unwrap_err(), unread);
     assert_eq!(plan(inputs(vec![])).unwrap_err(), unread);
+}
+
+#[test]
+fn what_a_plan_says_of_drift_alone_changes_nothing_else_and_deletes_nothing() {
+    let object = |name: &str, value: &str| manifest("ConfigMap", name, json!({"data": {"key": value}}));
+    let mut cluster =
+        Cluster::with(&[object("changed", "1"), object("drifted", "1"), object("missing", "1"), object("gone", "1")]);
+    cluster.live.get_mut(&id("ConfigMap", "drifted")).unwrap().as_mut().unwrap().field_mark = None;
+    cluster.live.insert(id("ConfigMap", "missing"), None);
+    let next = [object("changed", "2"), object("drifted", "1"), object("missing", "1"), object("new", "1")];
+    let plan = cluster.plan(&next, PRUNE).unwrap();
+    assert_eq!((plan.to_send().count(), plan.gone().to_delete().count()), (4, 1));
+    let drift = plan.drift_alone();
+    let names: Vec<_> = drift.to_send().map(|step| step.manifest.id.name.as_str()).collect();
+    assert_eq!(names, ["drifted", "missing"]);
+    assert_eq!((drift.steps().len(), drift.gone()), (2, &crate::Gone::default()));
+}
+
+#[test]
+fn a_field_that_is_left_to_others_is_sent_when_its_object_is_created_and_changes_nothing_after_that() {
+    let web = |replicas: u8, paused: bool| {
+        manifest("Deployment", "web", json!({"spec": {"replicas": replicas, "paused": paused}}))
+    };
+    let mut cluster = Cluster::default();
+    cluster.ignore = vec![IgnoreRule { paths: vec!["/spec/replicas".parse().unwrap()], ..IgnoreRule::default() }];
+    let spec = |plan: &Plan| plan.steps()[0].manifest.body["spec"].clone();
+    let left = |plan: &Plan| plan.steps()[0].left_to_others.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let first = cluster.sync(&[web(2, true)]).unwrap();
+    assert_eq!(
+        (spec(&first), left(&first)),
+        (json!({"replicas": 2, "paused": true}), vec!["/spec/replicas".to_owned()])
+    );
+    let again = cluster.sync(&[web(3, true)]).unwrap();
+    assert_eq!(again.steps()[0].change, Change::Unchanged);
+    let other = cluster.sync(&[web(3, false)]).unwrap();
+    assert_eq!(other.steps()[0].change, Change::Changed);
+    assert_eq!((spec(&other), left(&other)), (json!({"paused": false}), vec!["/spec/replicas".to_owned()]));
+    cluster.ignore.clear();
+    let no_longer = cluster.sync(&[web(3, false)]).unwrap();
+    assert_eq!(no_longer.steps()[0].change, Change::Changed);
+    assert_eq!((spec(&no_longer), left(&no_longer)), (json!({"replicas": 3, "paused": false}), Vec::new()));
 }
 
 #[test]
