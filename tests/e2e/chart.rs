@@ -17,6 +17,7 @@ fn folder() -> PathBuf {
 
 /// Renders the chart as a release `waxwing` in `namespace`.
 fn render(namespace: &str, values: &[&str]) -> Result<String, Failure> {
-    let helm = Upstream::new()?.helm(&["template", "waxwing", "--namespace", namespace])?;
+    let upstream = Upstream::new()?;
+    let helm = upstream.helm(&["template", "waxwing", "--namespace", namespace])?;
     helm.args(values).arg(folder()).text()
 }

@@ -27,8 +27,8 @@ fn restricted(name: &str) -> &str {
 
 #[test]
 fn the_chart_has_nothing_that_helm_complains_about() {
-    let lint = Upstream::new().unwrap().helm(&["lint", "--strict", "--quiet"]).unwrap();
-    lint.arg(folder()).text().unwrap();
+    let upstream = Upstream::new().unwrap();
+    upstream.helm(&["lint", "--strict", "--quiet"]).unwrap().arg(folder()).text().unwrap();
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn in_one_namespace(cluster: &'static Cluster) {
 /// A tenant that may write elsewhere does so: nobody watches there, and its own rights decide.
 fn reach_elsewhere(stage: &Stage, elsewhere: &Stage) {
     let subject = format!("--serviceaccount={}:deployer", stage.namespace);
-    elsewhere.kubectl(&["create", "rolebinding", "neighbour", "--clusterrole=admin", &subject]).unwrap();
+    elsewhere.kubectl(&["create", "rolebinding", "neighbour", "--clusterrole=cluster-admin", &subject]).unwrap();
     let commit = add_far(stage, elsewhere);
     stage.applied(&commit);
     let path = elsewhere.path("configmap/far").unwrap();

@@ -1,7 +1,9 @@
 //! Values that can't work are refused before anything is installed. That each value is documented and used is held by
 //! `tests/generated/chart.rs`.
 
-use super::render;
+use waxwing_harness::Upstream;
+
+use super::folder;
 
 /// Arguments of `helm template`, and the value that its refusal names.
 const REFUSED: [(&[&str], &str); 20] = [
@@ -29,8 +31,11 @@ const REFUSED: [(&[&str], &str); 20] = [
 
 #[test]
 fn values_that_cannot_work_are_refused_by_name() {
+    let upstream = Upstream::new().unwrap();
     for (arguments, named) in REFUSED {
-        let refusal = render("waxwing-system", arguments).expect_err(&format!("{arguments:?}")).to_string();
-        assert!(refusal.contains(named), "{arguments:?}: {refusal}");
+        let helm = upstream.helm(&["template", "waxwing"]).unwrap().args(arguments);
+        let finished = helm.arg(folder()).run().unwrap();
+        let refused = !finished.status.success() && finished.stderr.contains(named);
+        assert!(refused, "{arguments:?}: {}", finished.stderr);
     }
 }
