@@ -17,6 +17,7 @@ use super::hold::LastGood;
 use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
+use super::tries::Tries;
 use crate::api::{GitSource, Sync};
 use crate::cluster::{KindsCache, Marks, Reach};
 use crate::sealing::Keys;
@@ -40,6 +41,8 @@ pub struct Context {
     pub contests: Contests,
     /// What Syncs claim that others have.
     pub rivals: Rivals,
+    /// Which revision each Sync has tried.
+    pub tries: Tries,
     /// What was last said of each Sync.
     pub statuses: Statuses,
     /// How the objects were when they were last read.

@@ -15,6 +15,7 @@ use super::report;
 use super::steps::{record, retirement, session, undeleted};
 use super::sync::set_finalizers;
 use super::sync_status::{self, Progress};
+use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{FINALIZER, Failure, Reason};
 use crate::cluster::Deleted;
@@ -83,7 +84,10 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
             job.context.health.forget(&job.id.uid);
             job.context.statuses.forget(&job.id.uid);
             job.context.last_good.forget(&job.id.uid);
+            job.context.tries.forget(&job.id.uid);
             job.claims(&[]);
+            job.wake_waiting();
+            job.wake_claimants();
             None
         }
         Err(_) => Some(WHILE_DELETING),
@@ -92,8 +96,13 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
 
 /// Deletes what may be deleted, and returns what is still there and should not be.
 async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
+    let untried = job.untried();
     let known = record::load(job).await?;
     let Some(retirement) = retirement(job, &known).await? else { return Ok(Vec::new()) };
+    if let Some(Untried { name, .. }) = untried.filter(|_| !retirement.deletions.is_empty()) {
+        let message = format!("it waits for Sync {name} to try the revision, since that may render the objects by now");
+        return Ok(vec![Failure { object: job.id.mark.to_string(), reason: Reason::Progressing, message }]);
+    }
     let session = session(job)?;
     let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
     for deletion in &retirement.deletions {

@@ -63,7 +63,7 @@ pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), T
 
 async fn revert(job: &Job<'_>, rendered: &Rendered, held: &mut Progress) -> Result<(), Trouble> {
     let known = record::load(job).await?;
-    let live = live(job, rendered, &known).await?;
+    let live = live(job, rendered, &known, held).await?;
     let drift = decide(job, rendered, &known, &live).map_err(|errors| refused(&errors))?.drift_alone();
     held.planned(&drift);
     if drift.to_send().next().is_none() {

@@ -58,6 +58,11 @@ impl<'a> Job<'a> {
         told.iter().for_each(|owner| self.context.alarms.wake(owner));
     }
 
+    /// Wakes the Syncs that claim what this one has let go of.
+    pub(super) fn wake_claimants(&self) {
+        self.context.rivals.claimants(&self.id.mark).iter().for_each(|by| self.context.alarms.wake(by));
+    }
+
     /// Makes sure that the tenant's ServiceAccount exists; impersonation itself would not notice.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod source_status;
 mod steps;
 mod sync;
 mod sync_status;
+mod tries;
 mod trouble;
 mod watched;
 
@@ -31,6 +32,7 @@ pub use job::Job;
 pub use rivals::Rivals;
 pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
+pub use tries::Tries;
 pub use trouble::Trouble;
 pub use watched::Watched;
 
@@ -50,7 +52,7 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
     let rendered = render(job, sources, progress).await?;
 
     let known = record::load(job).await?;
-    let live = live(job, &rendered, &known).await?;
+    let live = live(job, &rendered, &known, progress).await?;
     let plan = plan(job, &rendered, &known, &live, progress).await?;
 
     let opened = unseal(job, &plan, &rendered, &known, &live, progress).await?;

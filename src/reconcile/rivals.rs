@@ -42,6 +42,13 @@ impl Rivals {
         Some(format!("claimed too: {first}{more}; hint: remove it from one of the two Syncs"))
     }
 
+    /// Returns the Syncs that claim what `owner` has, or had.
+    pub(super) fn claimants(&self, owner: &OwnerMark) -> Vec<OwnerMark> {
+        let all = self.all();
+        let claims = all.iter().filter(|(_, claimed)| claimed.values().any(|has| has.is(owner)));
+        claims.map(|(by, _)| by.clone()).collect()
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<OwnerMark, Claimed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

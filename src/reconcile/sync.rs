@@ -59,6 +59,7 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
     }
     if sync.spec.suspend {
         job.claims(&[]);
+        job.wake_waiting();
         return None;
     }
     if is_source_pending(&job).await {
@@ -85,7 +86,9 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
 /// Walks the line, and where that fails, holds the last good revision. Why that fails is only told where it is not for the same
 /// reason.
 async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
-    let Err(trouble) = walk(job, progress).await else { return Ok(()) };
+    let walked = walk(job, progress).await;
+    progress.revision().inspect(|revision| job.note_tried(revision));
+    let Err(trouble) = walked else { return Ok(()) };
     match hold(job, progress).await {
         Err(more) if more.reason != trouble.reason => {
             let message = format!("{}; what others changed was not put back: {}", trouble.message, more.message);

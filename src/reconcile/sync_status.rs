@@ -15,6 +15,7 @@ use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, OwnerMark, Plan, 
 use super::context::Context;
 use super::drift::writers;
 use super::report::{self, Verdict};
+use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
@@ -40,12 +41,29 @@ pub struct Progress {
     unsealed: Option<Result<(), Trouble>>,
     health: Option<Result<(), Trouble>>,
     all_applied: bool,
+    /// The Sync that has to try the revision before anything is deleted.
+    awaits: Option<Untried>,
 }
 
 impl Progress {
     /// Notes which revision is tried.
     pub(super) fn attempt(&mut self, revision: String) {
         self.revision = Some(revision);
+    }
+
+    /// Returns the revision that is tried, where it came to that.
+    pub(super) fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
+    }
+
+    /// Notes which other Sync has to try the revision before objects that left Git are deleted.
+    pub(super) fn awaits(&mut self, other: Option<Untried>) {
+        self.awaits = other;
+    }
+
+    /// Returns which other Sync has to try the revision before objects that left Git are deleted.
+    pub(super) fn awaited(&self) -> Option<&Untried> {
+        self.awaits.as_ref()
     }
 
     /// Tells whether this is the revision that is tried.
@@ -149,6 +167,11 @@ impl Progress {
             true => Ok(()),
             false => Err(Trouble::passing(reason, described.join(", "), "")),
         });
+    }
+
+    /// Tells whether nothing has to get well before objects are deleted.
+    fn is_well(&self, sync: &Sync) -> bool {
+        !sync.spec.wait || matches!(self.health, Some(Ok(())))
     }
 
     /// Notes what was deleted.
@@ -327,6 +350,9 @@ fn verdict(
     let revision = progress.revision.as_deref().unwrap_or("the revision");
     match trouble {
         None => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
+        Some(trouble) if progress.all_applied && trouble.reason == Reason::Progressing && progress.is_well(sync) => {
+            Verdict::progressing(format!("Applied {revision}; {}", trouble.message))
+        }
         Some(trouble) if trouble.reason == Reason::Progressing && !is_late(sync, status, now) => {
             Verdict::progressing(format!("Applied {revision}, waiting for health: {}", trouble.message))
         }

@@ -16,7 +16,7 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::{KindsCache, Marks, Reach};
 use crate::reconcile::{
     self, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals, Statuses,
-    Watched,
+    Tries, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -106,6 +106,7 @@ impl Parts {
             rendered: RenderCache::default(),
             last_good: LastGood::default(),
             rivals: Rivals::default(),
+            tries: Tries::default(),
             endings: Endings::default(),
             keys: keys.clone(),
             salt,

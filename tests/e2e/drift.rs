@@ -269,24 +269,3 @@ fn an_object_that_somebody_writes_again_and_again_is_contested_and_left() {
     eventually(PATIENCE, "the other", || is_put_back(&stage, "configmap/b")).unwrap();
     assert_eq!(data(&stage, "configmap/a")["key"], "theirs");
 }
-
-#[test]
-fn an_object_that_falls_ill_after_the_sync_is_noticed_and_so_is_its_recovery() {
-    let stage = Stage::new("drift-health");
-    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: claim}\nspec:\n  accessModes: [ReadWriteOnce]\n  storageClassName: none\n  resources: {requests: {storage: 1Gi}}\n";
-    let commit = stage.commit(&[("app/claim.yaml", claim)]);
-    stage.sync("./app", "");
-    let phase = |phase: &str| {
-        let status = format!(r#"{{"status": {{"phase": "{phase}"}}}}"#);
-        let patch = ["--subresource=status", "--type=merge", "--patch", &status];
-        stage.kubectl(&[&["patch", "persistentvolumeclaim/claim"], &patch[..]].concat()).unwrap();
-    };
-    stage.ready("Unknown", |message| message.contains("claim: it is not bound yet"));
-    phase("Bound");
-    stage.applied(&commit);
-    phase("Pending");
-    let sync = stage.ready("Unknown", |message| message.contains("claim: it is not bound yet"));
-    assert_eq!(condition(&sync, "Healthy")["status"], "False");
-    phase("Bound");
-    stage.applied(&commit);
-}

@@ -354,3 +354,61 @@ fn an_object_that_another_sync_renders_is_not_deleted_with_the_first() {
     let shared = stage.get("configmap/shared").unwrap();
     assert_eq!((&shared["data"]["key"], &shared["metadata"]["uid"]), (&Value::from("two"), &uid));
 }
+
+/// Waits until a Sync has applied a revision.
+fn has_applied(stage: &Stage, name: &str, commit: &str) {
+    let attempt = || {
+        let sync = stage.get(&format!("sync/{name}")).map_err(|failure| failure.to_string())?;
+        let told = message(&sync);
+        if told == format!("Applied main@sha1:{commit}") { Ok(()) } else { Err(told) }
+    };
+    eventually(PATIENCE, name, attempt).unwrap();
+}
+
+#[test]
+fn a_commit_that_moves_an_object_deletes_it_in_neither_sync_whichever_comes_first() {
+    let stage = Stage::new("moves");
+    let uid = || stage.get("configmap/moved").unwrap()["metadata"]["uid"].clone();
+    stage.commit(&[
+        ("one/stays.yaml", &config_map("one", "value")),
+        ("one/moved.yaml", &config_map("moved", "value")),
+        ("two/stays.yaml", &config_map("two", "value")),
+    ]);
+    stage.source();
+    for name in ["one", "two"] {
+        stage.declare(name, &format!("path: ./{name}\nserviceAccountName: deployer"));
+        // Nothing here may depend on being tried again.
+        stage
+            .kubectl(&[
+                "patch",
+                &format!("sync/{name}"),
+                "--type=merge",
+                "--patch",
+                r#"{"spec": {"retryInterval": "1h"}}"#,
+            ])
+            .unwrap();
+    }
+    let commit = stage.commit(&[("one/more.yaml", &config_map("more", "value"))]);
+    ["one", "two"].iter().for_each(|name| has_applied(&stage, name, &commit));
+    let first = uid();
+    for (from, to) in [("one", "two"), ("two", "one"), ("one", "two")] {
+        stage.repo.remove(&format!("{from}/moved.yaml")).unwrap();
+        let commit = stage.commit(&[(&format!("{to}/moved.yaml"), &config_map("moved", "value"))]);
+        [to, from].iter().for_each(|name| has_applied(&stage, name, &commit));
+        assert_eq!(uid(), first, "from {from} to {to}");
+    }
+}
+
+#[test]
+fn a_sync_that_gets_another_name_keeps_its_objects() {
+    let stage = Stage::new("renamed");
+    let commit = stage.commit(&[("app/a.yaml", &config_map("a", "value"))]);
+    stage.source();
+    stage.declare("old", "path: ./app\nserviceAccountName: deployer");
+    has_applied(&stage, "old", &commit);
+    let uid = stage.get("configmap/a").unwrap()["metadata"]["uid"].clone();
+    stage.declare("new", "path: ./app\nserviceAccountName: deployer");
+    stage.kubectl(&["delete", "sync/old"]).unwrap();
+    has_applied(&stage, "new", &commit);
+    assert_eq!(stage.get("configmap/a").unwrap()["metadata"]["uid"], uid);
+}

@@ -74,6 +74,25 @@ fn a_sync_progresses_while_a_deployment_rolls_out_and_is_ready_then() {
 }
 
 #[test]
+fn a_deployment_that_starts_to_crash_after_its_sync_is_told_and_so_is_its_recovery() {
+    let stage = Stage::new("crash");
+    let commit = stage.commit(&[("app/web.yaml", &DEPLOYMENT.replace("SECONDS", "0"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let pod = stage.kubectl(&["get", "pods", "--output=name"]).unwrap();
+    let pod_is = |ready: &str| {
+        let status = format!(r#"{{"status": {{"conditions": [{{"type": "Ready", "status": "{ready}"}}]}}}}"#);
+        stage.kubectl(&["patch", pod.trim(), "--subresource=status", "--patch", &status]).unwrap();
+    };
+    pod_is("False");
+    let sync = stage.sync_is("crashing", |sync| status(sync, "Healthy") == pair("False", "Progressing"));
+    let told = condition(&sync, "Healthy")["message"].to_string();
+    assert!(told.contains("apps/Deployment/") && told.contains("0 of 1 replicas are available"), "{told}");
+    pod_is("True");
+    stage.sync_is("well", |sync| status(sync, "Healthy") == pair("True", "Healthy"));
+}
+
+#[test]
 fn objects_that_are_late_are_named_and_a_new_revision_gets_its_own_time() {
     let stage = Stage::new("late");
     let commit = stage.commit(&[("app/broken.yaml", &BROKEN.replace("SECONDS", "600"))]);

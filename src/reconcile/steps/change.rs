@@ -121,6 +121,13 @@ pub(in crate::reconcile) async fn prune(
     if plan.gone().to_delete().next().is_none() {
         return Ok(Pruned { guard, ..Pruned::default() });
     }
+    if let Some(other) = progress.awaited() {
+        job.wait_for(other);
+        let name = &other.name;
+        let fact =
+            format!("what left Git goes once Sync {name} has tried this revision, since that may render it by now");
+        return Err(Trouble::passing(Reason::Progressing, fact, ""));
+    }
     let deletions = plan.deletions(applied, healthy).map_err(|error| {
         Trouble::passing(Reason::PruneFailed, error, "it is tried again once the objects are healthy")
     })?;

@@ -28,17 +28,25 @@ pub(in crate::reconcile) struct Seen {
 
 /// Reads the metadata of every object that is rendered or in the inventory, and of the namespaces of those that are
 /// rendered: nothing can be made in one that is being deleted.
-pub(in crate::reconcile) async fn live(job: &Job<'_>, rendered: &Rendered, known: &Stored) -> Result<Seen, Trouble> {
+pub(in crate::reconcile) async fn live(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    known: &Stored,
+    progress: &mut Progress,
+) -> Result<Seen, Trouble> {
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
     let wanted: BTreeSet<_> = desired.iter().copied().chain(known.inventory.entries.keys()).cloned().collect();
     let namespaces: BTreeSet<_> = desired.iter().filter_map(|id| namespace_of(id)).collect();
     // Before they are looked at, so that nothing that happens after that is missed.
     job.context.alarms.mind(&job.id.mark, wanted.union(&namespaces).cloned().collect());
     let live = marks(job, &wanted, &namespaces, known).await?;
-    let gone = known.inventory.entries.keys().filter(|id| !desired.contains(id));
+    let gone: Vec<_> = known.inventory.entries.keys().filter(|id| !desired.contains(id)).collect();
+    if !gone.is_empty() {
+        progress.awaits(job.untried());
+    }
     let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_known(job, mark));
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
-    let contested = gone.chain(of_others).cloned().collect();
+    let contested = gone.into_iter().chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
     Ok(Seen { live, claims })
 }

@@ -42,7 +42,11 @@ pub(in crate::reconcile) async fn after_apply(
         next = next.without_released(plan);
         next.verified = applied.verified.clone();
     }
-    write(job, known, next).await
+    let stored = write(job, known, next).await?;
+    if !plan.gone().released.is_empty() {
+        job.wake_claimants();
+    }
+    Ok(stored)
 }
 
 /// Writes what was deleted.
