@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod cluster;
+pub mod metrics;
 pub mod reconcile;
 pub mod render;
 pub mod runtime;

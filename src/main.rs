@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use waxwing::runtime::{Args, harden, log_to_stderr, start};
+use waxwing::runtime::{Args, harden, speak, start};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes every allocation when it is freed, so that a value is not left behind in a buffer of some library.
@@ -23,9 +23,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    log_to_stderr(&args.log_level, args.log_format)?;
-    harden()?;
     // Only the first call can install a provider, and this is it.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Ok(start(args).await?)
+    let telemetry = speak(&args)?;
+    harden()?;
+    let ended = start(args).await;
+    telemetry.end().await;
+    Ok(ended?)
 }

@@ -10,20 +10,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room of `src`: the other rooms that it may name.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
+    ("metrics", &[]),
     ("api", &[]),
     ("source", &[]),
     ("render", &["source"]),
-    ("cluster", &[]),
+    ("cluster", &["metrics"]),
     ("sealing", &["cluster"]),
     ("unsealing", &["render", "cluster"]),
-    ("reconcile", &["api", "source", "render", "sealing", "unsealing", "cluster"]),
-    ("server", &["api", "sealing", "unsealing", "cluster"]),
-    ("runtime", &["api", "source", "render", "sealing", "unsealing", "cluster", "reconcile", "server"]),
+    ("reconcile", &["metrics", "api", "source", "render", "sealing", "unsealing", "cluster"]),
+    ("server", &["metrics", "api", "sealing", "unsealing", "cluster"]),
+    ("runtime", &["metrics", "api", "source", "render", "sealing", "unsealing", "cluster", "reconcile", "server"]),
 ];
 
 /// For each room of `src`: the crates that it must not name.
-const FOREIGN: [(&str, &[&str]); 5] = [
+const FOREIGN: [(&str, &[&str]); 6] = [
+    ("metrics", &["kube", "k8s_openapi", "gix", "reqwest", "tokio", "waxwing_formats", "waxwing_keys", "waxwing_plan"]),
     ("source", &["kube", "k8s_openapi", "waxwing_formats", "waxwing_keys", "waxwing_plan"]),
     ("render", &["kube", "k8s_openapi", "reqwest", "waxwing_keys"]),
     ("api", &["gix", "reqwest", "waxwing_formats", "waxwing_keys"]),

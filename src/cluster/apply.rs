@@ -40,6 +40,17 @@ pub enum Verb {
     Unchanged,
 }
 
+impl Verb {
+    /// Returns the word that users read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
 /// An object that was applied.
 #[derive(Clone, Debug)]
 pub struct Landed {

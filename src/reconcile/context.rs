@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use kube::Client;
 use kube::runtime::events::Reporter;
@@ -20,8 +21,9 @@ use super::sync_status::Statuses;
 use super::tries::Tries;
 use crate::api::{GitSource, Sync};
 use crate::cluster::{KindsCache, Marks, Reach};
+use crate::metrics::Metrics;
 use crate::sealing::Keys;
-use crate::source::{Allowed, Fetched, Store};
+use crate::source::{Allowed, Fetched, Revision, Store};
 
 /// What every reconcile needs.
 pub struct Context {
@@ -77,6 +79,8 @@ pub struct Context {
     pub keys: Arc<Keys>,
     /// The key of handles for values that aren't ciphertext.
     pub salt: Salt,
+    /// What is counted and measured.
+    pub metrics: Arc<Metrics>,
     /// Who events are from.
     pub reporter: Reporter,
     /// Tells the Syncs of a GitSource that it has news.
@@ -98,6 +102,8 @@ struct Kept {
     uid: Option<String>,
     url: String,
     fetched: Fetched,
+    /// When it was fetched, if it was new then.
+    new_since: Option<Instant>,
 }
 
 impl Kept {
@@ -126,12 +132,23 @@ impl Revisions {
         Some(kept.fetched.clone())
     }
 
+    /// Returns when `source` fetched what it has, if it was new then: not just found again after a restart.
+    pub(super) fn new_since(&self, source: &GitSource) -> Option<Instant> {
+        let all = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(&ObjectRef::from_obj(source)).filter(|kept| kept.is_of(source))?.new_since
+    }
+
     /// Keeps what `source` has fetched, and tells whether that is another revision than before. Whatever is not in `live`
     /// as it was when it fetched is forgotten.
     pub fn put(&self, source: &GitSource, fetched: Fetched, live: &Cache<GitSource>) -> bool {
         let revision = fetched.revision.clone();
-        let kept = Kept { uid: source.metadata.uid.clone(), url: source.spec.url.clone(), fetched };
         let mut all = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&ObjectRef::from_obj(source)).filter(|kept| kept.fetched.revision == revision);
+        let new_since = match known {
+            Some(known) => known.new_since,
+            None => (!is_known(source, &revision)).then(Instant::now),
+        };
+        let kept = Kept { uid: source.metadata.uid.clone(), url: source.spec.url.clone(), fetched, new_since };
         let before = all.insert(ObjectRef::from_obj(source), kept);
         retain_live(&mut all, live);
         before.is_none_or(|before| !before.is_of(source) || before.fetched.revision != revision)
@@ -141,6 +158,11 @@ impl Revisions {
     pub fn forget_gone(&self, live: &Cache<GitSource>) {
         retain_live(&mut self.kept.write().unwrap_or_else(PoisonError::into_inner), live);
     }
+}
+
+/// Tells whether the status has this revision already.
+fn is_known(source: &GitSource, revision: &Revision) -> bool {
+    source.status.as_ref().and_then(|status| status.revision.as_ref()) == Some(&revision.to_string())
 }
 
 fn retain_live(all: &mut HashMap<ObjectRef<GitSource>, Kept>, live: &Cache<GitSource>) {

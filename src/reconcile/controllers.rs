@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use kube::ResourceExt;
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::watched::Watched;
-use super::{fetch, forget, sync};
+use super::{fetch, forget, measure, sync};
 use crate::api::{GitSource, Sync};
 use crate::cluster::News;
+use crate::metrics::Kind;
 
 /// What starts reconciles beside the resources themselves.
 pub struct Heard {
@@ -36,8 +37,10 @@ pub async fn run(
 ) {
     let config = Config::default().concurrency(concurrency);
     let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
-    let users = users_of(heard.sources, syncs.cache());
-    let sources = Controller::for_stream(sources.changes, sources.cache)
+    let woken = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
+    let woken = woken.inspect(measure::woken_syncs(&context.metrics));
+    let asking = measure::asking(Kind::GitSource, &context.metrics);
+    let sources = Controller::for_stream(sources.changes.inspect_ok(asking), sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
@@ -46,10 +49,10 @@ pub async fn run(
             context.clone(),
         );
     let beside = context.clone();
-    let syncs = Controller::for_stream(syncs.changes, syncs.cache)
+    let asking = measure::asking(Kind::Sync, &context.metrics);
+    let syncs = Controller::for_stream(syncs.changes.inspect_ok(asking), syncs.cache)
         .with_config(config)
-        .reconcile_on(users)
-        .reconcile_on(received(heard.woken))
+        .reconcile_on(woken)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
     let reconciles = futures::future::join(

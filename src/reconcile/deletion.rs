@@ -20,6 +20,7 @@ use super::trouble::Trouble;
 use crate::api::{FINALIZER, Failure, Reason};
 use crate::cluster::Deleted;
 use crate::cluster::inventory::Stored;
+use crate::metrics::ObjectResult;
 
 /// How soon to look again for objects that are on their way out.
 const WHILE_DELETING: Duration = Duration::from_secs(1);
@@ -108,7 +109,11 @@ async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
     for deletion in &retirement.deletions {
         match session.delete(deletion).await {
             Ok(Deleted::Absent) => {}
-            Ok(Deleted::Deleted | Deleted::Left) => left.push(on_its_way(deletion.id())),
+            Ok(Deleted::Left) => left.push(on_its_way(deletion.id())),
+            Ok(Deleted::Deleted) => {
+                job.context.metrics.objects(ObjectResult::Deleted, 1);
+                left.push(on_its_way(deletion.id()));
+            }
             Err(cause) => left.push(undeleted(deletion.id(), &cause, job)),
         }
     }

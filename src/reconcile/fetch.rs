@@ -7,10 +7,13 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use tracing::Instrument;
 
 use super::context::Context;
 use super::credentials;
+use super::measure::Turn;
 use super::source_status;
+use super::span;
 use super::trouble::Trouble;
 use crate::api::{GitSource, Reason, SelectedReference};
 use crate::source::{Fetched, Reference, Remote, RemoteUrl};
@@ -27,7 +30,17 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
     if source.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let result = if source.spec.suspend { last_good(&source, &context).await } else { fetch(&source, &context).await };
+    let span = span::of_source(&source.namespace().unwrap_or_default(), &source.name_any());
+    let turn = Turn::of_source(&source, &context);
+    let result = match source.spec.suspend {
+        true => last_good(&source, &context).await,
+        false => fetch(&source, &context)
+            .instrument(span.clone())
+            .await
+            .inspect(|new| turn.fetched(Ok(new)))
+            .inspect_err(|why| turn.fetched(Err(why))),
+    };
+    result.as_ref().err().into_iter().for_each(|trouble| span::failed(&span, trouble.reason));
     let pause = match &result {
         Ok(_) => source.spec.interval.get(),
         Err(_) => source.spec.interval.get().min(LONGEST_RETRY),
@@ -45,7 +58,9 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
     if is_gone(&source, &context) {
         context.sources_changed.notify_one(); // what it fetched meanwhile has no owner
     }
-    Ok(if source.spec.suspend { Action::await_change() } else { Action::requeue(pause) })
+    let pause = Some(pause).filter(|_| !source.spec.suspend);
+    turn.end(pause, context.sources.get(&ObjectRef::from_obj(&*source)).is_some());
+    Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Tells whether the source was deleted or changed its address since this reconcile began.

@@ -10,6 +10,7 @@ use waxwing_plan::OwnerMark;
 
 use super::context::Context;
 use super::fetch::holder;
+use super::measure;
 use crate::api::{GitSource, Sync};
 use crate::cluster::inventory;
 use crate::source::RemoteUrl;
@@ -27,6 +28,7 @@ async fn mirrors(context: &Context) {
     context.sources_filled.cancelled().await;
     loop {
         context.revisions.forget_gone(&context.sources);
+        measure::keep_those_there(context);
         let changed = context.sources_changed.notified();
         if context.store.retain(|| named(context)).await {
             changed.await;
@@ -44,6 +46,7 @@ async fn inventories(context: &Context) {
     release(context, &known, None).await;
     loop {
         context.syncs_changed.notified().await;
+        measure::keep_those_there(context);
         let now = alive(context);
         for (_, gone) in known.iter().filter(|(uid, _)| !now.contains_key(*uid)) {
             release(context, &now, Some(gone)).await;

@@ -55,7 +55,7 @@ pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), T
     let good = job.context.last_good.get(job).filter(|good| !progress.has_tried(&good.revision));
     let Some(Good { revision, rendered, .. }) = good else { return Ok(()) };
     let mut held = Progress::default();
-    held.attempt(revision);
+    held.attempt(revision, None);
     let result = revert(job, &rendered, &mut held).await;
     progress.holds(held);
     result

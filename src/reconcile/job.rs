@@ -23,6 +23,8 @@ pub struct Job<'a> {
     pub account: ServiceAccount,
     /// When nothing further is sent; what came of the rest is still written down.
     pub deadline: Instant,
+    /// The span of this reconcile, which gets the revision once that is known.
+    pub span: tracing::Span,
 }
 
 impl<'a> Job<'a> {
@@ -39,7 +41,7 @@ impl<'a> Job<'a> {
         let mark = OwnerMark::new(namespace, sync.name_any());
         let id = SyncId { mark, uid: sync.uid().unwrap_or_default() };
         let deadline = Instant::now() + sync.spec.timeout.get();
-        Ok(Self { context, sync, id, account, deadline })
+        Ok(Self { context, sync, id, account, deadline, span: tracing::Span::current() })
     }
 
     /// Returns the Sync's namespace.

@@ -4,6 +4,7 @@
 //! between `unseal` and `apply`, and nowhere else: before that there are handles, after that there is metadata.
 //! What this room adds to the others is order, retry, and the mapping of every error to a reason that users see.
 
+mod audit;
 mod context;
 mod controllers;
 mod credentials;
@@ -13,9 +14,11 @@ mod fetch;
 mod forget;
 mod hold;
 mod job;
+mod measure;
 mod report;
 mod rivals;
 mod source_status;
+mod span;
 mod steps;
 mod sync;
 mod sync_status;
@@ -23,6 +26,7 @@ mod tries;
 mod trouble;
 mod watched;
 
+pub use audit::TARGET as AUDIT_TARGET;
 pub use context::{Context, Revisions};
 pub use controllers::{Heard, run};
 pub use deletion::Endings;
@@ -36,6 +40,7 @@ pub use tries::Tries;
 pub use trouble::Trouble;
 pub use watched::Watched;
 
+use span::Step;
 use steps::{apply, dry_run, fetch, health, live, plan, prune, read, record, render, unseal};
 
 /// Makes the cluster equal to the revision that the Sync's source has, as far as that is allowed.
@@ -47,24 +52,24 @@ use steps::{apply, dry_run, fetch, health, live, plan, prune, read, record, rend
 ///
 /// Returns what stopped the line; the steps after that were not taken.
 pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
-    let fetched = fetch(job, progress)?;
-    let sources = read(job, &fetched).await?;
-    let rendered = render(job, sources, progress).await?;
+    let fetched = job.step(Step::Fetch, async { fetch(job, progress) }).await?;
+    let sources = job.step(Step::Read, read(job, &fetched)).await?;
+    let rendered = job.step(Step::Render, render(job, sources, progress)).await?;
 
-    let known = record::load(job).await?;
-    let live = live(job, &rendered, &known, progress).await?;
-    let plan = plan(job, &rendered, &known, &live, progress).await?;
+    let known = job.step(Step::Load, record::load(job)).await?;
+    let live = job.step(Step::Live, live(job, &rendered, &known, progress)).await?;
+    let plan = job.step(Step::Plan, plan(job, &rendered, &known, &live, progress)).await?;
 
-    let opened = unseal(job, &plan, &rendered, &known, &live, progress).await?;
-    let passed = dry_run(job, opened).await?;
-    let known = record::before_apply(job, &plan, known).await?;
-    let applied = apply(job, &plan, passed, progress).await;
-    let known = record::after_apply(job, &plan, known, &applied).await?;
+    let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &known, &live, progress)).await?;
+    let passed = job.step(Step::DryRun, dry_run(job, opened)).await?;
+    let known = job.step(Step::BeforeApply, record::before_apply(job, &plan, known)).await?;
+    let applied = job.step(Step::Apply, async { Ok(apply(job, &plan, passed, progress).await) }).await?;
+    let known = job.step(Step::AfterApply, record::after_apply(job, &plan, known, &applied)).await?;
     let all_applied = applied.proof(job, &plan, progress)?;
     job.context.last_good.keep(job, fetched.revision.to_string(), rendered);
 
-    let healthy = health(job, &plan, &all_applied, progress).await?;
-    let pruned = prune(job, &plan, &all_applied, healthy.as_ref(), progress).await?;
-    record::after_prune(job, known, &pruned).await?;
+    let healthy = job.step(Step::Health, health(job, &plan, &all_applied, progress)).await?;
+    let pruned = job.step(Step::Prune, prune(job, &plan, &all_applied, healthy.as_ref(), progress)).await?;
+    job.step(Step::AfterPrune, record::after_prune(job, known, &pruned)).await?;
     pruned.verdict()
 }

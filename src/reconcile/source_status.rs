@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::context::Context;
+use super::measure;
 use super::report::{self, Verdict};
 use super::trouble::Trouble;
 use crate::api::{GitSource, GitSourceStatus, REQUESTED_AT, Reason};
@@ -21,6 +22,7 @@ pub(super) async fn write(source: &GitSource, context: &Context, result: Result<
         Err(trouble) => failed_verdict(&mut status, trouble, usable, now),
     };
     report::set_verdict(&mut status.conditions, &verdict, source.metadata.generation, now);
+    measure::source_is(source, context, &verdict, status.stale_since.as_ref());
     report::publish(context, source, source.status.as_ref().map(|old| old.conditions.as_slice()), &verdict).await;
     if source.status.as_ref() != Some(&status) {
         report::write_status(context, source, &status).await;

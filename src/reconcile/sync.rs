@@ -16,9 +16,11 @@ use waxwing_plan::OwnerMark;
 use super::context::Context;
 use super::hold::hold;
 use super::job::Job;
+use super::measure::Turn;
+use super::span::Step;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
-use super::{deletion, walk};
+use super::{deletion, span, walk};
 use crate::api::{ConditionType, FINALIZER, GitSource, Reason, Sync};
 
 /// How soon a Sync is looked at again whose objects are on their way out, in namespaces that nothing tells of.
@@ -37,20 +39,23 @@ const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 /// None.
 pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
     let owner = OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any());
-    let span = tracing::info_span!("sync", namespace = sync.namespace(), name = sync.name_any());
+    let span = span::of_sync(&owner.namespace, &owner.name);
+    let turn = Turn::of_sync(&sync, &context);
     context.alarms.begin(&owner);
-    let pause = run(&sync, &context).instrument(span).await;
+    let pause = run(&sync, &context, &turn).instrument(span).await;
     context.alarms.end(&owner, &context.marks);
+    turn.end(pause, context.syncs.get(&ObjectRef::from_obj(&*sync)).is_some());
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Returns when to come back, or none to wait for a change.
-async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
+async fn run(sync: &Sync, context: &Context, turn: &Turn<'_>) -> Option<Duration> {
     let mut progress = Progress::default();
     let job = match Job::new(context, sync) {
         Ok(job) => job,
         Err(trouble) => {
-            sync_status::write(sync, context, &progress, Some(&trouble)).await;
+            let reason = sync_status::write(sync, context, &progress, Some(&trouble)).await;
+            turn.synced(&progress, reason);
             return None;
         }
     };
@@ -70,6 +75,8 @@ async fn run(sync: &Sync, context: &Context) -> Option<Duration> {
         Err(trouble) => Some(trouble),
     };
     let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
+    turn.synced(&progress, reason);
+    reason.into_iter().for_each(|reason| span::failed(&job.span, reason));
     Some(pause(sync, reason))
 }
 
@@ -89,7 +96,7 @@ async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trou
     let walked = walk(job, progress).await;
     progress.revision().inspect(|revision| job.note_tried(revision));
     let Err(trouble) = walked else { return Ok(()) };
-    match hold(job, progress).await {
+    match job.step(Step::Hold, hold(job, progress)).await {
         Err(more) if more.reason != trouble.reason => {
             let message = format!("{}; what others changed was not put back: {}", trouble.message, more.message);
             Err(Trouble { message, ..trouble })

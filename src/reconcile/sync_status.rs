@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -14,6 +15,7 @@ use waxwing_plan::{Change, LeftBecause, ManagerMark, ObjectId, OwnerMark, Plan, 
 
 use super::context::Context;
 use super::drift::writers;
+use super::measure;
 use super::report::{self, Verdict};
 use super::tries::Untried;
 use super::trouble::Trouble;
@@ -21,7 +23,7 @@ use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
     remove_condition, set_condition,
 };
-use crate::cluster::{self, Requests, Verb, is_newer};
+use crate::cluster::{self, Verb, is_newer};
 use crate::render::PlaintextSecret;
 
 /// The most bytes of an event's note that the message may take where changes are listed after it.
@@ -31,11 +33,16 @@ const NOTE_HEAD: usize = 400;
 #[derive(Debug, Default)]
 pub struct Progress {
     revision: Option<String>,
+    /// When the revision was fetched, if this process saw it come.
+    new_since: Option<Instant>,
     counts: Option<Counts>,
+    failed: u32,
     changes: Vec<String>,
     plaintext: Vec<String>,
     /// How the objects that the plan reverts had drifted.
     reverted: BTreeMap<ObjectId, String>,
+    /// How many of them were.
+    put_back: u32,
     /// What differs from Git and is left so; none before there is a plan.
     left: Option<Vec<(LeftBecause, String)>>,
     unsealed: Option<Result<(), Trouble>>,
@@ -46,9 +53,36 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Notes which revision is tried.
-    pub(super) fn attempt(&mut self, revision: String) {
+    /// Notes which revision is tried, and since when it is known if it is new.
+    pub(super) fn attempt(&mut self, revision: String, new_since: Option<Instant>) {
         self.revision = Some(revision);
+        self.new_since = new_since;
+    }
+
+    /// Returns when the revision was fetched, if it was new then.
+    pub(super) fn new_since(&self) -> Option<Instant> {
+        self.new_since
+    }
+
+    /// Returns how many objects there are and what was done to them; none before there is a plan.
+    pub(super) fn counts(&self) -> Option<Counts> {
+        self.counts
+    }
+
+    /// Returns how many objects could not be applied or deleted.
+    pub(super) fn failed(&self) -> u32 {
+        self.failed
+    }
+
+    /// Returns how many objects were put back that somebody had written over or deleted.
+    pub(super) fn put_back(&self) -> u32 {
+        self.put_back
+    }
+
+    /// Returns what differs from Git and is left so for that reason; none before there is a plan.
+    pub(super) fn left(&self, because: LeftBecause) -> Option<impl Iterator<Item = &String>> {
+        let left = self.left.as_ref()?;
+        Some(left.iter().filter(move |(why, _)| *why == because).map(|(_, told)| told))
     }
 
     /// Returns the revision that is tried, where it came to that.
@@ -75,6 +109,7 @@ impl Progress {
     pub(super) fn holds(&mut self, held: Self) {
         self.changes.extend(held.changes);
         self.left = held.left.or(self.left.take());
+        self.put_back += held.put_back;
     }
 
     /// Notes the Secret values that stand in Git in clear text and that the Sync wants to be warned of.
@@ -110,42 +145,24 @@ impl Progress {
         self.unsealed = Some(trouble.map_or(Ok(()), |trouble| Err(trouble.clone())));
     }
 
-    /// Notes what was applied, and logs where each secret value came from.
-    pub(super) fn applied(&mut self, requests: &Requests, applied: &cluster::Applied) {
+    /// Notes what was applied.
+    pub(super) fn applied(&mut self, applied: &cluster::Applied) {
+        self.failed += to_u32(applied.failures.len());
         let counts = self.counts.get_or_insert_default();
         for landed in &applied.landed {
-            let verb = match landed.verb {
-                Verb::Created => (&mut counts.created, "created"),
-                Verb::Configured => (&mut counts.configured, "configured"),
-                Verb::Unchanged => (&mut counts.unchanged, "unchanged"),
-            };
-            *verb.0 += 1;
+            *match landed.verb {
+                Verb::Created => &mut counts.created,
+                Verb::Configured => &mut counts.configured,
+                Verb::Unchanged => &mut counts.unchanged,
+            } += 1;
+            let verb = landed.verb.as_str();
+            self.put_back += u32::from(self.reverted.contains_key(&landed.id));
             if landed.verb != Verb::Unchanged {
                 let adopted = if landed.adopted { " (adopted)" } else { "" };
                 let reverted = self.reverted.get(&landed.id).map(String::as_str).unwrap_or_default();
-                self.changes.push(format!("{} {}{adopted}{reverted}", landed.id, verb.1));
+                self.changes.push(format!("{} {verb}{adopted}{reverted}", landed.id));
             }
-            tracing::info!(object = %landed.id, result = verb.1, adopted = landed.adopted, "applied");
-        }
-        let landed: BTreeSet<&ObjectId> = applied.landed.iter().map(|landed| &landed.id).collect();
-        requests.iter().filter(|request| landed.contains(&request.id)).for_each(|request| self.trace(request));
-    }
-
-    fn trace(&self, request: &cluster::Request) {
-        for (key, sources) in request.provenance() {
-            for source in sources {
-                tracing::info!(
-                    object = %request.id,
-                    key,
-                    revision = self.revision,
-                    file = source.mark.file,
-                    document = source.mark.document,
-                    key_path = source.mark.key_path,
-                    scheme = source.mark.scheme,
-                    recipient = source.recipient,
-                    "applied a secret value"
-                );
-            }
+            tracing::info!(object = %landed.id, result = verb, adopted = landed.adopted, "applied");
         }
     }
 
@@ -174,8 +191,9 @@ impl Progress {
         !sync.spec.wait || matches!(self.health, Some(Ok(())))
     }
 
-    /// Notes what was deleted.
-    pub(super) fn pruned(&mut self, deleted: &BTreeSet<ObjectId>) {
+    /// Notes what was deleted, and how many objects could not be.
+    pub(super) fn pruned(&mut self, deleted: &BTreeSet<ObjectId>, failed: usize) {
+        self.failed += to_u32(failed);
         self.counts.get_or_insert_default().deleted = to_u32(deleted.len());
         self.changes.extend(deleted.iter().map(|id| format!("{id} deleted")));
     }
@@ -263,6 +281,7 @@ pub(super) fn write<'a>(
         verdict.message.push_str(&format!("; {claims}"));
     }
     report::set_verdict(&mut status.conditions, &verdict, sync.metadata.generation, now);
+    measure::sync_is(sync, context, &verdict);
     let written = async move {
         publish(sync, context, progress, &old.conditions, &verdict).await;
         if old != status {

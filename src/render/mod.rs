@@ -96,6 +96,11 @@ impl SourceFiles {
         &self.closure
     }
 
+    /// Returns what renders them: `kustomize` where it takes part, else `plain`.
+    pub fn renderer(&self) -> &'static str {
+        if self.roots.is_empty() { "plain" } else { "kustomize" }
+    }
+
     /// Returns the key of the render that these files and options make. What `scope_of` says is not in it.
     pub fn closure_key(&self, options: &RenderOptions) -> ClosureKey {
         ClosureKey::of(self, options)
@@ -111,6 +116,7 @@ pub struct Rendered {
     sops: Vec<SopsFile>,
     plaintext: Vec<PlaintextSecret>,
     closure_key: ClosureKey,
+    renderer: &'static str,
 }
 
 impl Rendered {
@@ -137,6 +143,11 @@ impl Rendered {
     /// Returns the Secret values that stand in Git in clear text; [`judge`] says whether that is allowed.
     pub fn plaintext(&self) -> &[PlaintextSecret] {
         &self.plaintext
+    }
+
+    /// Returns what rendered them: `kustomize` where it took part, else `plain`.
+    pub fn renderer(&self) -> &'static str {
+        self.renderer
     }
 
     /// Returns the key of this render.

@@ -24,7 +24,7 @@ pub(super) fn render(
     salt: &Salt,
     scope_of: &dyn Fn(&GroupKind) -> Option<Scope>,
 ) -> Result<Rendered, Vec<RenderError>> {
-    let closure_key = files.closure_key(options);
+    let (closure_key, renderer) = (files.closure_key(options), files.renderer());
     let built = built(&mut files, options)?;
     let mut documents = files.documents;
     documents.extend(built);
@@ -47,7 +47,7 @@ pub(super) fn render(
         return Err(output.errors);
     }
     let Output { manifests, handles, sealed, plaintext, .. } = output;
-    Ok(Rendered { manifests, handles, sealed, sops: files.sops, plaintext, closure_key })
+    Ok(Rendered { manifests, handles, sealed, sops: files.sops, plaintext, closure_key, renderer })
 }
 
 /// Builds the kustomizations, once more where the first build tells which values are public.

@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "/var/lib/waxwing")]
     pub state_dir: PathBuf,
 
-    /// Serve probes and the sealing certificate on this address
+    /// Serve probes, metrics and the sealing certificate on this address
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
@@ -60,6 +60,10 @@ pub struct Args {
     /// Log what this filter lets through, such as "debug" or "waxwing=trace,kube=info"
     #[arg(long, value_name = "FILTER", env = "WAXWING_LOG", default_value = "info")]
     pub log_level: String,
+
+    /// Send a trace of each reconcile to this OpenTelemetry collector, over OTLP/HTTP, such as http://otel-collector:4318
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Reads the name of a namespace, an RFC 1123 label.

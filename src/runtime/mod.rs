@@ -7,8 +7,10 @@ mod args;
 mod hardening;
 mod start;
 mod telemetry;
+mod traces;
 
 pub use args::{Args, LogFormat};
 pub use hardening::{HardeningError, harden};
 pub use start::{StartError, start};
-pub use telemetry::log_to_stderr;
+pub use telemetry::{Telemetry, TelemetryError, speak};
+pub use traces::TracesError;

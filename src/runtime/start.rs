@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube::Client;
 use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -13,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks, Reach};
+use crate::cluster::{KindsCache, Marks, Reach, connect};
+use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals, Statuses,
     Tries, Watched,
@@ -73,7 +73,8 @@ struct Parts {
 impl Parts {
     async fn prepare(args: &Args, stop: &CancellationToken) -> Result<Self, StartError> {
         let config = configuration().await?;
-        let client = Client::try_from(config.clone()).map_err(|_| StartError::Connection)?;
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let client = connect(config.clone(), &metrics).map_err(|_| StartError::Connection)?;
         let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
         let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
         let salt = installation_salt(&client, &args.namespace).await?;
@@ -110,6 +111,7 @@ impl Parts {
             endings: Endings::default(),
             keys: keys.clone(),
             salt,
+            metrics,
             reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
             news,
             stop: stop.clone(),
@@ -123,7 +125,7 @@ impl Parts {
     async fn run(self, args: &Args, stop: CancellationToken) -> Result<(), StartError> {
         let Self { context, keys, sources, syncs, heard } = self;
         let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let shown = Shown { keys: keys.clone(), ready: ready.clone() };
+        let shown = Shown { keys: keys.clone(), ready: ready.clone(), metrics: context.metrics.clone() };
         let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
         let working = async {

@@ -1,4 +1,4 @@
-//! The controller's own HTTP interface: probes and the sealing certificate.
+//! The controller's own HTTP interface: probes, the sealing certificate and metrics.
 //!
 //! Everything here is public and needs no credentials; nothing here can open a secret.
 
@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sealing::Keys;
 
 /// What the handlers see.
@@ -23,6 +24,8 @@ pub struct Shown {
     pub keys: Arc<Keys>,
     /// Turns true once the controller works, and false again when it stops.
     pub ready: Arc<AtomicBool>,
+    /// What is counted and measured.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The HTTP interface could not be served.
@@ -57,7 +60,7 @@ pub async fn serve(
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
-    tracing::info!(%address, "serving probes and the sealing certificate");
+    tracing::info!(%address, "serving probes, metrics and the sealing certificate");
     let serving = axum::serve(listener, routes(shown)).with_graceful_shutdown(stopped);
     serving.await.map_err(|source| ServeError::Serve { address, source })
 }
@@ -67,6 +70,7 @@ fn routes(shown: Shown) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
+        .route("/metrics", get(metrics))
         .with_state(shown)
 }
 
@@ -82,5 +86,12 @@ async fn certificate(State(shown): State<Shown>) -> impl IntoResponse {
     match shown.keys.certificate_pem() {
         Some(pem) => (StatusCode::OK, [(CONTENT_TYPE, "application/x-pem-file")], pem),
         None => (StatusCode::SERVICE_UNAVAILABLE, [(CONTENT_TYPE, "text/plain")], "no sealing key yet\n".to_owned()),
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    match shown.metrics.text() {
+        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, METRICS_TYPE)], text),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new()),
     }
 }

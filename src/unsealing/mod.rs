@@ -11,6 +11,7 @@ mod sealed_items;
 mod sops_files;
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use waxwing_keys::{AgeIdentities, Keyring};
 use waxwing_plan::{GroupKind, Manifest};
@@ -38,6 +39,19 @@ pub struct Opened {
     pub requests: Vec<Request>,
     /// The blob ids of the render's SOPS files, all of which are verified now.
     pub verified: BTreeSet<String>,
+    /// What it took, by scheme; nothing of a scheme of which nothing was opened.
+    pub effort: Vec<Effort>,
+}
+
+/// What opening took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// How the values were sealed: `sops` or `sealed-secret`.
+    pub scheme: &'static str,
+    /// How many values of that scheme are on their way into requests.
+    pub values: usize,
+    /// How long opening took them, with verifying.
+    pub took: Duration,
 }
 
 /// What opening takes, known without opening anything.
@@ -72,8 +86,11 @@ pub fn open(
 ) -> Result<Opened, Vec<OpenError>> {
     check_bindings(sent, bind_into)?;
     let needed = bind::files_needed(rendered, sent);
+    let begun = Instant::now();
     let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, &keys.identities);
+    let files_took = begun.elapsed();
     let (items, refusals) = sealed_items::open(rendered, sent, keys);
+    let items_took = begun.elapsed() - files_took;
     errors.extend(refusals);
     if !errors.is_empty() {
         return Err(errors);
@@ -84,7 +101,16 @@ pub fn open(
         request.may_hold_secrets |= bind_into.contains(&request.id.kind);
     }
     let verified = rendered.sops_files().map(|file| file.blob.to_string()).collect();
-    Ok(Opened { requests, verified })
+    let effort = |scheme, took| Effort { scheme, values: count(&requests, scheme), took };
+    let sops = (!files.is_empty()).then(|| effort("sops", files_took));
+    let sealed = (!items.is_empty()).then(|| effort("sealed-secret", items_took));
+    let effort = sops.into_iter().chain(sealed).collect();
+    Ok(Opened { requests, verified, effort })
+}
+
+fn count(requests: &[Request], scheme: &str) -> usize {
+    let sources = requests.iter().flat_map(Request::provenance).flat_map(|(_, sources)| sources);
+    sources.filter(|source| source.mark.scheme == scheme).count()
 }
 
 fn check_bindings(sent: &[&Manifest], bind_into: &[GroupKind]) -> Result<(), Vec<OpenError>> {

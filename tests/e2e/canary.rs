@@ -8,6 +8,8 @@
 
 mod cases;
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -34,9 +36,30 @@ patches:
   patch: '[{op: add, path: /metadata/labels, value: {tier: back}}]'
 ";
 
+/// The steps of the straight line.
+const STEPS: [&str; 14] = [
+    "fetch",
+    "read",
+    "render",
+    "load",
+    "live",
+    "plan",
+    "unseal",
+    "dry-run",
+    "before-apply",
+    "apply",
+    "after-apply",
+    "health",
+    "prune",
+    "after-prune",
+];
+
 /// What has to stand in what is read of each kind of place, so that what was read is what was meant to be read.
-const MARKS: [(&str, &str); 17] = [
+const MARKS: [(&str, &str); 20] = [
     ("waxwing.log", "TRACE"),
+    ("waxwing.log", "waxwing::audit"),
+    ("spans", "before-apply"),
+    ("the answer to /metrics", "waxwing_unsealed_values_total{"),
     ("/state/", "refs/"),
     ("/arguments", "LoadRestrictionsNone"),
     ("/environment", "GOMEMLIMIT="),
@@ -67,6 +90,7 @@ fn secrets_are_found_in_apply_bodies_and_nowhere_else() {
     scene.assert_that_the_table_had_secrets_at_hand(table);
     let leaks = watched().leaks(&scene.needles, &scene.targets(table), &MARKS);
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+    scene.assert_that_every_step_has_its_span();
 }
 
 /// Returns a value that can be told from the others where it is found.
@@ -267,6 +291,22 @@ impl Scene {
             });
             ended.unwrap();
         }
+    }
+
+    /// Looks at what the collector got: a Sync that took every step, one that could not open something, and the last commit.
+    fn assert_that_every_step_has_its_span(&self) {
+        let (spans, namespace) = (watched().spans(), ("namespace", self.stage.namespace.as_str()));
+        let steps = spans.within("sync", &[namespace, ("name", "app")]);
+        let names: BTreeSet<&str> =
+            steps.iter().map(|span| span.name.as_str()).filter(|name| *name != "hold").collect();
+        assert_eq!(names, STEPS.into());
+        let steps = spans.within("sync", &[namespace, ("name", "moved"), ("reason", "MacMismatch")]);
+        let failed = steps.iter().find(|span| span.failed).unwrap();
+        assert_eq!((failed.name.as_str(), failed.fields["reason"].as_str()), ("unseal", "MacMismatch"));
+        let revision = format!("main@sha1:{}", self.stage.repo.head().unwrap());
+        let steps = spans.within("sync", &[namespace, ("name", "undeletable"), ("revision", &revision)]);
+        assert!(steps.iter().any(|span| span.name == "prune"), "{steps:?}");
+        assert_eq!(spans.fields(), ["name", "namespace", "reason", "revision"].into());
     }
 
     /// A test that finds nothing proves something only if there was something to find.

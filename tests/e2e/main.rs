@@ -21,6 +21,7 @@ mod git;
 mod kill;
 mod kustomize;
 mod main_job;
+mod metrics;
 mod process;
 mod prune;
 mod stage;

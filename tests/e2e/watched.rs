@@ -1,9 +1,11 @@
 //! A controller at the most talkative log level of which all is kept that it wrote anywhere, and the search for secrets
-//! in that: in its output and files, in what it gave to its children, in its requests, and in the objects of its cluster.
+//! in that: in its output and files, in the traces that it sent, in what it gave to its children, in its requests, and in the
+//! objects of its cluster.
 //!
 //! The leak canary and the table of bad input share it, so that each failure is made once and read by both. Not here:
 //! memory, which no test from outside can read.
 
+mod collector;
 mod needles;
 mod spy;
 mod traces;
@@ -13,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions};
 
 use crate::stage::{PATIENCE, own_cluster};
+use collector::{Collector, Spans};
 use spy::{Spy, working_folder};
 use traces::Trace;
 
@@ -24,6 +27,7 @@ pub(crate) struct Watched {
     pub(crate) cluster: &'static Cluster,
     controller: Mutex<Controller>,
     spy: Spy,
+    collector: Collector,
 }
 
 /// Returns the one such controller of this test binary.
@@ -36,11 +40,18 @@ impl Watched {
     fn start() -> Self {
         let cluster = own_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
         let spy = Spy::new();
-        let arguments = ["--allow-file-sources", "--log-level", "trace"];
+        let collector = Collector::start();
+        let arguments =
+            ["--allow-file-sources", "--log-level=trace", &format!("--otlp-endpoint={}", collector.address())];
         let mut options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &arguments);
         options.kustomize = Some(spy.program());
         let controller = Mutex::new(Controller::start(cluster, options).unwrap());
-        Self { cluster, controller, spy }
+        Self { cluster, controller, spy, collector }
+    }
+
+    /// Returns the spans that the controller has sent; all of them once it has ended.
+    pub(crate) fn spans(&self) -> Spans {
+        self.collector.spans()
     }
 
     /// Returns the controller.
@@ -64,6 +75,7 @@ impl Watched {
         let mut traces = traces::answers(&controller);
         controller.terminate(PATIENCE).unwrap();
         traces.extend(traces::files(controller.dir()));
+        traces.extend(traces::spans(self.collector.bodies()));
         traces.extend(traces::objects(self.cluster, targets));
         traces.extend(traces::requests(self.cluster, targets));
         for call in self.spy.calls() {

@@ -9,8 +9,9 @@ use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
 use crate::cluster::{self, Deleted, Judged, Landed, Session, Verb};
+use crate::metrics::ObjectResult;
 use crate::reconcile::trouble::of_apply;
-use crate::reconcile::{Job, Progress, Trouble};
+use crate::reconcile::{Job, Progress, Trouble, audit};
 
 /// What came of the apply step.
 pub(in crate::reconcile) struct Applied {
@@ -42,7 +43,10 @@ pub(in crate::reconcile) async fn dry_run<'a>(job: &Job<'a>, unsealed: Unsealed)
     let session = session(job)?;
     match session.dry_run(&unsealed.requests).await {
         Ok(judged) => Ok(DryRun { unsealed, passed: Some((session, judged)) }),
-        Err(failures) => Err(of_apply(&failures, &job.account.to_string())),
+        Err(failures) => {
+            job.context.metrics.objects(ObjectResult::Failed, failures.len() as u64);
+            Err(of_apply(&failures, &job.account.to_string()))
+        }
     }
 }
 
@@ -60,14 +64,15 @@ pub(in crate::reconcile) async fn apply(
     };
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
-    progress.applied(&requests, &applied);
+    audit::record(job, progress, &requests, &applied);
+    progress.applied(&applied);
     let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
     Applied { results, failures: applied.failures, verified }
 }
 
 /// Opens connections of this sync's own: they carry secret values, and end with it.
 pub(in crate::reconcile) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
-    let client = kube::Client::try_from(job.context.config.clone()).map_err(|_| {
+    let client = cluster::connect(job.context.config.clone(), &job.context.metrics).map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
     Ok(Session { client, identity: job.identity(), kinds: &job.context.kinds, deadline: job.deadline })
@@ -143,7 +148,7 @@ pub(in crate::reconcile) async fn prune(
             Err(cause) => pruned.failures.push(undeleted(deletion.id(), &cause, job)),
         }
     }
-    progress.pruned(&pruned.results.deleted);
+    progress.pruned(&pruned.results.deleted, pruned.failures.len());
     Ok(pruned)
 }
 

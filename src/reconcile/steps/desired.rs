@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use kube::runtime::reflector::ObjectRef;
 use waxwing_plan::{GroupKind, Manifest};
@@ -71,7 +72,8 @@ pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Res
         let fact = format!("GitSource {}/{name} has not fetched anything yet", job.namespace());
         return Err(Trouble::passing(Reason::SourceNotReady, fact, "see its conditions"));
     };
-    progress.attempt(fetched.revision.to_string());
+    job.span.record("revision", fetched.revision.to_string());
+    progress.attempt(fetched.revision.to_string(), job.context.revisions.new_since(&source));
     Ok(fetched)
 }
 
@@ -101,7 +103,7 @@ pub(in crate::reconcile) async fn render(
     progress: &mut Progress,
 ) -> Result<Arc<Rendered>, Trouble> {
     let rendered = match sources {
-        Sources::Known(rendered) => rendered,
+        Sources::Known(rendered) => remembered(job, rendered),
         Sources::New(files, fetched) => make(job, *files, fetched).await?,
     };
     let policy = match job.sync.spec.secrets.plaintext {
@@ -142,16 +144,24 @@ fn make_with(
     };
     let sync = ObjectRef::from_obj(job.sync);
     let rendered = match job.context.rendered.same_closure(&sync, &files.closure_key(&options), kinds) {
-        Some(rendered) => rendered,
+        Some(rendered) => remembered(job, rendered),
         None => {
             let scope = |kind: &GroupKind| scope(kinds, kind);
+            let (renderer, begun) = (files.renderer(), Instant::now());
             let render = || render::render(files, &options, &job.context.salt, &scope);
-            Arc::new(tokio::task::block_in_place(render).map_err(|errors| trouble(&errors))?)
+            let rendered = tokio::task::block_in_place(render);
+            job.context.metrics.render(renderer, rendered.is_ok(), begun.elapsed());
+            Arc::new(rendered.map_err(|errors| trouble(&errors))?)
         }
     };
     let (commit, path) = (fetched.revision.commit, job.sync.spec.path.clone());
     job.context.rendered.put(sync, Cached { commit, path, kinds: kinds.clone(), rendered: rendered.clone() });
     Ok(rendered)
+}
+
+fn remembered(job: &Job<'_>, rendered: Arc<Rendered>) -> Arc<Rendered> {
+    job.context.metrics.render_remembered(rendered.renderer());
+    rendered
 }
 
 /// Tells whether a rendered object has a kind that the cluster is not known to have.

@@ -49,6 +49,8 @@ pub(in crate::reconcile) async fn unseal(
     let opened = tokio::task::block_in_place(open).map_err(|errors| trouble(&errors));
     progress.unsealed(opened.as_ref().err());
     let opened = opened?;
+    let metrics = &job.context.metrics;
+    opened.effort.iter().for_each(|effort| metrics.unsealed(effort.scheme, effort.values as u64, effort.took));
     let requests = in_stages(plan, opened.requests, seen);
     Ok(Unsealed { requests, verified: opened.verified })
 }

@@ -59,6 +59,11 @@ pub(super) fn files(folder: &Path) -> Vec<Trace> {
     traces
 }
 
+/// Returns the bodies that a collector got.
+pub(super) fn spans(bodies: Vec<Vec<u8>>) -> Vec<Trace> {
+    bodies.into_iter().map(|body| trace("spans", body)).collect()
+}
+
 /// Returns what the controller's server says.
 pub(super) fn answers(controller: &Controller) -> Vec<Trace> {
     let paths = ["/", "/healthz", "/readyz", "/v1/cert.pem", "/metrics", "/debug", "/v1/verify"];

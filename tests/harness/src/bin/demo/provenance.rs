@@ -1,7 +1,7 @@
-//! What arrived, and for each secret key where it came from: read from the events that the controller logs.
+//! What arrived, and for each secret key where it came from: read from what the controller logs.
 //!
-//! The controller logs `applied` for each object that it sends and `applied a secret value` for each value in it, with
-//! commit, file, scheme and recipient. The values themselves are nowhere in there.
+//! The controller logs `applied` for each object that it sends, and for each that has secret values a line of the audit log,
+//! with commit, file, scheme and recipient of each (docs/metrics.md). The values themselves are nowhere in there.
 
 use std::collections::BTreeMap;
 
@@ -40,9 +40,11 @@ impl Arrived {
                     known.result = text(event, "/result");
                 }
             }
-            "applied a secret value" => {
-                let key = text(event, "/key").trim_start_matches("/data/").to_owned();
-                self.0.entry(object()).or_default().keys.insert(key, origin(event));
+            "applied an object with secret values" => {
+                let values = event.get("values").and_then(Value::as_array).into_iter().flatten();
+                let of_key =
+                    |value| (text(value, "/key").trim_start_matches("/data/").to_owned(), origin(event, value));
+                self.0.entry(object()).or_default().keys.extend(values.map(of_key));
             }
             _ => {}
         }
@@ -69,10 +71,11 @@ impl Arrived {
 }
 
 /// Returns the columns that say where a value came from.
-fn origin(event: &Value) -> Vec<String> {
+fn origin(event: &Value, value: &Value) -> Vec<String> {
     let revision = text(event, "/revision");
     let commit: String = revision.rsplit(':').next().unwrap_or_default().chars().take(12).collect();
-    vec![commit, text(event, "/file"), text(event, "/scheme"), shortened(&text(event, "/recipient"))]
+    let from = |field: &str| text(value, &format!("/from/0/{field}"));
+    vec![commit, from("file"), from("scheme"), shortened(&from("recipient"))]
 }
 
 /// Cuts out the middle of a long recipient; both ends are what people compare.

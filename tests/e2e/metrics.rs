@@ -1,0 +1,155 @@
+//! Proves that `/metrics` serves what docs/metrics.md says, with the truth about a Sync in it, and that the audit log has the
+//! fields that the page lists. That neither holds a secret is the leak canary's business.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use serde_json::Value;
+use waxwing_harness::eventually;
+
+use crate::act::config_map;
+use crate::stage::{PATIENCE, Stage, certificate, controller, workspace};
+
+/// For each metric: its type and its labels.
+type Metrics = BTreeMap<String, (String, BTreeSet<String>)>;
+
+#[test]
+fn what_is_served_is_what_the_page_says() {
+    let stage = Stage::new("metrics");
+    let first = stage.commit(&[
+        ("app/settings.yaml", &config_map("settings", "one")),
+        ("app/database.yaml", &stage.sops("x.yaml", &secret("database"), &["--encrypted-regex", "^stringData$"])),
+        ("app/token.yaml", &sealed(&stage, "token")),
+    ]);
+    stage.sync("./app", "");
+    stage.applied(&first);
+    // A commit that comes while the Sync is there is what the time to healthy is about.
+    stage.repo.remove("app/token.yaml").unwrap();
+    let second = stage.commit(&[("app/settings.yaml", &config_map("settings", "two"))]);
+    stage.applied(&second);
+
+    assert_eq!(told(&stage, "ready"), ["1"]);
+    assert_eq!(told(&stage, "objects"), ["2"]);
+    assert_eq!(told(&stage, "suspended"), ["0"]);
+    assert_eq!(told(&stage, "interval_seconds"), ["3600.0"]);
+    assert!(text().contains(&format!(
+        "waxwing_sync_info{{namespace=\"{}\",name=\"app\",status=\"True\",reason=\"Applied\",source=\"fleet\"}} 1\n",
+        stage.namespace
+    )));
+    assert_eq!(without_help(&text()), documented());
+    std::fs::write("/tmp/tel-scratch/metrics.txt", text()).unwrap();
+    audit_log_is_as_documented(&stage, &first);
+
+    stage.kubectl(&["delete", "sync/app"]).unwrap();
+    let gone = || match told(&stage, "ready").as_slice() {
+        [] => Ok(()),
+        still => Err(format!("ready is {still:?}")),
+    };
+    eventually(PATIENCE, "the Sync has left the metrics", gone).unwrap();
+}
+
+fn secret(name: &str) -> String {
+    format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{password: of-{name}}}\n")
+}
+
+fn sealed(stage: &Stage, name: &str) -> String {
+    let certificate = certificate(stage);
+    let arguments =
+        ["--cert", certificate.to_str().unwrap(), "--format", "yaml", "--namespace", stage.namespace.as_str()];
+    stage.upstream.kubeseal(&arguments).unwrap().stdin(secret(name)).text().unwrap()
+}
+
+/// Returns what is served now.
+fn text() -> String {
+    let (status, text) = controller().get("/metrics").unwrap();
+    assert_eq!(status, 200, "{text}");
+    assert!(text.ends_with("# EOF\n"));
+    text
+}
+
+/// Returns the values of a metric of the stage's Sync.
+fn told(stage: &Stage, metric: &str) -> Vec<String> {
+    let start = format!("waxwing_sync_{metric}{{namespace=\"{}\",name=\"app\"}} ", stage.namespace);
+    text().lines().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
+}
+
+fn documented() -> Metrics {
+    let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
+    let (metrics, _) = page.split_once("\n## Traces").unwrap();
+    let rows = metrics.lines().filter(|line| line.starts_with("| `"));
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let labels = cells[3].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        (cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), labels))
+    };
+    rows.map(row).collect()
+}
+
+/// Reads OpenMetrics text: the names that dashboards use, with types and labels.
+fn without_help(text: &str) -> Metrics {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let ending = |kind: &str| match kind {
+        "counter" => "_total",
+        "info" => "_info",
+        _ => "",
+    };
+    types
+        .map(|(name, kind)| {
+            let name = format!("{name}{}", ending(kind));
+            let labels = labels(text, &name);
+            (name, (kind.to_owned(), labels))
+        })
+        .collect()
+}
+
+/// Returns the labels that the samples of a metric have. Its name ends where a brace, a space or a part of a histogram begins.
+fn labels(text: &str, name: &str) -> BTreeSet<String> {
+    let rests = text.lines().filter_map(|line| line.strip_prefix(name));
+    let rests =
+        rests.map(|rest| ["_bucket", "_sum", "_count"].iter().find_map(|part| rest.strip_prefix(part)).unwrap_or(rest));
+    let inside = rests.filter_map(|rest| rest.strip_prefix('{')?.split_once('}')).map(|(inside, _)| inside);
+    let names = inside.flat_map(|inside| inside.split(',').filter_map(|label| label.split_once('=')));
+    names.map(|(name, _)| name.to_owned()).filter(|name| name != "le").collect()
+}
+
+fn audit_log_is_as_documented(stage: &Stage, commit: &str) {
+    let lines: Vec<Value> = controller().log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of_sync =
+        |line: &&Value| line["target"] == "waxwing::audit" && line["sync"] == format!("{}/app", stage.namespace);
+    let lines: Vec<&Value> = lines.iter().filter(of_sync).collect();
+    let mut objects: Vec<&str> = lines.iter().map(|line| line["object"].as_str().unwrap()).collect();
+    objects.sort_unstable();
+    let secret = |name: &str| format!("Secret/{}/{name}", stage.namespace);
+    assert_eq!(objects, [secret("database"), secret("token")], "one line for each object, and none without secrets");
+    let database = lines.iter().find(|line| line["object"] == secret("database")).unwrap();
+    assert_eq!(database["service_account"], format!("{}/deployer", stage.namespace));
+    assert_eq!(database["revision"], format!("main@sha1:{commit}"));
+    let from = &database["values"][0]["from"][0];
+    assert_eq!(from["recipient"], format!("age {}", stage.age.recipient));
+    assert_eq!((&from["file"], &from["scheme"]), (&"app/database.yaml".into(), &"sops".into()));
+    let mut fields = BTreeSet::new();
+    list_fields(database, "", &mut fields);
+    assert_eq!(fields, documented_fields());
+}
+
+/// Lists fields in the words of the page: `values[].key`.
+fn list_fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                found.insert(path.clone());
+                list_fields(value, &path, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| list_fields(item, &format!("{path}[]"), found)),
+        _ => {}
+    }
+}
+
+fn documented_fields() -> BTreeSet<String> {
+    let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
+    let (_, table) = page.split_once("\n## The audit log").unwrap();
+    let first_cells = table.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').nth(1).unwrap());
+    first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect()
+}
