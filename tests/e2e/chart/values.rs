@@ -6,7 +6,7 @@ use waxwing_harness::Upstream;
 use super::folder;
 
 /// Arguments of `helm template`, and the value that its refusal names.
-const REFUSED: [(&[&str], &str); 20] = [
+const REFUSED: [(&[&str], &str); 21] = [
     (&["--set", "replicas=2"], "replicas"),
     (&["--set", "replicaCount=2"], "replicaCount"),
     (&["--set", "image.name=waxwing"], "name"),
@@ -19,6 +19,7 @@ const REFUSED: [(&[&str], &str); 20] = [
     (&["--set", "controller.watchNamespaces={shop,shop}"], "/controller/watchNamespaces"),
     (&["--set", "controller.concurrency=0"], "/controller/concurrency"),
     (&["--set", "controller.logFormat=xml"], "/controller/logFormat"),
+    (&["--set", "controller.otlpEndpoint=collector"], "/controller/otlpEndpoint"),
     (&["--set", "controller.extraArgs={allow-file-sources}"], "/controller/extraArgs/0"),
     (&["--set", "state.sizeLimit=much"], "/state/sizeLimit"),
     (&["--set", "state.persistence.accessModes={ReadOnlyMany}"], "/state/persistence/accessModes/0"),
