@@ -18,6 +18,13 @@ demo: ## Show a commit with sealed values on its way into a real cluster; KEEP=1
 	@cargo build --locked --bins --package waxwing --package seal --package waxwing-harness
 	@"$(target)/debug/demo" $(if $(KEEP),--keep)
 
+# With the release build. The figures mean something on a machine that does nothing else.
+.PHONY: bench
+bench: ## Measure against bare loops; B=syncs runs one benchmark, SCALE=0.1 a tenth of each
+	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kustomize age age-keygen sops
+	@cargo build --locked --release --package waxwing --package waxwing-bench
+	@"$(target)/release/waxwing-bench" $(B)
+
 .PHONY: tools
 tools: ## Install the real programs that tests and the demo run against (minutes at first, nothing later)
 	@$(install_tools)

@@ -90,6 +90,9 @@ pub enum Cause {
     /// A value was bound to a place that the object doesn't have.
     #[error("{0}")]
     Unbound(UnboundPointer),
+    /// There is such an object, and nobody has asked yet whose it is.
+    #[error("it is there, and was taken for new")]
+    AlreadyThere,
     /// A field that is to be left to others is part of a value that is only ever replaced as a whole.
     #[error("{field} of {id} is part of a value that is only ever replaced as a whole, so it can't be left to others")]
     OwnedAsAWhole {
@@ -204,13 +207,13 @@ impl Session<'_> {
         phase: Phase,
         applied: &mut Applied,
     ) -> Waiting {
-        let run = |request| async move { (request, self.send(request, true).await) }.boxed();
+        let run = |request| async move { (request, self.dry_run_one(request).await) }.boxed();
         let runs = stream::iter(requests.into_iter().map(run).collect::<Vec<_>>());
         let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
         let mut waiting = Waiting::new();
         for (request, verdict) in verdicts {
             match verdict {
-                Ok(_) => {}
+                Ok(()) => {}
                 Err(cause) if made.explain(request, &cause) => drop(waiting.insert(request.id.clone(), cause)),
                 Err(cause) => applied.failures.push(failure(request.id.clone(), phase, cause)),
             }
@@ -289,6 +292,14 @@ impl Session<'_> {
             None => release.live().await?,
         };
         release.run(live).await
+    }
+
+    /// Asks what the API server would make of a request. An object that exists has a resourceVersion also in this answer, one
+    /// that would be new has none.
+    async fn dry_run_one(&self, request: &Request) -> Result<(), Cause> {
+        let answer = self.send(request, true).await?;
+        let version = answer.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
+        if request.presumed_absent && !version.is_empty() { Err(Cause::AlreadyThere) } else { Ok(()) }
     }
 
     async fn send(&self, request: &Request, dry_run: bool) -> Result<Value, Cause> {

@@ -1,5 +1,5 @@
-//! Follows the metadata of all objects that carry our label: one watch for each kind in use, for all Syncs, or one for each
-//! kind and namespace where the controller works in some namespaces only.
+//! Follows the metadata of all objects that carry our label, and of all namespaces: one watch for each kind in use, for all
+//! Syncs, or one for each kind and namespace where the controller works in some namespaces only.
 //!
 //! A plan takes its live marks from here instead of listing them, and whoever wrote over an object is noticed at once.
 //! Metadata only, as the controller; what an event means is decided by the plan that it leads to. While a kind can't be
@@ -16,7 +16,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use waxwing_plan::health::needs_health;
-use waxwing_plan::{LiveMark, ObjectId, OwnerMark, SYNC_LABEL, Touch};
+use waxwing_plan::{GroupKind, LiveMark, ObjectId, OwnerMark, SYNC_LABEL, Touch};
 
 use super::discovery::Kinds;
 use super::reach::{Place, Reach};
@@ -46,7 +46,7 @@ pub struct Marks {
 }
 
 /// What is known of some objects.
-pub(super) enum Seen {
+pub(super) enum Answer {
     /// The marks of those that carry our label.
     All(Vec<(ObjectId, LiveMark)>),
     /// Nothing just now.
@@ -95,14 +95,20 @@ impl Marks {
         self.reach.place(id)
     }
 
+    /// Tells whether an object that isn't followed is worth asking for as the controller: its role has the namespaces that it
+    /// works in.
+    pub(super) fn is_of_controller(&self, id: &ObjectId) -> bool {
+        is_followed_whole(&id.kind) && self.reach.covers(&id.name)
+    }
+
     /// Returns the marks of those of `wanted`, which are all in `place`, that carry our label. The first question about a place
     /// begins to follow it.
-    pub(super) async fn at(&self, kinds: &Kinds, place: &Place, wanted: &[&ObjectId]) -> Seen {
-        let Some(followed) = self.follow(kinds, place) else { return Seen::Unsure };
+    pub(super) async fn at(&self, kinds: &Kinds, place: &Place, wanted: &[&ObjectId]) -> Answer {
+        let Some(followed) = self.follow(kinds, place) else { return Answer::Unsure };
         match followed.settled().await {
-            State::Current => Seen::All(followed.pick(wanted)),
-            State::Forbidden => Seen::Forbidden,
-            State::Starting | State::Broken | State::Gone => Seen::Unsure,
+            State::Current => Answer::All(followed.pick(wanted)),
+            State::Forbidden => Answer::Forbidden,
+            State::Starting | State::Broken | State::Gone => Answer::Unsure,
         }
     }
 
@@ -215,7 +221,9 @@ impl Followed {
 
     /// Watches until something is wrong, and returns what.
     async fn watch(&self, api: Api<PartialObjectMeta<DynamicObject>>) -> Option<watcher::Error> {
-        let mut events = std::pin::pin!(watcher(api, watcher::Config::default().labels(SYNC_LABEL).streaming_lists()));
+        let config = watcher::Config::default().streaming_lists();
+        let config = if is_followed_whole(&self.place.kind) { config } else { config.labels(SYNC_LABEL) };
+        let mut events = std::pin::pin!(watcher(api, config));
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
@@ -297,6 +305,11 @@ impl Followed {
         // The receiver lives as long as reconciles run; after that nobody needs to know.
         let _ = self.news.send(news);
     }
+}
+
+/// Of namespaces all are followed: every plan asks about those that it puts something into, and few of them are ours.
+fn is_followed_whole(kind: &GroupKind) -> bool {
+    *kind == GroupKind::new("", "Namespace")
 }
 
 /// Returns the HTTP status that ended a watch.

@@ -14,6 +14,7 @@ use waxwing_plan::{ObjectId, OwnerMark};
 use super::FIELD_MANAGER;
 use super::call::{Call, CallError, JSON, METADATA_LIST, METADATA_ONLY};
 use super::identity::{Identity, ServiceAccount};
+use super::inventories::Inventories;
 use super::reach::Reach;
 
 /// The label by which the shards of a Sync are found.
@@ -57,7 +58,7 @@ struct PageMetadata {
 #[derive(Deserialize)]
 struct Resource {
     metadata: ResourceMetadata,
-    spec: Spec,
+    spec: Record,
 }
 
 #[derive(Deserialize)]
@@ -67,11 +68,12 @@ struct ResourceMetadata {
     resource_version: String,
 }
 
+/// What a shard says.
 #[derive(Deserialize)]
-struct Spec {
-    sync: SyncReference,
+pub(super) struct Record {
+    pub(super) sync: SyncReference,
     #[serde(rename = "shard")]
-    number: u32,
+    pub(super) number: u32,
     #[serde(default)]
     entries: Vec<waxwing_plan::inventory::Entry>,
     #[serde(default)]
@@ -79,9 +81,9 @@ struct Spec {
 }
 
 #[derive(Deserialize)]
-struct SyncReference {
-    name: String,
-    uid: String,
+pub(super) struct SyncReference {
+    pub(super) name: String,
+    pub(super) uid: String,
 }
 
 /// Loads the inventory of a Sync; an empty one where there is none.
@@ -89,17 +91,16 @@ struct SyncReference {
 /// # Errors
 ///
 /// Fails when the API server doesn't answer, or answers with what isn't an inventory.
-pub async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
+pub(super) async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
     let path = format!("{}?labelSelector={LABEL}%3D{}", collection(&sync.mark.namespace), sync.mark.label());
-    let (mut shards, mut versions) = (Vec::new(), BTreeMap::new());
+    let mut shards = Vec::new();
     for item in list(client, &path, JSON).await? {
         let resource: Resource = serde_json::from_value(item).map_err(|_| CallError::malformed(&path))?;
         if resource.spec.sync.uid == sync.uid && resource.spec.sync.name == sync.mark.name {
-            versions.insert(resource.spec.number, resource.metadata.resource_version);
-            shards.push(resource.spec.into_shard());
+            shards.push((resource.metadata.resource_version, resource.spec.into_shard()));
         }
     }
-    Ok(Stored { inventory: Inventory::from_shards(&shards), shards, versions })
+    Ok(Stored::of(shards))
 }
 
 /// Returns which Syncs, other than `sync`, have one of `objects` in their inventories. What somebody wrote by hand and can't be
@@ -108,7 +109,7 @@ pub async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallError> {
 /// # Errors
 ///
 /// Fails when the API server doesn't answer.
-pub async fn claimed_by_others(
+pub(super) async fn claimed_by_others(
     client: &Client,
     reach: &Reach,
     sync: &SyncId,
@@ -171,28 +172,40 @@ async fn exists(client: &Client, namespace: &str, name: &str, uid: &str) -> Resu
 }
 
 impl Stored {
+    /// Puts shards together, each with its resourceVersion.
+    pub(super) fn of(shards: Vec<(String, Shard)>) -> Self {
+        let versions = shards.iter().map(|(version, shard)| (shard.number, version.clone())).collect();
+        let shards: Vec<Shard> = shards.into_iter().map(|(_, shard)| shard).collect();
+        Self { inventory: Inventory::from_shards(&shards), shards, versions }
+    }
+
     /// Writes what changed, and returns the inventory as it is in the cluster now. Without a change nothing is written.
     ///
     /// # Errors
     ///
     /// Fails with the first request that fails; what was written before stays.
-    pub async fn replace(mut self, client: &Client, sync: &SyncId, inventory: Inventory) -> Result<Self, CallError> {
+    pub async fn replace(mut self, kept: &Inventories, sync: &SyncId, inventory: Inventory) -> Result<Self, CallError> {
+        if inventory == self.inventory {
+            return Ok(self);
+        }
         let shards = inventory.shards(&self.shards);
         for shard in shards.iter().filter(|shard| !self.shards.contains(shard)) {
-            let version = write(client, sync, shard, self.versions.get(&shard.number)).await?;
+            let version = write(kept.client(), sync, shard, self.versions.get(&shard.number)).await?;
+            kept.note_written(sync, shard, &version);
             self.versions.insert(shard.number, version);
         }
-        let kept = |old: &Shard| shards.iter().any(|shard| shard.number == old.number);
-        for old in self.shards.iter().filter(|old| !kept(old)) {
-            delete(client, sync, old.number).await?;
+        let stays = |old: &Shard| shards.iter().any(|shard| shard.number == old.number);
+        for old in self.shards.iter().filter(|old| !stays(old)) {
+            delete(kept.client(), sync, old.number).await?;
+            kept.note_deleted(sync, old.number);
             self.versions.remove(&old.number);
         }
         Ok(Self { inventory, shards, versions: self.versions })
     }
 }
 
-impl Spec {
-    fn into_shard(self) -> Shard {
+impl Record {
+    pub(super) fn into_shard(self) -> Shard {
         Shard { number: self.number, entries: self.entries, verified: self.verified }
     }
 }

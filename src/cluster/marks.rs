@@ -12,12 +12,22 @@ use waxwing_plan::{GroupKind, Live, LiveMark, ObjectId};
 
 use super::call::{Call, CallError, METADATA_LIST, METADATA_ONLY};
 use super::discovery::Kinds;
-use super::follow::{Marks, Seen};
+use super::follow::{Answer, Marks};
 use super::identity::Identity;
 use super::reach::Place;
 
 const CONCURRENT_READS: usize = 8;
 const PAGE: usize = 500;
+
+/// What is known of live objects.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Their marks; none for one that does not exist.
+    pub live: Live,
+    /// Those that were not asked for and are taken for absent, since they carry no label of ours: nearly all new objects are.
+    /// Their dry run shows whether that is so.
+    pub presumed_absent: BTreeSet<ObjectId>,
+}
 
 /// How one Sync looks at the cluster.
 pub struct Look<'a> {
@@ -31,16 +41,29 @@ pub struct Look<'a> {
     pub tenant: Identity,
 }
 
-/// The marks that were found among those that carry our label, and the objects that only the tenant may look at.
+/// The objects that a look is about.
+pub struct Wanted<'a> {
+    /// Those that have to be known.
+    pub objects: &'a BTreeSet<ObjectId>,
+    /// Those that are left out where nobody may look at them.
+    pub besides: &'a BTreeSet<ObjectId>,
+    /// Tells which are taken for absent when their kind is followed and they aren't among those that carry our label.
+    pub may_presume: &'a (dyn Fn(&ObjectId) -> bool + Sync),
+}
+
+/// What is followed of some objects.
 #[derive(Default)]
 struct Found<'a> {
+    /// The marks of those that carry our label.
     marks: BTreeMap<ObjectId, LiveMark>,
+    /// The objects whose kind is followed.
+    followed: BTreeSet<&'a ObjectId>,
+    /// The objects that only the tenant may look at.
     of_tenant: BTreeSet<&'a ObjectId>,
 }
 
 impl Look<'_> {
-    /// Reads the live marks of all `wanted` objects; an object that doesn't exist has none. Those of `besides` are looked at as
-    /// well, and left out where that is forbidden.
+    /// Reads the live marks of all `wanted` objects; an object that doesn't exist has none.
     ///
     /// What the controller may follow it reads as itself, everything else as the tenant. A kind that the API server doesn't have
     /// has no objects.
@@ -48,51 +71,63 @@ impl Look<'_> {
     /// # Errors
     ///
     /// Fails with the first request that fails; with 404 when a kind is no longer served as it was when `kinds` were read.
-    pub async fn at(
-        &self,
-        kinds: &Kinds,
-        wanted: &BTreeSet<ObjectId>,
-        besides: &BTreeSet<ObjectId>,
-    ) -> Result<Live, CallError> {
-        let all: BTreeSet<&ObjectId> = wanted.union(besides).collect();
-        let Found { mut marks, of_tenant } = self.marked(kinds, &all).await?;
-        let missing = all.iter().copied().filter(|id| !marks.contains_key(*id));
-        let of_tenant = &of_tenant;
-        let reads = missing.map(|id| async move {
-            match self.read(kinds, id, of_tenant.contains(id)).await {
-                Err(error) if error.is_forbidden() && !wanted.contains(id) => Ok(None),
-                read => Ok(Some((id.clone(), read?))),
-            }
-        });
-        let reads = stream::iter(reads.map(FutureExt::boxed).collect::<Vec<_>>()).buffer_unordered(CONCURRENT_READS);
-        let read: Vec<Option<(ObjectId, Option<LiveMark>)>> = reads.try_collect().await?;
-        marks.retain(|id, _| all.contains(id));
-        let marked = marks.into_iter().map(|(id, mark)| (id, Some(mark)));
-        Ok(marked.chain(read.into_iter().flatten()).collect())
+    pub async fn at(&self, kinds: &Kinds, wanted: &Wanted<'_>) -> Result<Seen, CallError> {
+        let all: BTreeSet<&ObjectId> = wanted.objects.union(wanted.besides).collect();
+        let mut found = self.followed(kinds, &all).await?;
+        let missing = all.iter().copied().filter(|id| !found.marks.contains_key(*id));
+        let (absent, unknown): (Vec<&ObjectId>, Vec<&ObjectId>) =
+            missing.partition(|id| found.followed.contains(id) && (wanted.may_presume)(id));
+        let presumed_absent: BTreeSet<ObjectId> = absent.into_iter().cloned().collect();
+        let mut live = self.read_all(kinds, unknown, &found.of_tenant, wanted).await?;
+        found.marks.retain(|id, _| all.contains(id));
+        live.extend(found.marks.into_iter().map(|(id, mark)| (id, Some(mark))));
+        live.extend(presumed_absent.iter().map(|id| (id.clone(), None)));
+        Ok(Seen { live, presumed_absent })
     }
 
     /// Takes what is followed, and lists what could be.
-    async fn marked<'i>(&self, kinds: &Kinds, all: &BTreeSet<&'i ObjectId>) -> Result<Found<'i>, CallError> {
+    async fn followed<'i>(&self, kinds: &Kinds, all: &BTreeSet<&'i ObjectId>) -> Result<Found<'i>, CallError> {
         let mut found = Found::default();
         let mut by_place: BTreeMap<Option<Place>, Vec<&ObjectId>> = BTreeMap::new();
         for id in all {
             by_place.entry(self.followed.place(id)).or_default().push(id);
         }
         for (place, ids) in by_place {
-            let seen = match &place {
+            let answer = match &place {
                 Some(place) => self.followed.at(kinds, place, &ids).await,
-                None => Seen::Forbidden,
+                None => Answer::Forbidden,
             };
-            match (seen, place) {
-                (Seen::All(marks), _) => found.marks.extend(marks),
-                (Seen::Unsure, Some(place)) => match self.list(kinds, &place, &mut found.marks).await {
+            match (answer, place) {
+                (Answer::All(marks), _) => {
+                    found.marks.extend(marks);
+                    found.followed.extend(ids);
+                }
+                (Answer::Unsure, Some(place)) => match self.list(kinds, &place, &mut found.marks).await {
                     Err(error) if error.is_forbidden() => found.of_tenant.extend(ids),
                     listed => listed?,
                 },
-                (Seen::Forbidden | Seen::Unsure, _) => found.of_tenant.extend(ids),
+                _ => found.of_tenant.extend(ids.into_iter().filter(|id| !self.followed.is_of_controller(id))),
             }
         }
         Ok(found)
+    }
+
+    async fn read_all(
+        &self,
+        kinds: &Kinds,
+        objects: Vec<&ObjectId>,
+        of_tenant: &BTreeSet<&ObjectId>,
+        wanted: &Wanted<'_>,
+    ) -> Result<Live, CallError> {
+        let reads = objects.into_iter().map(|id| async move {
+            match self.read(kinds, id, of_tenant.contains(id)).await {
+                Err(error) if error.is_forbidden() && !wanted.objects.contains(id) => Ok(None),
+                read => Ok(Some((id.clone(), read?))),
+            }
+        });
+        let reads = stream::iter(reads.map(FutureExt::boxed).collect::<Vec<_>>()).buffer_unordered(CONCURRENT_READS);
+        let read: Vec<Option<(ObjectId, Option<LiveMark>)>> = reads.try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
     }
 
     async fn list(

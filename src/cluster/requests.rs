@@ -64,6 +64,8 @@ pub struct Request {
     pub version: String,
     /// The resourceVersion of the live object; none when there is no such object.
     pub live_version: Option<String>,
+    /// Whether nobody asked if there is such an object, so that its dry run has to show that there is none.
+    pub presumed_absent: bool,
     /// Whether the live object belongs to nobody, so that other tools' fields are taken over first.
     pub adopts: bool,
     /// The fields that are left to others once the object exists: none of them is in a request for a live object.
@@ -112,6 +114,7 @@ impl Request {
             id,
             version,
             live_version: None,
+            presumed_absent: false,
             adopts: false,
             left_to_others: Vec::new(),
             may_hold_secrets,

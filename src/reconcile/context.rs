@@ -15,12 +15,13 @@ use waxwing_formats::Salt;
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
 use super::hold::LastGood;
+use super::job::Accounts;
 use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use super::tries::Tries;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks, Reach};
+use crate::cluster::{Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::sealing::Keys;
 use crate::source::{Allowed, Fetched, Revision, Store};
@@ -37,6 +38,8 @@ pub struct Context {
     pub kinds: KindsCache,
     /// What the cluster has of everything that we applied.
     pub marks: Marks,
+    /// The record of every Sync.
+    pub inventories: Arc<Inventories>,
     /// What of that starts reconciles.
     pub alarms: Alarms,
     /// The objects that others write over again and again.
@@ -69,6 +72,8 @@ pub struct Context {
     pub syncs_filled: CancellationToken,
     /// Notified when `syncs` has others than before.
     pub syncs_changed: Arc<Notify>,
+    /// The ServiceAccounts that were seen of late.
+    pub accounts: Accounts,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
     /// What was good of each Sync.

@@ -12,7 +12,7 @@ use waxwing_plan::{KeptBecause, ObjectId, Retirement};
 
 use super::job::Job;
 use super::report;
-use super::steps::{record, retirement, session, undeleted};
+use super::steps::{public_session, record, retirement, undeleted};
 use super::sync::set_finalizers;
 use super::sync_status::{self, Progress};
 use super::tries::Untried;
@@ -104,7 +104,7 @@ async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
         let message = format!("it waits for Sync {name} to try the revision, since that may render the objects by now");
         return Ok(vec![Failure { object: job.id.mark.to_string(), reason: Reason::Progressing, message }]);
     }
-    let session = session(job)?;
+    let session = public_session(job);
     let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
     for deletion in &retirement.deletions {
         match session.delete(deletion).await {

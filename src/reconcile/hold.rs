@@ -70,7 +70,7 @@ async fn revert(job: &Job<'_>, rendered: &Rendered, held: &mut Progress) -> Resu
         return Ok(());
     }
     let opened = unseal(job, &drift, rendered, &known, &live, held).await?;
-    let passed = dry_run(job, opened).await?;
+    let passed = dry_run(job, opened, held).await?;
     let known = record::before_apply(job, &drift, known).await?;
     let applied = apply(job, &drift, passed, held).await;
     record::after_apply(job, &drift, known, &applied).await?;

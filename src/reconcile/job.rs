@@ -1,6 +1,9 @@
 //! One Sync's reconcile: what it is about and as whom it acts.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use waxwing_plan::{OwnerMark, PlanError};
@@ -10,6 +13,27 @@ use super::trouble::Trouble;
 use crate::api::{Reason, Sync};
 use crate::cluster::inventory::SyncId;
 use crate::cluster::{self, Identity, ServiceAccount};
+
+/// How long it counts that a ServiceAccount was seen. The API server itself takes a token for good for longer than that after
+/// its ServiceAccount is gone.
+const SEEN_LASTS: Duration = Duration::from_secs(5);
+
+/// The ServiceAccounts that exist, and when that was seen.
+#[derive(Default)]
+pub struct Accounts(Mutex<HashMap<ServiceAccount, Instant>>);
+
+impl Accounts {
+    fn is_seen(&self, account: &ServiceAccount) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(account).is_some_and(|at| at.elapsed() < SEEN_LASTS)
+    }
+
+    fn note(&self, account: &ServiceAccount) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, at| at.elapsed() < SEEN_LASTS);
+        seen.insert(account.clone(), Instant::now());
+    }
+}
 
 /// One Sync's reconcile.
 pub struct Job<'a> {
@@ -23,6 +47,8 @@ pub struct Job<'a> {
     pub account: ServiceAccount,
     /// When nothing further is sent; what came of the rest is still written down.
     pub deadline: Instant,
+    /// Set when an object was there that was taken for absent: then each object is asked for.
+    pub look_closely: AtomicBool,
     /// The span of this reconcile, which gets the revision once that is known.
     pub span: tracing::Span,
 }
@@ -41,7 +67,8 @@ impl<'a> Job<'a> {
         let mark = OwnerMark::new(namespace, sync.name_any());
         let id = SyncId { mark, uid: sync.uid().unwrap_or_default() };
         let deadline = Instant::now() + sync.spec.timeout.get();
-        Ok(Self { context, sync, id, account, deadline, span: tracing::Span::current() })
+        let (span, look_closely) = (tracing::Span::current(), AtomicBool::new(false));
+        Ok(Self { context, sync, id, account, deadline, look_closely, span })
     }
 
     /// Returns the Sync's namespace.
@@ -71,8 +98,14 @@ impl<'a> Job<'a> {
     ///
     /// Fails when it doesn't, or the API server doesn't answer.
     pub async fn check_account(&self) -> Result<(), Trouble> {
+        if self.context.accounts.is_seen(&self.account) {
+            return Ok(());
+        }
         match cluster::service_account_exists(&self.context.client, &self.account).await? {
-            true => Ok(()),
+            true => {
+                self.context.accounts.note(&self.account);
+                Ok(())
+            }
             false => Err(Trouble::passing(
                 Reason::ServiceAccountNotFound,
                 format!("ServiceAccount {} does not exist", self.account),

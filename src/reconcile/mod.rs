@@ -32,7 +32,7 @@ pub use controllers::{Heard, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
 pub use hold::LastGood;
-pub use job::Job;
+pub use job::{Accounts, Job};
 pub use rivals::Rivals;
 pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
@@ -61,7 +61,7 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
     let plan = job.step(Step::Plan, plan(job, &rendered, &known, &live, progress)).await?;
 
     let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &known, &live, progress)).await?;
-    let passed = job.step(Step::DryRun, dry_run(job, opened)).await?;
+    let passed = job.step(Step::DryRun, dry_run(job, opened, progress)).await?;
     let known = job.step(Step::BeforeApply, record::before_apply(job, &plan, known)).await?;
     let applied = job.step(Step::Apply, async { Ok(apply(job, &plan, passed, progress).await) }).await?;
     let known = job.step(Step::AfterApply, record::after_apply(job, &plan, known, &applied)).await?;

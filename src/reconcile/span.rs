@@ -69,7 +69,7 @@ steps! {
     Plan = "plan",
     /// Opens what is sealed.
     Unseal = "unseal",
-    /// Has the API server judge it.
+    /// Has the API server judge what was opened.
     DryRun = "dry-run",
     /// Writes down what is about to be applied.
     BeforeApply = "before-apply",

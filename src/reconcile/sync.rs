@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +30,9 @@ const WHILE_TERMINATING: Duration = Duration::from_secs(2);
 /// How soon a Sync is looked at again whose objects are on their way, if none of them tells how it is.
 const WHILE_PROGRESSING: Duration = Duration::from_secs(30);
 
+/// How long a Sync may be silent about objects that were changed just now and are on their way.
+const WHILE_FRESH: Duration = Duration::from_secs(1);
+
 /// How long a sync that is out of time may take to write down what came of it.
 const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 
@@ -50,10 +54,10 @@ pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<
 
 /// Returns when to come back, or none to wait for a change.
 async fn run(sync: &Sync, context: &Context, turn: &Turn<'_>) -> Option<Duration> {
-    let mut progress = Progress::default();
     let job = match Job::new(context, sync) {
         Ok(job) => job,
         Err(trouble) => {
+            let progress = Progress::default();
             let reason = sync_status::write(sync, context, &progress, Some(&trouble)).await;
             turn.synced(&progress, reason);
             return None;
@@ -70,10 +74,16 @@ async fn run(sync: &Sync, context: &Context, turn: &Turn<'_>) -> Option<Duration
     if is_source_pending(&job).await {
         return None; // it tells us when it was tried
     }
+    let mut progress = context.statuses.resume(&job.id.uid);
     let trouble = match add_finalizer(&job).await {
         Ok(()) => limited(&job, &mut progress).await.err(),
         Err(trouble) => Some(trouble),
     };
+    if progress.is_too_fresh_to_tell(trouble.as_ref()) {
+        turn.synced(&progress, Some(Reason::Progressing));
+        context.statuses.hold(&job.id.uid, progress);
+        return Some(WHILE_FRESH);
+    }
     let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
     turn.synced(&progress, reason);
     reason.into_iter().for_each(|reason| span::failed(&job.span, reason));
@@ -93,8 +103,8 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
 /// Walks the line, and where that fails, holds the last good revision. Why that fails is only told where it is not for the same
 /// reason.
 async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
-    let walked = walk(job, progress).await;
-    progress.revision().inspect(|revision| job.note_tried(revision));
+    let walked = walk_until_clear(job, progress).await;
+    progress.revision().inspect(|(revision, _)| job.note_tried(revision));
     let Err(trouble) = walked else { return Ok(()) };
     match job.step(Step::Hold, hold(job, progress)).await {
         Err(more) if more.reason != trouble.reason => {
@@ -116,6 +126,14 @@ async fn limited(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> 
             format!("the sync did not end within {}", job.sync.spec.timeout),
             "it is tried again; raise spec.timeout if this revision needs longer",
         )),
+    }
+}
+
+/// Walks the line, and once more where an object was there that was taken for new: nothing was done to it yet.
+async fn walk_until_clear(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    match walk(job, progress).await {
+        Err(_) if job.look_closely.load(Ordering::Relaxed) => walk(job, progress).await,
+        result => result,
     }
 }
 

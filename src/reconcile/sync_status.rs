@@ -48,15 +48,31 @@ pub struct Progress {
     unsealed: Option<Result<(), Trouble>>,
     health: Option<Result<(), Trouble>>,
     all_applied: bool,
+    /// The walk before did this much, and nothing was said of it.
+    untold: Option<Counts>,
     /// The Sync that has to try the revision before anything is deleted.
     awaits: Option<Untried>,
 }
 
 impl Progress {
+    /// Tells whether to say nothing yet: objects were changed just now and nothing is wrong with them, so that most likely all is
+    /// well in a moment, which is then said at once.
+    pub(super) fn is_too_fresh_to_tell(&self, trouble: Option<&Trouble>) -> bool {
+        let on_its_way = trouble.is_some_and(|trouble| trouble.reason == Reason::Progressing);
+        on_its_way && self.untold.is_none() && !self.changes.is_empty()
+    }
+
+    /// Goes on from a walk of which nothing was said.
+    fn after(untold: Self) -> Self {
+        let Self { changes, counts, .. } = untold;
+        Self { changes, untold: counts, ..Self::default() }
+    }
+
     /// Notes which revision is tried, and since when it is known if it is new.
     pub(super) fn attempt(&mut self, revision: String, new_since: Option<Instant>) {
         self.revision = Some(revision);
         self.new_since = new_since;
+        self.failed = 0;
     }
 
     /// Returns when the revision was fetched, if it was new then.
@@ -85,11 +101,6 @@ impl Progress {
         Some(left.iter().filter(move |(why, _)| *why == because).map(|(_, told)| told))
     }
 
-    /// Returns the revision that is tried, where it came to that.
-    pub(super) fn revision(&self) -> Option<&str> {
-        self.revision.as_deref()
-    }
-
     /// Notes which other Sync has to try the revision before objects that left Git are deleted.
     pub(super) fn awaits(&mut self, other: Option<Untried>) {
         self.awaits = other;
@@ -110,6 +121,7 @@ impl Progress {
         self.changes.extend(held.changes);
         self.left = held.left.or(self.left.take());
         self.put_back += held.put_back;
+        self.failed += held.failed;
     }
 
     /// Notes the Secret values that stand in Git in clear text and that the Sync wants to be warned of.
@@ -143,6 +155,11 @@ impl Progress {
     /// Notes how opening went.
     pub(super) fn unsealed(&mut self, trouble: Option<&Trouble>) {
         self.unsealed = Some(trouble.map_or(Ok(()), |trouble| Err(trouble.clone())));
+    }
+
+    /// Notes the objects that did not pass their dry run.
+    pub(super) fn refused(&mut self, failures: &[cluster::Failure]) {
+        self.failed += to_u32(failures.len());
     }
 
     /// Notes what was applied.
@@ -236,9 +253,23 @@ fn to_u32(count: usize) -> u32 {
 /// The status of each Sync as it was last written, for when the watch has not caught up with that yet: a Sync that is woken at
 /// once would otherwise go on from what it said before.
 #[derive(Default)]
-pub struct Statuses(Mutex<HashMap<String, (String, SyncStatus)>>);
+pub struct Statuses {
+    written: Mutex<HashMap<String, (String, SyncStatus)>>,
+    /// What walks did of which nothing was said yet.
+    untold: Mutex<HashMap<String, Progress>>,
+}
 
 impl Statuses {
+    /// Keeps what a walk did, so that the next one of this Sync tells it.
+    pub(super) fn hold(&self, sync: &str, progress: Progress) {
+        self.untold().insert(sync.to_owned(), progress);
+    }
+
+    /// Returns what to begin the next walk of a Sync with.
+    pub(super) fn resume(&self, sync: &str) -> Progress {
+        self.untold().remove(sync).map(Progress::after).unwrap_or_default()
+    }
+
     fn latest(&self, sync: &Sync) -> SyncStatus {
         let seen = sync.resource_version().unwrap_or_default();
         match self.all().get(&sync.uid().unwrap_or_default()) {
@@ -254,10 +285,15 @@ impl Statuses {
     /// Forgets a Sync that is gone.
     pub(super) fn forget(&self, sync: &str) {
         self.all().remove(sync);
+        self.untold().remove(sync);
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, (String, SyncStatus)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn untold(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -313,7 +349,12 @@ fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Tro
 /// A sync that changes nothing leaves the numbers of the last one that did, and one that doesn't come to ask for health leaves
 /// how many were well.
 fn counts(old: &SyncStatus, progress: &Progress) -> Option<Counts> {
-    let Some(new) = progress.counts else { return old.counts };
+    let Some(mut new) = progress.counts else { return old.counts };
+    if let Some(untold) = progress.untold {
+        new.created += untold.created;
+        new.configured += untold.configured;
+        new.unchanged = new.unchanged.saturating_sub(untold.created + untold.configured);
+    }
     let last = old.counts.unwrap_or_default();
     let ready = if progress.health.is_some() { new.ready } else { last.ready };
     let numbers = if progress.changes.is_empty() && old.counts.is_some() { last } else { new };

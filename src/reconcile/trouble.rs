@@ -143,6 +143,7 @@ fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
         Cause::OutOfTime => {
             (Reason::TimedOut, "it goes on from here; raise spec.timeout if this revision needs longer".to_owned())
         }
+        Cause::AlreadyThere => (Reason::PlanConflict, "it is looked at and tried again".to_owned()),
         Cause::OwnedAsAWhole { .. } => (refused, "name the whole value in spec.ignore of the Sync".to_owned()),
         Cause::Unbound(_) => (Reason::Internal, "please report this".to_owned()),
         Cause::Call(CallError::Refused(refusal)) => match refusal.code {

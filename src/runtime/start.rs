@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{KindsCache, Marks, Reach, connect};
+use crate::cluster::{Inventories, KindsCache, Marks, Reach, connect};
 use crate::metrics::Metrics;
 use crate::reconcile::{
-    self, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals, Statuses,
-    Tries, Watched,
+    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals,
+    Statuses, Tries, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -88,6 +88,7 @@ impl Parts {
             client: client.clone(),
             config,
             kinds: KindsCache::new(client.clone()),
+            inventories: Inventories::follow(client.clone(), reach.clone()),
             marks: Marks::new(client, reach.clone(), touches),
             reach,
             alarms: Alarms::new(wake),
@@ -104,6 +105,7 @@ impl Parts {
             syncs: syncs.cache(),
             syncs_filled: syncs.filled(),
             syncs_changed: syncs.changed(),
+            accounts: Accounts::default(),
             rendered: RenderCache::default(),
             last_good: LastGood::default(),
             rivals: Rivals::default(),

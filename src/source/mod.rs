@@ -12,6 +12,7 @@
 //! only below the directory of its [`Store`]. gix is used here and nowhere else.
 
 mod checkout;
+mod confined;
 mod error;
 mod fetch;
 mod files;
@@ -31,6 +32,7 @@ mod url;
 mod working_folder;
 
 pub use checkout::{CheckoutError, revision_in};
+pub use confined::Confined;
 pub use error::SourceError;
 pub use files::{Files, Found};
 pub use http::TlsFault;

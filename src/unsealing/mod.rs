@@ -5,6 +5,7 @@
 //! needed. Everything is opened or nothing is: the result is either all requests or all refusals. Nothing after this is
 //! `Debug`. Not here: talking to anybody; keys are in memory by now.
 
+mod all_cores;
 mod bind;
 mod error;
 mod sealed_items;

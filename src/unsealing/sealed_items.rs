@@ -4,12 +4,14 @@
 //! see. Only for an account that could write the Secret itself.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use waxwing_formats::sealed_secret::{Fingerprint, SealedItem};
 use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_plan::{Manifest, ObjectId};
 
 use super::SyncKeys;
+use super::all_cores;
 use super::error::{OpenError, Place};
 use crate::render::{Origin, Rendered, SealedBinding};
 
@@ -25,13 +27,17 @@ pub(super) type OpenItems = BTreeMap<(ObjectId, String), OpenItem>;
 /// Opens the items of all Secrets in `sent` that come from SealedSecrets.
 pub(super) fn open(rendered: &Rendered, sent: &[&Manifest], keys: &SyncKeys<'_>) -> (OpenItems, Vec<OpenError>) {
     let (mut open, mut errors) = (OpenItems::new(), Vec::new());
-    let mut opener = Opener { rendered, keys, hint: None };
-    for manifest in sent {
-        for (item, binding) in rendered.sealed_bindings(&manifest.id) {
-            match opener.open(&manifest.id, binding) {
-                Ok(value) => drop(open.insert((manifest.id.clone(), item.to_owned()), value)),
-                Err(error) => errors.push(error),
-            }
+    let opener = Opener { rendered, keys, hint: Mutex::default() };
+    let bindings = |manifest: &Manifest| {
+        let of_manifest = rendered.sealed_bindings(&manifest.id);
+        of_manifest.map(|(item, binding)| (manifest.id.clone(), item, binding)).collect::<Vec<_>>()
+    };
+    let items: Vec<_> = sent.iter().flat_map(|manifest| bindings(manifest)).collect();
+    let opened = all_cores::map(&items, |(id, _, binding)| opener.open(id, binding));
+    for ((id, item, _), result) in items.into_iter().zip(opened) {
+        match result {
+            Ok(value) => drop(open.insert((id, item.to_owned()), value)),
+            Err(error) => errors.push(error),
         }
     }
     (open, errors)
@@ -40,12 +46,12 @@ pub(super) fn open(rendered: &Rendered, sent: &[&Manifest], keys: &SyncKeys<'_>)
 struct Opener<'a> {
     rendered: &'a Rendered,
     keys: &'a SyncKeys<'a>,
-    /// The key that opened the item before; the next one was probably sealed with it too.
-    hint: Option<Fingerprint>,
+    /// The key that opened an item last; the next one was probably sealed with it too.
+    hint: Mutex<Option<Fingerprint>>,
 }
 
 impl Opener<'_> {
-    fn open(&mut self, id: &ObjectId, binding: &SealedBinding) -> Result<OpenItem, OpenError> {
+    fn open(&self, id: &ObjectId, binding: &SealedBinding) -> Result<OpenItem, OpenError> {
         let Some(Origin::SealedItem { file, document, path, token, .. }) = self.rendered.origin(&binding.handle) else {
             return Err(OpenError::Handle { object: id.to_string(), pointer: "/data".to_owned() });
         };
@@ -57,7 +63,8 @@ impl Opener<'_> {
         }
         let item = SealedItem::parse(token).map_err(|source| OpenError::Item { place: place.clone(), source })?;
         let request = item.request(RequestId(0), scope.label(namespace, name));
-        let opened = self.keys.ring.open(&request.wrapped, self.hint.as_ref());
+        let hint = self.hint().clone();
+        let opened = self.keys.ring.open(&request.wrapped, hint.as_ref());
         let (key, fingerprint) = opened.map_err(|refusal| OpenError::SealedForAnother {
             place: place.clone(),
             claim: format!("{scope} item of {namespace}/{name}"),
@@ -65,7 +72,11 @@ impl Opener<'_> {
         })?;
         let value = item.open(&key).map_err(|source| OpenError::Item { place, source })?;
         let key = fingerprint.to_string();
-        self.hint = Some(fingerprint);
+        *self.hint() = Some(fingerprint);
         Ok(OpenItem { value, key })
+    }
+
+    fn hint(&self) -> MutexGuard<'_, Option<Fingerprint>> {
+        self.hint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

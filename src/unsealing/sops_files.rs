@@ -6,6 +6,7 @@ use waxwing_formats::sops::{Document, Sealed, Verified};
 use waxwing_formats::{DataKey, KeyRequest, Refusal};
 use waxwing_keys::AgeIdentities;
 
+use super::all_cores;
 use super::error::OpenError;
 use crate::render::SopsFile;
 
@@ -20,11 +21,11 @@ pub(super) fn open<'a>(
     identities: &[(String, AgeIdentities)],
 ) -> (OpenFiles, Vec<OpenError>) {
     let (mut open, mut errors) = (OpenFiles::new(), Vec::new());
-    for file in files {
-        if !needed.contains(file.path.as_str()) && verified.contains(&file.blob.to_string()) {
-            continue;
-        }
-        match unlock(&file.document, identities) {
+    let is_due = |file: &&SopsFile| needed.contains(file.path.as_str()) || !verified.contains(&file.blob.to_string());
+    let files: Vec<&SopsFile> = files.filter(is_due).collect();
+    let unlocked = all_cores::map(&files, |file| unlock(&file.document, identities));
+    for (file, result) in files.into_iter().zip(unlocked) {
+        match result {
             Ok(document) => drop(open.insert(file.path.clone(), document)),
             Err(source) => errors.push(OpenError::Sops { file: file.path.clone(), source }),
         }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::Manifest;
@@ -32,33 +32,61 @@ pub struct DigestContext<'a> {
 ///
 /// It covers `{"cluster","manifest","object","rules","secrets"}`, the manifest with its handles.
 pub fn desired_digest(manifest: &Manifest, context: &DigestContext<'_>) -> Digest {
-    Digest::of(&json!({
-        "cluster": context.cluster,
-        "manifest": manifest.body,
-        "object": manifest.id.to_string(),
-        "rules": context.binding_rules_version,
-        "secrets": context.secrets_spec,
-    }))
+    let mut hash = Sha256::new();
+    let mut part = |name: &str, value: &Value| {
+        hash.update(name);
+        feed(value, &mut hash);
+    };
+    part("{\"cluster\":", &context.cluster.into());
+    part(",\"manifest\":", &manifest.body);
+    part(",\"object\":", &manifest.id.to_string().into());
+    part(",\"rules\":", &context.binding_rules_version.into());
+    part(",\"secrets\":", &context.secrets_spec);
+    hash.update(b"}");
+    Digest(hash.finalize().into())
 }
 
 impl Digest {
     /// Returns the SHA-256 of the canonical JSON of `value`.
     pub fn of(value: &Value) -> Self {
-        Self(Sha256::digest(sorted(value).to_string()).into())
+        let mut hash = Sha256::new();
+        feed(value, &mut hash);
+        Self(hash.finalize().into())
     }
 }
 
-/// Returns the value with the keys of all maps in order.
-fn sorted(value: &Value) -> Value {
+/// Feeds the canonical JSON of `value` to a hash, without writing it down first.
+fn feed(value: &Value, hash: &mut Sha256) {
     match value {
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        Value::Object(map) => {
-            let mut keys: Vec<_> = map.iter().collect();
-            keys.sort_by_key(|(key, _)| *key);
-            Value::Object(keys.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect::<Map<_, _>>())
+        Value::Array(items) => {
+            hash.update(b"[");
+            for (position, item) in items.iter().enumerate() {
+                hash.update(if position == 0 { "" } else { "," });
+                feed(item, hash);
+            }
+            hash.update(b"]");
         }
-        scalar => scalar.clone(),
+        Value::Object(map) => feed_object(map, hash),
+        scalar => feed_scalar(scalar, hash),
     }
+}
+
+fn feed_object(map: &Map<String, Value>, hash: &mut Sha256) {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    hash.update(b"{");
+    for (position, (key, value)) in entries.into_iter().enumerate() {
+        hash.update(if position == 0 { "" } else { "," });
+        feed_scalar(key, hash);
+        hash.update(b":");
+        feed(value, hash);
+    }
+    hash.update(b"}");
+}
+
+#[expect(clippy::expect_used, reason = "it is called for strings, numbers, booleans and null")]
+fn feed_scalar(scalar: &(impl Serialize + ?Sized), hash: &mut Sha256) {
+    serde_json::to_writer(hash, scalar).expect("a scalar can always be written, and a hash takes everything");
 }
 
 /// The text is not 64 hexadecimal digits.
@@ -102,6 +130,8 @@ impl<'de> Deserialize<'de> for Digest {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::testing::manifest;
 
@@ -124,6 +154,19 @@ mod tests {
         // sha256 of `{"a":1}`
         let expected = "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862";
         assert_eq!(Digest::of(&json!({"a": 1})).to_string(), expected);
+    }
+
+    #[test]
+    fn the_digest_of_an_object_is_that_of_the_map_that_its_description_names() {
+        let object = manifest("ConfigMap", "web", json!({"data": {"z": "\u{1F980}\n\"", "a": [1, null, {}]}}));
+        let map = json!({
+            "cluster": "local",
+            "manifest": object.body,
+            "object": object.id.to_string(),
+            "rules": 1,
+            "secrets": {"plaintext": "Deny"},
+        });
+        assert_eq!(desired_digest(&object, &context()), Digest::of(&map));
     }
 
     #[test]

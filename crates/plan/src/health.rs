@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::Manifest;
 use crate::object::{GroupKind, split_api_version};
 
 mod fields;
@@ -126,6 +127,13 @@ const STATIC_GROUPS: [&str; 3] = ["admissionregistration.k8s.io", "coordination.
 pub fn needs_health(kind: &GroupKind) -> bool {
     let listed = STATIC.iter().any(|(group, kinds)| *group == kind.group && kinds.contains(&kind.kind.as_str()));
     !listed && !STATIC_GROUPS.contains(&kind.group.as_str())
+}
+
+/// Tells whether an object that is as `manifest` says has to be read to know its health. A Service is well as soon as it exists
+/// unless it waits for a load balancer.
+pub fn is_worth_reading(manifest: &Manifest) -> bool {
+    let waits = || manifest.body.pointer("/spec/type").is_some_and(|kind| kind == "LoadBalancer");
+    needs_health(&manifest.id.kind) && (manifest.id.kind != GroupKind::new("", "Service") || waits())
 }
 
 #[cfg(test)]

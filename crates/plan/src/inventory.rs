@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::live::FieldMark;
-use crate::{Digest, ObjectId, OwnerMark, Plan};
+use crate::{Change, Digest, ObjectId, OwnerMark, Plan, Step};
 
 mod shards;
 
@@ -90,9 +90,10 @@ pub struct Results {
 impl Inventory {
     /// Returns the union with what `plan` is about to apply: what is written before the first apply.
     ///
-    /// Nothing leaves the inventory here. It equals `self` when the plan sends nothing, so that nothing is written.
+    /// Nothing leaves the inventory here. It equals `self` when the plan sends nothing new, so that nothing is written: what is
+    /// put back is recorded already, and would be seen as drift again after a crash.
     pub fn union(&self, plan: &Plan) -> Self {
-        let planned = plan.to_send().map(|step| Entry {
+        let planned = plan.to_send().filter(|step| !self.has(step)).map(|step| Entry {
             id: step.manifest.id.clone(),
             version: step.manifest.version.clone(),
             uid: step.uid.clone(),
@@ -116,6 +117,14 @@ impl Inventory {
             state: EntryState::Wanted,
         });
         self.with(wanted)
+    }
+
+    /// Tells whether what a step puts back is recorded as it will be.
+    fn has(&self, step: &Step) -> bool {
+        let same = |entry: &Entry| {
+            entry.state == EntryState::Applied && entry.digest == Some(step.digest) && entry.uid == step.uid
+        };
+        matches!(step.change, Change::Drifted { .. }) && self.entries.get(&step.manifest.id).is_some_and(same)
     }
 
     fn with(&self, entries: impl Iterator<Item = Entry>) -> Self {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::gone::{Deletion, Gone};
-use crate::health::needs_health;
+use crate::health::is_worth_reading;
 use crate::live::{LiveOwner, ManagerMark};
 use crate::marks::OwnerMark;
 use crate::proof::{AllApplied, AllHealthy};
@@ -194,7 +194,7 @@ impl Plan {
     pub fn with_health(&self) -> impl Iterator<Item = &Step> {
         let matters = |step: &&Step| {
             let id = &step.manifest.id;
-            step.change != Change::Skipped && needs_health(&id.kind) && !self.owner.is_sync(id)
+            step.change != Change::Skipped && is_worth_reading(&step.manifest) && !self.owner.is_sync(id)
         };
         self.steps.iter().filter(matters)
     }

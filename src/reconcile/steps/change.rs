@@ -1,6 +1,7 @@
 //! Changing the cluster: apply, and, with the proofs for it, prune.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use waxwing_plan::inventory::{Applied as AppliedObject, Outcome, Results};
@@ -8,8 +9,7 @@ use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
-use crate::cluster::{self, Deleted, Judged, Landed, Session, Verb};
-use crate::metrics::ObjectResult;
+use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Requests, Session, Verb};
 use crate::reconcile::trouble::of_apply;
 use crate::reconcile::{Job, Progress, Trouble, audit};
 
@@ -34,19 +34,32 @@ pub(in crate::reconcile) struct DryRun<'a> {
     passed: Option<(Session<'a>, Judged)>,
 }
 
-/// Has everything that was opened judged by the API server, as the tenant, over connections that are closed after the apply.
-pub(in crate::reconcile) async fn dry_run<'a>(job: &Job<'a>, unsealed: Unsealed) -> Result<DryRun<'a>, Trouble> {
+/// Has everything that was opened judged by the API server, as the tenant, over connections that are closed after the apply
+/// where they carry secret values.
+pub(in crate::reconcile) async fn dry_run<'a>(
+    job: &Job<'a>,
+    unsealed: Unsealed,
+    progress: &mut Progress,
+) -> Result<DryRun<'a>, Trouble> {
     if unsealed.requests.is_empty() {
         return Ok(DryRun { unsealed, passed: None });
     }
     job.check_account().await?;
-    let session = session(job)?;
+    let session = session_for(job, &unsealed.requests)?;
     match session.dry_run(&unsealed.requests).await {
         Ok(judged) => Ok(DryRun { unsealed, passed: Some((session, judged)) }),
         Err(failures) => {
-            job.context.metrics.objects(ObjectResult::Failed, failures.len() as u64);
+            look_closely(job, &failures);
+            progress.refused(&failures);
             Err(of_apply(&failures, &job.account.to_string()))
         }
+    }
+}
+
+/// Has every object asked for next time, where one was there that was taken for absent.
+fn look_closely(job: &Job<'_>, failures: &[cluster::Failure]) {
+    if failures.iter().any(|failure| failure.cause == cluster::Cause::AlreadyThere) {
+        job.look_closely.store(true, Ordering::Relaxed);
     }
 }
 
@@ -62,6 +75,7 @@ pub(in crate::reconcile) async fn apply(
         Some((session, judged)) => session.apply(&requests, judged).await,
         None => cluster::Applied::default(),
     };
+    look_closely(job, &applied.failures);
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
     audit::record(job, progress, &requests, &applied);
@@ -70,12 +84,26 @@ pub(in crate::reconcile) async fn apply(
     Applied { results, failures: applied.failures, verified }
 }
 
+fn session_for<'a>(job: &Job<'a>, requests: &Requests) -> Result<Session<'a>, Trouble> {
+    let is_public = requests.iter().all(|request| request.privacy() == Privacy::Public);
+    if is_public { Ok(public_session(job)) } else { session(job) }
+}
+
+/// Goes over the connections that all share, for what neither brings secret values nor is answered with some.
+pub(in crate::reconcile) fn public_session<'a>(job: &Job<'a>) -> Session<'a> {
+    session_over(job.context.client.clone(), job)
+}
+
 /// Opens connections of this sync's own: they carry secret values, and end with it.
-pub(in crate::reconcile) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
+pub(super) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
     let client = cluster::connect(job.context.config.clone(), &job.context.metrics).map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
-    Ok(Session { client, identity: job.identity(), kinds: &job.context.kinds, deadline: job.deadline })
+    Ok(session_over(client, job))
+}
+
+fn session_over<'a>(client: kube::Client, job: &Job<'a>) -> Session<'a> {
+    Session { client, identity: job.identity(), kinds: &job.context.kinds, deadline: job.deadline }
 }
 
 fn landed(landed: Landed) -> (ObjectId, AppliedObject) {
@@ -136,7 +164,7 @@ pub(in crate::reconcile) async fn prune(
     let deletions = plan.deletions(applied, healthy).map_err(|error| {
         Trouble::passing(Reason::PruneFailed, error, "it is tried again once the objects are healthy")
     })?;
-    let session = session(job)?;
+    let session = public_session(job);
     let mut pruned = Pruned { guard, ..Pruned::default() };
     for deletion in deletions {
         match session.delete(deletion).await {

@@ -11,7 +11,7 @@ use crate::api::{Failure, GitSource, Plaintext, Reason, Sync};
 use crate::cluster::Kinds;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{self, Fault, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, SourceFiles, judge};
-use crate::source::{CommitId, Fetched, RepoPath, TreeError};
+use crate::source::{CommitId, Confined, Fetched, ObjectId, RepoPath, TreeError};
 
 /// What each Sync rendered last, so that neither an unchanged commit nor an unchanged closure is rendered again.
 #[derive(Default)]
@@ -20,16 +20,32 @@ pub struct RenderCache(Mutex<HashMap<ObjectRef<Sync>, Cached>>);
 struct Cached {
     commit: CommitId,
     path: String,
+    /// The id of the Sync's folder, where nothing outside of it went in.
+    folder: Option<ObjectId>,
     kinds: Arc<Kinds>,
     rendered: Arc<Rendered>,
 }
 
 impl RenderCache {
-    fn get(&self, sync: &ObjectRef<Sync>, commit: CommitId, path: &str, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
+    /// Returns the render of a commit, which may be that of another commit with the same folder.
+    fn get(&self, sync: &ObjectRef<Sync>, fetched: &Fetched, path: &str, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
+        let (commit, folder, rendered) = self.last(sync, path, kinds)?;
+        if commit == fetched.revision.commit {
+            return Some(rendered);
+        }
+        let same_folder = folder.is_some() && folder == folder_id(fetched, path);
+        same_folder.then_some(rendered)
+    }
+
+    fn last(
+        &self,
+        sync: &ObjectRef<Sync>,
+        path: &str,
+        kinds: &Arc<Kinds>,
+    ) -> Option<(CommitId, Option<ObjectId>, Arc<Rendered>)> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached = cache.get(sync)?;
-        let same = cached.commit == commit && cached.path == path && Arc::ptr_eq(&cached.kinds, kinds);
-        same.then(|| cached.rendered.clone())
+        let cached = cache.get(sync).filter(|cached| cached.path == path && Arc::ptr_eq(&cached.kinds, kinds))?;
+        Some((cached.commit, cached.folder, cached.rendered.clone()))
     }
 
     fn same_closure(
@@ -54,9 +70,20 @@ impl RenderCache {
     }
 }
 
+fn folder_id(fetched: &Fetched, path: &str) -> Option<ObjectId> {
+    fetched.tree.subtree_id(&RepoPath::parse(path).ok()?).ok()
+}
+
+/// Files that were read.
+pub(in crate::reconcile) struct Read {
+    files: SourceFiles,
+    /// Nothing outside of the Sync's folder went in.
+    confined: bool,
+}
+
 /// What `read` found: new files, or that the commit was rendered before.
 pub(in crate::reconcile) enum Sources<'a> {
-    New(Box<SourceFiles>, &'a Fetched),
+    New(Box<Read>, &'a Fetched),
     Known(Arc<Rendered>),
 }
 
@@ -80,20 +107,24 @@ pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Res
 /// Reads the files of the Sync's folder and all that they refer to.
 pub(in crate::reconcile) async fn read<'a>(job: &Job<'_>, fetched: &'a Fetched) -> Result<Sources<'a>, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let (sync, commit) = (ObjectRef::from_obj(job.sync), fetched.revision.commit);
-    match job.context.rendered.get(&sync, commit, &job.sync.spec.path, &kinds) {
+    let sync = ObjectRef::from_obj(job.sync);
+    match job.context.rendered.get(&sync, fetched, &job.sync.spec.path, &kinds) {
         Some(rendered) if !has_unknown_kind(&rendered, &kinds) => Ok(Sources::Known(rendered)),
         _ => Ok(Sources::New(Box::new(files(job, fetched)?), fetched)),
     }
 }
 
-fn files(job: &Job<'_>, fetched: &Fetched) -> Result<SourceFiles, Trouble> {
+fn files(job: &Job<'_>, fetched: &Fetched) -> Result<Read, Trouble> {
     let folder = RepoPath::parse(&job.sync.spec.path).map_err(|error| {
         let hint = "correct spec.path: a folder of the repository, relative to its root";
         Trouble::lasting(Reason::PathEscapes, error, hint)
     })?;
-    let read = || render::read(&fetched.tree, &folder, &job.context.salt);
-    tokio::task::block_in_place(read).map_err(|errors| trouble(&errors))
+    let read = || {
+        let confined = Confined::new(&fetched.tree, &folder);
+        let files = render::read(&confined, &folder, &job.context.salt)?;
+        Ok(Read { files, confined: confined.is_so() })
+    };
+    tokio::task::block_in_place(read).map_err(|errors: Vec<RenderError>| trouble(&errors))
 }
 
 /// Renders, and holds the result against the Sync's policy for secrets in clear text.
@@ -118,7 +149,7 @@ pub(in crate::reconcile) async fn render(
 
 /// Renders with the kinds that are known; where those are not enough, it reads the kinds again and renders once more, since
 /// whether a kind has namespaces decides the identity of its objects.
-async fn make(job: &Job<'_>, sources: SourceFiles, fetched: &Fetched) -> Result<Arc<Rendered>, Trouble> {
+async fn make(job: &Job<'_>, sources: Read, fetched: &Fetched) -> Result<Arc<Rendered>, Trouble> {
     let kinds = job.context.kinds.get().await?;
     let rendered = make_with(job, sources, fetched, &kinds)?;
     if !has_unknown_kind(&rendered, &kinds) {
@@ -133,7 +164,7 @@ async fn make(job: &Job<'_>, sources: SourceFiles, fetched: &Fetched) -> Result<
 
 fn make_with(
     job: &Job<'_>,
-    files: SourceFiles,
+    Read { files, confined }: Read,
     fetched: &Fetched,
     kinds: &Arc<Kinds>,
 ) -> Result<Arc<Rendered>, Trouble> {
@@ -155,7 +186,8 @@ fn make_with(
         }
     };
     let (commit, path) = (fetched.revision.commit, job.sync.spec.path.clone());
-    job.context.rendered.put(sync, Cached { commit, path, kinds: kinds.clone(), rendered: rendered.clone() });
+    let folder = if confined { folder_id(fetched, &path) } else { None };
+    job.context.rendered.put(sync, Cached { commit, path, folder, kinds: kinds.clone(), rendered: rendered.clone() });
     Ok(rendered)
 }
 

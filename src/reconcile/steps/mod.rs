@@ -7,7 +7,7 @@ mod open;
 mod planned;
 pub(super) mod record;
 
-pub(super) use change::{apply, dry_run, prune, session, undeleted};
+pub(super) use change::{apply, dry_run, prune, public_session, undeleted};
 pub use desired::RenderCache;
 pub(super) use desired::{fetch, read, render};
 pub use healthy::HealthCache;

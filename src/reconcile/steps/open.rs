@@ -61,6 +61,7 @@ fn in_stages(plan: &Plan, requests: Vec<Request>, seen: &Seen) -> Requests {
     for (step, mut request) in plan.to_send().zip(requests) {
         let live = seen.live.get(&request.id).and_then(Option::as_ref);
         request.live_version = live.map(|live| live.resource_version.clone());
+        request.presumed_absent = seen.presumed_absent.contains(&request.id);
         request.adopts = matches!(step.change, Change::Adopted { .. });
         request.left_to_others.clone_from(&step.left_to_others);
         match stages.last_mut() {

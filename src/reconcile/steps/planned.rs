@@ -1,6 +1,7 @@
 //! Reading what the cluster has, and planning.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use kube::ResourceExt;
@@ -15,14 +16,15 @@ use waxwing_plan::{
 
 use super::record;
 use crate::api::{Drift, Failure, Ignore, Reason, Sync};
-use crate::cluster::inventory::{Stored, claimed_by_others};
-use crate::cluster::{self, CallError, Kinds, Look, Reach, ServiceAccount, confirm_unserved};
+use crate::cluster::inventory::Stored;
+use crate::cluster::{self, CallError, Kinds, Look, Reach, ServiceAccount, Wanted, confirm_unserved};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
 
 /// What is known of the cluster: the objects of this Sync, and who else claims those that it no longer renders.
 pub(in crate::reconcile) struct Seen {
     pub(in crate::reconcile) live: Live,
+    pub(in crate::reconcile) presumed_absent: BTreeSet<ObjectId>,
     claims: Claims,
 }
 
@@ -39,7 +41,11 @@ pub(in crate::reconcile) async fn live(
     let namespaces: BTreeSet<_> = desired.iter().filter_map(|id| namespace_of(id)).collect();
     // Before they are looked at, so that nothing that happens after that is missed.
     job.context.alarms.mind(&job.id.mark, wanted.union(&namespaces).cloned().collect());
-    let live = marks(job, &wanted, &namespaces, known).await?;
+    let closely = job.look_closely.load(Ordering::Relaxed);
+    // What was recorded may have lost its label, and a namespace carries none.
+    let may_presume = |id: &ObjectId| !closely && desired.contains(id) && !known.inventory.entries.contains_key(id);
+    let look = Wanted { objects: &wanted, besides: &namespaces, may_presume: &may_presume };
+    let cluster::Seen { live, presumed_absent } = marks(job, &look, known).await?;
     let gone: Vec<_> = known.inventory.entries.keys().filter(|id| !desired.contains(id)).collect();
     if !gone.is_empty() {
         progress.awaits(job.untried());
@@ -48,29 +54,24 @@ pub(in crate::reconcile) async fn live(
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
     let contested = gone.into_iter().chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
-    Ok(Seen { live, claims })
+    Ok(Seen { live, presumed_absent, claims })
 }
 
 /// Reads live marks. The kinds are read again when some aren't known, or are no longer served as they were: what isn't found
 /// counts as gone, so that must not be for want of looking in the right place.
-async fn marks(
-    job: &Job<'_>,
-    wanted: &BTreeSet<ObjectId>,
-    namespaces: &BTreeSet<ObjectId>,
-    known: &Stored,
-) -> Result<Live, Trouble> {
+async fn marks(job: &Job<'_>, wanted: &Wanted<'_>, known: &Stored) -> Result<cluster::Seen, Trouble> {
     let context = job.context;
     let (client, followed) = (&context.client, &context.marks);
     let look = Look { client, followed, selector: selector(job), tenant: job.identity() };
     let mut kinds = context.kinds.get().await?;
-    if wanted.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
+    if wanted.objects.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
         kinds = context.kinds.refresh().await?;
         confirm_gone(job, &kinds, known).await?;
     }
-    let live = match look.at(&kinds, wanted, namespaces).await {
+    let live = match look.at(&kinds, wanted).await {
         Err(error) if error.is_not_found() => {
             let kinds = context.kinds.refresh().await?;
-            look.at(&kinds, wanted, namespaces).await
+            look.at(&kinds, wanted).await
         }
         live => live,
     };
@@ -122,7 +123,7 @@ async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, T
     if objects.is_empty() {
         return Ok(claims);
     }
-    for (id, by) in claimed_by_others(&job.context.client, &job.context.reach, &job.id, objects).await? {
+    for (id, by) in job.context.inventories.claimed_by_others(&job.id, objects).await? {
         let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
         let may_inherit = match job.context.syncs.get(&other) {
             Some(other) => may_inherit(job, &other, &id).await?,
@@ -214,7 +215,8 @@ fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
 /// Plans the end of a deleted Sync; none when it isn't being deleted.
 pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> Result<Option<Retirement>, Trouble> {
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
-    let live = marks(job, &wanted, &BTreeSet::new(), known).await?;
+    let look = Wanted { objects: &wanted, besides: &BTreeSet::new(), may_presume: &|_| false };
+    let live = marks(job, &look, known).await?.live;
     let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))

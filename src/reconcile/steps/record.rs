@@ -6,12 +6,12 @@ use waxwing_plan::{ObjectId, Plan};
 use super::change::{Applied, Pruned};
 use crate::api::Reason;
 use crate::cluster::CallError;
-use crate::cluster::inventory::{self, Stored};
+use crate::cluster::inventory::Stored;
 use crate::reconcile::{Job, Trouble};
 
 /// Loads what earlier syncs have applied.
 pub(in crate::reconcile) async fn load(job: &Job<'_>) -> Result<Stored, Trouble> {
-    inventory::load(&job.context.client, &job.id).await.map_err(trouble)
+    job.context.inventories.load(&job.id).await.map_err(trouble)
 }
 
 /// Writes the union of what was applied and what is about to be.
@@ -57,7 +57,7 @@ pub(in crate::reconcile) async fn after_prune(job: &Job<'_>, known: Stored, prun
 
 /// Writes the inventory.
 pub(in crate::reconcile) async fn write(job: &Job<'_>, known: Stored, next: Inventory) -> Result<Stored, Trouble> {
-    known.replace(&job.context.client, &job.id, next).await.map_err(trouble)
+    known.replace(&job.context.inventories, &job.id, next).await.map_err(trouble)
 }
 
 fn trouble(error: CallError) -> Trouble {

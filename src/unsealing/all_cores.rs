@@ -1,0 +1,50 @@
+//! The same work for many items, on all cores, in threads that end with it: nothing is left on a stack that lives on.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// Below this many items for each thread, starting it costs more than it saves.
+const WORTH_A_THREAD: usize = 4;
+
+/// Returns what `work` makes of each item, in the order of the items.
+pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = cores.min(items.len() / WORTH_A_THREAD);
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    // Whoever is done takes the next, since items may differ much in size.
+    let take = || {
+        let positions = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        let taken = positions.map_while(|position| Some((position, work(items.get(position)?))));
+        taken.collect::<Vec<_>>()
+    };
+    let mut results: Vec<(usize, R)> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
+        let own = take();
+        let joined = others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume(panic)));
+        own.into_iter().chain(joined).collect()
+    });
+    results.sort_by_key(|(position, _)| *position);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Lets a panic go on where it would have without threads.
+fn resume(panic: Box<dyn std::any::Any + Send>) -> ! {
+    std::panic::resume_unwind(panic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_worked_on_once_and_results_are_in_order() {
+        for count in [0, 1, 3, 8, 1000] {
+            let items: Vec<usize> = (0..count).collect();
+            assert_eq!(map(&items, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
+        }
+    }
+}
