@@ -75,9 +75,9 @@ impl Progress {
         self.failed = 0;
     }
 
-    /// Returns the revision that was tried, and since when it is known if it is new.
-    pub(super) fn revision(&self) -> Option<(&str, Option<Instant>)> {
-        Some((self.revision.as_deref()?, self.new_since))
+    /// Returns when the revision was fetched, if it was new then.
+    pub(super) fn new_since(&self) -> Option<Instant> {
+        self.new_since
     }
 
     /// Returns how many objects there are and what was done to them; none before there is a plan.
@@ -109,6 +109,11 @@ impl Progress {
     /// Returns which other Sync has to try the revision before objects that left Git are deleted.
     pub(super) fn awaited(&self) -> Option<&Untried> {
         self.awaits.as_ref()
+    }
+
+    /// Returns the revision that is tried, where it came to that.
+    pub(super) fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
     }
 
     /// Tells whether this is the revision that is tried.
