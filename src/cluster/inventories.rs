@@ -26,7 +26,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Inventories {
     client: Client,
     kept: RwLock<Kept>,
-    current: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+/// Whether what is kept can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The first list is on its way.
+    Starting,
+    /// It is what the API server last said.
+    Current,
+    /// The watch is broken, or lists anew.
+    Broken,
 }
 
 /// The shards of each Sync, by number.
@@ -36,7 +47,7 @@ type Kept = HashMap<OwnerMark, BTreeMap<u32, Known>>;
 struct Known {
     version: String,
     content: Content,
-    /// We wrote or deleted it after the watch began to list, so that the list needn't have it so.
+    /// We wrote or deleted it after the watch began to list, so that the list may not have it as it is.
     written: bool,
 }
 
@@ -49,10 +60,17 @@ enum Content {
     Deleted,
 }
 
+impl State {
+    /// Nobody waits for a list that isn't the first one.
+    fn while_listing(self) -> Self {
+        if self == Self::Starting { Self::Starting } else { Self::Broken }
+    }
+}
+
 impl Inventories {
     /// Starts to follow all inventories.
     pub fn follow(client: Client) -> Arc<Self> {
-        let followed = Arc::new(Self { client, kept: RwLock::default(), current: watch::Sender::new(false) });
+        let followed = Arc::new(Self { client, kept: RwLock::default(), state: watch::Sender::new(State::Starting) });
         tokio::spawn(followed.clone().run());
         followed
     }
@@ -110,8 +128,7 @@ impl Inventories {
     /// Notes that a shard is being deleted by us.
     pub(super) fn note_deleted(&self, sync: &SyncId, number: u32) {
         if let Some(known) = self.write().get_mut(&sync.mark).and_then(|shards| shards.get_mut(&number)) {
-            known.content = Content::Deleted;
-            known.written = true;
+            (known.content, known.written) = (Content::Deleted, true);
         }
     }
 
@@ -132,11 +149,11 @@ impl Inventories {
 
     /// Waits for the first answer, and tells whether what is kept can be relied on.
     async fn is_current(&self) -> bool {
-        let mut current = self.current.subscribe();
-        if *current.borrow_and_update() {
-            return true;
+        let mut state = self.state.subscribe();
+        match tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await {
+            Ok(answered) => answered.is_ok_and(|state| *state == State::Current),
+            Err(_) => false,
         }
-        tokio::time::timeout(PATIENCE, current.wait_for(|current| *current)).await.is_ok_and(|answer| answer.is_ok())
     }
 
     async fn run(self: Arc<Self>) {
@@ -147,7 +164,7 @@ impl Inventories {
         );
         loop {
             self.watch(Api::all_with(self.client.clone(), &resource)).await;
-            self.current.send_replace(false);
+            self.state.send_replace(State::Broken);
             tokio::time::sleep(pauses.next().unwrap_or(PATIENCE)).await;
         }
     }
@@ -159,10 +176,10 @@ impl Inventories {
         while let Some(Ok(event)) = events.next().await {
             match event {
                 Event::Init => self.begin(&mut listed),
-                // What a list says counts, also where it goes back in time: then the API server was restored from a backup.
-                Event::InitApply(object) => listed.extend(self.put(&object, true)),
+                // What a list says counts also where it is older than what was kept, as in a cluster that was set back.
+                Event::InitApply(object) => listed.extend(self.put(&object, |before, _| !before.written)),
                 Event::InitDone => self.end(&std::mem::take(&mut listed)),
-                Event::Apply(object) => drop(self.put(&object, false)),
+                Event::Apply(object) => drop(self.put(&object, Known::is_outdated_by)),
                 Event::Delete(object) => self.remove(&object),
             }
         }
@@ -170,7 +187,8 @@ impl Inventories {
 
     fn begin(&self, listed: &mut BTreeSet<(OwnerMark, u32)>) {
         listed.clear();
-        self.current.send_replace(false);
+        let state = self.state.borrow().while_listing();
+        self.state.send_replace(state);
         self.write().values_mut().flat_map(BTreeMap::values_mut).for_each(|known| known.written = false);
     }
 
@@ -179,20 +197,16 @@ impl Inventories {
             shards.retain(|number, known| known.written || listed.contains(&(mark.clone(), *number)));
             !shards.is_empty()
         });
-        self.current.send_replace(true);
+        self.state.send_replace(State::Current);
     }
 
-    /// Takes over a shard as it is listed or was written, unless what we wrote meanwhile is newer.
-    fn put(&self, object: &DynamicObject, is_listed: bool) -> Option<(OwnerMark, u32)> {
+    /// Keeps a shard unless what is known of it should stay.
+    fn put(&self, object: &DynamicObject, yields: impl Fn(&Known, &str) -> bool) -> Option<(OwnerMark, u32)> {
         let (mark, number) = place(object)?;
         let version = object.metadata.resource_version.clone().unwrap_or_default();
         let mut kept = self.write();
         let shards = kept.entry(mark.clone()).or_default();
-        let is_news = shards.get(&number).is_none_or(|before| match is_listed && !before.written {
-            true => version != before.version,
-            false => !matches!(before.content, Content::Deleted) && is_newer(&version, &before.version),
-        });
-        if is_news {
+        if shards.get(&number).is_none_or(|before| yields(before, &version)) {
             let content = content(object, &mark, number);
             shards.insert(number, Known { version, content, written: false });
         }
@@ -222,6 +236,10 @@ impl Inventories {
 }
 
 impl Known {
+    fn is_outdated_by(&self, version: &str) -> bool {
+        !matches!(self.content, Content::Deleted) && is_newer(version, &self.version)
+    }
+
     fn entries(&self) -> impl Iterator<Item = &waxwing_plan::inventory::Entry> {
         let entries = match &self.content {
             Content::Record { shard, .. } => shard.entries.as_slice(),

@@ -37,7 +37,7 @@ patches:
 ";
 
 /// The steps of the straight line.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "fetch",
     "read",
     "render",
@@ -45,6 +45,7 @@ const STEPS: [&str; 13] = [
     "live",
     "plan",
     "unseal",
+    "dry-run",
     "before-apply",
     "apply",
     "after-apply",

@@ -61,12 +61,14 @@ fn a_sync_progresses_while_a_deployment_rolls_out_and_is_ready_then() {
         assert_eq!(condition(&sync, absent), Value::Null);
     }
     assert_eq!(sync["status"]["counts"]["ready"], 1);
-    let expected = [
-        format!("Normal Applied {}: apps/Deployment/{}/web created", message(&progressing), stage.namespace),
-        format!("Normal Applied Applied main@sha1:{commit}"),
-    ];
-    let changes: Vec<_> = stage.events().into_iter().filter(|event| !event.contains("fetched anything")).collect();
-    assert_eq!(changes, expected);
+    let (namespace, changes) = (&stage.namespace, stage.events());
+    let changes: Vec<_> = changes.iter().filter(|event| !event.contains("fetched anything")).collect();
+    let [rolling, rolled] = changes.as_slice() else { panic!("{changes:?}") };
+    let begins =
+        format!("Normal Applied Applied main@sha1:{commit}, waiting for health: apps/Deployment/{namespace}/web: ");
+    let ends = format!(": apps/Deployment/{namespace}/web created");
+    assert!(rolling.starts_with(&begins) && rolling.ends_with(&ends), "{rolling}");
+    assert_eq!(**rolled, format!("Normal Applied Applied main@sha1:{commit}"));
     assert_eq!(sync["status"]["observedGeneration"], sync["metadata"]["generation"]);
     for condition in sync["status"]["conditions"].as_array().unwrap() {
         assert_eq!(condition["observedGeneration"], sync["metadata"]["generation"]);
