@@ -111,8 +111,8 @@ impl<'a> Turn<'a> {
 
     fn went_well(&self, progress: &Progress) {
         self.metrics.standings.good(self.kind, &self.name, SystemTime::now());
-        let Some(revision) = progress.revision() else { return };
-        let took = self.metrics.standings.ready_with(&self.name, revision, progress.new_since(), Instant::now());
+        let Some((revision, new_since)) = progress.revision() else { return };
+        let took = self.metrics.standings.ready_with(&self.name, revision, new_since, Instant::now());
         took.into_iter().for_each(|took| self.metrics.healthy(took));
     }
 

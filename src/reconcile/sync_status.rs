@@ -75,9 +75,9 @@ impl Progress {
         self.failed = 0;
     }
 
-    /// Returns when the revision was fetched, if it was new then.
-    pub(super) fn new_since(&self) -> Option<Instant> {
-        self.new_since
+    /// Returns the revision that was tried, and since when it is known if it is new.
+    pub(super) fn revision(&self) -> Option<(&str, Option<Instant>)> {
+        Some((self.revision.as_deref()?, self.new_since))
     }
 
     /// Returns how many objects there are and what was done to them; none before there is a plan.
