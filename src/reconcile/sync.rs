@@ -103,7 +103,7 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
 /// reason.
 async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
     let walked = walk_until_clear(job, progress).await;
-    progress.revision().inspect(|revision| job.note_tried(revision));
+    progress.revision().inspect(|(revision, _)| job.note_tried(revision));
     let Err(trouble) = walked else { return Ok(()) };
     match job.step(Step::Hold, hold(job, progress)).await {
         Err(more) if more.reason != trouble.reason => {

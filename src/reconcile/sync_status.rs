@@ -111,11 +111,6 @@ impl Progress {
         self.awaits.as_ref()
     }
 
-    /// Returns the revision that is tried, where it came to that.
-    pub(super) fn revision(&self) -> Option<&str> {
-        self.revision.as_deref()
-    }
-
     /// Tells whether this is the revision that is tried.
     pub(super) fn has_tried(&self, revision: &str) -> bool {
         self.revision.as_deref() == Some(revision)
