@@ -129,7 +129,8 @@ impl CallError {
 
     /// Tells whether the API server, or what stands between, is overloaded or away, whatever was asked for.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Malformed { .. }) || matches!(self.code(), Some(429 | 502..=504))
+        matches!(self, Self::Unreachable { .. } | Self::Malformed { .. })
+            || matches!(self.code(), Some(429 | 502..=504))
     }
 
     /// Tells whether the object, its kind or its namespace doesn't exist.

@@ -140,7 +140,13 @@ impl Marks {
 
 impl Followed {
     fn new(kind: GroupKind, news: mpsc::UnboundedSender<News>) -> Self {
-        Self { kind, state: watch::Sender::new(State::Starting), marks: RwLock::default(), listings: Listings::default(), news }
+        Self {
+            kind,
+            state: watch::Sender::new(State::Starting),
+            marks: RwLock::default(),
+            listings: Listings::default(),
+            news,
+        }
     }
 
     /// Waits for the first answer, and tells whether what is known can be relied on.
