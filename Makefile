@@ -40,3 +40,8 @@ test: tools ## What CI runs: formatting, lints, all tests against the real parts
 	@cargo clippy --quiet --workspace --all-targets --locked -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --workspace --no-deps --locked
 	@RUST_TEST_THREADS=8 cargo test --workspace --locked --no-fail-fast
+
+.PHONY: chaos
+chaos: tools ## Kill the controller 200 times under load, faults and foreign writes; SEED=n repeats a run, KILLS=n changes how often
+	@WAXWING_CHAOS_KILLS=$(or $(KILLS),200) $(if $(SEED),WAXWING_CHAOS_SEED=$(SEED)) \
+		cargo test --locked --package waxwing --test e2e chaos:: -- --nocapture

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use waxwing::api::Reason;
+
 const FOLDERS: [&str; 7] = ["cli/", "crates/", "crds/", "docs/", "keys-example/", "src/", "tests/"];
 
 fn root() -> &'static Path {
@@ -105,5 +107,61 @@ fn every_make_target_that_is_named_exists() {
             let exists = makefile.contains(&format!("\n{target}:"));
             assert!(exists || !in_code, "{} names the target {target}", path.display());
         }
+    }
+}
+
+/// The headings of a page at one level, such as `### `.
+fn headings(page: &str, level: &str) -> BTreeSet<String> {
+    let fenced = page.split("```").step_by(2);
+    fenced.flat_map(str::lines).filter_map(|line| line.strip_prefix(level)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_reason_has_an_entry_in_troubleshooting_and_every_entry_a_reason() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let reasons: BTreeSet<String> = Reason::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(headings(&page, "### "), reasons);
+    for entry in page.split("\n### ").skip(1) {
+        assert!(entry.lines().filter(|line| !line.is_empty()).count() > 1, "an entry says what to do: {entry}");
+    }
+}
+
+/// What a link calls a heading: lower-case letters, digits and hyphens, as the hosts of repositories make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+}
+
+#[test]
+fn every_link_to_a_heading_leads_to_one() {
+    for (path, page) in papers() {
+        let links = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for (file, heading) in links.filter(|link| !link.contains("://")).filter_map(|link| link.split_once('#')) {
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let target = fs::read_to_string(target).unwrap();
+            let lines = target.lines().filter(|line| line.starts_with('#'));
+            let mut anchors = lines.map(|line| anchor(line.trim_start_matches('#').trim()));
+            assert!(anchors.any(|found| found == heading), "{} links to {file}#{heading}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_an_entry_where_its_runbook_leads_and_every_entry_an_alert() {
+    let rules = fs::read_to_string(root().join("charts/waxwing/alerts/waxwing.yaml")).unwrap();
+    let after = |word: &str| -> Vec<String> {
+        rules.lines().filter_map(|line| line.trim_start().strip_prefix(word)).map(str::to_owned).collect()
+    };
+    let alerts = after("- alert: ");
+    let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let entries: BTreeSet<String> = alerts.iter().map(|alert| format!("Alert: {alert}")).collect();
+    assert_eq!(
+        headings(&page, "### ").into_iter().filter(|heading| heading.starts_with("Alert: ")).collect::<BTreeSet<_>>(),
+        entries
+    );
+    for runbook in after("runbook: ") {
+        let (file, place) = runbook.split_once('#').unwrap();
+        assert_eq!(file, "docs/operating.md");
+        assert!(page.contains(&format!("<a id=\"{place}\"></a>")), "{runbook} leads nowhere");
     }
 }

@@ -42,11 +42,11 @@ pub(crate) async fn send_all(
     dry_runs: &[bool],
 ) -> Result<Duration, Error> {
     let start = Instant::now();
-    for dry_run in dry_runs {
+    for &dry_run in dry_runs {
         let mut sent = stream::iter(objects.to_vec())
             .map(|object| {
                 let client = client.clone();
-                tokio::spawn(async move { send(&client, &object, *dry_run).await })
+                tokio::spawn(async move { send(&client, &object, dry_run).await })
             })
             .buffer_unordered(tasks);
         while let Some(result) = sent.next().await {

@@ -4,7 +4,8 @@
 //! carries the server's message in its errors, and the API server's messages quote values. What is kept of a
 //! refusal depends on [`Privacy`].
 //!
-//! What the API server puts off is asked again; any other refusal is the caller's.
+//! What the API server puts off for a moment is asked again; any other refusal is the caller's, with how soon it may be
+//! otherwise ([`CallError::passes`]).
 
 use std::time::Duration;
 
@@ -25,12 +26,16 @@ pub(super) const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadat
 pub(super) const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 /// The content type of a server-side apply; JSON is YAML.
 pub(super) const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
 /// How often a request is sent that the API server puts off.
 const ATTEMPTS: usize = 4;
-/// The longest wait for the next attempt.
+/// The longest wait for the next attempt; who is put off for longer comes back with a reconcile of its own.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long an answer may take: somewhat longer than the API server gives itself (60 s, its `--request-timeout`). A server that
+/// vanished without a word would be waited for for ever.
+pub const LONGEST_ANSWER: Duration = Duration::from_secs(75);
 
 /// Whether an answer may quote a secret value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct ApiRefusal {
     pub terminating: bool,
     /// Whether it was the authorizer that refused: somebody lacks a right. Webhooks and quotas refuse with 403 as well.
     pub lacks_right: bool,
+    /// How long the server asks to be left alone (`Retry-After`), where it does.
+    pub retry_after: Option<Duration>,
 }
 
 impl std::fmt::Display for ApiRefusal {
@@ -113,6 +120,24 @@ impl CallError {
         self.code() == Some(403)
     }
 
+    /// Returns how long to wait at least before the same request may well succeed, none where somebody has to change something
+    /// first: conflicts, and what is the API server's own trouble, pass (429, 5xx, no answer, one that broke off).
+    pub fn passes(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => {
+                let passes = matches!(refusal.code, 401 | 408..=410 | 429 | 500..=599);
+                passes.then(|| refusal.retry_after.unwrap_or_default())
+            }
+            Self::Unreachable { .. } | Self::Malformed { .. } => Some(Duration::ZERO),
+        }
+    }
+
+    /// Tells whether the API server, or what stands between, is overloaded or away, whatever was asked for.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Malformed { .. })
+            || matches!(self.code(), Some(429 | 502..=504))
+    }
+
     /// Tells whether the object, its kind or its namespace doesn't exist.
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(404)
@@ -150,6 +175,11 @@ impl<'a> Call<'a> {
         Self::new(Method::PATCH, path).body(APPLY_PATCH, body)
     }
 
+    /// Patches at `path` with a merge patch (RFC 7396).
+    pub(super) fn merge_patch(path: &'a str, patch: &Value) -> Self {
+        Self::new(Method::PATCH, path).body(MERGE_PATCH, Bytes::from(patch.to_string()))
+    }
+
     /// Patches at `path` with a JSON patch (RFC 6902).
     pub(super) fn json_patch(path: &'a str, patch: &Value) -> Self {
         Self::new(Method::PATCH, path).body(JSON_PATCH, Bytes::from(patch.to_string()))
@@ -183,28 +213,33 @@ impl<'a> Call<'a> {
     ///
     /// [`CallError::Refused`] for any status but 2xx, [`CallError::Unreachable`] when there is no answer.
     pub(super) async fn send_raw(self, client: &Client, identity: &Identity) -> Result<Bytes, CallError> {
-        let unreachable = || CallError::Unreachable { path: bare_path(self.path) };
-        let mut response = self.send_once(client, identity).await?;
+        let mut answer = self.send_once(client, identity).await?;
         for _ in 1..ATTEMPTS {
-            let Some(pause) = put_off(&response) else { break };
+            let Some(pause) = answer.retry_after.filter(|pause| *pause <= LONGEST_PAUSE) else { break };
             tokio::time::sleep(pause).await;
-            response = self.send_once(client, identity).await?;
+            answer = self.send_once(client, identity).await?;
         }
-        let status = response.status();
-        let bytes = response.into_body().collect_bytes().await.map_err(|_| unreachable())?;
-        if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes, self.privacy)) }
+        if answer.status.is_success() { Ok(answer.body) } else { Err(refusal(&answer, self.privacy)) }
     }
 
-    async fn send_once(&self, client: &Client, identity: &Identity) -> Result<Response<Body>, CallError> {
+    async fn send_once(&self, client: &Client, identity: &Identity) -> Result<Answer, CallError> {
         let unreachable = || CallError::Unreachable { path: bare_path(self.path) };
+        let exchange = tokio::time::timeout(LONGEST_ANSWER, self.exchange(client, identity));
+        exchange.await.ok().flatten().ok_or_else(unreachable)
+    }
+
+    /// Returns nothing when no answer came, or not all of it.
+    async fn exchange(&self, client: &Client, identity: &Identity) -> Option<Answer> {
         let mut builder = Request::builder().method(self.method.clone()).uri(self.path);
         builder = builder.header(http::header::ACCEPT, self.accept);
         if let Some(content_type) = self.content_type {
             builder = builder.header(http::header::CONTENT_TYPE, content_type);
         }
-        let mut request = builder.body(Body::from(self.body.clone())).map_err(|_| unreachable())?;
-        identity.add_headers(request.headers_mut()).map_err(|_| unreachable())?;
-        client.send(request).await.map_err(|_| unreachable())
+        let mut request = builder.body(Body::from(self.body.clone())).ok()?;
+        identity.add_headers(request.headers_mut()).ok()?;
+        let response = client.send(request).await.ok()?;
+        let (status, retry_after) = (response.status(), put_off(&response));
+        Some(Answer { status, retry_after, body: response.into_body().collect_bytes().await.ok()? })
     }
 
     /// Sends the request and returns the answer as JSON.
@@ -219,33 +254,79 @@ impl<'a> Call<'a> {
     }
 }
 
+/// What came back for one request.
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
 /// Returns how long to wait where the API server did nothing yet and says when to come again: it has too much to do, or a
 /// new kind's storage is being made ready (429 with `Retry-After` in seconds, RFC 9110 section 10.2.3).
 fn put_off(response: &Response<Body>) -> Option<Duration> {
     let later = response.headers().get(RETRY_AFTER).filter(|_| response.status() == StatusCode::TOO_MANY_REQUESTS)?;
-    let seconds = later.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+    Some(Duration::from_secs(later.to_str().ok()?.parse().ok()?))
 }
 
 fn bare_path(path: &str) -> String {
     path.split('?').next().unwrap_or_default().to_owned()
 }
 
-fn refusal(code: u16, body: &[u8], privacy: Privacy) -> CallError {
-    let status: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+fn refusal(answer: &Answer, privacy: Privacy) -> CallError {
+    let code = answer.status.as_u16();
+    let status: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let causes = status.pointer("/details/causes").and_then(Value::as_array);
     let causes = || causes.into_iter().flatten();
-    let fields = causes().filter_map(|cause| cause.get("field")?.as_str());
+    let named = causes().filter_map(|cause| cause.get("field")?.as_str());
+    // So a definition says that it left out further checks.
+    let fields = named.filter(|field| *field != "<nil>");
+    let may_quote = privacy == Privacy::Secret && text("/message").is_some_and(|message| is_of_webhook(&message));
     CallError::Refused(Box::new(ApiRefusal {
         code,
-        reason: text("/reason").unwrap_or_default(),
-        fields: fields.map(|field| public_field(field, privacy)).collect(),
+        reason: text("/reason").filter(|reason| !may_quote || is_reason(reason)).unwrap_or_default(),
+        fields: fields.filter(|_| !may_quote).map(|field| public_field(field, privacy)).collect(),
         message: text("/message").filter(|_| privacy == Privacy::Public),
         lacks_right: code == 403 && text("/message").is_some_and(|message| is_about_rights(&message)),
         terminating: causes().any(|cause| cause.get("reason").is_some_and(|reason| reason == "NamespaceTerminating")),
+        retry_after: answer.retry_after,
     }))
 }
+
+/// Recognises what a webhook said. Its reason and its causes are passed on as they are, whatever text stands in them, such as
+/// what is wrong with a value; only the beginning of the message is the API server's (`ToStatusErr` of the webhook
+/// admission of Kubernetes 1.36).
+fn is_of_webhook(message: &str) -> bool {
+    message.starts_with("admission webhook \"")
+}
+
+/// Tells whether a text is one of the API server's own reasons.
+fn is_reason(text: &str) -> bool {
+    STATUS_REASONS.contains(&text)
+}
+
+/// Every `StatusReason` of apimachinery's `meta/v1` 0.36.3.
+const STATUS_REASONS: &[&str] = &[
+    "AlreadyExists",
+    "BadRequest",
+    "Conflict",
+    "Expired",
+    "Forbidden",
+    "Gone",
+    "InternalError",
+    "Invalid",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "NotFound",
+    "RequestEntityTooLarge",
+    "ServerTimeout",
+    "ServiceUnavailable",
+    "StorageReadError",
+    "Timeout",
+    "TooManyRequests",
+    "Unauthorized",
+    "UnsupportedMediaType",
+];
 
 /// Recognises the two texts of RBAC (`authorizer/rbac` and `validation/escalation` of Kubernetes 1.36).
 fn is_about_rights(message: &str) -> bool {
@@ -271,11 +352,30 @@ mod tests {
     const ANSWER: &str = r#"{"kind":"Status","code":422,"reason":"Invalid","message":"Secret \"x\" is invalid: data[a]: Invalid value: \"hunter2\"",
         "details":{"causes":[{"reason":"FieldValueInvalid","message":"Invalid value: \"hunter2\"","field":"data[a]"},{"field":"spec.list[\"hunter2\"].x"}]}}"#;
 
+    fn refusal(code: u16, body: &[u8], privacy: Privacy) -> CallError {
+        let body = Bytes::copy_from_slice(body);
+        super::refusal(&Answer { status: StatusCode::from_u16(code).unwrap(), retry_after: None, body }, privacy)
+    }
+
     #[test]
     fn of_a_refusal_about_secret_values_only_code_reason_and_field_paths_are_kept() {
         let CallError::Refused(refusal) = refusal(422, ANSWER.as_bytes(), Privacy::Secret) else { unreachable!() };
         assert_eq!(refusal.to_string(), "the API server answered 422 Invalid at data[a], spec.list[...]");
         assert!(!format!("{refusal:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn of_what_a_webhook_says_about_secret_values_neither_its_reason_nor_its_fields_are_kept() {
+        let told = |reason: &str| {
+            let message = r#"admission webhook "check.example.com" denied the request: hunter2 is weak"#;
+            let status = serde_json::json!({"code": 403, "reason": reason, "message": message,
+                "details": {"causes": [{"field": "hunter2", "message": "hunter2"}]}});
+            let secret = refusal(403, status.to_string().as_bytes(), Privacy::Secret);
+            assert!(!format!("{secret:?}").contains("hunter2"));
+            secret.to_string()
+        };
+        assert_eq!(told("hunter2 is weak"), "the API server answered 403");
+        assert_eq!(told("Forbidden"), "the API server answered 403 Forbidden");
     }
 
     #[test]
@@ -315,6 +415,21 @@ mod tests {
         assert_eq!(code_of(vec!["429 Too Many Requests", "200 OK"]).await, Some(429));
         assert_eq!(code_of(vec!["503 Service Unavailable\r\nRetry-After: 0", "200 OK"]).await, Some(503));
         assert_eq!(code_of(vec![later; ATTEMPTS]).await, Some(429));
+    }
+
+    #[tokio::test]
+    async fn who_is_put_off_for_long_is_told_so_instead_of_waiting() {
+        let client = server(vec!["429 Too Many Requests\r\nRetry-After: 30", "200 OK"]).await;
+        let error = Call::get("/api").send(&client, &Identity::Controller).await.unwrap_err();
+        assert_eq!((error.code(), error.passes()), (Some(429), Some(Duration::from_secs(30))));
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_somebody_has_to_change() {
+        let passes = |code: u16| refusal(code, b"", Privacy::Public).passes().is_some();
+        assert_eq!([409, 410, 429, 500, 503, 504].map(passes), [true; 6]);
+        assert_eq!([400, 403, 404, 422].map(passes), [false; 4]);
+        assert!(CallError::Unreachable { path: String::new() }.passes().is_some());
     }
 
     #[test]

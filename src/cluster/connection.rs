@@ -1,5 +1,5 @@
 //! Connections to the API server on which every request is counted: by what it asks for, what came of it, and how long
-//! that took. Nothing of a request's path, names or body is kept.
+//! that took. Of a request's path, names or body nothing is counted. Watches are begun with some time between them (`pace.rs`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +14,7 @@ use kube::client::{Body, ClientBuilder};
 use tower::{Layer, Service};
 
 use super::call::APPLY_PATCH;
+use super::pace::Pace;
 use crate::metrics::Metrics;
 
 /// No connection can be made from a configuration.
@@ -28,17 +29,20 @@ pub struct ConnectError;
 /// Fails when the configuration can't be used, such as for a damaged certificate.
 pub fn connect(config: kube::Config, metrics: &Arc<Metrics>) -> Result<Client, ConnectError> {
     let builder = ClientBuilder::try_from(config).map_err(|_| ConnectError)?;
-    Ok(builder.with_layer(&Counting(metrics.clone())).build())
+    Ok(builder.with_layer(&Counting { metrics: metrics.clone(), pace: Arc::default() }).build())
 }
 
 /// Puts [`Counted`] around what sends requests.
-struct Counting(Arc<Metrics>);
+struct Counting {
+    metrics: Arc<Metrics>,
+    pace: Arc<Pace>,
+}
 
 impl<S> Layer<S> for Counting {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, metrics: self.0.clone() }
+        Counted { inner, metrics: self.metrics.clone(), pace: self.pace.clone() }
     }
 }
 
@@ -46,6 +50,7 @@ impl<S> Layer<S> for Counting {
 struct Counted<S> {
     inner: S,
     metrics: Arc<Metrics>,
+    pace: Arc<Pace>,
 }
 
 impl<S, B> Service<Request<Body>> for Counted<S>
@@ -66,8 +71,13 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let verb = verb(request.method(), request.uri(), request.headers());
         let (metrics, begun) = (self.metrics.clone(), Instant::now());
+        let pause = (verb == WATCH).then(|| self.pace.pause(request.uri().path(), begun)).unwrap_or_default();
         let answer = self.inner.call(request);
         let counted = async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let begun = begun + pause;
             let answer = answer.await;
             let code = answer.as_ref().ok().map(|response| response.status().as_u16());
             metrics.request(verb, code, begun.elapsed());
@@ -77,12 +87,15 @@ where
     }
 }
 
+/// What a watch is counted as.
+const WATCH: &str = "watch";
+
 /// Returns what a request asks for, in a word of a closed list.
 fn verb(method: &Method, uri: &Uri, headers: &HeaderMap) -> &'static str {
     let has = |parameter: &str| uri.query().unwrap_or_default().split('&').any(|given| given == parameter);
     let is_apply = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == APPLY_PATCH);
     match *method {
-        Method::GET if has("watch=true") || has("watch=1") => "watch",
+        Method::GET if has("watch=true") || has("watch=1") => WATCH,
         Method::GET => "get",
         Method::POST => "create",
         Method::PUT => "update",
@@ -139,7 +152,7 @@ mod tests {
     async fn requests_are_counted_by_the_code_of_their_answer_and_nothing_of_their_path_is_kept() {
         let metrics = Arc::new(Metrics::new("0"));
         for code in [Some(200), Some(403), Some(403), None] {
-            let mut service = Counting(metrics.clone()).layer(Answer(code));
+            let mut service = Counting { metrics: metrics.clone(), pace: Arc::default() }.layer(Answer(code));
             let request = Request::get("/api/v1/namespaces/shop/secrets/hunter2").body(Body::empty()).unwrap();
             assert_eq!(service.call(request).await.ok().map(|answer| answer.status().as_u16()), code);
         }

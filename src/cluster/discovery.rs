@@ -57,11 +57,7 @@ impl Kinds {
     /// Returns the path of all objects of a kind, in one namespace or in all of them.
     pub fn collection_path(&self, kind: &GroupKind, version: &str, namespace: Option<&str>) -> Option<String> {
         let plural = &self.served(kind, version)?.plural;
-        let version = segment(version)?;
-        let root = match kind.group.as_str() {
-            "" => format!("/api/{version}"),
-            group => format!("/apis/{}/{version}", segment(group)?),
-        };
+        let root = version_path(kind, version)?;
         Some(match namespace {
             Some(namespace) => format!("{root}/namespaces/{}/{plural}", segment(namespace)?),
             None => format!("{root}/{plural}"),
@@ -92,6 +88,15 @@ impl Kinds {
         let served = Served { plural: resource.plural.clone(), namespaced: matches!(scope, Scope::Namespaced) };
         let versions = self.served.entry(GroupKind::new(group, resource.kind.as_str())).or_default();
         versions.push((resource.version.clone(), served));
+    }
+}
+
+/// Returns the path of a group's version. What names them may come from an inventory that somebody wrote by hand.
+fn version_path(kind: &GroupKind, version: &str) -> Option<String> {
+    let version = segment(version)?;
+    match kind.group.as_str() {
+        "" => Some(format!("/api/{version}")),
+        group => Some(format!("/apis/{}/{version}", segment(group)?)),
     }
 }
 
@@ -154,8 +159,7 @@ impl KindsCache {
 ///
 /// Fails when the group's API doesn't answer, or has the kind after all.
 pub async fn confirm_unserved(client: &Client, kind: &GroupKind, version: &str) -> Result<(), CallError> {
-    let group = if kind.group.is_empty() { "api".to_owned() } else { format!("apis/{}", kind.group) };
-    let path = format!("/{group}/{version}");
+    let Some(path) = version_path(kind, version) else { return Ok(()) };
     let resources = match Call::get(&path).send(client, &Identity::Controller).await {
         Ok(listed) => listed,
         Err(error) if error.is_not_found() => return Ok(()),
@@ -223,6 +227,15 @@ mod tests {
         for name in ["", ".", ".."] {
             assert_eq!(kinds().object_path(&secret(name), "v1"), None);
         }
+    }
+
+    #[test]
+    fn a_group_or_version_from_an_inventory_cannot_leave_its_place_in_a_path() {
+        let path = |group: &str, version: &str| version_path(&GroupKind::new(group, "Pod"), version);
+        let proxied = path("", "v1/namespaces/shop/pods/web/proxy").unwrap();
+        assert_eq!(proxied, "/api/v1%2Fnamespaces%2Fshop%2Fpods%2Fweb%2Fproxy");
+        assert_eq!(path("x/../../api", "v1?watch=1").unwrap(), "/apis/x%2F..%2F..%2Fapi/v1%3Fwatch%3D1");
+        assert_eq!((path("..", "v1"), path("apps", "..")), (None, None));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use waxwing_plan::{GroupKind, LiveMark, ObjectId, OwnerMark, SYNC_LABEL, Touch};
 
 use super::discovery::Kinds;
 use super::reach::{Place, Reach};
+use super::watching::Listings;
 
 /// How long a plan waits for the first answer about a kind before it lists for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,6 +61,7 @@ struct Followed {
     place: Place,
     state: watch::Sender<State>,
     marks: RwLock<HashMap<ObjectId, Known>>,
+    listings: Listings,
     news: mpsc::UnboundedSender<News>,
 }
 
@@ -80,8 +82,8 @@ enum State {
 
 struct Known {
     mark: LiveMark,
-    /// It is as our own last apply left it.
-    ours: bool,
+    /// When our own last apply left it as it is, as [`Listings::now`] counts; none when somebody else did.
+    ours: Option<u64>,
 }
 
 impl Marks {
@@ -131,7 +133,7 @@ impl Marks {
         let Some(followed) = self.known(&news.id) else { return true };
         let marks = followed.marks.read().unwrap_or_else(PoisonError::into_inner);
         match (marks.get(&news.id), &news.version) {
-            (Some(known), Some(version)) => !known.ours || is_newer(version, &known.mark.resource_version),
+            (Some(known), Some(version)) => known.ours.is_none() || is_newer(version, &known.mark.resource_version),
             _ => true,
         }
     }
@@ -167,7 +169,8 @@ impl Marks {
 
 impl Followed {
     fn new(place: Place, news: mpsc::UnboundedSender<News>) -> Self {
-        Self { place, state: watch::Sender::new(State::Starting), marks: RwLock::default(), news }
+        let (state, marks) = (watch::Sender::new(State::Starting), RwLock::default());
+        Self { place, state, marks, listings: Listings::default(), news }
     }
 
     /// Waits for the first answer, and returns the state then.
@@ -235,6 +238,7 @@ impl Followed {
     }
 
     fn take(&self, event: Event<PartialObjectMeta<DynamicObject>>, listed: &mut HashMap<ObjectId, LiveMark>) {
+        self.listings.note(&event);
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(object) => listed.extend(self.read(&object)),
@@ -250,28 +254,40 @@ impl Followed {
         Some((ObjectId { kind: self.place.kind.clone(), namespace, name }, mark))
     }
 
-    /// Takes over a whole list: what is in it was written perhaps, and what isn't is gone. The first one is what plans wait for,
-    /// and no news.
+    /// Takes over a whole list: what is in it was written perhaps, and what isn't is gone, but for what we applied since the
+    /// list was begun. The first one is what plans wait for, and no news.
     fn replace(&self, listed: HashMap<ObjectId, LiveMark>) {
         if *self.state.borrow() == State::Starting {
-            let known = listed.into_iter().map(|(id, mark)| (id, Known { mark, ours: false }));
+            let known = listed.into_iter().map(|(id, mark)| (id, Known { mark, ours: None }));
             self.marks.write().unwrap_or_else(PoisonError::into_inner).extend(known);
             self.state.send_replace(State::Current);
             return;
         }
         let known = self.marks.read().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<_> = known.iter().filter(|(id, _)| !listed.contains_key(id)).collect();
-        let gone: Vec<_> = gone.into_iter().map(|(id, known)| (id.clone(), known.mark.clone())).collect();
+        let is_older = |known: &Known| known.ours.is_none_or(|then| self.listings.include(then));
+        let gone = known.iter().filter(|(id, known)| is_older(known) && !listed.contains_key(id));
+        let gone: Vec<_> = gone.map(|(id, known)| (id.clone(), known.mark.clone())).collect();
+        let newer: BTreeSet<_> = known.iter().filter(|(_, known)| !is_older(known)).map(|(id, _)| id.clone()).collect();
         drop(known);
         gone.iter().for_each(|(id, mark)| self.remove(id, mark));
-        listed.into_iter().for_each(|(id, mark)| self.put(id, mark));
+        for (id, mark) in listed {
+            // Also what is older: then the API server went back in time.
+            let counts = if newer.contains(&id) { is_newer } else { |listed: &str, known: &str| listed != known };
+            self.put_if(counts, id, mark);
+        }
         self.state.send_replace(State::Current);
     }
 
-    fn put(&self, id: ObjectId, mut mark: LiveMark) {
+    /// Takes over what an event says of an object, unless something newer is known.
+    fn put(&self, id: ObjectId, mark: LiveMark) {
+        self.put_if(is_newer, id, mark);
+    }
+
+    /// Takes over how an object is if `counts` says so of its resourceVersion and the known one, and tells whom it matters to.
+    fn put_if(&self, counts: fn(&str, &str) -> bool, id: ObjectId, mut mark: LiveMark) {
         let mut marks = self.marks.write().unwrap_or_else(PoisonError::into_inner);
         let before = marks.get(&id);
-        if before.is_some_and(|before| !is_newer(&mark.resource_version, &before.mark.resource_version)) {
+        if before.is_some_and(|before| !counts(&mark.resource_version, &before.mark.resource_version)) {
             return;
         }
         let touch = before.map_or(Touch::Marks, |before| mark.follows(&before.mark));
@@ -281,7 +297,7 @@ impl Followed {
         for owner in owners.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().filter(|_| matters) {
             self.tell(News { owner, id: id.clone(), version: version.clone(), touch });
         }
-        marks.insert(id, Known { mark, ours: false });
+        marks.insert(id, Known { mark, ours: None });
     }
 
     /// Forgets an object that is gone, or that lost our label.
@@ -297,7 +313,7 @@ impl Followed {
         let mut marks = self.marks.write().unwrap_or_else(PoisonError::into_inner);
         let known = marks.get(id).map(|known| known.mark.resource_version.as_str());
         if known.is_none_or(|known| !is_newer(known, &mark.resource_version)) {
-            marks.insert(id.clone(), Known { mark: mark.clone(), ours: true });
+            marks.insert(id.clone(), Known { mark: mark.clone(), ours: Some(self.listings.now()) });
         }
     }
 

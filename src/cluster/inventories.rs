@@ -29,7 +29,18 @@ pub struct Inventories {
     client: Client,
     reach: Reach,
     kept: RwLock<Kept>,
-    current: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+/// Whether what is kept can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The first list is on its way.
+    Starting,
+    /// It is what the API server last said.
+    Current,
+    /// The watch is broken, or lists anew.
+    Broken,
 }
 
 /// The shards of each Sync, by number.
@@ -39,7 +50,7 @@ type Kept = HashMap<OwnerMark, BTreeMap<u32, Known>>;
 struct Known {
     version: String,
     content: Content,
-    /// We wrote it after the watch began to list, so that it needn't be in the list.
+    /// We wrote or deleted it after the watch began to list, so that the list may not have it as it is.
     written: bool,
 }
 
@@ -52,12 +63,21 @@ enum Content {
     Deleted,
 }
 
+impl State {
+    /// Nobody waits for a list that isn't the first one.
+    fn while_listing(self) -> Self {
+        if self == Self::Starting { Self::Starting } else { Self::Broken }
+    }
+}
+
 impl Inventories {
     /// Starts to follow all inventories, if they are within reach.
     pub fn follow(client: Client, reach: Reach) -> Arc<Self> {
-        let followed = Arc::new(Self { client, reach, kept: RwLock::default(), current: watch::Sender::new(false) });
-        if followed.reach == Reach::Cluster {
-            tokio::spawn(followed.clone().run());
+        let (kept, state) = (RwLock::default(), watch::Sender::new(State::Starting));
+        let followed = Arc::new(Self { client, reach, kept, state });
+        match followed.reach {
+            Reach::Cluster => drop(tokio::spawn(followed.clone().run())),
+            Reach::Namespaces(_) => drop(followed.state.send_replace(State::Broken)),
         }
         followed
     }
@@ -115,7 +135,7 @@ impl Inventories {
     /// Notes that a shard is being deleted by us.
     pub(super) fn note_deleted(&self, sync: &SyncId, number: u32) {
         if let Some(known) = self.write().get_mut(&sync.mark).and_then(|shards| shards.get_mut(&number)) {
-            known.content = Content::Deleted;
+            (known.content, known.written) = (Content::Deleted, true);
         }
     }
 
@@ -136,14 +156,11 @@ impl Inventories {
 
     /// Waits for the first answer, and tells whether what is kept can be relied on.
     async fn is_current(&self) -> bool {
-        if self.reach != Reach::Cluster {
-            return false;
+        let mut state = self.state.subscribe();
+        match tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await {
+            Ok(answered) => answered.is_ok_and(|state| *state == State::Current),
+            Err(_) => false,
         }
-        let mut current = self.current.subscribe();
-        if *current.borrow_and_update() {
-            return true;
-        }
-        tokio::time::timeout(PATIENCE, current.wait_for(|current| *current)).await.is_ok_and(|answer| answer.is_ok())
     }
 
     async fn run(self: Arc<Self>) {
@@ -154,7 +171,7 @@ impl Inventories {
         );
         loop {
             self.watch(Api::all_with(self.client.clone(), &resource)).await;
-            self.current.send_replace(false);
+            self.state.send_replace(State::Broken);
             tokio::time::sleep(pauses.next().unwrap_or(PATIENCE)).await;
         }
     }
@@ -166,9 +183,10 @@ impl Inventories {
         while let Some(Ok(event)) = events.next().await {
             match event {
                 Event::Init => self.begin(&mut listed),
-                Event::InitApply(object) => listed.extend(self.put(&object)),
+                // What a list says counts also where it is older than what was kept, as in a cluster that was set back.
+                Event::InitApply(object) => listed.extend(self.put(&object, |before, _| !before.written)),
                 Event::InitDone => self.end(&std::mem::take(&mut listed)),
-                Event::Apply(object) => drop(self.put(&object)),
+                Event::Apply(object) => drop(self.put(&object, Known::is_outdated_by)),
                 Event::Delete(object) => self.remove(&object),
             }
         }
@@ -176,7 +194,8 @@ impl Inventories {
 
     fn begin(&self, listed: &mut BTreeSet<(OwnerMark, u32)>) {
         listed.clear();
-        self.current.send_replace(false);
+        let state = self.state.borrow().while_listing();
+        self.state.send_replace(state);
         self.write().values_mut().flat_map(BTreeMap::values_mut).for_each(|known| known.written = false);
     }
 
@@ -185,18 +204,16 @@ impl Inventories {
             shards.retain(|number, known| known.written || listed.contains(&(mark.clone(), *number)));
             !shards.is_empty()
         });
-        self.current.send_replace(true);
+        self.state.send_replace(State::Current);
     }
 
-    fn put(&self, object: &DynamicObject) -> Option<(OwnerMark, u32)> {
+    /// Keeps a shard unless what is known of it should stay.
+    fn put(&self, object: &DynamicObject, yields: impl Fn(&Known, &str) -> bool) -> Option<(OwnerMark, u32)> {
         let (mark, number) = place(object)?;
         let version = object.metadata.resource_version.clone().unwrap_or_default();
         let mut kept = self.write();
         let shards = kept.entry(mark.clone()).or_default();
-        let is_news = shards
-            .get(&number)
-            .is_none_or(|before| !matches!(before.content, Content::Deleted) && is_newer(&version, &before.version));
-        if is_news {
+        if shards.get(&number).is_none_or(|before| yields(before, &version)) {
             let content = content(object, &mark, number);
             shards.insert(number, Known { version, content, written: false });
         }
@@ -226,6 +243,10 @@ impl Inventories {
 }
 
 impl Known {
+    fn is_outdated_by(&self, version: &str) -> bool {
+        !matches!(self.content, Content::Deleted) && is_newer(version, &self.version)
+    }
+
     fn entries(&self) -> impl Iterator<Item = &waxwing_plan::inventory::Entry> {
         let entries = match &self.content {
             Content::Record { shard, .. } => shard.entries.as_slice(),

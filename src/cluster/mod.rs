@@ -1,4 +1,4 @@
-//! Talking to the API server: kinds, live marks, apply, delete, the inventory, access reviews.
+//! Talking to the API server: kinds, live marks, apply, delete, the inventory, our own resources, access reviews.
 //!
 //! A secret value passes through here only inside a [`Request`], on its way into the body of an apply or dry-run
 //! request. Objects are read as metadata, never as content; the API server's messages about objects with secret
@@ -17,15 +17,18 @@ mod inventories;
 pub mod inventory;
 mod marks;
 mod objects;
+mod own;
+mod pace;
 mod prerequisites;
 mod reach;
 mod release;
 mod requests;
 pub mod secrets;
+mod watching;
 
 pub use access::{exists as service_account_exists, may_patch, may_write_secrets};
 pub use apply::{Applied, Cause, Failure, Judged, Landed, Phase, Session, Verb, is_terminating};
-pub use call::{ApiRefusal, CallError, Privacy};
+pub use call::{ApiRefusal, CallError, LONGEST_ANSWER, Privacy};
 pub use connection::{ConnectError, connect};
 pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};
@@ -34,8 +37,10 @@ pub use identity::{Identity, InvalidName, ServiceAccount};
 pub use inventories::Inventories;
 pub use marks::{Look, Seen, Wanted};
 pub use objects::read;
+pub use own::{Finalizers, change_finalizers, write_status};
 pub use reach::Reach;
 pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
+pub use watching::{Listings, objects, watching};
 
 /// The field manager of every apply.
 pub const FIELD_MANAGER: &str = "waxwing";

@@ -58,7 +58,7 @@ struct Source<'a> {
 
 /// Records the objects that were applied with secret values.
 pub(super) fn record(job: &Job<'_>, progress: &Progress, requests: &Requests, applied: &Applied) {
-    let revision = progress.revision().unwrap_or_default();
+    let revision = progress.revision().map(|(revision, _)| revision).unwrap_or_default();
     let with_secrets = requests.iter().filter(|request| request.provenance().next().is_some());
     let with_secrets: BTreeMap<&ObjectId, &Request> = with_secrets.map(|request| (&request.id, request)).collect();
     for landed in &applied.landed {

@@ -16,6 +16,7 @@ use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
 use super::hold::LastGood;
 use super::job::Accounts;
+use super::retry::Retries;
 use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
@@ -76,6 +77,8 @@ pub struct Context {
     pub accounts: Accounts,
     /// What each Sync rendered last.
     pub rendered: RenderCache,
+    /// How often in a row Syncs have failed in a way that passes.
+    pub retries: Retries,
     /// What was good of each Sync.
     pub last_good: LastGood,
     /// Since when Syncs have been ending.

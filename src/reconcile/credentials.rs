@@ -18,9 +18,9 @@ pub(super) async fn read(source: &GitSource, context: &Context) -> Result<Creden
     let Some(reference) = &source.spec.secret_ref else { return Ok(Credentials::default()) };
     let namespace = source.metadata.namespace.as_deref().unwrap_or_default();
     let secret = secrets::read(&context.client, &Identity::Controller, namespace, &reference.name).await;
-    let secret = secret.map_err(|error| Trouble {
-        reason: Reason::AuthenticationFailed,
-        ..of_secret(error, "spec.secretRef", "the controller")
+    let secret = secret.map_err(|error| match of_secret(error, "spec.secretRef", "the controller") {
+        outage @ Trouble { reason: Reason::ApiUnavailable, .. } => outage,
+        trouble => Trouble { reason: Reason::AuthenticationFailed, ..trouble },
     })?;
     let ca_pem = secret.data.get("ca.crt").map(|pem| pem.expose_secret().to_vec());
     let login = login(&secret, &reference.name)?;

@@ -13,13 +13,13 @@ use waxwing_plan::{KeptBecause, ObjectId, Retirement};
 use super::job::Job;
 use super::report;
 use super::steps::{public_session, record, retirement, undeleted};
-use super::sync::set_finalizers;
+use super::sync::remove_finalizer;
 use super::sync_status::{self, Progress};
 use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{FINALIZER, Failure, Reason};
-use crate::cluster::Deleted;
 use crate::cluster::inventory::Stored;
+use crate::cluster::{Cause, Deleted};
 use crate::metrics::ObjectResult;
 
 /// How soon to look again for objects that are on their way out.
@@ -73,7 +73,18 @@ async fn wait(job: &Job<'_>, trouble: Trouble) -> Duration {
     let message = format!("being deleted: {}", trouble.message);
     let trouble = Trouble { message, ..trouble };
     sync_status::write(job.sync, job.context, &Progress::default(), Some(&trouble)).await;
-    WHILE_DELETING
+    pause(job, trouble.soon)
+}
+
+/// Returns when to look again: while the API server is away, ever later.
+fn pause(job: &Job<'_>, soon: Option<Duration>) -> Duration {
+    match soon {
+        Some(asked) => job.context.retries.pause(&job.id.uid, asked, job.sync.spec.retry_interval.get()),
+        None => {
+            job.context.retries.forget(&job.id.uid);
+            WHILE_DELETING
+        }
+    }
 }
 
 async fn end(job: &Job<'_>) -> Option<Duration> {
@@ -84,6 +95,7 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
             job.context.alarms.forget(&job.id.mark);
             job.context.health.forget(&job.id.uid);
             job.context.statuses.forget(&job.id.uid);
+            job.context.retries.forget(&job.id.uid);
             job.context.last_good.forget(&job.id.uid);
             job.context.tries.forget(&job.id.uid);
             job.claims(&[]);
@@ -91,11 +103,12 @@ async fn end(job: &Job<'_>) -> Option<Duration> {
             job.wake_claimants();
             None
         }
-        Err(_) => Some(WHILE_DELETING),
+        Err(trouble) => Some(pause(job, trouble.soon)),
     }
 }
 
-/// Deletes what may be deleted, and returns what is still there and should not be.
+/// Deletes what may be deleted, and returns what is still there and should not be. It fails while the API server is away: what
+/// could not be tried then is not let go.
 async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
     let untried = job.untried();
     let known = record::load(job).await?;
@@ -106,6 +119,7 @@ async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
     }
     let session = public_session(job);
     let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
+    let mut outage = None;
     for deletion in &retirement.deletions {
         match session.delete(deletion).await {
             Ok(Deleted::Absent) => {}
@@ -114,10 +128,23 @@ async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
                 job.context.metrics.objects(ObjectResult::Deleted, 1);
                 left.push(on_its_way(deletion.id()));
             }
-            Err(cause) => left.push(undeleted(deletion.id(), &cause, job)),
+            Err(cause) => {
+                outage = outage.max(during_outage(&cause));
+                left.push(undeleted(deletion.id(), &cause, job));
+            }
         }
     }
-    Ok(left)
+    match outage {
+        Some(_) => Err(Trouble { soon: outage, ..Trouble::of_failures(left, false) }),
+        None => Ok(left),
+    }
+}
+
+fn during_outage(cause: &Cause) -> Option<Duration> {
+    match cause {
+        Cause::Call(error) if error.is_outage() => error.passes(),
+        _ => None,
+    }
 }
 
 fn on_their_way(retirement: &Retirement) -> impl Iterator<Item = &ObjectId> {
@@ -137,6 +164,5 @@ async fn let_go(job: &Job<'_>) -> Result<(), Trouble> {
     let known: Stored = record::load(job).await?;
     record::write(job, known, Inventory::default()).await?;
     job.context.rendered.remove(&ObjectRef::from_obj(job.sync));
-    let others = job.sync.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
-    set_finalizers(job, others).await
+    remove_finalizer(job).await
 }

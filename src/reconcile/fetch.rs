@@ -18,7 +18,7 @@ use super::trouble::Trouble;
 use crate::api::{GitSource, Reason, SelectedReference};
 use crate::source::{Fetched, Reference, Remote, RemoteUrl};
 
-/// The longest pause between two tries while fetching fails.
+/// The longest pause between two tries while fetching fails, or what came of it can't be told.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// Reconciles one GitSource; what goes wrong stands in its status, so there is no error to return.
@@ -41,15 +41,15 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
             .inspect_err(|why| turn.fetched(Err(why))),
     };
     result.as_ref().err().into_iter().for_each(|trouble| span::failed(&span, trouble.reason));
-    let pause = match &result {
-        Ok(_) => source.spec.interval.get(),
-        Err(_) => source.spec.interval.get().min(LONGEST_RETRY),
-    };
     let kept = match &result {
         Ok(fetched) => Some(fetched.clone()),
         Err(_) => keep_last_good(&source, &context).await,
     };
-    source_status::write(&source, &context, result.as_ref(), kept.is_some()).await;
+    let told = source_status::write(&source, &context, result.as_ref(), kept.is_some()).await;
+    let pause = match result.is_ok() && told {
+        true => source.spec.interval.get(),
+        false => source.spec.interval.get().min(LONGEST_RETRY),
+    };
     let is_new = kept.is_some_and(|fetched| context.revisions.put(&source, fetched, &context.sources));
     if context.revisions.note_tried(&source) || is_new {
         // The receiver lives as long as the controllers do; when it is gone there is nobody left to tell.
@@ -58,7 +58,7 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
     if is_gone(&source, &context) {
         context.sources_changed.notify_one(); // what it fetched meanwhile has no owner
     }
-    let pause = Some(pause).filter(|_| !source.spec.suspend);
+    let pause = Some(pause).filter(|_| !(source.spec.suspend && told));
     turn.end(pause, context.sources.get(&ObjectRef::from_obj(&*source)).is_some());
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }

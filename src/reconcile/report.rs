@@ -3,21 +3,17 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::context::Context;
 use super::trouble::Trouble;
 use crate::api::{ConditionType, NewCondition, Reason, Status, condition, remove_condition, set_condition};
+use crate::cluster::{self, CallError, LONGEST_ANSWER};
 
-/// The field manager of our own status.
-const STATUS_MANAGER: &str = "waxwing-status";
 /// The most bytes of an event's note that the API server takes.
 pub(super) const NOTE_LIMIT: usize = 1024;
 
@@ -121,31 +117,34 @@ where
     // A recorder that is kept counts events of one reason as one, and drops the notes of all but the first.
     let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
     let published = async move {
-        if recorder.publish(&event, &regarding).await.is_err() {
+        let published = tokio::time::timeout(LONGEST_ANSWER, recorder.publish(&event, &regarding)).await;
+        if !matches!(published, Ok(Ok(()))) {
             tracing::warn!(object = name, "failed to publish an event");
         }
     };
     published.boxed()
 }
 
-/// Writes a status as a whole, and returns the resourceVersion of the object with it, an empty one when the object is gone. None
-/// says that it doesn't stand: the failure is logged, and the next reconcile writes it again.
-pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S) -> Option<String>
+/// Writes a status as a whole, and returns the resourceVersion of the object with it, an empty one when the object is gone.
+///
+/// # Errors
+///
+/// Fails when it doesn't stand; that is logged, and the next reconcile writes it again.
+pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S) -> Result<String, CallError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()>,
     S: Serialize,
 {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    let patch = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status});
-    let parameters = PatchParams::apply(STATUS_MANAGER).force();
-    match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await {
-        Ok(written) => Some(written.resource_version().unwrap_or_default()),
-        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Some(String::new()),
-        Err(_) => {
-            tracing::warn!(object = %name(object), "failed to write the status");
-            None
-        }
-    }
+    let resource = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status});
+    let written = cluster::write_status(&context.client, &path(object), &resource).await;
+    written.map(Option::unwrap_or_default).inspect_err(|error| {
+        tracing::warn!(object = %name(object), %error, "failed to write the status");
+    })
+}
+
+/// Returns the path of a resource of ours.
+pub(super) fn path<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{}/{}", K::url_path(&(), object.namespace().as_deref()), object.name_any())
 }
 
 /// Drops what the API server would not store: its times have whole seconds.

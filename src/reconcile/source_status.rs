@@ -10,8 +10,13 @@ use super::trouble::Trouble;
 use crate::api::{GitSource, GitSourceStatus, REQUESTED_AT, Reason};
 use crate::source::Fetched;
 
-/// Writes the status where it changed, and an event where the verdict did.
-pub(super) async fn write(source: &GitSource, context: &Context, result: Result<&Fetched, &Trouble>, usable: bool) {
+/// Writes the status where it changed, and an event where the verdict did. Tells whether users can see it.
+pub(super) async fn write(
+    source: &GitSource,
+    context: &Context,
+    result: Result<&Fetched, &Trouble>,
+    usable: bool,
+) -> bool {
     let mut status = source.status.clone().unwrap_or_default();
     let now = Timestamp::now();
     status.observed_generation = source.metadata.generation;
@@ -24,9 +29,7 @@ pub(super) async fn write(source: &GitSource, context: &Context, result: Result<
     report::set_verdict(&mut status.conditions, &verdict, source.metadata.generation, now);
     measure::source_is(source, context, &verdict, status.stale_since.as_ref());
     report::publish(context, source, source.status.as_ref().map(|old| old.conditions.as_slice()), &verdict).await;
-    if source.status.as_ref() != Some(&status) {
-        report::write_status(context, source, &status).await;
-    }
+    source.status.as_ref() == Some(&status) || report::write_status(context, source, &status).await.is_ok()
 }
 
 fn fetched_verdict(status: &mut GitSourceStatus, fetched: &Fetched, now: Timestamp) -> Verdict {

@@ -6,11 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
+use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 use waxwing_plan::OwnerMark;
 
@@ -18,11 +16,11 @@ use super::context::Context;
 use super::hold::hold;
 use super::job::Job;
 use super::measure::Turn;
-use super::span::Step;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
-use super::{deletion, span, walk};
+use super::{deletion, report, span, walk};
 use crate::api::{ConditionType, FINALIZER, GitSource, Reason, Sync};
+use crate::cluster::{self, Finalizers};
 
 /// How soon a Sync is looked at again whose objects are on their way out, in namespaces that nothing tells of.
 const WHILE_TERMINATING: Duration = Duration::from_secs(2);
@@ -87,7 +85,7 @@ async fn run(sync: &Sync, context: &Context, turn: &Turn<'_>) -> Option<Duration
     let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;
     turn.synced(&progress, reason);
     reason.into_iter().for_each(|reason| span::failed(&job.span, reason));
-    Some(pause(sync, reason))
+    Some(pause(&job, reason, trouble.as_ref()))
 }
 
 /// Tells whether the source is there and was not tried since the start, so that it is too early to say anything.
@@ -106,7 +104,7 @@ async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trou
     let walked = walk_until_clear(job, progress).await;
     progress.revision().inspect(|(revision, _)| job.note_tried(revision));
     let Err(trouble) = walked else { return Ok(()) };
-    match job.step(Step::Hold, hold(job, progress)).await {
+    match hold(job, progress).await {
         Err(more) if more.reason != trouble.reason => {
             let message = format!("{}; what others changed was not put back: {}", trouble.message, more.message);
             Err(Trouble { message, ..trouble })
@@ -137,12 +135,19 @@ async fn walk_until_clear(job: &Job<'_>, progress: &mut Progress) -> Result<(), 
     }
 }
 
-fn pause(sync: &Sync, result: Option<Reason>) -> Duration {
-    match result {
-        None => sync.spec.interval.get(),
-        Some(Reason::Progressing) => WHILE_PROGRESSING.min(sync.spec.timeout.get()),
-        Some(Reason::Terminating) if !is_overdue(sync) => WHILE_TERMINATING,
-        Some(_) => sync.spec.retry_interval.get(),
+/// Returns when to come back. `reason` says why Ready isn't true, or why users can't see it.
+fn pause(job: &Job<'_>, reason: Option<Reason>, trouble: Option<&Trouble>) -> Duration {
+    let (spec, retries) = (&job.sync.spec, &job.context.retries);
+    let unseen = (reason == Some(Reason::ApiUnavailable)).then_some(Duration::ZERO);
+    if let Some(asked) = trouble.and_then(|trouble| trouble.soon).or(unseen) {
+        return retries.pause(&job.id.uid, asked, spec.retry_interval.get());
+    }
+    retries.forget(&job.id.uid);
+    match reason {
+        None => spec.interval.get(),
+        Some(Reason::Progressing) => WHILE_PROGRESSING.min(spec.timeout.get()),
+        Some(Reason::Terminating) if !is_overdue(job.sync) => WHILE_TERMINATING,
+        Some(_) => spec.retry_interval.get(),
     }
 }
 
@@ -157,26 +162,23 @@ fn is_overdue(sync: &Sync) -> bool {
 
 /// Makes sure that the Sync can't vanish before what it applied was pruned.
 async fn add_finalizer(job: &Job<'_>) -> Result<(), Trouble> {
-    if job.sync.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        return Ok(());
-    }
-    let mut finalizers = job.sync.finalizers().to_vec();
-    finalizers.push(FINALIZER.to_owned());
-    set_finalizers(job, finalizers).await
+    let with_ours = |names: &[String]| match names.iter().any(|name| name == FINALIZER) {
+        true => names.to_vec(),
+        false => [names, &[FINALIZER.to_owned()]].concat(),
+    };
+    change_finalizers(job, with_ours).await
 }
 
-/// Replaces the finalizers, unless the Sync was written in between.
-pub(super) async fn set_finalizers(job: &Job<'_>, finalizers: Vec<String>) -> Result<(), Trouble> {
-    let api: Api<Sync> = Api::namespaced(job.context.client.clone(), job.namespace());
-    let metadata = json!({"finalizers": finalizers, "resourceVersion": job.sync.resource_version()});
-    let patch = Patch::Merge(json!({"metadata": metadata}));
-    match api.patch_metadata(&job.sync.name_any(), &PatchParams::default(), &patch).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
-        Err(kube::Error::Api(refusal)) if refusal.code == 403 => {
-            let hint = "grant the controller what its ClusterRole lists";
-            Err(Trouble::passing(Reason::Forbidden, "the controller may not write the finalizer", hint))
-        }
-        Err(_) => Err(Trouble::passing(Reason::ApiUnavailable, "failed to write the finalizer", "it is tried again")),
-    }
+/// Lets the Sync go.
+pub(super) async fn remove_finalizer(job: &Job<'_>) -> Result<(), Trouble> {
+    change_finalizers(job, |names| names.iter().filter(|name| *name != FINALIZER).cloned().collect()).await
+}
+
+async fn change_finalizers(job: &Job<'_>, change: impl Fn(&[String]) -> Vec<String>) -> Result<(), Trouble> {
+    let known = Finalizers {
+        uid: job.id.uid.clone(),
+        version: job.sync.resource_version().unwrap_or_default(),
+        names: job.sync.finalizers().to_vec(),
+    };
+    Ok(cluster::change_finalizers(&job.context.client, &report::path(job.sync), known, change).await?)
 }

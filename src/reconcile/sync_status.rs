@@ -1,7 +1,7 @@
 //! What a sync reached, and how that stands in the status of its Sync.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -23,7 +23,7 @@ use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
     remove_condition, set_condition,
 };
-use crate::cluster::{self, Verb, is_newer};
+use crate::cluster::{self, Listings, Verb, is_newer};
 use crate::render::PlaintextSecret;
 
 /// The most bytes of an event's note that the message may take where changes are listed after it.
@@ -75,9 +75,9 @@ impl Progress {
         self.failed = 0;
     }
 
-    /// Returns when the revision was fetched, if it was new then.
-    pub(super) fn new_since(&self) -> Option<Instant> {
-        self.new_since
+    /// Returns the revision that was tried, and since when it is known if it is new.
+    pub(super) fn revision(&self) -> Option<(&str, Option<Instant>)> {
+        Some((self.revision.as_deref()?, self.new_since))
     }
 
     /// Returns how many objects there are and what was done to them; none before there is a plan.
@@ -252,14 +252,28 @@ fn to_u32(count: usize) -> u32 {
 
 /// The status of each Sync as it was last written, for when the watch has not caught up with that yet: a Sync that is woken at
 /// once would otherwise go on from what it said before.
-#[derive(Default)]
 pub struct Statuses {
-    written: Mutex<HashMap<String, (String, SyncStatus)>>,
+    written: Mutex<HashMap<String, Written>>,
     /// What walks did of which nothing was said yet.
     untold: Mutex<HashMap<String, Progress>>,
+    listings: Arc<Listings>,
+}
+
+/// A status as it was written.
+struct Written {
+    status: SyncStatus,
+    /// The resourceVersion of the Sync with it.
+    version: String,
+    /// When it was written, as [`Listings::now`] counts.
+    then: u64,
 }
 
 impl Statuses {
+    /// Starts with nothing written; `listings` are those of the Syncs.
+    pub fn new(listings: Arc<Listings>) -> Self {
+        Self { written: Mutex::default(), untold: Mutex::default(), listings }
+    }
+
     /// Keeps what a walk did, so that the next one of this Sync tells it.
     pub(super) fn hold(&self, sync: &str, progress: Progress) {
         self.untold().insert(sync.to_owned(), progress);
@@ -270,16 +284,18 @@ impl Statuses {
         self.untold().remove(sync).map(Progress::after).unwrap_or_default()
     }
 
+    /// What was listed since counts, whatever its resourceVersion: an API server that was restored from a backup has older ones.
     fn latest(&self, sync: &Sync) -> SyncStatus {
         let seen = sync.resource_version().unwrap_or_default();
         match self.all().get(&sync.uid().unwrap_or_default()) {
-            Some((version, status)) if is_newer(version, &seen) => status.clone(),
+            Some(kept) if is_newer(&kept.version, &seen) && !self.listings.include(kept.then) => kept.status.clone(),
             _ => sync.status.clone().unwrap_or_default(),
         }
     }
 
     fn keep(&self, sync: &Sync, version: String, status: SyncStatus) {
-        self.all().insert(sync.uid().unwrap_or_default(), (version, status));
+        let kept = Written { status, version, then: self.listings.now() };
+        self.all().insert(sync.uid().unwrap_or_default(), kept);
     }
 
     /// Forgets a Sync that is gone.
@@ -288,7 +304,7 @@ impl Statuses {
         self.untold().remove(sync);
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, (String, SyncStatus)>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Written>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -322,8 +338,8 @@ pub(super) fn write<'a>(
         publish(sync, context, progress, &old.conditions, &verdict).await;
         if old != status {
             match report::write_status(context, sync, &status).await {
-                Some(version) => context.statuses.keep(sync, version, status),
-                None => return Some(Reason::ApiUnavailable),
+                Ok(version) => context.statuses.keep(sync, version, status),
+                Err(_) => return Some(Reason::ApiUnavailable),
             }
         }
         (verdict.ready != Status::True).then_some(verdict.reason)

@@ -2,6 +2,8 @@
 //!
 //! A message is `what happened; hint: what to do`. It is public: it goes into conditions, events and logs as it is.
 
+use std::time::Duration;
+
 use crate::api::{Failure, Reason};
 use crate::cluster::secrets::SecretError;
 use crate::cluster::{self, CallError, Cause, Phase};
@@ -22,12 +24,19 @@ pub struct Trouble {
     pub failures: Vec<Failure>,
     /// Whether trying again can't help: somebody has to change something first.
     pub stalled: bool,
+    /// Whether it may be gone in a moment, after this long at the earliest; none where it is tried again in the Sync's own time.
+    pub soon: Option<Duration>,
 }
 
 impl Trouble {
     /// Makes trouble that is tried again, and may be gone then.
     pub fn passing(reason: Reason, fact: impl std::fmt::Display, hint: &str) -> Self {
-        Self { reason, message: with_hint(fact, hint), failures: Vec::new(), stalled: false }
+        Self { reason, message: with_hint(fact, hint), failures: Vec::new(), stalled: false, soon: None }
+    }
+
+    /// Makes trouble out of an answer of the API server, or of its absence: it is tried again soon where it may pass.
+    pub fn outage(reason: Reason, error: &CallError, hint: &str) -> Self {
+        Self { soon: error.passes(), ..Self::passing(reason, error, hint) }
     }
 
     /// Makes trouble that stays until somebody changes the spec, the repository or a permission.
@@ -45,7 +54,7 @@ impl Trouble {
             0 | 1 => first,
             count => format!("{first} (and {} more in status.failures)", count - 1),
         };
-        Self { reason, message, failures, stalled }
+        Self { reason, message, failures, stalled, soon: None }
     }
 }
 
@@ -98,7 +107,7 @@ impl From<CallError> for Trouble {
     fn from(error: CallError) -> Self {
         match error.code() {
             Some(403) => Self::passing(Reason::Forbidden, error, "grant the controller what its ClusterRole lists"),
-            _ => Self::passing(Reason::ApiUnavailable, error, "it is tried again"),
+            _ => Self::outage(Reason::ApiUnavailable, &error, "it is tried again"),
         }
     }
 }
@@ -111,15 +120,27 @@ pub(super) fn of_secret(error: SecretError, field: &str, reader: &str) -> Troubl
         SecretError::Call { source, .. } => match source.code() {
             Some(404) => unavailable(format!("{error}: it does not exist"), format!("create it, or correct {field}")),
             Some(403) => unavailable(format!("{error}: {reader} may not"), format!("let {reader} get this Secret")),
-            _ => Trouble::passing(Reason::ApiUnavailable, error, "it is tried again"),
+            _ => Trouble {
+                soon: source.passes(),
+                ..Trouble::passing(Reason::ApiUnavailable, &error, "it is tried again")
+            },
         },
     }
 }
 
 /// Turns the objects that could not be applied into trouble.
 pub(super) fn of_apply(failures: &[cluster::Failure], account: &str) -> Trouble {
+    let soon = failures.iter().filter_map(|failure| passes(&failure.cause)).max();
     let failures: Vec<Failure> = failures.iter().map(|failure| of_object(failure, account)).collect();
-    Trouble::of_failures(failures, false)
+    Trouble { soon, ..Trouble::of_failures(failures, false) }
+}
+
+/// Tells how soon at the earliest it may help to try an object again, as [`CallError::passes`].
+pub(super) fn passes(cause: &Cause) -> Option<Duration> {
+    match cause {
+        Cause::Call(error) => error.passes(),
+        _ => None,
+    }
 }
 
 fn of_object(failure: &cluster::Failure, account: &str) -> Failure {
@@ -152,6 +173,8 @@ fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
             }
             403 => (refused, "correct the object in Git, or see the quotas and policies of its namespace".to_owned()),
             409 => (refused, "the object was changed in between; it is tried again".to_owned()),
+            429 | 502..=504 => (Reason::ApiUnavailable, "it is tried again".to_owned()),
+            500..=599 => (refused, "it is tried again; see the API server's log, and its webhooks".to_owned()),
             404 if failure.id.namespace.is_some() => {
                 (Reason::NamespaceMissing, "create the namespace, or put it into the repository".to_owned())
             }

@@ -2,15 +2,15 @@
 //!
 //! In the whole cluster that is one watch; in some namespaces it is one for each, joined so that they look like one.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, BoxStream, select_all};
 use futures::{StreamExt, TryStreamExt};
 use kube::core::NamespaceResourceScope;
-use kube::runtime::reflector::{Store, store};
+use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use watcher::Event;
 
 use crate::api::REQUESTED_AT;
-use crate::cluster::{Reach, code_of_watch};
+use crate::cluster::{Listings, Reach, code_of_watch, is_newer, objects, watching};
 
 type Events<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
 
@@ -31,6 +31,7 @@ where
     pub(super) cache: Store<K>,
     /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
     filled: CancellationToken,
+    listings: Arc<Listings>,
     changed: Arc<Notify>,
     pub(super) changes: BoxStream<'static, Result<K, watcher::Error>>,
 }
@@ -48,20 +49,28 @@ where
     /// Watches all objects of a kind within `reach`.
     pub fn new(client: &Client, reach: &Reach) -> Self {
         let (cache, writer) = store();
-        let filled = CancellationToken::new();
+        let events = events(client, reach);
+        let (filled, listings) = (CancellationToken::new(), Arc::new(Listings::default()));
         let changed = Arc::new(Notify::new());
         let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
-        let kept = reflector(writer, events(client, reach)).inspect_ok(move |event| match event {
-            Event::InitDone => {
-                noted.cancel();
-                gone.notify_one();
+        let (listed, before, rewound) = (listings.clone(), cache.clone(), Arc::new(Rewound::default()));
+        let noticed = rewound.clone();
+        let kept = reflector(writer, events).inspect_ok(move |event| {
+            listed.note(event);
+            match event {
+                Event::InitDone => {
+                    noted.cancel();
+                    gone.notify_one();
+                }
+                Event::Delete(_) => gone.notify_one(),
+                Event::InitApply(object) => noticed.note(object, &before),
+                Event::Apply(_) | Event::Init => {}
             }
-            Event::Delete(_) => gone.notify_one(),
-            Event::Apply(_) | Event::Init | Event::InitApply(_) => {}
         });
-        let changes = kept.applied_objects().predicate_filter(asks_for_work, Default::default());
+        let asks = move |object: &K| asks_for_work(object, rewound.take(object));
+        let changes = objects(kept).predicate_filter(asks, Default::default());
         let changes = changes.inspect_ok(move |_| asked.notify_one());
-        Self { cache, filled, changed, changes: changes.boxed() }
+        Self { cache, filled, listings, changed, changes: changes.boxed() }
     }
 
     /// Returns the cache.
@@ -74,18 +83,48 @@ where
         self.filled.clone()
     }
 
+    /// Returns what counts how often all were listed.
+    pub fn listings(&self) -> Arc<Listings> {
+        self.listings.clone()
+    }
+
     /// Returns what is notified, for one listener, when the cache has other objects or other specs than before.
     pub fn changed(&self) -> Arc<Notify> {
         self.changed.clone()
     }
 }
 
-/// Changes when a user asks for something: a new spec, a request, a deletion. Our own writes of status don't.
-fn asks_for_work<K: Resource>(object: &K) -> Option<u64> {
+/// The objects that were listed as they had been before: the API server was restored from a backup.
+struct Rewound<K: Resource<DynamicType = ()>>(Mutex<HashSet<ObjectRef<K>>>);
+
+impl<K: Resource<DynamicType = ()>> Default for Rewound<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone> Rewound<K> {
+    /// Notes an object that is listed, if `before` has it as it was later.
+    fn note(&self, object: &K, before: &Store<K>) {
+        let (name, version) = (ObjectRef::from_obj(object), object.resource_version().unwrap_or_default());
+        let known = before.get(&name).and_then(|known| known.resource_version());
+        if known.is_some_and(|known| is_newer(&known, &version)) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        }
+    }
+
+    fn take(&self, object: &K) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(object))
+    }
+}
+
+/// Changes when there is something to do: a new spec, a request, a deletion, or a status that is an old one again. Our own writes
+/// of status don't.
+fn asks_for_work<K: Resource>(object: &K, is_rewound: bool) -> Option<u64> {
     let metadata = object.meta();
     let requested = metadata.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT));
     let mut hasher = DefaultHasher::new();
-    (metadata.generation, requested, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    (metadata.generation, requested, metadata.deletion_timestamp.is_some(), is_rewound).hash(&mut hasher);
     Some(hasher.finish())
 }
 
@@ -98,7 +137,7 @@ where
         + Send
         + 'static,
 {
-    let watched = |api| watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let watched = |api| watching(api, watcher::Config::default()).boxed();
     match reach {
         Reach::Cluster => watched(Api::all(client.clone())),
         Reach::Namespaces(names) => {

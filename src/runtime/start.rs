@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,13 +16,16 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::{Inventories, KindsCache, Marks, Reach, connect};
 use crate::metrics::Metrics;
 use crate::reconcile::{
-    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Revisions, Rivals,
-    Statuses, Tries, Watched,
+    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Retries, Revisions,
+    Rivals, Statuses, Tries, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
 use crate::source::{Allowed, Settings, SourceError, Store};
+
+/// Somewhat longer than the API server lets a watch of ours live.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Why the controller can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +97,7 @@ impl Parts {
             reach,
             alarms: Alarms::new(wake),
             contests: Contests::default(),
-            statuses: Statuses::default(),
+            statuses: Statuses::new(syncs.listings()),
             health: HealthCache::default(),
             store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
             allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },
@@ -107,6 +111,7 @@ impl Parts {
             syncs_changed: syncs.changed(),
             accounts: Accounts::default(),
             rendered: RenderCache::default(),
+            retries: Retries::default(),
             last_good: LastGood::default(),
             rivals: Rivals::default(),
             tries: Tries::default(),
@@ -163,10 +168,13 @@ async fn show_readiness(
 }
 
 /// Returns how to reach the cluster. What fails is tried again by the reconcile that it fails, and seen in its status;
-/// the client's own retries would hold it for minutes.
+/// the client's own retries would hold it for minutes. A connection on which nothing comes for longer than a watch may be
+/// silent is dead: a server that vanished without a word would be waited for for ever.
 async fn configuration() -> Result<kube::Config, StartError> {
     let mut config = kube::Config::infer().await.map_err(|_| StartError::Configuration)?;
     config.default_retry = false;
+    config.read_timeout = Some(LONGEST_SILENCE);
+    config.reset_reader_on_write = true;
     Ok(config)
 }
 

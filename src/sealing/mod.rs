@@ -16,8 +16,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use waxwing_keys::Keyring;
 
-use crate::cluster::CallError;
 use crate::cluster::secrets::SecretError;
+use crate::cluster::{CallError, watching};
 
 pub use salt::installation_salt;
 
@@ -103,7 +103,7 @@ impl Keys {
     pub async fn follow(&self) {
         let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), &self.place.namespace);
         let labelled = watcher::Config::default().labels(key_secrets::ACTIVE);
-        let changes = watcher(secrets, labelled).default_backoff().touched_objects();
+        let changes = watching(secrets, labelled).touched_objects();
         let reload =
             changes.map_err(|_| ()).for_each(async |_| match key_secrets::load(&self.client, &self.place).await {
                 Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),

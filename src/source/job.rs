@@ -74,7 +74,7 @@ impl Job {
             Some(mirror) if mirror.has(&commit) => {}
             Some(mirror) => {
                 mirror.count_fetch();
-                local.copy_commit(&commit, &mirror)?;
+                local.copy_commit(&commit, &mirror).map_err(|error| self.blame(&mirror, error))?;
             }
             None => {
                 shelf.replace(local.hash(), |mirror| {
@@ -84,6 +84,17 @@ impl Job {
             }
         }
         Ok(commit)
+    }
+
+    /// Takes a mirror for damaged that can't be written, unless there is no space: a new one shows.
+    fn blame(&self, mirror: &Mirror, error: SourceError) -> SourceError {
+        match error {
+            SourceError::Store { path, .. } => {
+                mirror.condemn();
+                SourceError::StoreDamaged { url: self.remote.url.clone(), path }
+            }
+            error => error,
+        }
     }
 
     fn converse(&self, shelf: &mut Shelf) -> Result<gix::ObjectId, SourceError> {

@@ -3,6 +3,7 @@
 //! Objects are copied bottom up, so that a tree in the mirror is always whole and what is there already is skipped. No
 //! program is started, and the repository's own configuration has NO say: see docs/decisions.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +21,8 @@ const MAX_DEPTH: usize = 256;
 struct Target<'a> {
     objects: gix::odb::store::Handle<Arc<gix::odb::Store>>,
     mirror: &'a Mirror,
+    /// What was not there before this copy.
+    written: RefCell<Vec<gix::ObjectId>>,
 }
 
 /// Reads a repository on this machine.
@@ -85,7 +88,8 @@ impl<'a> LocalRepository<'a> {
         platform.all().is_ok_and(|mut all| all.next().is_none())
     }
 
-    /// Copies a commit and everything that it holds.
+    /// Copies a commit and everything that it holds. A copy that fails leaves nothing behind: on a full disk, what it wrote would be
+    /// in the way of the next one, which may need less.
     ///
     /// # Errors
     ///
@@ -93,9 +97,10 @@ impl<'a> LocalRepository<'a> {
     pub(super) fn copy_commit(&self, id: &hash::oid, mirror: &Mirror) -> Result<(), SourceError> {
         let commit = self.read(id, objs::Kind::Commit)?;
         let tree = objs::CommitRefIter::from_bytes(&commit, id.kind()).tree_id().map_err(|_| self.unreadable())?;
-        let target = Target { objects: mirror.handle(), mirror };
-        self.copy_tree(&tree, &target, 0)?;
-        self.write(id, objs::Kind::Commit, &commit, &target)
+        let target = Target { objects: mirror.handle(), mirror, written: RefCell::default() };
+        let copied =
+            self.copy_tree(&tree, &target, 0).and_then(|()| self.write(id, objs::Kind::Commit, &commit, &target));
+        copied.inspect_err(|_| mirror.remove_loose(&target.written.borrow()))
     }
 
     fn copy_tree(&self, id: &hash::oid, target: &Target<'_>, depth: usize) -> Result<(), SourceError> {
@@ -146,6 +151,7 @@ impl<'a> LocalRepository<'a> {
     fn write(&self, id: &hash::oid, kind: objs::Kind, bytes: &[u8], target: &Target<'_>) -> Result<(), SourceError> {
         let written = target.objects.write_buf(kind, bytes);
         let written = written.map_err(|error| git_store_error(target.mirror.path(), &error))?;
+        target.written.borrow_mut().push(written);
         if *written == *id { Ok(()) } else { Err(self.unreadable()) }
     }
 

@@ -121,6 +121,20 @@ impl Mirror {
         self.damaged.load(Ordering::Relaxed) || self.fetches.load(Ordering::Relaxed) >= limit
     }
 
+    /// Takes the mirror for damaged, so that the next fetch starts anew.
+    pub(super) fn condemn(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes objects that stand in files of their own, and that nothing refers to. What can't be removed stays.
+    pub(super) fn remove_loose(&self, ids: &[gix::ObjectId]) {
+        for hex in ids.iter().map(ToString::to_string) {
+            let (folder, name) = hex.split_at(2);
+            // It is garbage at worst, until the mirror is made anew.
+            let _ = fs::remove_file(self.path.join("objects").join(folder).join(name));
+        }
+    }
+
     /// Lets the directory be removed when nobody reads from it any more.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
@@ -138,7 +152,7 @@ impl Objects for Mirror {
             Err(ObjectFault::Missing | ObjectFault::Damaged) => false,
         };
         if !whole {
-            self.damaged.store(true, Ordering::Relaxed);
+            self.condemn();
         }
         read
     }

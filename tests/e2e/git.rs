@@ -28,7 +28,7 @@ impl Stage {
     }
 
     /// Waits until a GitSource says something, and returns it.
-    fn source_says(&self, name: &str, status: &str, message: &str) -> Value {
+    pub(crate) fn source_says(&self, name: &str, status: &str, message: &str) -> Value {
         let found = eventually(PATIENCE, "the GitSource says what is expected", || {
             let source = self.get(&format!("gitsource/{name}")).map_err(|failure| failure.to_string())?;
             let ready = condition(&source, "Ready");
@@ -50,7 +50,7 @@ fn serve(stage: &Stage, access: Access) -> (GitServer, String) {
 }
 
 /// Makes a tenant that follows its repository on an open server; returns the commit too that has been applied.
-fn followed(name: &str) -> (Stage, GitServer, String, String) {
+pub(crate) fn followed(name: &str) -> (Stage, GitServer, String, String) {
     let stage = Stage::new(name);
     let (server, url) = serve(&stage, Access::Open);
     let first = stage.commit(&[("app/config.yaml", CONFIG)]);

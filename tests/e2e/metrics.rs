@@ -37,7 +37,6 @@ fn what_is_served_is_what_the_page_says() {
         stage.namespace
     )));
     assert_eq!(without_help(&text()), documented());
-    std::fs::write("/tmp/tel-scratch/metrics.txt", text()).unwrap();
     audit_log_is_as_documented(&stage, &first);
 
     stage.kubectl(&["delete", "sync/app"]).unwrap();

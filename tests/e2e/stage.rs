@@ -205,6 +205,17 @@ spec:
         self.upstream.sops(&arguments).unwrap().stdin(plain).text().unwrap()
     }
 
+    /// Returns the data key of a file that was encrypted for the tenant, as the real age opens it.
+    pub(crate) fn data_key(&self, sealed: &str) -> Vec<u8> {
+        let identity = self.upstream.home().join("age.agekey");
+        std::fs::write(&identity, &self.age.identity).unwrap();
+        let lines = sealed.lines().map(str::trim).skip_while(|line| !line.contains("BEGIN AGE"));
+        let (mut armored, end) = (String::new(), "-----END AGE ENCRYPTED FILE-----");
+        lines.take_while(|line| *line != end).chain([end]).for_each(|line| armored += &format!("{line}\n"));
+        let open = self.upstream.age(&["--decrypt", "--identity", identity.to_str().unwrap()]).unwrap();
+        open.stdin(armored.replace("enc: |\n", "")).run().unwrap().stdout
+    }
+
     /// Returns the decoded value of a key of a Secret.
     pub(crate) fn secret_value(&self, secret: &str, key: &str) -> Option<String> {
         use base64::Engine;

@@ -1,7 +1,8 @@
-//! Proves that a tenant acts as itself: what its ServiceAccount may not do or read, the controller doesn't do for it.
+//! Proves that a tenant acts as itself: what its ServiceAccount may not do or read, the controller doesn't do for it. What one
+//! tenant tries against another is in `tenants`.
 
 use crate::act::{config_map, message};
-use crate::stage::{Stage, certificate, cluster, condition};
+use crate::stage::{Stage, certificate, condition};
 
 const SECRET: &str =
     "apiVersion: v1\nkind: Secret\nmetadata: {name: token, namespace: NAMESPACE}\nstringData: {token: hidden}\n";
@@ -31,20 +32,6 @@ fn a_sealed_secret_is_opened_only_for_those_who_may_write_secrets_there() {
     let sync = stage.applied(&commit);
     assert_eq!(condition(&sync, "Unsealed")["status"], "True");
     assert_eq!(stage.secret_value("token", "token").as_deref(), Some("hidden"));
-}
-
-#[test]
-fn a_secret_that_is_sealed_for_the_namespace_of_another_tenant_is_not_opened() {
-    let (victim, stage) = (Stage::new("victim"), Stage::new("thief"));
-    let sealed = sealed_for(&stage, &victim.namespace);
-    let commit = stage.commit(&[("app/token.yaml", &sealed)]);
-    stage.sync("./app", "");
-    let sync = stage.refused(&commit, "AccessDenied");
-    assert!(message(&sync).contains(&victim.namespace), "{}", message(&sync));
-    let moved = sealed.replace(&victim.namespace, &stage.namespace);
-    let sync = stage.refused(&stage.commit(&[("app/token.yaml", &moved)]), "SealedForAnother");
-    assert!(message(&sync).contains("hint: "), "{}", message(&sync));
-    assert!(!stage.has("secret/token") && !victim.has("secret/token"));
 }
 
 #[test]
@@ -80,29 +67,6 @@ fn a_missing_key_secret_is_named() {
     stage.sync("./app", "");
     let sync = stage.refused(&commit, "KeysUnavailable");
     assert!(message(&sync).ends_with("hint: create it, or correct spec.secrets.keysFrom"), "{}", message(&sync));
-}
-
-#[test]
-fn a_service_account_of_another_namespace_cannot_be_named() {
-    let (other, stage) = (Stage::new("other-tenant"), Stage::new("tenant"));
-    other.kubectl(&["create", "serviceaccount", "strong"]).unwrap();
-    let path = format!("path: ./app\nserviceAccountName: {}/strong", other.namespace);
-    let sync = format!(
-        "apiVersion: waxwing.dev/v1alpha1\nkind: Sync\nmetadata: {{name: app, namespace: {}}}\nspec:\n  sourceRef: {{name: fleet}}\n  {}\n",
-        stage.namespace,
-        path.replace('\n', "\n  ")
-    );
-    assert!(cluster().apply_yaml(&sync).unwrap_err().to_string().contains("spec.serviceAccountName"));
-    let commit = stage.commit(&[("app/a.yaml", &config_map("own", "value"))]);
-    stage.source();
-    stage.declare("app", "path: ./app\nserviceAccountName: strong");
-    let sync = stage.refused(&commit, "ServiceAccountNotFound");
-    let expected = format!(
-        "ServiceAccount {}/strong does not exist; hint: create it, or correct spec.serviceAccountName",
-        stage.namespace
-    );
-    assert_eq!(message(&sync), expected);
-    assert!(!stage.has("configmap/own"));
 }
 
 #[test]

@@ -491,6 +491,35 @@ async fn damaged_packs_are_noticed_and_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_damaged_while_it_is_used_is_repaired_by_the_next_fetches() {
+    let table: [(&str, fn(&std::path::Path)); 5] = [
+        ("everything is gone", |mirror| std::fs::remove_dir_all(mirror.parent().unwrap()).unwrap()),
+        ("the mirror is gone", |mirror| std::fs::remove_dir_all(mirror).unwrap()),
+        ("the packs are gone", |mirror| std::fs::remove_dir_all(mirror.join("objects/pack")).unwrap()),
+        ("HEAD is gone", |mirror| std::fs::remove_file(mirror.join("HEAD")).unwrap()),
+        ("the packs are garbled", |mirror| crate::local::garble(&mirror.join("objects/pack"))),
+    ];
+    for (what, damage) in table {
+        let repo = repo_with("first");
+        let (server, url) = open_server(&repo);
+        let (main, bench) = (anonymous(&server, &url, branch("main")), Bench::new());
+        drop(bench.fetch(&main).await.unwrap());
+        damage(&bench.mirrors()[0]);
+        for content in ["first", "second"] {
+            if content == "second" {
+                repo.write("a.yaml", content).unwrap();
+                repo.commit(content).unwrap();
+            }
+            if let Ok(fetched) = bench.fetch(&main).await {
+                drop(fetched.tree.read(&path("a.yaml")));
+            }
+            let fetched = bench.fetch(&main).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(text(&fetched.tree, "a.yaml"), content, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn two_sources_of_one_repository_fetch_at_once_and_share_the_tree() {
     let repo = repo_with("x");
     let (server, url) = open_server(&repo);

@@ -172,6 +172,77 @@ async fn a_damaged_store_is_thrown_away_and_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_damaged_while_it_is_used_is_repaired_by_the_next_fetches() {
+    let table: [(&str, fn(&std::path::Path)); 6] = [
+        ("everything is gone", |mirror| std::fs::remove_dir_all(mirror.parent().unwrap()).unwrap()),
+        ("the mirror is gone", |mirror| std::fs::remove_dir_all(mirror).unwrap()),
+        ("all objects are gone", |mirror| std::fs::remove_dir_all(mirror.join("objects")).unwrap()),
+        ("HEAD is gone", |mirror| std::fs::remove_file(mirror.join("HEAD")).unwrap()),
+        ("all files are garbled", |mirror| garble(&mirror.join("objects"))),
+        ("the notes are gone", |mirror| std::fs::remove_dir_all(mirror.parent().unwrap().join("holders")).unwrap()),
+    ];
+    for (what, damage) in table {
+        let (repo, bench) = (GitRepo::new().unwrap(), Bench::new());
+        repo.write("a.yaml", "first").unwrap();
+        repo.commit("first").unwrap();
+        let main = local(&repo, branch("main"));
+        drop(bench.fetch(&main).await.unwrap());
+        damage(&bench.mirrors()[0]);
+        // Whoever reads finds the damage, and the next fetch repairs it; a new commit comes in whatever was found.
+        for content in ["first", "second"] {
+            repo.write("a.yaml", content).unwrap();
+            if content == "second" {
+                repo.commit(content).unwrap();
+            }
+            if let Ok(fetched) = bench.fetch(&main).await {
+                drop(fetched.tree.read(&path("a.yaml")));
+            }
+            let fetched = bench.fetch(&main).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(text(&fetched.tree, "a.yaml"), content, "{what}");
+        }
+        assert!(bench.store.stored(&main.url, &main.holder).await.is_some(), "{what}");
+    }
+}
+
+/// Writes over every file below `folder`, as long as it was.
+pub(crate) fn garble(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            garble(&entry.path());
+            continue;
+        }
+        let bytes = vec![0x55; usize::try_from(entry.metadata().unwrap().len()).unwrap()];
+        std::fs::remove_file(entry.path()).unwrap();
+        std::fs::write(entry.path(), bytes).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_leaves_nothing_behind() {
+    let (repo, bench) = (GitRepo::new().unwrap(), Bench::new());
+    repo.write("a.yaml", "first").unwrap();
+    repo.commit("first").unwrap();
+    let main = local(&repo, branch("main"));
+    bench.fetch(&main).await.unwrap();
+    let count = || {
+        std::fs::read_dir(bench.mirrors()[0].join("objects"))
+            .unwrap()
+            .flatten()
+            .map(|folder| std::fs::read_dir(folder.path()).unwrap().count())
+            .sum::<usize>()
+    };
+    let before = count();
+    (0..20).for_each(|number| repo.write(&format!("more/{number:02}"), number.to_string()).unwrap());
+    repo.commit("second").unwrap();
+    let last = repo.git(&["rev-parse", "HEAD:more/19"]).unwrap();
+    let object = repo.bare().join("objects").join(&last[..2]).join(last[2..].trim());
+    std::fs::remove_file(object).unwrap();
+    let error = bench.fetch(&main).await.unwrap_err();
+    assert!(told(&error).contains("failed to read the repository"), "{error}");
+    assert_eq!(count(), before);
+}
+
+#[tokio::test]
 async fn a_mirror_is_made_anew_after_its_last_fetch_and_the_old_one_goes_with_its_last_tree() {
     let repo = GitRepo::new().unwrap();
     let bench = Bench::with(|settings| settings.max_fetches = 2);

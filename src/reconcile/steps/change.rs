@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use waxwing_plan::inventory::{Applied as AppliedObject, Outcome, Results};
 use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
@@ -10,7 +10,7 @@ use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
 use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Requests, Session, Verb};
-use crate::reconcile::trouble::of_apply;
+use crate::reconcile::trouble::{of_apply, passes};
 use crate::reconcile::{Job, Progress, Trouble, audit};
 
 /// What came of the apply step.
@@ -25,6 +25,8 @@ pub(in crate::reconcile) struct Applied {
 pub(in crate::reconcile) struct Pruned {
     pub(in crate::reconcile) results: Results,
     failures: Vec<Failure>,
+    /// Whether the failures may be gone in a moment, as [`Trouble::soon`] has it.
+    soon: Option<Duration>,
     guard: Option<Trouble>,
 }
 
@@ -168,16 +170,28 @@ pub(in crate::reconcile) async fn prune(
     let mut pruned = Pruned { guard, ..Pruned::default() };
     for deletion in deletions {
         match session.delete(deletion).await {
-            Ok(Deleted::Left) => {}
+            Ok(Deleted::Left) => {
+                pruned.soon = pruned.soon.max(Some(Duration::ZERO));
+                pruned.failures.push(touched(deletion.id()));
+            }
             Ok(Deleted::Deleted | Deleted::Absent) => {
                 job.context.marks.note_deleted(deletion.id());
                 pruned.results.deleted.insert(deletion.id().clone());
             }
-            Err(cause) => pruned.failures.push(undeleted(deletion.id(), &cause, job)),
+            Err(cause) => {
+                pruned.soon = pruned.soon.max(passes(&cause));
+                pruned.failures.push(undeleted(deletion.id(), &cause, job));
+            }
         }
     }
     progress.pruned(&pruned.results.deleted, pruned.failures.len());
     Ok(pruned)
+}
+
+/// Describes an object that somebody wrote to while it was being pruned: what that means, the next plan says.
+fn touched(id: &ObjectId) -> Failure {
+    let message = "it was changed while it was to be deleted; hint: it is looked at again".to_owned();
+    Failure { object: id.to_string(), reason: Reason::PruneFailed, message }
 }
 
 /// Describes an object that could not be deleted.
@@ -198,7 +212,7 @@ impl Pruned {
     /// Says whether everything that should go is gone.
     pub(in crate::reconcile) fn verdict(self) -> Result<(), Trouble> {
         match (self.failures.is_empty(), self.guard) {
-            (false, _) => Err(Trouble::of_failures(self.failures, false)),
+            (false, _) => Err(Trouble { soon: self.soon, ..Trouble::of_failures(self.failures, false) }),
             (true, Some(guard)) => Err(guard),
             (true, None) => Ok(()),
         }

@@ -61,5 +61,5 @@ pub(in crate::reconcile) async fn write(job: &Job<'_>, known: Stored, next: Inve
 }
 
 fn trouble(error: CallError) -> Trouble {
-    Trouble::passing(Reason::InventoryFailed, error, "it is tried again; nothing is applied until it works")
+    Trouble::outage(Reason::InventoryFailed, &error, "it is tried again; nothing is applied until it works")
 }

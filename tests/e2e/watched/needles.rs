@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
+use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE};
 
@@ -19,10 +21,8 @@ struct Needle {
 #[derive(Default)]
 pub(crate) struct Needles {
     needles: Vec<Needle>,
-    /// The needles by their first two bytes, so that a haystack is gone through once.
-    starts: BTreeMap<[u8; 2], Vec<usize>>,
-    /// Which pairs of bytes start a needle.
-    pairs: Vec<bool>,
+    /// Goes through a haystack once for all of them; made when it is first needed.
+    search: OnceLock<AhoCorasick>,
 }
 
 /// Where a secret was found.
@@ -43,28 +43,18 @@ impl Needles {
     /// Adds a secret of at least 16 bytes, in all its forms.
     pub(crate) fn add(&mut self, secret: &str, bytes: &[u8]) {
         assert!(bytes.len() >= 16, "{secret} is too short to be found for sure");
-        self.pairs.resize(1 << 16, false);
-        for (form, bytes) in forms(bytes) {
-            let start = [bytes[0], bytes[1]];
-            self.pairs[usize::from(u16::from_be_bytes(start))] = true;
-            self.starts.entry(start).or_default().push(self.needles.len());
-            self.needles.push(Needle { secret: secret.to_owned(), form, bytes });
-        }
+        let needle = |(form, bytes)| Needle { secret: secret.to_owned(), form, bytes };
+        self.needles.extend(forms(bytes).into_iter().map(needle));
+        self.search = OnceLock::new();
     }
 
     /// Returns where each form of each secret stands first.
     pub(crate) fn find(&self, haystack: &[u8]) -> Vec<Found> {
+        let all = || AhoCorasick::new(self.needles.iter().map(|needle| &needle.bytes)).unwrap();
         let mut found = BTreeMap::new();
-        for at in 0..haystack.len().saturating_sub(1) {
-            let start = [haystack[at], haystack[at + 1]];
-            if !self.pairs[usize::from(u16::from_be_bytes(start))] {
-                continue;
-            }
-            for index in &self.starts[&start] {
-                if haystack[at..].starts_with(&self.needles[*index].bytes) {
-                    found.entry(*index).or_insert_with(|| self.found(*index, haystack, at));
-                }
-            }
+        for hit in self.search.get_or_init(all).find_overlapping_iter(haystack) {
+            let index = hit.pattern().as_usize();
+            found.entry(index).or_insert_with(|| self.found(index, haystack, hit.start()));
         }
         found.into_values().collect()
     }

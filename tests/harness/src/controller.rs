@@ -9,12 +9,15 @@ use std::time::Duration;
 use crate::call::isolate;
 use crate::cluster::{Cluster, free_port};
 use crate::failure::Failure;
-use crate::own_network::listen_address;
+use crate::own_network::{listen_address, map_root_user};
 use crate::process::Process;
 use crate::run_dir::RunDir;
 use crate::tools::Tools;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Mounts a volume in memory with the options `$1` at `$2` and becomes the program that the other arguments name.
+const MOUNT: &str = r#"mount -t tmpfs -o "mode=700,$1" tmpfs "$2" && shift 2 && exec "$@""#;
 
 /// Says which controller to run, and how.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct ControllerOptions {
     pub kustomize: Option<PathBuf>,
     /// Further arguments. The harness gives `--listen`, `--state-dir` and `--kustomize`.
     pub arguments: Vec<String>,
+    /// How many bytes the volume of its state has, in memory; without this it is an ordinary folder.
+    pub volume: Option<u64>,
     /// Variables of its environment beside `PATH`, `HOME`, `TMPDIR` and `KUBECONFIG`.
     pub environment: Vec<(String, String)>,
 }
@@ -35,7 +40,8 @@ impl ControllerOptions {
     /// Returns options for this binary with these further arguments.
     pub fn new(program: impl Into<PathBuf>, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { program: program.into(), kubeconfig: None, kustomize: None, arguments, environment: Vec::new() }
+        let program = program.into();
+        Self { program, kubeconfig: None, kustomize: None, arguments, volume: None, environment: Vec::new() }
     }
 }
 
@@ -159,7 +165,7 @@ impl Controller {
 }
 
 fn command(options: &ControllerOptions, dir: &RunDir, kubeconfig: &Path, kustomize: &Path, port: u16) -> Command {
-    let mut command = Command::new(&options.program);
+    let mut command = program(options, &dir.join("state"));
     isolate(&mut command, &dir.join("home"));
     command
         .env("KUBECONFIG", kubeconfig)
@@ -170,6 +176,16 @@ fn command(options: &ControllerOptions, dir: &RunDir, kubeconfig: &Path, kustomi
         .arg("--kustomize")
         .arg(kustomize)
         .args(&options.arguments);
+    command
+}
+
+/// Returns the command that starts the program, in mounts of its own where its state has a volume of its own: nobody else sees
+/// that, and it goes with the program.
+fn program(options: &ControllerOptions, state: &Path) -> Command {
+    let Some(bytes) = options.volume else { return Command::new(&options.program) };
+    let mut command = Command::new("unshare");
+    command.args(map_root_user()).args(["--mount", "sh", "-c", MOUNT, "sh"]);
+    command.arg(format!("size={bytes}")).arg(state).arg(&options.program);
     command
 }
 

@@ -12,16 +12,17 @@ mod service;
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use kube::Client;
 
 use crate::call::Call;
-use crate::certificates::{Authority, new_key};
+use crate::certificates::{Authority, Identity, new_key};
 use crate::failure::Failure;
 use crate::process::Process;
 use crate::run_dir::RunDir;
+use crate::tls_server::lock;
 use crate::tools::Tools;
 use crate::waiting::eventually;
 
@@ -61,9 +62,14 @@ impl ClusterOptions {
     }
 }
 
+/// Is a copy of what etcd had stored.
+#[derive(Debug)]
+pub struct Backup(&'static str);
+
 /// Is a running control plane; it ends when this value is dropped, or when the process ends in any way.
 pub struct Cluster {
     api_server: Mutex<Option<Process>>,
+    etcd: Mutex<Option<Process>>,
     others: Vec<Process>,
     tools: Tools,
     kubectl: PathBuf,
@@ -100,7 +106,7 @@ impl Cluster {
     /// As [`Cluster::start`].
     pub fn shared() -> Result<&'static Self, Failure> {
         static SHARED: Mutex<Option<&'static Cluster>> = Mutex::new(None);
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&SHARED);
         match *shared {
             Some(cluster) => Ok(cluster),
             None => Ok(*shared.insert(Box::leak(Box::new(Self::start(ClusterOptions::full())?)))),
@@ -117,7 +123,8 @@ impl Cluster {
         let etcd = programs::etcd(&tools, &dir)?;
         let mut cluster = Self {
             api_server: Mutex::new(None),
-            others: vec![etcd],
+            etcd: Mutex::new(Some(etcd)),
+            others: Vec::new(),
             kubectl: tools.path("kubectl")?,
             tools,
             options,
@@ -183,8 +190,43 @@ impl Cluster {
         self.api_server().as_mut().into_iter().for_each(Process::thaw);
     }
 
+    /// Copies what etcd has stored, as it is now.
+    ///
+    /// # Errors
+    /// [`Failure::Run`] when it can't be copied.
+    pub fn back_up(&self) -> Result<Backup, Failure> {
+        let backup = Backup("etcd-backup");
+        let mut etcd = lock(&self.etcd);
+        // A copy of what a stopped process has written is what a power failure would leave, which etcd recovers from.
+        etcd.as_mut().into_iter().for_each(Process::freeze);
+        let copied = self.replace_folder("etcd", backup.0);
+        etcd.as_mut().into_iter().for_each(Process::thaw);
+        copied.map(|()| backup)
+    }
+
+    /// Puts back what was stored when the backup was made, as an operator does: the API server and etcd are down meanwhile, and
+    /// afterwards resourceVersions count on from where they were then.
+    ///
+    /// # Errors
+    /// [`Failure`] when one of them does not come up again.
+    pub fn restore(&self, backup: &Backup) -> Result<(), Failure> {
+        self.stop_api_server();
+        *lock(&self.etcd) = None;
+        self.replace_folder(backup.0, "etcd")?;
+        *lock(&self.etcd) = Some(programs::etcd(&self.tools, &self.dir)?);
+        self.start_api_server()
+    }
+
+    fn replace_folder(&self, from: &str, to: &str) -> Result<(), Failure> {
+        let run = |program: &str, arguments: &[&str]| {
+            Call::new(Path::new(program), self.dir.path()).args(arguments).text().map(drop)
+        };
+        run("rm", &["-rf", to])?;
+        run("cp", &["-R", from, to])
+    }
+
     fn api_server(&self) -> MutexGuard<'_, Option<Process>> {
-        self.api_server.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.api_server)
     }
 
     fn answers(&self) -> Result<(), String> {
@@ -222,6 +264,23 @@ impl Cluster {
         let credential = Credential::Certificate(self.authority.client(user, None)?);
         let content = kubeconfig::file(&self.url(), &self.authority.pem(), &credential);
         self.dir.write(&format!("kubeconfig-{}", user.replace(['/', ':'], "-")), content)
+    }
+
+    /// Writes a kubeconfig file for whoever has `token` at a server that has the API server's authority, and returns its path.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] when the file can't be written.
+    pub(crate) fn kubeconfig_with_token(&self, name: &str, server: &str, token: &str) -> Result<PathBuf, Failure> {
+        let credential = Credential::Token(token.to_owned());
+        self.dir.write(name, kubeconfig::file(server, &self.authority.pem(), &credential))
+    }
+
+    /// Returns a certificate for a further server on loopback, signed by the API server's authority.
+    ///
+    /// # Errors
+    /// [`Failure::Certificate`] when it can't be made.
+    pub(crate) fn server_identity(&self) -> Result<Identity, Failure> {
+        self.authority.server(&["127.0.0.1", "localhost"])
     }
 
     /// Returns a token of a ServiceAccount, good for an hour.
@@ -271,6 +330,14 @@ impl Cluster {
     pub fn client_as_service_account(&self, namespace: &str, name: &str) -> Result<Client, Failure> {
         let token = Credential::Token(self.service_account_token(namespace, name)?);
         client(name, self.config_for(&token))
+    }
+
+    /// Returns kube's configuration for nobody: each request has to bring its own credentials.
+    pub(crate) fn anonymous_config(&self) -> kube::Config {
+        let mut config = self.config();
+        config.auth_info = kube::config::AuthInfo::default();
+        config.default_retry = false;
+        config
     }
 
     fn config_for(&self, credential: &Credential) -> kube::Config {

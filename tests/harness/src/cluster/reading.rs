@@ -27,10 +27,7 @@ impl Cluster {
     /// # Errors
     /// [`Failure::Request`] with what the API server said.
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
-        let failed = |source: kube::Error| Failure::Request { path: path.to_owned(), source: Box::new(source) };
-        let request = Request::get(path).body(Vec::new()).map_err(|error| failed(kube::Error::HttpError(error)))?;
-        let runtime = runtime()?;
-        runtime.block_on(async { self.reading_client()?.request(request).await.map_err(failed) })
+        self.request(path, Request::get(path).body(Vec::new()))
     }
 
     /// Changes the object at `path` by a JSON merge patch, as the administrator. Not for async functions.
@@ -38,12 +35,22 @@ impl Cluster {
     /// # Errors
     /// [`Failure::Request`] with what the API server said.
     pub fn merge(&self, path: &str, patch: &Value) -> Result<Value, Failure> {
-        let failed = |source: kube::Error| Failure::Request { path: path.to_owned(), source: Box::new(source) };
         let request = Request::patch(path).header(CONTENT_TYPE, "application/merge-patch+json");
-        let request = request.body(patch.to_string().into_bytes());
+        self.request(path, request.body(patch.to_string().into_bytes()))
+    }
+
+    /// Deletes the object at `path`, as the administrator. Not for async functions.
+    ///
+    /// # Errors
+    /// [`Failure::Request`] with what the API server said.
+    pub fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.request(path, Request::delete(path).body(Vec::new()))
+    }
+
+    fn request(&self, path: &str, request: http::Result<Request<Vec<u8>>>) -> Result<Value, Failure> {
+        let failed = |source: kube::Error| Failure::Request { path: path.to_owned(), source: Box::new(source) };
         let request = request.map_err(|error| failed(kube::Error::HttpError(error)))?;
-        let runtime = runtime()?;
-        runtime.block_on(async { self.reading_client()?.request(request).await.map_err(failed) })
+        runtime()?.block_on(async { self.reading_client()?.request(request).await.map_err(failed) })
     }
 
     fn reading_client(&self) -> Result<Client, Failure> {

@@ -1,40 +1,27 @@
 //! A Git server on loopback: the real `git http-backend` behind TLS, with passwords and tokens, and with the ways in
 //! which a server fails.
 //!
-//! It runs in a thread of its own, so a test may wait for `git` without an async runtime, or within one. What this is
-//! not: it takes no pushes; tests push to the repository's folder ([`crate::GitRepo`]).
+//! What this is not: it takes no pushes; tests push to the repository's folder ([`crate::GitRepo`]).
 
 mod backend;
 mod request;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
 
-use crate::certificates::{Authority, Identity};
-use crate::cluster::free_port;
+use crate::certificates::Authority;
 use crate::failure::Failure;
 use crate::git_repo::GitRepo;
 use crate::run_dir::RunDir;
-use crate::waiting::eventually;
+use crate::tls_server::{TlsServer, lock};
 
 pub use request::{Access, GitOperation, GitRequest};
 
@@ -55,10 +42,8 @@ enum Behaviour {
 /// Is a running Git server; it ends when this value is dropped.
 pub struct GitServer {
     desk: Arc<Desk>,
-    tls: TlsAcceptor,
     authority_pem: String,
-    port: u16,
-    running: Mutex<Option<Running>>,
+    server: TlsServer,
 }
 
 /// Is what the server's connections share with its owner.
@@ -68,11 +53,6 @@ struct Desk {
     behaviour: Mutex<Behaviour>,
     log: Mutex<Vec<GitRequest>>,
     home: RunDir,
-}
-
-struct Running {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
 }
 
 impl GitServer {
@@ -90,13 +70,7 @@ impl GitServer {
             log: Mutex::default(),
             home: RunDir::new("git-server")?,
         };
-        let server = Self {
-            desk: Arc::new(desk),
-            tls: acceptor(&identity)?,
-            authority_pem: authority.pem(),
-            port: free_port()?,
-            running: Mutex::default(),
-        };
+        let server = Self { desk: Arc::new(desk), authority_pem: authority.pem(), server: TlsServer::new(&identity)? };
         server.restart()?;
         Ok(server)
     }
@@ -109,7 +83,7 @@ impl GitServer {
 
     /// Returns the address of the repository that is served under this name, or would be.
     pub fn url(&self, name: &str) -> String {
-        format!("https://127.0.0.1:{}/{name}.git", self.port)
+        format!("https://127.0.0.1:{}/{name}.git", self.server.port())
     }
 
     /// Returns the certificate (PEM) that signed the server's.
@@ -154,10 +128,7 @@ impl GitServer {
 
     /// Ends every connection and takes no new ones: a client is refused by the system.
     pub fn stop(&self) {
-        if let Some(running) = lock(&self.running).take() {
-            running.stop.send(()).ok();
-            running.thread.join().ok();
-        }
+        self.server.stop();
     }
 
     /// Comes back after [`GitServer::stop`], at the same address.
@@ -165,27 +136,11 @@ impl GitServer {
     /// # Errors
     /// [`Failure::TimedOut`] when somebody else took the port.
     pub fn restart(&self) -> Result<(), Failure> {
-        self.stop();
-        let what = format!("listen on 127.0.0.1:{}", self.port);
-        // A program that another thread starts has this one's sockets until it is itself, for a moment.
-        let bind = || StdListener::bind((Ipv4Addr::LOCALHOST, self.port));
-        let listener = eventually(Duration::from_secs(5), &what, bind)?;
-        listener.set_nonblocking(true).map_err(Failure::io(what))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Failure::io("start an async runtime"))?;
-        let (stop, stopped) = oneshot::channel();
-        let (desk, tls) = (self.desk.clone(), self.tls.clone());
-        let thread = thread::spawn(move || runtime.block_on(serve(listener, desk, tls, stopped)));
-        *lock(&self.running) = Some(Running { stop, thread });
-        Ok(())
-    }
-}
-
-impl Drop for GitServer {
-    fn drop(&mut self) {
-        self.stop();
+        let desk = self.desk.clone();
+        self.server.start(service_fn(move |request| {
+            let desk = desk.clone();
+            async move { Ok::<_, Infallible>(desk.answer(request).await) }
+        }))
     }
 }
 
@@ -225,42 +180,6 @@ impl Desk {
     }
 }
 
-async fn serve(listener: StdListener, desk: Arc<Desk>, tls: TlsAcceptor, stopped: oneshot::Receiver<()>) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
-    let accept = async {
-        loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connection(stream, desk.clone(), tls.clone()));
-            }
-        }
-    };
-    tokio::select! {
-        () = accept => {}
-        _ = stopped => {}
-    }
-}
-
-async fn connection(stream: TcpStream, desk: Arc<Desk>, tls: TlsAcceptor) {
-    let Ok(stream) = tls.accept(stream).await else { return };
-    let service = service_fn(move |request| {
-        let desk = desk.clone();
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
-    });
-    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-}
-
-fn acceptor(identity: &Identity) -> Result<TlsAcceptor, Failure> {
-    let unreadable = |_| Failure::Tls(rustls::Error::General("its own certificate is not PEM".to_owned()));
-    let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).map_err(unreadable)?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(unreadable)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate], key))
-        .map_err(Failure::Tls)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
 fn plain(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
@@ -272,8 +191,4 @@ fn unauthorized() -> Answer {
     let challenge = http::HeaderValue::from_static("Basic realm=\"test\"");
     answer.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
     answer
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

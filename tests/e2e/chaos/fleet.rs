@@ -57,8 +57,8 @@ impl Fleet {
     pub(super) fn new(stage: &Stage, random: Random) -> Self {
         let namespace = stage.namespace.clone();
         let mut fleet = Self { wanted: BTreeMap::new(), namespace, next: 0, random };
-        fleet.put(stage, fleet.id("Namespace", "", &fleet.far()), "");
-        fleet.put(stage, fleet.id("ServiceAccount", &fleet.far(), "runner"), "");
+        fleet.put(stage, fleet.id("Namespace", "", &far(&stage.namespace)), "");
+        fleet.put(stage, fleet.id("ServiceAccount", &far(&stage.namespace), "runner"), "");
         fleet.put(stage, fleet.id("Secret", &fleet.namespace, "database"), "first");
         (0..KEPT).for_each(|_| fleet.add(stage));
         fleet
@@ -78,6 +78,12 @@ impl Fleet {
     /// Returns what the cluster should have.
     pub(super) fn wanted(&self) -> &BTreeMap<Id, String> {
         &self.wanted
+    }
+
+    /// Returns an object that not every commit has, and that is a ConfigMap.
+    pub(super) fn any(&mut self) -> Option<Id> {
+        let others = self.wanted.keys().filter(|id| id.kind == "ConfigMap" && !self.keeps(id)).cloned().collect();
+        self.random.pick(others)
     }
 
     /// Removes some objects, changes some, adds some, and commits.
@@ -105,7 +111,7 @@ impl Fleet {
     }
 
     fn add(&mut self, stage: &Stage) {
-        let namespace = if self.next.is_multiple_of(3) { self.far() } else { self.namespace.clone() };
+        let namespace = if self.next.is_multiple_of(3) { far(&self.namespace) } else { self.namespace.clone() };
         let value = self.random.word();
         self.put(stage, self.id("ConfigMap", &namespace, &config(self.next)), &value);
         self.next += 1;
@@ -133,11 +139,11 @@ impl Fleet {
     fn id(&self, kind: &str, namespace: &str, name: &str) -> Id {
         Id { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
+}
 
-    /// The namespace that is in the repository too.
-    fn far(&self) -> String {
-        format!("{}-far", self.namespace)
-    }
+/// The namespace that is in the repository of the tenant in this one.
+pub(super) fn far(namespace: &str) -> String {
+    format!("{namespace}-far")
 }
 
 fn config(number: usize) -> String {
@@ -147,11 +153,11 @@ fn config(number: usize) -> String {
 /// Puts objects that are not in the repository into both namespaces.
 pub(super) fn add_bystanders(cluster: &Cluster, stage: &Stage) {
     let near = &stage.namespace;
-    let objects = [("ConfigMap", near.clone()), ("Secret", near.clone()), ("ConfigMap", format!("{near}-far"))];
-    for (kind, namespace) in objects {
-        let metadata = format!("{{name: bystander, namespace: {namespace}}}");
-        cluster.apply_yaml(&format!("apiVersion: v1\nkind: {kind}\nmetadata: {metadata}\n")).unwrap();
-    }
+    let objects = [("ConfigMap", near.clone()), ("Secret", near.clone()), ("ConfigMap", far(near))];
+    let document = |(kind, namespace)| {
+        format!("---\napiVersion: v1\nkind: {kind}\nmetadata: {{name: bystander, namespace: {namespace}}}\n")
+    };
+    cluster.apply_yaml(&objects.map(document).concat()).unwrap();
 }
 
 /// Returns the value of a live object.
@@ -186,7 +192,8 @@ impl Random {
         f64::from(u32::try_from(self.next() >> 32).unwrap()) / f64::from(u32::MAX)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    /// Returns a number below `bound`.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
@@ -194,9 +201,10 @@ impl Random {
         format!("v{:x}", self.next())
     }
 
-    fn pick(&mut self, mut ids: Vec<Id>) -> Option<Id> {
-        let index = self.below(ids.len().max(1) as u64);
-        usize::try_from(index).ok().filter(|index| *index < ids.len()).map(|index| ids.swap_remove(index))
+    /// Returns one of these, none where there is none.
+    pub(super) fn pick<T>(&mut self, mut from: Vec<T>) -> Option<T> {
+        let index = self.below(from.len().max(1) as u64);
+        usize::try_from(index).ok().filter(|index| *index < from.len()).map(|index| from.swap_remove(index))
     }
 
     fn next(&mut self) -> u64 {

@@ -1,0 +1,49 @@
+//! Watches break, are refused, expire, or end at once.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use waxwing_harness::{Fault, Rule, eventually};
+
+use super::{commit_maps, tries, value, world};
+use crate::stage::{PATIENCE, Stage, condition};
+
+/// The most watches that the controller has here: Syncs, GitSources, sealing keys, and the kinds that are in use.
+const WATCHES: usize = 8;
+/// The shortest pause after the first failure of a watch, or after its end.
+const FIRST: Duration = Duration::from_millis(800);
+/// The pause after many failures.
+const LONGEST: Duration = Duration::from_secs(30);
+
+#[test]
+fn what_happens_while_watches_are_broken_is_seen_afterwards() {
+    let world = world();
+    let (stage, commit) = world.tenant("watches", "10m", &[("a", "ours"), ("b", "ours")]);
+    let refused = Fault::Answer(StatusCode::SERVICE_UNAVAILABLE);
+    let faults =
+        [(refused, LONGEST), (Fault::ExpireWatch, LONGEST), (Fault::EndWatch, FIRST), (Fault::CutAfter(0), LONGEST)];
+    for (fault, longest) in faults {
+        let since = Instant::now();
+        world.proxy.inject(Rule::new(fault).verb("watch"));
+        world.proxy.break_watches();
+        stage.kubectl(&["delete", "configmap/a"]).unwrap();
+        stage.kubectl(&["patch", "configmap/b", "--type=merge", "--patch", r#"{"data": {"key": "theirs"}}"#]).unwrap();
+        let other = Stage::on(world.cluster, "watches-new");
+        let first = commit_maps(&other, &[("a", "ours")]);
+        other.sync("./app", "");
+        let watches = || world.proxy.requests_since(since).iter().filter(|request| request.verb == "watch").count();
+        let attempt = || if watches() >= WATCHES { Ok(()) } else { Err(format!("{} watches", watches())) };
+        eventually(PATIENCE, "watches tried again", attempt).unwrap();
+        let bound = WATCHES * (1 + tries(since, FIRST, longest));
+        assert!(watches() <= bound, "{fault:?}: {} watches, not {bound}", watches());
+        world.proxy.lift();
+        let put_back = || match (value(&stage, "a").as_str(), value(&stage, "b").as_str()) {
+            (Some("ours"), Some("ours")) => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        eventually(PATIENCE, "put back", put_back).unwrap();
+        other.applied(&first);
+    }
+    let sync = stage.applied(&commit);
+    assert_eq!(condition(&sync, "Drifted")["status"], "False");
+}
