@@ -169,8 +169,8 @@ impl Marks {
 
 impl Followed {
     fn new(place: Place, news: mpsc::UnboundedSender<News>) -> Self {
-        let (marks, listings) = (RwLock::default(), Listings::default());
-        Self { place, state: watch::Sender::new(State::Starting), marks, listings, news }
+        let (state, marks) = (watch::Sender::new(State::Starting), RwLock::default());
+        Self { place, state, marks, listings: Listings::default(), news }
     }
 
     /// Waits for the first answer, and returns the state then.

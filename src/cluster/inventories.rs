@@ -73,10 +73,11 @@ impl State {
 impl Inventories {
     /// Starts to follow all inventories, if they are within reach.
     pub fn follow(client: Client, reach: Reach) -> Arc<Self> {
-        let state = watch::Sender::new(State::Starting);
-        let followed = Arc::new(Self { client, reach, kept: RwLock::default(), state });
-        if followed.reach == Reach::Cluster {
-            tokio::spawn(followed.clone().run());
+        let (kept, state) = (RwLock::default(), watch::Sender::new(State::Starting));
+        let followed = Arc::new(Self { client, reach, kept, state });
+        match followed.reach {
+            Reach::Cluster => drop(tokio::spawn(followed.clone().run())),
+            Reach::Namespaces(_) => drop(followed.state.send_replace(State::Broken)),
         }
         followed
     }
@@ -155,9 +156,6 @@ impl Inventories {
 
     /// Waits for the first answer, and tells whether what is kept can be relied on.
     async fn is_current(&self) -> bool {
-        if self.reach != Reach::Cluster {
-            return false;
-        }
         let mut state = self.state.subscribe();
         match tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await {
             Ok(answered) => answered.is_ok_and(|state| *state == State::Current),

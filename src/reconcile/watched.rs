@@ -49,24 +49,23 @@ where
     /// Watches all objects of a kind within `reach`.
     pub fn new(client: &Client, reach: &Reach) -> Self {
         let (cache, writer) = store();
+        let events = events(client, reach);
         let (filled, listings) = (CancellationToken::new(), Arc::new(Listings::default()));
         let changed = Arc::new(Notify::new());
         let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
         let (listed, before, rewound) = (listings.clone(), cache.clone(), Arc::new(Rewound::default()));
         let noticed = rewound.clone();
-        let events = events(client, reach).inspect_ok(move |event| {
+        let kept = reflector(writer, events).inspect_ok(move |event| {
             listed.note(event);
-            if let Event::InitApply(object) | Event::Apply(object) = event {
-                noticed.note(object, &before);
+            match event {
+                Event::InitDone => {
+                    noted.cancel();
+                    gone.notify_one();
+                }
+                Event::Delete(_) => gone.notify_one(),
+                Event::InitApply(object) => noticed.note(object, &before),
+                Event::Apply(_) | Event::Init => {}
             }
-        });
-        let kept = reflector(writer, events).inspect_ok(move |event| match event {
-            Event::InitDone => {
-                noted.cancel();
-                gone.notify_one();
-            }
-            Event::Delete(_) => gone.notify_one(),
-            Event::Apply(_) | Event::Init | Event::InitApply(_) => {}
         });
         let asks = move |object: &K| asks_for_work(object, rewound.take(object));
         let changes = objects(kept).predicate_filter(asks, Default::default());
