@@ -1,6 +1,5 @@
 //! Turns what reconciles come to into metrics. Nothing is decided here, and nothing depends on it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,19 +15,20 @@ use crate::api::{GitSource, Reason, Status, Sync};
 use crate::metrics::{DriftAction, Kind, Metrics, Name, ObjectResult, Settings, Verdict};
 use crate::source::Fetched;
 
-/// Returns what notes that a resource wants its turn.
-pub(super) fn asking<K: ResourceExt>(kind: Kind, metrics: &Arc<Metrics>) -> impl FnMut(&K) + Send + use<K> {
-    let metrics = metrics.clone();
-    move |resource| metrics.standings.asked(kind, name(resource), Instant::now())
+/// Notes that a GitSource wants its turn.
+pub(super) fn source_asks(source: &GitSource, metrics: &Metrics) {
+    metrics.standings.asked(Kind::GitSource, name(source), Instant::now());
 }
 
-/// Returns what notes that something else wants a Sync to have its turn.
-pub(super) fn woken_syncs(metrics: &Arc<Metrics>) -> impl FnMut(&ObjectRef<Sync>) + Send + use<> {
-    let metrics = metrics.clone();
-    move |sync| {
-        let name = Name { namespace: sync.namespace.clone().unwrap_or_default(), name: sync.name.clone() };
-        metrics.standings.woken(Kind::Sync, &name, Instant::now());
-    }
+/// Notes that a Sync wants its turn.
+pub(super) fn sync_asks(sync: &Sync, metrics: &Metrics) {
+    metrics.standings.asked(Kind::Sync, name(sync), Instant::now());
+}
+
+/// Notes that something else wants a Sync to have its turn.
+pub(super) fn sync_is_woken(sync: &ObjectRef<Sync>, metrics: &Metrics) {
+    let name = Name { namespace: sync.namespace.clone().unwrap_or_default(), name: sync.name.clone() };
+    metrics.standings.woken(Kind::Sync, &name, Instant::now());
 }
 
 /// Notes what Ready says of a Sync.
@@ -112,8 +112,9 @@ impl<'a> Turn<'a> {
     fn went_well(&self, progress: &Progress) {
         self.metrics.standings.good(self.kind, &self.name, SystemTime::now());
         let Some((revision, new_since)) = progress.revision() else { return };
-        let took = self.metrics.standings.ready_with(&self.name, revision, new_since, Instant::now());
-        took.into_iter().for_each(|took| self.metrics.healthy(took));
+        if let Some(took) = self.metrics.standings.ready_with(&self.name, revision, new_since, Instant::now()) {
+            self.metrics.healthy(took);
+        }
     }
 
     fn count_objects(&self, progress: &Progress) {

@@ -33,7 +33,7 @@ fn the_controller_becomes_ready_keeps_its_key_and_ends_on_sigterm() -> Result<()
 #[test]
 fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing() -> Result<(), Failure> {
     let cluster = own_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
-    let mut controller = start_controller(cluster, &["--log-level=error"])?;
+    let mut controller = start_controller(cluster, &[])?;
     let stage = Stage::on(cluster, "restart");
     let commit = stage.commit(&[
         ("app/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: b}\n"),
@@ -46,13 +46,10 @@ fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing
     for sign in ["patch configmaps/settings", "patch secrets/database", "get secrets/sops-age", "create "] {
         assert!(before.iter().any(|call| call.starts_with(sign)), "{sign} is not in {before:?}");
     }
-    let audited = |controller: &Controller| controller.log().matches(r#""target":"waxwing::audit""#).count();
-    assert_eq!(audited(&controller), 2, "whatever the level of the log: {}", controller.log());
     controller.kill();
     controller.restart()?;
     controller.wait_ready()?;
     stage.request();
-    assert_eq!(audited(&controller), 2);
     assert_eq!(work(cluster)?[before.len()..], [] as [String; 0]);
     controller.kill();
     stage.kubectl(&["delete", "configmap/settings"])?;
