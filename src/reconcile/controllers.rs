@@ -36,10 +36,14 @@ pub async fn run(
 ) {
     let config = Config::default().concurrency(concurrency);
     let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
-    let woken = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
-    let woken = woken.inspect(measure::woken_syncs(&context.metrics));
-    let asking = measure::asking::<GitSource>(Kind::GitSource, &context.metrics);
-    let sources = Controller::for_stream(sources.changes.inspect_ok(asking), sources.cache)
+    let metrics = context.metrics.clone();
+    let ask = move |source: &GitSource| measure::source_asks(source, &metrics);
+    let metrics = context.metrics.clone();
+    let ask_too = move |sync: &Sync| measure::sync_asks(sync, &metrics);
+    let metrics = context.metrics.clone();
+    let others = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
+    let others = others.inspect(move |sync| measure::sync_is_woken(sync, &metrics));
+    let sources = Controller::for_stream(sources.changes.inspect_ok(ask), sources.cache)
         .with_config(config.clone())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
@@ -48,10 +52,9 @@ pub async fn run(
             context.clone(),
         );
     let beside = context.clone();
-    let asking = measure::asking::<Sync>(Kind::Sync, &context.metrics);
-    let syncs = Controller::for_stream(syncs.changes.inspect_ok(asking), syncs.cache)
+    let syncs = Controller::for_stream(syncs.changes.inspect_ok(ask_too), syncs.cache)
         .with_config(config)
-        .reconcile_on(woken)
+        .reconcile_on(others)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
     let reconciles = futures::future::join(

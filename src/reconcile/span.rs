@@ -83,6 +83,8 @@ steps! {
     Prune = "prune",
     /// Writes down what was deleted.
     AfterPrune = "after-prune",
+    /// Puts back what others did to the last good revision, where this one failed.
+    Hold = "hold",
 }
 
 impl Job<'_> {

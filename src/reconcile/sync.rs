@@ -16,6 +16,7 @@ use super::context::Context;
 use super::hold::hold;
 use super::job::Job;
 use super::measure::Turn;
+use super::span::Step;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
 use super::{deletion, report, span, walk};
@@ -104,7 +105,7 @@ async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trou
     let walked = walk_until_clear(job, progress).await;
     progress.revision().inspect(|(revision, _)| job.note_tried(revision));
     let Err(trouble) = walked else { return Ok(()) };
-    match hold(job, progress).await {
+    match job.step(Step::Hold, hold(job, progress)).await {
         Err(more) if more.reason != trouble.reason => {
             let message = format!("{}; what others changed was not put back: {}", trouble.message, more.message);
             Err(Trouble { message, ..trouble })
