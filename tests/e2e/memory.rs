@@ -157,7 +157,7 @@ impl<'a> Region<'a> {
         let mut fields = line.split_whitespace();
         let (start, end) = fields.next()?.split_once('-')?;
         let address = |digits| u64::from_str_radix(digits, 16).unwrap();
-        fields.next()?.starts_with("rw").then(|| ())?;
+        fields.next()?.starts_with("rw").then_some(())?;
         Some(Self { start: address(start), end: address(end), name: fields.nth(3).unwrap_or("the heap or a stack") })
     }
 
