@@ -115,6 +115,11 @@ impl CallError {
         }
     }
 
+    /// Tells whether whoever asked lacks a right.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
     /// Returns how long to wait at least before the same request may well succeed, none where somebody has to change something
     /// first: conflicts, and what is the API server's own trouble, pass (429, 5xx, no answer, one that broke off).
     pub fn passes(&self) -> Option<Duration> {

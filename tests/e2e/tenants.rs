@@ -49,7 +49,9 @@ fn what_a_tenant_tries_brings_nothing_and_leaves_the_neighbour_untouched() {
     assert_eq!(objects(&world.victim), neighbours, "nothing of the neighbour's was pruned");
     let claim = rows.iter().find(|row| row.name.contains("claims")).unwrap().sync();
     assert_eq!(world.syncs()[&claim]["status"]["lastAppliedRevision"], format!("main@sha1:{commit}"));
-    world.victim.applied(&world.victim.remove(&["app/leaving.yaml"]));
+    let removal = format!("Applied main@sha1:{}", world.victim.remove(&["app/leaving.yaml"]));
+    // The neighbour's Sync says as well who claims what it has.
+    world.victim.ready("True", |message| message.starts_with(&removal));
     assert!(!world.victim.has("configmap/leaving"), "a claim by somebody who may not write it keeps nothing");
 
     world.thief.kubectl(&["delete", "syncs", "--all", "--timeout=60s"]).unwrap();
