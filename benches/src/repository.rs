@@ -93,8 +93,7 @@ impl Peer {
 /// Returns how many renders the controller has made, by its own count; those that it remembered are not among them.
 fn rendered(controller: &Controller) -> Result<u64, Error> {
     let (_, metrics) = controller.get("/metrics")?;
-    let made =
-        metrics.lines().filter(|line| line.starts_with("waxwing_renders_total{") && !line.contains("remembered"));
+    let made = metrics.lines().filter(|line| line.starts_with("waxwing_renders_total{") && !line.contains("cached"));
     Ok(made.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
 }
 

@@ -492,7 +492,8 @@ async fn damaged_packs_are_noticed_and_fetched_again() {
 
 #[tokio::test]
 async fn a_store_that_is_damaged_while_it_is_used_is_repaired_by_the_next_fetches() {
-    let table: [(&str, fn(&std::path::Path)); 5] = [
+    type Damage = fn(&std::path::Path);
+    let table: [(&str, Damage); 5] = [
         ("everything is gone", |mirror| std::fs::remove_dir_all(mirror.parent().unwrap()).unwrap()),
         ("the mirror is gone", |mirror| std::fs::remove_dir_all(mirror).unwrap()),
         ("the packs are gone", |mirror| std::fs::remove_dir_all(mirror.join("objects/pack")).unwrap()),
