@@ -30,7 +30,7 @@ tools: ## Install the real programs that tests and the demo run against (minutes
 	@$(install_tools)
 
 .PHONY: generate
-generate: ## Write crds/, docs/crd-reference.md and docs/cli-reference.md from the code
+generate: ## Write crds/, the references in docs/ and what the chart has of them from the code
 	@WAXWING_GENERATE=1 cargo test --quiet --package waxwing --test generated
 	@WAXWING_GENERATE=1 cargo test --quiet --package seal --test reference
 

@@ -140,7 +140,7 @@ fn alerts_name_only_metrics_and_labels_that_there_are() {
 
 #[test]
 fn every_alert_says_how_bad_it_is_what_is_the_matter_and_where_to_read_on() {
-    let alerts = alerts();
+    let (alerts, operating) = (alerts(), read("docs/operating.md"));
     assert!(alerts.len() >= 10);
     for alert in &alerts {
         let name = alert["alert"].as_str().unwrap();
@@ -149,6 +149,10 @@ fn every_alert_says_how_bad_it_is_what_is_the_matter_and_where_to_read_on() {
         let text = |field: &str| alert["annotations"][field].as_str().unwrap().to_owned();
         assert!(!text("summary").ends_with('.') && text("description").ends_with(['.', '}']), "{name}");
         assert_eq!(text("runbook"), format!("docs/operating.md#alert-{name}"));
+        assert!(
+            operating.contains(&format!("<a id=\"alert-{name}\"></a>")),
+            "docs/operating.md has nothing about {name}"
+        );
     }
     let names: BTreeSet<&str> = alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
     assert_eq!(names.len(), alerts.len(), "each name stands once");

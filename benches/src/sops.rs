@@ -144,8 +144,9 @@ fn bare(folder: &Path, age: &AgeKey, count: usize) -> Result<Duration, Error> {
     let line = age.identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap_or_default();
     let identity: age::x25519::Identity = line.parse().map_err(other)?;
     let opened = AtomicUsize::new(0);
-    let time =
-        on_all_cores(&files, |file| drop(opened.fetch_add(decrypt(file, &identity).unwrap_or(0), Ordering::Relaxed)));
+    let time = on_all_cores(&files, |file| {
+        opened.fetch_add(decrypt(file, &identity).unwrap_or(0), Ordering::Relaxed);
+    });
     match opened.into_inner() == count * VALUES {
         true => Ok(time),
         false => Err(Error::Setting("the bare loop did not open everything")),

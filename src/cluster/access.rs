@@ -1,4 +1,7 @@
 //! What an identity may do, asked of the API server before a sealing key is used or an object is handed over for it.
+//!
+//! Each ServiceAccount asks about itself, by impersonation: everybody may (`system:basic-user`), so the controller needs no
+//! right to ask about others.
 
 use kube::Client;
 use serde_json::{Value, json};
@@ -8,7 +11,7 @@ use super::call::{Call, CallError};
 use super::discovery::Kinds;
 use super::identity::{Identity, ServiceAccount};
 
-const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const VERBS: [&str; 2] = ["create", "patch"];
 
 /// Tells whether `account` may create and patch Secrets in `namespace`.
@@ -22,29 +25,22 @@ const VERBS: [&str; 2] = ["create", "patch"];
 pub async fn may_write_secrets(client: &Client, account: &ServiceAccount, namespace: &str) -> Result<bool, CallError> {
     for verb in VERBS {
         let attributes = json!({"namespace": namespace, "verb": verb, "version": "v1", "resource": "secrets"});
-        let review = review_of(account, attributes);
-        let answer = Call::post(REVIEWS, review.to_string().into()).send(client, &Identity::Controller).await?;
-        if !is_allowed(&answer) {
+        if !review(client, account, attributes).await? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn is_allowed(answer: &Value) -> bool {
-    answer.pointer("/status/allowed") == Some(&Value::Bool(true))
-}
-
-fn review_of(account: &ServiceAccount, attributes: Value) -> Value {
-    json!({
+async fn review(client: &Client, account: &ServiceAccount, attributes: Value) -> Result<bool, CallError> {
+    let review = json!({
         "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": account.user(),
-            "groups": account.groups(),
-            "resourceAttributes": attributes,
-        },
-    })
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    });
+    let call = Call::post(REVIEWS, review.to_string().into());
+    let answer = call.send(client, &Identity::Tenant(account.clone())).await?;
+    Ok(answer.pointer("/status/allowed") == Some(&Value::Bool(true)))
 }
 
 /// Tells whether `account` may patch the object `id`, as applying it does.
@@ -58,9 +54,10 @@ pub async fn may_patch(
     account: &ServiceAccount,
     id: &ObjectId,
 ) -> Result<bool, CallError> {
-    let Some(attributes) = kinds.attributes(id, "patch") else { return Ok(false) };
-    let answer = Call::post(REVIEWS, review_of(account, attributes).to_string().into());
-    Ok(is_allowed(&answer.send(client, &Identity::Controller).await?))
+    match kinds.attributes(id, "patch") {
+        Some(attributes) => review(client, account, attributes).await,
+        None => Ok(false),
+    }
 }
 
 /// Tells whether the ServiceAccount exists.

@@ -257,7 +257,7 @@ impl Session<'_> {
     async fn adopt(&self, request: &Request) -> Result<(), Cause> {
         let kinds = self.kinds.get().await.map_err(Cause::Call)?;
         let path = object_path(&kinds, request)?;
-        let live = metadata(&self.client, &path).await.map_err(Cause::Call)?;
+        let live = metadata(&self.client, &path, &self.identity).await.map_err(Cause::Call)?;
         adopt(&self.client, &self.identity, &path, &live).await.map_err(Cause::Call)?;
         match request.left_to_others.is_empty() {
             true => Ok(()),

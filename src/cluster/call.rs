@@ -115,6 +115,11 @@ impl CallError {
         }
     }
 
+    /// Tells whether whoever asked lacks a right.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
     /// Returns how long to wait at least before the same request may well succeed, none where somebody has to change something
     /// first: conflicts, and what is the API server's own trouble, pass (429, 5xx, no answer, one that broke off).
     pub fn passes(&self) -> Option<Duration> {
@@ -129,7 +134,8 @@ impl CallError {
 
     /// Tells whether the API server, or what stands between, is overloaded or away, whatever was asked for.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Malformed { .. }) || matches!(self.code(), Some(429 | 502..=504))
+        matches!(self, Self::Unreachable { .. } | Self::Malformed { .. })
+            || matches!(self.code(), Some(429 | 502..=504))
     }
 
     /// Tells whether the object, its kind or its namespace doesn't exist.

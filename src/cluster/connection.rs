@@ -71,7 +71,8 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let verb = verb(request.method(), request.uri(), request.headers());
         let (metrics, begun) = (self.metrics.clone(), Instant::now());
-        let pause = (verb == WATCH).then(|| self.pace.pause(request.uri().path(), begun)).unwrap_or_default();
+        let pause =
+            if verb == WATCH { self.pace.pause(request.uri().path(), begun) } else { std::time::Duration::ZERO };
         let answer = self.inner.call(request);
         let counted = async move {
             if !pause.is_zero() {

@@ -21,7 +21,7 @@ pub enum Deleted {
 impl Session<'_> {
     /// Deletes an object that a plan with its proofs allows to delete, if it still is what the plan saw.
     ///
-    /// The mark is read right before, as the controller; the delete is made as the session's identity, with uid and
+    /// The mark is read right before, as the controller or else as the session's identity; the delete is made as that identity, with uid and
     /// resourceVersion as preconditions, so a write in between makes it fail. Dependents go in the background.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Session<'_> {
             api_version: deletion.id().kind.api_version(version),
         };
         let path = kinds.object_path(deletion.id(), version).ok_or_else(unknown)?;
-        let live = match metadata(&self.client, &path).await {
+        let live = match metadata(&self.client, &path, &self.identity).await {
             Ok(answer) => LiveMark::from_metadata(&answer).map_err(|_| Cause::Call(CallError::malformed(&path)))?,
             Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
             Err(error) => return Err(Cause::Call(error)),

@@ -1,9 +1,9 @@
 //! Follows the metadata of all objects that carry our label, and of all namespaces: one watch for each kind in use, for all
-//! Syncs.
+//! Syncs, or one for each kind and namespace where the controller works in some namespaces only.
 //!
 //! A plan takes its live marks from here instead of listing them, and whoever wrote over an object is noticed at once.
 //! Metadata only, as the controller; what an event means is decided by the plan that it leads to. While a kind can't be
-//! followed, its marks are listed instead (`marks.rs`).
+//! followed, its marks are listed instead, and where the controller may not follow it, each tenant looks (`marks.rs`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,6 +19,7 @@ use waxwing_plan::health::needs_health;
 use waxwing_plan::{GroupKind, LiveMark, ObjectId, OwnerMark, SYNC_LABEL, Touch};
 
 use super::discovery::Kinds;
+use super::reach::{Place, Reach};
 use super::watching::Listings;
 
 /// How long a plan waits for the first answer about a kind before it lists for itself.
@@ -40,13 +41,24 @@ pub struct News {
 /// The live marks of all objects that carry our label, kind by kind as they come into use.
 pub struct Marks {
     client: Client,
-    kinds: Mutex<HashMap<GroupKind, Arc<Followed>>>,
+    reach: Reach,
+    places: Mutex<HashMap<Place, Arc<Followed>>>,
     news: mpsc::UnboundedSender<News>,
 }
 
-/// The objects of one kind.
+/// What is known of some objects.
+pub(super) enum Answer {
+    /// The marks of those that carry our label.
+    All(Vec<(ObjectId, LiveMark)>),
+    /// Nothing just now.
+    Unsure,
+    /// The controller may not follow them.
+    Forbidden,
+}
+
+/// The objects of one kind, all of them or those of one namespace.
 struct Followed {
-    kind: GroupKind,
+    place: Place,
     state: watch::Sender<State>,
     marks: RwLock<HashMap<ObjectId, Known>>,
     listings: Listings,
@@ -62,6 +74,8 @@ enum State {
     Current,
     /// The watch is broken; it is begun anew after a pause.
     Broken,
+    /// The controller may not watch; it is tried again after a pause.
+    Forbidden,
     /// The API server doesn't have the kind as it was known; who asks for it again follows it anew.
     Gone,
 }
@@ -73,40 +87,50 @@ struct Known {
 }
 
 impl Marks {
-    /// Starts with nothing followed; tells of what happens through `news`.
-    pub fn new(client: Client, news: mpsc::UnboundedSender<News>) -> Self {
-        Self { client, kinds: Mutex::default(), news }
+    /// Starts with nothing followed; tells of what happens within `reach` through `news`.
+    pub fn new(client: Client, reach: Reach, news: mpsc::UnboundedSender<News>) -> Self {
+        Self { client, reach, places: Mutex::default(), news }
     }
 
-    /// Returns the marks of those of `wanted` that are of `kind` and carry our label, none while the kind can't be followed.
-    /// The first question about a kind begins to follow it.
-    pub(super) async fn of_kind(
-        &self,
-        kinds: &Kinds,
-        kind: &GroupKind,
-        wanted: &BTreeSet<ObjectId>,
-    ) -> Option<Vec<(ObjectId, LiveMark)>> {
-        let followed = self.follow(kinds, kind)?;
-        followed.is_current().await.then(|| followed.pick(wanted))
+    /// Returns where an object is followed, none when it is out of reach.
+    pub(super) fn place(&self, id: &ObjectId) -> Option<Place> {
+        self.reach.place(id)
+    }
+
+    /// Tells whether an object that isn't followed is worth asking for as the controller: its role has the namespaces that it
+    /// works in.
+    pub(super) fn is_of_controller(&self, id: &ObjectId) -> bool {
+        is_followed_whole(&id.kind) && self.reach.covers(&id.name)
+    }
+
+    /// Returns the marks of those of `wanted`, which are all in `place`, that carry our label. The first question about a place
+    /// begins to follow it.
+    pub(super) async fn at(&self, kinds: &Kinds, place: &Place, wanted: &[&ObjectId]) -> Answer {
+        let Some(followed) = self.follow(kinds, place) else { return Answer::Unsure };
+        match followed.settled().await {
+            State::Current => Answer::All(followed.pick(wanted)),
+            State::Forbidden => Answer::Forbidden,
+            State::Starting | State::Broken | State::Gone => Answer::Unsure,
+        }
     }
 
     /// Notes how an apply of ours left an object, so that neither the event of it is news nor an older one counts.
     pub fn note_applied(&self, id: &ObjectId, mark: &LiveMark) {
-        if let Some(followed) = self.known(&id.kind) {
+        if let Some(followed) = self.known(id) {
             followed.note(id, mark);
         }
     }
 
     /// Notes that an object is being deleted by us, so that its end is no news.
     pub fn note_deleted(&self, id: &ObjectId) {
-        if let Some(followed) = self.known(&id.kind) {
+        if let Some(followed) = self.known(id) {
             followed.marks.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         }
     }
 
     /// Tells whether what `news` says of an object is still so, and is not our own doing.
     pub fn is_news(&self, news: &News) -> bool {
-        let Some(followed) = self.known(&news.id.kind) else { return true };
+        let Some(followed) = self.known(&news.id) else { return true };
         let marks = followed.marks.read().unwrap_or_else(PoisonError::into_inner);
         match (marks.get(&news.id), &news.version) {
             (Some(known), Some(version)) => known.ours.is_none() || is_newer(version, &known.mark.resource_version),
@@ -116,38 +140,44 @@ impl Marks {
 
     /// Returns the resourceVersion that an object is known to have.
     pub fn version_of(&self, id: &ObjectId) -> Option<String> {
-        let followed = self.known(&id.kind).filter(|followed| *followed.state.borrow() == State::Current)?;
+        let followed = self.known(id).filter(|followed| *followed.state.borrow() == State::Current)?;
         let marks = followed.marks.read().unwrap_or_else(PoisonError::into_inner);
         marks.get(id).map(|known| known.mark.resource_version.clone())
     }
 
-    fn known(&self, kind: &GroupKind) -> Option<Arc<Followed>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
+    fn known(&self, id: &ObjectId) -> Option<Arc<Followed>> {
+        let place = self.place(id)?;
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned()
     }
 
-    fn follow(&self, kinds: &Kinds, kind: &GroupKind) -> Option<Arc<Followed>> {
-        let resource = kinds.resource(kind)?;
-        let mut all = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(begun) = all.get(kind).filter(|begun| *begun.state.borrow() != State::Gone) {
+    fn follow(&self, kinds: &Kinds, place: &Place) -> Option<Arc<Followed>> {
+        let resource = kinds.resource(&place.kind)?;
+        let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(begun) = all.get(place).filter(|begun| *begun.state.borrow() != State::Gone) {
             return Some(begun.clone());
         }
-        let followed = Arc::new(Followed::new(kind.clone(), self.news.clone()));
-        tokio::spawn(followed.clone().run(Api::all_with(self.client.clone(), &resource)));
-        all.insert(kind.clone(), followed.clone());
+        let api = match &place.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let followed = Arc::new(Followed::new(place.clone(), self.news.clone()));
+        tokio::spawn(followed.clone().run(api));
+        all.insert(place.clone(), followed.clone());
         Some(followed)
     }
 }
 
 impl Followed {
-    fn new(kind: GroupKind, news: mpsc::UnboundedSender<News>) -> Self {
-        Self { kind, state: watch::Sender::new(State::Starting), marks: RwLock::default(), listings: Listings::default(), news }
+    fn new(place: Place, news: mpsc::UnboundedSender<News>) -> Self {
+        let (state, marks) = (watch::Sender::new(State::Starting), RwLock::default());
+        Self { place, state, marks, listings: Listings::default(), news }
     }
 
-    /// Waits for the first answer, and tells whether what is known can be relied on.
-    async fn is_current(&self) -> bool {
+    /// Waits for the first answer, and returns the state then.
+    async fn settled(&self) -> State {
         let mut state = self.state.subscribe();
         match tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await {
-            Ok(answered) => answered.is_ok_and(|state| *state == State::Current),
+            Ok(answered) => answered.map_or(State::Broken, |state| *state),
             // Whoever waited looks elsewhere now, so what comes after all is news.
             Err(_) => {
                 self.state.send_if_modified(|state| {
@@ -155,35 +185,47 @@ impl Followed {
                     *state = if waiting { State::Broken } else { *state };
                     waiting
                 });
-                false
+                State::Broken
             }
         }
     }
 
-    fn pick(&self, wanted: &BTreeSet<ObjectId>) -> Vec<(ObjectId, LiveMark)> {
+    fn pick(&self, wanted: &[&ObjectId]) -> Vec<(ObjectId, LiveMark)> {
         let marks = self.marks.read().unwrap_or_else(PoisonError::into_inner);
-        let of_kind = wanted.iter().filter(|id| id.kind == self.kind);
-        of_kind.filter_map(|id| Some((id.clone(), marks.get(id)?.mark.clone()))).collect()
+        wanted.iter().filter_map(|id| Some(((*id).clone(), marks.get(*id)?.mark.clone()))).collect()
     }
 
     /// Follows for as long as the API server has the kind. What is known is listed anew after every break.
     async fn run(self: Arc<Self>, api: Api<PartialObjectMeta<DynamicObject>>) {
         let mut pauses = DefaultBackoff::default();
         loop {
-            if self.watch(api.clone()).await.is_some_and(|error| is_not_found(&error)) {
-                self.state.send_replace(State::Gone);
-                return;
+            let code = self.watch(api.clone()).await.and_then(|error| code_of_watch(&error));
+            let state = match code {
+                Some(404) => State::Gone,
+                Some(403) => State::Forbidden,
+                _ => State::Broken,
+            };
+            let before = self.state.send_replace(state);
+            match state {
+                State::Gone => return,
+                State::Forbidden if before != State::Forbidden => self.say_that_it_is_forbidden(),
+                _ => tracing::debug!(kind = %self.place, "the watch broke off"),
             }
-            self.state.send_replace(State::Broken);
-            tracing::debug!(kind = %self.kind, "the watch broke off");
             tokio::time::sleep(pauses.next().unwrap_or(PATIENCE)).await;
         }
+    }
+
+    fn say_that_it_is_forbidden(&self) {
+        tracing::warn!(
+            kind = %self.place,
+            "the controller may not watch this kind, so drift of its objects is seen at spec.interval only; hint: let it get, list and watch the kind, which is rbac.extraFollow in the chart"
+        );
     }
 
     /// Watches until something is wrong, and returns what.
     async fn watch(&self, api: Api<PartialObjectMeta<DynamicObject>>) -> Option<watcher::Error> {
         let config = watcher::Config::default().streaming_lists();
-        let config = if is_followed_whole(&self.kind) { config } else { config.labels(SYNC_LABEL) };
+        let config = if is_followed_whole(&self.place.kind) { config } else { config.labels(SYNC_LABEL) };
         let mut events = std::pin::pin!(watcher(api, config));
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
@@ -209,7 +251,7 @@ impl Followed {
     fn read(&self, object: &PartialObjectMeta<DynamicObject>) -> Option<(ObjectId, LiveMark)> {
         let (namespace, name) = (object.metadata.namespace.clone(), object.metadata.name.clone()?);
         let mark = LiveMark::from_metadata(&json!({"metadata": object.metadata})).ok()?;
-        Some((ObjectId { kind: self.kind.clone(), namespace, name }, mark))
+        Some((ObjectId { kind: self.place.kind.clone(), namespace, name }, mark))
     }
 
     /// Takes over a whole list: what is in it was written perhaps, and what isn't is gone, but for what we applied since the
@@ -249,7 +291,7 @@ impl Followed {
             return;
         }
         let touch = before.map_or(Touch::Marks, |before| mark.follows(&before.mark));
-        let matters = touch == Touch::Marks || needs_health(&self.kind);
+        let matters = touch == Touch::Marks || needs_health(&self.place.kind);
         let owners = [Some(&mark), before.map(|before| &before.mark)].map(|mark| mark.and_then(owner));
         let version = Some(mark.resource_version.clone());
         for owner in owners.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().filter(|_| matters) {
@@ -286,12 +328,17 @@ fn is_followed_whole(kind: &GroupKind) -> bool {
     *kind == GroupKind::new("", "Namespace")
 }
 
-fn is_not_found(error: &watcher::Error) -> bool {
+/// Returns the HTTP status that ended a watch.
+pub fn code_of_watch(error: &watcher::Error) -> Option<u16> {
     use watcher::Error as E;
-    let (E::InitialListFailed(cause) | E::WatchStartFailed(cause) | E::WatchFailed(cause)) = error else {
-        return false;
-    };
-    matches!(cause, kube::Error::Api(status) if status.code == 404)
+    match error {
+        E::InitialListFailed(cause) | E::WatchStartFailed(cause) | E::WatchFailed(cause) => match cause {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        },
+        E::WatchError(status) => Some(status.code),
+        E::NoResourceVersion => None,
+    }
 }
 
 fn owner(mark: &LiveMark) -> Option<OwnerMark> {

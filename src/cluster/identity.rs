@@ -3,6 +3,9 @@
 //! Tenants act as themselves: what a Sync names is read and applied as its ServiceAccount, by impersonation
 //! (Kubernetes documentation, "User impersonation"). The controller's own rights are used for its own
 //! resources and for metadata only.
+//!
+//! Only the user is named. The API server then takes the groups of a ServiceAccount from its namespace, so no right to
+//! impersonate groups is needed, and it is what constrained impersonation (Kubernetes KEP-5284) takes.
 
 use std::fmt;
 
@@ -51,15 +54,6 @@ impl ServiceAccount {
     pub fn user(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.namespace, self.name)
     }
-
-    /// Returns the groups that the API server puts this account into.
-    pub fn groups(&self) -> [String; 3] {
-        [
-            "system:serviceaccounts".to_owned(),
-            format!("system:serviceaccounts:{}", self.namespace),
-            "system:authenticated".to_owned(),
-        ]
-    }
 }
 
 impl fmt::Display for ServiceAccount {
@@ -78,7 +72,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// Adds the impersonation headers, where there are any.
+    /// Adds the impersonation header, where there is one.
     ///
     /// # Errors
     ///
@@ -86,9 +80,6 @@ impl Identity {
     pub(super) fn add_headers(&self, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
         let Self::Tenant(account) = self else { return Ok(()) };
         headers.append("impersonate-user", HeaderValue::try_from(account.user())?);
-        for group in account.groups() {
-            headers.append("impersonate-group", HeaderValue::try_from(group)?);
-        }
         Ok(())
     }
 }
@@ -106,12 +97,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenant_is_impersonated_with_its_groups() {
+    fn a_tenant_is_impersonated_by_name_and_the_api_server_knows_its_groups() {
         let account = ServiceAccount::new("shop", "deployer").unwrap();
         let mut headers = HeaderMap::new();
         Identity::Tenant(account).add_headers(&mut headers).unwrap();
         assert_eq!(headers.get("impersonate-user").unwrap(), "system:serviceaccount:shop:deployer");
-        assert_eq!(headers.get_all("impersonate-group").iter().count(), 3);
+        assert_eq!(headers.len(), 1);
     }
 
     #[test]

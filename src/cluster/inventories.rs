@@ -1,7 +1,8 @@
 //! The inventories of all Syncs as a watch tells of them, so that a sync does not read again what it wrote itself.
 //!
 //! Nobody else writes them, but anybody may, so what is kept is what the API server said last. A write of ours is kept at once.
-//! While the watch is broken, inventories are read as they are needed (`inventory.rs`).
+//! While the watch is broken, and where the controller works in some namespaces only, inventories are read as they are needed
+//! (`inventory.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,6 +19,7 @@ use waxwing_plan::{ObjectId, OwnerMark};
 use super::call::CallError;
 use super::follow::is_newer;
 use super::inventory::{self, Record, Stored, SyncId};
+use super::reach::Reach;
 
 /// How long a sync waits for the first answer before it reads for itself, and the longest pause between two watches.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The records of all Syncs.
 pub struct Inventories {
     client: Client,
+    reach: Reach,
     kept: RwLock<Kept>,
     state: watch::Sender<State>,
 }
@@ -68,10 +71,14 @@ impl State {
 }
 
 impl Inventories {
-    /// Starts to follow all inventories.
-    pub fn follow(client: Client) -> Arc<Self> {
-        let followed = Arc::new(Self { client, kept: RwLock::default(), state: watch::Sender::new(State::Starting) });
-        tokio::spawn(followed.clone().run());
+    /// Starts to follow all inventories, if they are within reach.
+    pub fn follow(client: Client, reach: Reach) -> Arc<Self> {
+        let (kept, state) = (RwLock::default(), watch::Sender::new(State::Starting));
+        let followed = Arc::new(Self { client, reach, kept, state });
+        match followed.reach {
+            Reach::Cluster => drop(tokio::spawn(followed.clone().run())),
+            Reach::Namespaces(_) => drop(followed.state.send_replace(State::Broken)),
+        }
         followed
     }
 
@@ -104,7 +111,7 @@ impl Inventories {
         objects: &BTreeSet<ObjectId>,
     ) -> Result<Vec<(ObjectId, OwnerMark)>, CallError> {
         if !self.is_current().await {
-            return inventory::claimed_by_others(&self.client, sync, objects).await;
+            return inventory::claimed_by_others(&self.client, &self.reach, sync, objects).await;
         }
         let kept = self.read();
         let others = kept.iter().filter(|(mark, _)| **mark != sync.mark);

@@ -13,8 +13,9 @@ use waxwing_plan::{ObjectId, OwnerMark};
 
 use super::FIELD_MANAGER;
 use super::call::{Call, CallError, JSON, METADATA_LIST, METADATA_ONLY};
-use super::identity::Identity;
+use super::identity::{Identity, ServiceAccount};
 use super::inventories::Inventories;
+use super::reach::Reach;
 
 /// The label by which the shards of a Sync are found.
 const LABEL: &str = "waxwing.dev/inventory-of";
@@ -103,18 +104,21 @@ pub(super) async fn load(client: &Client, sync: &SyncId) -> Result<Stored, CallE
 }
 
 /// Returns which Syncs, other than `sync`, have one of `objects` in their inventories. What somebody wrote by hand and can't be
-/// read is passed over: a tenant must not be able to hold up the others.
+/// read is passed over: a tenant must not be able to hold up the others. Only Syncs within `reach` are seen.
 ///
 /// # Errors
 ///
 /// Fails when the API server doesn't answer.
 pub(super) async fn claimed_by_others(
     client: &Client,
+    reach: &Reach,
     sync: &SyncId,
     objects: &BTreeSet<ObjectId>,
 ) -> Result<Vec<(ObjectId, OwnerMark)>, CallError> {
-    let mut claims = Vec::new();
-    let items = list(client, ALL, JSON).await?;
+    let (mut claims, mut items) = (Vec::new(), Vec::new());
+    for namespace in reach.namespaces() {
+        items.extend(list(client, &all_in(namespace), JSON).await?);
+    }
     for resource in items.into_iter().filter_map(|item| serde_json::from_value::<Resource>(item).ok()) {
         let by = OwnerMark::new(resource.metadata.namespace, resource.spec.sync.name);
         if by == sync.mark {
@@ -126,26 +130,45 @@ pub(super) async fn claimed_by_others(
     Ok(claims)
 }
 
-/// Lets go of the shards whose Sync is no more: of `sync`, or of every Sync. That happens only where somebody took the
-/// finalizer off a Sync; nothing would end the shards then, nor their namespace.
+/// Lets go of the shards in one namespace, or in all of them, whose Sync is no more: of `sync`, or of every Sync. That happens
+/// only where somebody took the finalizer off a Sync; nothing would end the shards then, nor their namespace. A Sync that
+/// isn't alive as far as is known is asked for before that.
 ///
 /// # Errors
 ///
 /// Fails with the first request that fails.
 pub async fn release_orphans(
     client: &Client,
+    namespace: Option<&str>,
     sync: Option<&OwnerMark>,
     is_alive: impl Fn(&str) -> bool,
 ) -> Result<(), CallError> {
     let selector = sync.map_or_else(|| LABEL.to_owned(), |sync| format!("{LABEL}%3D{}", sync.label()));
-    for shard in list(client, &format!("{ALL}?labelSelector={selector}"), METADATA_LIST).await? {
+    for shard in list(client, &format!("{}?labelSelector={selector}", all_in(namespace)), METADATA_LIST).await? {
         let text = |pointer: &str| shard.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let owner = text("/metadata/ownerReferences/0/uid");
-        if shard.pointer("/metadata/finalizers").is_some() && !is_alive(owner) {
-            release(client, &object(text("/metadata/namespace"), text("/metadata/name"))).await?;
+        if shard.pointer("/metadata/finalizers").is_none() || is_alive(owner) {
+            continue;
+        }
+        let namespace = text("/metadata/namespace");
+        if !exists(client, namespace, text("/metadata/ownerReferences/0/name"), owner).await? {
+            release(client, &object(namespace, text("/metadata/name"))).await?;
         }
     }
     Ok(())
+}
+
+/// Tells whether there is the Sync of this name and uid. What can't be the name of one isn't.
+async fn exists(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<bool, CallError> {
+    if ServiceAccount::new(namespace, name).is_err() {
+        return Ok(false);
+    }
+    let path = format!("/apis/waxwing.dev/v1alpha1/namespaces/{namespace}/syncs/{name}");
+    match Call::get(&path).accept(METADATA_ONLY).send(client, &Identity::Controller).await {
+        Ok(sync) => Ok(sync.pointer("/metadata/uid").is_some_and(|found| found == uid)),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 impl Stored {
@@ -258,6 +281,10 @@ fn resource(sync: &SyncId, shard: &Shard, version: Option<&String>) -> Value {
             "verified": shard.verified,
         },
     })
+}
+
+fn all_in(namespace: Option<&str>) -> String {
+    namespace.map_or_else(|| ALL.to_owned(), collection)
 }
 
 fn collection(namespace: &str) -> String {

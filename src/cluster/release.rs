@@ -49,7 +49,7 @@ impl Release<'_> {
 
     /// Reads the live object's metadata.
     pub(super) async fn live(&self) -> Result<Value, Cause> {
-        metadata(self.client, self.path).await.map_err(Cause::Call)
+        metadata(self.client, self.path, self.identity).await.map_err(Cause::Call)
     }
 
     /// Returns the new `managedFields`, none when no field is ours.

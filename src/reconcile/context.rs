@@ -22,7 +22,7 @@ use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use super::tries::Tries;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{Inventories, KindsCache, Marks};
+use crate::cluster::{Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::sealing::Keys;
 use crate::source::{Allowed, Fetched, Revision, Store};
@@ -33,6 +33,8 @@ pub struct Context {
     pub client: Client,
     /// How to make a connection of a sync's own, which is closed after it.
     pub config: kube::Config,
+    /// Where the controller works.
+    pub reach: Reach,
     /// The kinds of the cluster.
     pub kinds: KindsCache,
     /// What the cluster has of everything that we applied.

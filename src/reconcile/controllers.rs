@@ -1,122 +1,19 @@
 //! Which events start which reconcile: the watches on GitSources and Syncs, and the news from one to the other.
 
-use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use kube::ResourceExt;
 use kube::runtime::controller::{Config, Controller};
-use kube::runtime::reflector::{ObjectRef, Store, store};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, mpsc};
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::watched::Watched;
 use super::{fetch, forget, measure, sync};
-use crate::api::{GitSource, REQUESTED_AT, Sync};
-use crate::cluster::{Listings, News, is_newer, objects, watching};
-
-/// A resource of ours as a stream of objects that ask for a reconcile, and a cache of all of them.
-pub struct Watched<K: Resource + Clone + 'static>
-where
-    K::DynamicType: Eq + Hash + Clone + Default,
-{
-    cache: Store<K>,
-    /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
-    filled: CancellationToken,
-    listings: Arc<Listings>,
-    changed: Arc<Notify>,
-    changes: futures::stream::BoxStream<'static, Result<K, watcher::Error>>,
-}
-
-impl<K> Watched<K>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
-{
-    /// Watches all objects of a kind in all namespaces.
-    pub fn new(client: Client) -> Self {
-        let (cache, writer) = store();
-        let events = watching(Api::<K>::all(client), watcher::Config::default());
-        let (filled, listings) = (CancellationToken::new(), Arc::new(Listings::default()));
-        let changed = Arc::new(Notify::new());
-        let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
-        let (listed, before, rewound) = (listings.clone(), cache.clone(), Arc::new(Rewound::default()));
-        let noticed = rewound.clone();
-        let kept = reflector(writer, events).inspect_ok(move |event| {
-            listed.note(event);
-            match event {
-                watcher::Event::InitDone => {
-                    noted.cancel();
-                    gone.notify_one();
-                }
-                watcher::Event::Delete(_) => gone.notify_one(),
-                watcher::Event::InitApply(object) => noticed.note(object, &before),
-                watcher::Event::Apply(_) | watcher::Event::Init => {}
-            }
-        });
-        let asks = move |object: &K| asks_for_work(object, rewound.take(object));
-        let changes = objects(kept).predicate_filter(asks, Default::default());
-        let changes = changes.inspect_ok(move |_| asked.notify_one());
-        Self { cache, filled, listings, changed, changes: changes.boxed() }
-    }
-
-    /// Returns the cache.
-    pub fn cache(&self) -> Store<K> {
-        self.cache.clone()
-    }
-
-    /// Returns what is cancelled once the cache is filled.
-    pub fn filled(&self) -> CancellationToken {
-        self.filled.clone()
-    }
-
-    /// Returns what counts how often all were listed.
-    pub fn listings(&self) -> Arc<Listings> {
-        self.listings.clone()
-    }
-
-    /// Returns what is notified, for one listener, when the cache has other objects or other specs than before.
-    pub fn changed(&self) -> Arc<Notify> {
-        self.changed.clone()
-    }
-}
-
-/// The objects that were listed as they had been before: the API server was restored from a backup.
-struct Rewound<K: Resource<DynamicType = ()>>(Mutex<HashSet<ObjectRef<K>>>);
-
-impl<K: Resource<DynamicType = ()>> Default for Rewound<K> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Resource<DynamicType = ()> + Clone> Rewound<K> {
-    /// Notes an object that is listed, if `before` has it as it was later.
-    fn note(&self, object: &K, before: &Store<K>) {
-        let (name, version) = (ObjectRef::from_obj(object), object.resource_version().unwrap_or_default());
-        let known = before.get(&name).and_then(|known| known.resource_version());
-        if known.is_some_and(|known| is_newer(&known, &version)) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
-        }
-    }
-
-    fn take(&self, object: &K) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(object))
-    }
-}
-
-/// Changes when there is something to do: a new spec, a request, a deletion, or a status that is an old one again. Our own writes
-/// of status don't.
-fn asks_for_work<K: Resource>(object: &K, is_rewound: bool) -> Option<u64> {
-    let metadata = object.meta();
-    let requested = metadata.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT));
-    let mut hasher = DefaultHasher::new();
-    (metadata.generation, requested, metadata.deletion_timestamp.is_some(), is_rewound).hash(&mut hasher);
-    Some(hasher.finish())
-}
+use crate::api::{GitSource, Sync};
+use crate::cluster::News;
 
 /// What starts reconciles beside the resources themselves.
 pub struct Heard {

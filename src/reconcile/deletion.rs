@@ -18,8 +18,8 @@ use super::sync_status::{self, Progress};
 use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{FINALIZER, Failure, Reason};
-use crate::cluster::{Cause, Deleted};
 use crate::cluster::inventory::Stored;
+use crate::cluster::{Cause, Deleted};
 use crate::metrics::ObjectResult;
 
 /// How soon to look again for objects that are on their way out.

@@ -57,8 +57,12 @@ async fn inventories(context: &Context) {
 
 async fn release(context: &Context, alive: &HashMap<String, OwnerMark>, sync: Option<&OwnerMark>) {
     let is_alive = |uid: &str| alive.contains_key(uid);
-    if inventory::release_orphans(&context.client, sync, is_alive).await.is_err() {
-        tracing::warn!("failed to look for inventories of Syncs that are gone; they end with the next start");
+    let touched =
+        |namespace: &Option<&str>| namespace.is_none_or(|name| sync.is_none_or(|sync| sync.namespace == name));
+    for namespace in context.reach.namespaces().into_iter().filter(touched) {
+        if inventory::release_orphans(&context.client, namespace, sync, is_alive).await.is_err() {
+            tracing::warn!("failed to look for inventories of Syncs that are gone; they end with the next start");
+        }
     }
 }
 

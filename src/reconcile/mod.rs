@@ -25,10 +25,11 @@ mod sync;
 mod sync_status;
 mod tries;
 mod trouble;
+mod watched;
 
 pub use audit::TARGET as AUDIT_TARGET;
 pub use context::{Context, Revisions};
-pub use controllers::{Heard, Watched, run};
+pub use controllers::{Heard, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
 pub use hold::LastGood;
@@ -39,6 +40,7 @@ pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
 pub use tries::Tries;
 pub use trouble::Trouble;
+pub use watched::Watched;
 
 use span::Step;
 use steps::{apply, dry_run, fetch, health, live, plan, prune, read, record, render, unseal};

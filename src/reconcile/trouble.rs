@@ -120,7 +120,10 @@ pub(super) fn of_secret(error: SecretError, field: &str, reader: &str) -> Troubl
         SecretError::Call { source, .. } => match source.code() {
             Some(404) => unavailable(format!("{error}: it does not exist"), format!("create it, or correct {field}")),
             Some(403) => unavailable(format!("{error}: {reader} may not"), format!("let {reader} get this Secret")),
-            _ => Trouble { soon: source.passes(), ..Trouble::passing(Reason::ApiUnavailable, &error, "it is tried again") },
+            _ => Trouble {
+                soon: source.passes(),
+                ..Trouble::passing(Reason::ApiUnavailable, &error, "it is tried again")
+            },
         },
     }
 }

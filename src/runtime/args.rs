@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::cluster::ServiceAccount;
+
 /// Keep a Kubernetes cluster equal to Git, and open sealed secrets on the way
 ///
 /// Waxwing reads GitSource and Sync resources. It fetches what a GitSource names, renders the folder that a Sync names,
@@ -25,6 +27,11 @@ pub struct Args {
     /// Keep the sealing keys in this namespace
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = "waxwing-system")]
     pub namespace: String,
+
+    /// Work in these namespaces only, instead of the whole cluster: Syncs and GitSources elsewhere are not seen, and what Syncs
+    /// apply elsewhere is not watched
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = namespace_name)]
+    pub watch_namespaces: Vec<String>,
 
     /// Start the name of a new sealing key Secret with this
     #[arg(long, value_name = "PREFIX", default_value = "sealed-secrets-key")]
@@ -59,6 +66,12 @@ pub struct Args {
     pub otlp_endpoint: Option<String>,
 }
 
+/// Reads the name of a namespace, an RFC 1123 label.
+fn namespace_name(name: &str) -> Result<String, String> {
+    let is_label = name.len() <= 63 && !name.contains('.') && ServiceAccount::new(name, "default").is_ok();
+    is_label.then(|| name.to_owned()).ok_or_else(|| "it is not the name of a namespace".to_owned())
+}
+
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -66,4 +79,22 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watched(value: &str) -> Result<Vec<String>, String> {
+        let parsed = Args::try_parse_from(["waxwing", "--watch-namespaces", value]);
+        parsed.map(|args| args.watch_namespaces).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn namespaces_are_listed_with_commas_and_each_must_be_a_name() {
+        assert_eq!(watched("shop,bank").as_deref(), Ok(["shop".to_owned(), "bank".to_owned()].as_slice()));
+        for bad in ["", "shop,", "Shop", "a b", "shop/bank", "a.b", &"a".repeat(64)] {
+            assert!(watched(bad).is_err_and(|text| text.contains("not the name of a namespace")), "{bad:?}");
+        }
+    }
 }

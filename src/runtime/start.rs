@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
-use crate::cluster::{Inventories, KindsCache, Marks, connect};
+use crate::cluster::{Inventories, KindsCache, Marks, Reach, connect};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Retries, Revisions,
@@ -82,8 +82,9 @@ impl Parts {
         let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
         let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
         let salt = installation_salt(&client, &args.namespace).await?;
-        let sources = Watched::<GitSource>::new(client.clone());
-        let syncs = Watched::<Sync>::new(client.clone());
+        let reach = Reach::of(&args.watch_namespaces);
+        let sources = Watched::<GitSource>::new(&client, &reach);
+        let syncs = Watched::<Sync>::new(&client, &reach);
         let (news, of_sources) = mpsc::unbounded_channel();
         let (touches, of_objects) = mpsc::unbounded_channel();
         let (wake, woken) = mpsc::unbounded_channel();
@@ -91,8 +92,9 @@ impl Parts {
             client: client.clone(),
             config,
             kinds: KindsCache::new(client.clone()),
-            inventories: Inventories::follow(client.clone()),
-            marks: Marks::new(client, touches),
+            inventories: Inventories::follow(client.clone(), reach.clone()),
+            marks: Marks::new(client, reach.clone(), touches),
+            reach,
             alarms: Alarms::new(wake),
             contests: Contests::default(),
             statuses: Statuses::new(syncs.listings()),

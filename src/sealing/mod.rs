@@ -16,8 +16,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use waxwing_keys::Keyring;
 
-use crate::cluster::{CallError, watching};
 use crate::cluster::secrets::SecretError;
+use crate::cluster::{CallError, watching};
 
 pub use salt::installation_salt;
 

@@ -98,9 +98,8 @@ impl<'a> LocalRepository<'a> {
         let commit = self.read(id, objs::Kind::Commit)?;
         let tree = objs::CommitRefIter::from_bytes(&commit, id.kind()).tree_id().map_err(|_| self.unreadable())?;
         let target = Target { objects: mirror.handle(), mirror, written: RefCell::default() };
-        let copied = self
-            .copy_tree(&tree, &target, 0)
-            .and_then(|()| self.write(id, objs::Kind::Commit, &commit, &target));
+        let copied =
+            self.copy_tree(&tree, &target, 0).and_then(|()| self.write(id, objs::Kind::Commit, &commit, &target));
         copied.inspect_err(|_| mirror.remove_loose(&target.written.borrow()))
     }
 

@@ -226,7 +226,8 @@ impl Scene {
         let attempt = || {
             let objects = self.objects();
             let owned = objects.iter().filter(|object| is_owned(object));
-            let uids = owned.map(|object| (Id::of(object), (object["metadata"]["uid"].clone(), Value::from("Applied"))));
+            let uids =
+                owned.map(|object| (Id::of(object), (object["metadata"]["uid"].clone(), Value::from("Applied"))));
             let (now, wanted) = ((values(&objects), inventory(&objects)), (self.wanted(), uids.collect()));
             if now == wanted { Ok(()) } else { Err(differences(&now.0, &wanted.0)) }
         };

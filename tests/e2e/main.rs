@@ -16,6 +16,7 @@ mod bad_input;
 mod bind_into;
 mod canary;
 mod chaos;
+mod chart;
 mod drift;
 mod git;
 mod kustomize;

@@ -28,8 +28,9 @@ fn what_is_served_is_what_the_page_says() {
     let second = stage.commit(&[("app/settings.yaml", &config_map("settings", "two"))]);
     stage.applied(&second);
 
+    // They are counted once the status stands.
+    tells(&stage, "objects", &["2"]);
     assert_eq!(told(&stage, "ready"), ["1"]);
-    assert_eq!(told(&stage, "objects"), ["2"]);
     assert_eq!(told(&stage, "suspended"), ["0"]);
     assert_eq!(told(&stage, "interval_seconds"), ["3600.0"]);
     assert!(text().contains(&format!(
@@ -40,11 +41,16 @@ fn what_is_served_is_what_the_page_says() {
     audit_log_is_as_documented(&stage, &first);
 
     stage.kubectl(&["delete", "sync/app"]).unwrap();
-    let gone = || match told(&stage, "ready").as_slice() {
-        [] => Ok(()),
-        still => Err(format!("ready is {still:?}")),
+    tells(&stage, "ready", &[]);
+}
+
+/// Waits until the stage's Sync has these values of a metric.
+fn tells(stage: &Stage, metric: &str, expected: &[&str]) {
+    let is_so = || match told(stage, metric) {
+        values if values == expected => Ok(()),
+        values => Err(format!("they are {values:?}")),
     };
-    eventually(PATIENCE, "the Sync has left the metrics", gone).unwrap();
+    eventually(PATIENCE, &format!("{metric} has the values {expected:?}"), is_so).unwrap();
 }
 
 fn secret(name: &str) -> String {

@@ -60,9 +60,8 @@ impl World {
         stage.sync("./app", "");
         stage.applied(&commit);
         change_spec(&stage, json!({"retryInterval": retry}));
-        let sync = stage.sync_is("the new spec", |sync| {
-            sync["status"]["observedGeneration"] == sync["metadata"]["generation"]
-        });
+        let sync = stage
+            .sync_is("the new spec", |sync| sync["status"]["observedGeneration"] == sync["metadata"]["generation"]);
         assert_eq!(sync["spec"]["retryInterval"], retry);
         (stage, commit)
     }

@@ -1,10 +1,16 @@
-//! The files that are generated from the API types: `crds/` and `docs/crd-reference.md`.
+//! The files that are generated from the API types: `crds/` and `docs/crd-reference.md`; and what the chart has of them.
 //!
 //! `make generate` runs these tests with `WAXWING_GENERATE` set, and then they write the files. Without it they compare,
 //! and fail where a file is stale.
 
-#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may stop where it stands"
+)]
 
+mod chart;
 mod reference;
 
 use std::fs;

@@ -224,9 +224,13 @@ async fn a_copy_that_fails_leaves_nothing_behind() {
     repo.commit("first").unwrap();
     let main = local(&repo, branch("main"));
     bench.fetch(&main).await.unwrap();
-    let count = || std::fs::read_dir(bench.mirrors()[0].join("objects")).unwrap().flatten().map(|folder| {
-        std::fs::read_dir(folder.path()).unwrap().count()
-    }).sum::<usize>();
+    let count = || {
+        std::fs::read_dir(bench.mirrors()[0].join("objects"))
+            .unwrap()
+            .flatten()
+            .map(|folder| std::fs::read_dir(folder.path()).unwrap().count())
+            .sum::<usize>()
+    };
     let before = count();
     (0..20).for_each(|number| repo.write(&format!("more/{number:02}"), number.to_string()).unwrap());
     repo.commit("second").unwrap();

@@ -70,11 +70,11 @@ async fn read(job: &Job<'_>, plan: &Plan) -> Result<BTreeMap<ObjectId, Health>, 
 
 async fn read_live(job: &Job<'_>, objects: Vec<(ObjectId, String)>) -> Result<Readings, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let client = job.context.client.clone();
+    let (client, tenant) = (job.context.client.clone(), job.identity());
     let reads = stream::iter(objects).map(move |(id, version)| {
-        let (client, kinds) = (client.clone(), kinds.clone());
+        let (client, kinds, tenant) = (client.clone(), kinds.clone(), tenant.clone());
         async move {
-            let object = cluster::read(&client, &kinds, &id, &version).await?;
+            let object = cluster::read(&client, &kinds, &id, &version, &tenant).await?;
             let text = |object: &Value| object.pointer("/metadata/resourceVersion")?.as_str().map(str::to_owned);
             Ok::<_, cluster::CallError>(object.map(|object| (id, (text(&object).unwrap_or_default(), judge(&object)))))
         }

@@ -17,7 +17,7 @@ use waxwing_plan::{
 use super::record;
 use crate::api::{Drift, Failure, Ignore, Reason, Sync};
 use crate::cluster::inventory::Stored;
-use crate::cluster::{self, Kinds, ServiceAccount, confirm_unserved, live_marks};
+use crate::cluster::{self, CallError, Kinds, Look, Reach, ServiceAccount, Wanted, confirm_unserved};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
 
@@ -37,19 +37,20 @@ pub(in crate::reconcile) async fn live(
     progress: &mut Progress,
 ) -> Result<Seen, Trouble> {
     let desired: BTreeSet<_> = rendered.manifests().iter().map(|manifest| &manifest.id).collect();
-    let named = desired.iter().copied().chain(known.inventory.entries.keys());
-    let wanted: BTreeSet<ObjectId> = named.cloned().chain(desired.iter().filter_map(|id| namespace_of(id))).collect();
+    let wanted: BTreeSet<_> = desired.iter().copied().chain(known.inventory.entries.keys()).cloned().collect();
+    let namespaces: BTreeSet<_> = desired.iter().filter_map(|id| namespace_of(id)).collect();
     // Before they are looked at, so that nothing that happens after that is missed.
-    job.context.alarms.mind(&job.id.mark, wanted.iter().cloned().collect());
+    job.context.alarms.mind(&job.id.mark, wanted.union(&namespaces).cloned().collect());
     let closely = job.look_closely.load(Ordering::Relaxed);
     // What was recorded may have lost its label, and a namespace carries none.
     let may_presume = |id: &ObjectId| !closely && desired.contains(id) && !known.inventory.entries.contains_key(id);
-    let cluster::Seen { live, presumed_absent } = marks(job, &wanted, known, &may_presume).await?;
+    let look = Wanted { objects: &wanted, besides: &namespaces, may_presume: &may_presume };
+    let cluster::Seen { live, presumed_absent } = marks(job, &look, known).await?;
     let gone: Vec<_> = known.inventory.entries.keys().filter(|id| !desired.contains(id)).collect();
     if !gone.is_empty() {
         progress.awaits(job.untried());
     }
-    let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_another(job, mark));
+    let is_of_another = |id: &ObjectId| live.get(id).and_then(Option::as_ref).is_some_and(|mark| of_known(job, mark));
     let of_others = desired.iter().copied().filter(|id| is_of_another(id));
     let contested = gone.into_iter().chain(of_others).cloned().collect();
     let claims = claims(job, &contested).await?;
@@ -58,25 +59,33 @@ pub(in crate::reconcile) async fn live(
 
 /// Reads live marks. The kinds are read again when some aren't known, or are no longer served as they were: what isn't found
 /// counts as gone, so that must not be for want of looking in the right place.
-async fn marks(
-    job: &Job<'_>,
-    wanted: &BTreeSet<ObjectId>,
-    known: &Stored,
-    may_presume: &(dyn Fn(&ObjectId) -> bool + std::marker::Sync),
-) -> Result<cluster::Seen, Trouble> {
+async fn marks(job: &Job<'_>, wanted: &Wanted<'_>, known: &Stored) -> Result<cluster::Seen, Trouble> {
     let context = job.context;
+    let (client, followed) = (&context.client, &context.marks);
+    let look = Look { client, followed, selector: selector(job), tenant: job.identity() };
     let mut kinds = context.kinds.get().await?;
-    if wanted.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
+    if wanted.objects.iter().any(|id| kinds.any_version(&id.kind).is_none()) {
         kinds = context.kinds.refresh().await?;
         confirm_gone(job, &kinds, known).await?;
     }
-    match live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted, may_presume).await {
+    let live = match look.at(&kinds, wanted).await {
         Err(error) if error.is_not_found() => {
             let kinds = context.kinds.refresh().await?;
-            Ok(live_marks(&context.client, &context.marks, &kinds, &selector(job), wanted, may_presume).await?)
+            look.at(&kinds, wanted).await
         }
-        live => Ok(live?),
+        live => live,
+    };
+    live.map_err(|error| unseen(error, job))
+}
+
+/// What neither the controller nor the tenant may look at can't be planned for.
+fn unseen(error: CallError, job: &Job<'_>) -> Trouble {
+    if !error.is_forbidden() {
+        return error.into();
     }
+    let account = &job.account;
+    let hint = format!("let ServiceAccount {account} get it, or the controller get, list and watch such objects");
+    Trouble::passing(Reason::Forbidden, error, &hint)
 }
 
 /// Makes sure that the kinds of applied objects that the API server doesn't list are gone, and with them the objects.
@@ -98,8 +107,14 @@ fn namespace_of(id: &ObjectId) -> Option<ObjectId> {
     Some(ObjectId::cluster_scoped(GroupKind::new("", "Namespace"), namespace))
 }
 
-fn of_another(job: &Job<'_>, mark: &LiveMark) -> bool {
-    mark.owner.as_ref().is_some_and(|owner| !owner.is(&job.id.mark))
+/// Tells whether the object is marked with another Sync that can be asked about. One that is out of reach can't be: whether it
+/// has let go is not known, so its objects are left to it.
+fn of_known(job: &Job<'_>, mark: &LiveMark) -> bool {
+    let Some(owner) = mark.owner.as_ref().filter(|owner| !owner.is(&job.id.mark)) else { return false };
+    match &owner.name {
+        Some(name) => job.context.reach.covers(&name.namespace),
+        None => job.context.reach == Reach::Cluster,
+    }
 }
 
 /// Finds out which other Syncs have `objects`: what this one no longer renders, and what carries the mark of another.
@@ -200,7 +215,8 @@ fn claimed(error: &PlanError) -> Option<(ObjectId, String)> {
 /// Plans the end of a deleted Sync; none when it isn't being deleted.
 pub(in crate::reconcile) async fn retirement(job: &Job<'_>, known: &Stored) -> Result<Option<Retirement>, Trouble> {
     let wanted: BTreeSet<ObjectId> = known.inventory.entries.keys().cloned().collect();
-    let live = marks(job, &wanted, known, &|_| false).await?.live;
+    let look = Wanted { objects: &wanted, besides: &BTreeSet::new(), may_presume: &|_| false };
+    let live = marks(job, &look, known).await?.live;
     let claims = claims(job, &wanted).await?;
     let deleted = job.sync.metadata.deletion_timestamp.as_ref().map(|time| time.0.to_string());
     Ok(retire(deleted.as_deref(), &known.inventory, &live, &claims, &job.id.mark))

@@ -71,7 +71,8 @@ impl Row {
 fn met(proxy: &FaultProxy, stage: &Stage, since: Instant, times: usize) {
     let attempt = || {
         let requests = proxy.requests_since(since);
-        let met = requests.iter().filter(|request| request.fault.is_some() && request.target.contains(&stage.namespace));
+        let met =
+            requests.iter().filter(|request| request.fault.is_some() && request.target.contains(&stage.namespace));
         if met.count() >= times { Ok(()) } else { Err("too few") }
     };
     eventually(PATIENCE, "faults", attempt).unwrap();
@@ -81,7 +82,8 @@ fn met(proxy: &FaultProxy, stage: &Stage, since: Instant, times: usize) {
 fn each_fault_of_the_api_server_is_told_costs_few_requests_and_is_over_when_it_is_over() {
     let world = world();
     let rows = rows();
-    let tenants = rows.iter().map(|row| (row, world.tenant(row.name, row.retry, &[("a", "one"), ("keeper", "kept")]).0));
+    let tenants =
+        rows.iter().map(|row| (row, world.tenant(row.name, row.retry, &[("a", "one"), ("keeper", "kept")]).0));
     let tenants: Vec<_> = tenants.map(|(row, stage)| (row, uid(&stage, "keeper"), stage)).collect();
     let since = Instant::now();
     tenants.iter().for_each(|(row, _, stage)| world.proxy.inject(row.rule(stage)));

@@ -32,7 +32,8 @@ fn while_git_is_away_the_source_says_since_when_it_is_stale_and_drift_is_still_r
         break_it(&server);
         let stale = stage.source_says("fleet", "False", told);
         let message = crate::act::message(&stale);
-        let kept = format!("main@sha1:{commit} stays in use, stale since {}", stale["status"]["staleSince"].as_str().unwrap());
+        let kept =
+            format!("main@sha1:{commit} stays in use, stale since {}", stale["status"]["staleSince"].as_str().unwrap());
         assert!(message.ends_with(&kept), "{message}");
         stage.kubectl(&["delete", "configmap/settings"]).unwrap();
         eventually(PATIENCE, "drift put back", || stage.get("configmap/settings")).unwrap();

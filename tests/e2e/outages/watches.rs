@@ -20,7 +20,8 @@ fn what_happens_while_watches_are_broken_is_seen_afterwards() {
     let world = world();
     let (stage, commit) = world.tenant("watches", "10m", &[("a", "ours"), ("b", "ours")]);
     let refused = Fault::Answer(StatusCode::SERVICE_UNAVAILABLE);
-    let faults = [(refused, LONGEST), (Fault::ExpireWatch, LONGEST), (Fault::EndWatch, FIRST), (Fault::CutAfter(0), LONGEST)];
+    let faults =
+        [(refused, LONGEST), (Fault::ExpireWatch, LONGEST), (Fault::EndWatch, FIRST), (Fault::CutAfter(0), LONGEST)];
     for (fault, longest) in faults {
         let since = Instant::now();
         world.proxy.inject(Rule::new(fault).verb("watch"));

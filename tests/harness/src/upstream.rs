@@ -1,4 +1,4 @@
-//! Calls of the upstream programs that people use today: sops, age, kubeseal, Kustomize. They are the judges of what we
+//! Calls of the upstream programs that people use today: sops, age, kubeseal, Kustomize, Helm. They are the judges of what we
 //! write, and the source of what we must read.
 
 use std::path::Path;
@@ -69,6 +69,14 @@ impl Upstream {
     /// [`Failure::MissingTool`] when it is not installed.
     pub fn kustomize(&self, arguments: &[&str]) -> Result<Call, Failure> {
         Ok(self.call("kustomize")?.args(arguments))
+    }
+
+    /// Prepares a call of helm.
+    ///
+    /// # Errors
+    /// [`Failure::MissingTool`] when it is not installed.
+    pub fn helm(&self, arguments: &[&str]) -> Result<Call, Failure> {
+        Ok(self.call("helm")?.args(arguments))
     }
 
     fn call(&self, program: &str) -> Result<Call, Failure> {

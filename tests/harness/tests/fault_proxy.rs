@@ -9,7 +9,8 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// Asks for the ConfigMaps through the proxy, and returns how kubectl ended and what it complained about.
 fn ask(cluster: &Cluster, proxy: &FaultProxy) -> Result<(bool, String), Failure> {
-    let call = Call::new(&Tools::locate()?.path("kubectl")?, cluster.logs()).arg("--kubeconfig").arg(proxy.kubeconfig());
+    let call =
+        Call::new(&Tools::locate()?.path("kubectl")?, cluster.logs()).arg("--kubeconfig").arg(proxy.kubeconfig());
     let finished = call.args(["get", "--raw", MAPS]).run()?;
     Ok((finished.status.success(), finished.stderr))
 }

@@ -291,6 +291,16 @@ impl Cluster {
         Ok(self.kubectl(&["create", "token", "--namespace", namespace, name])?.trim().to_owned())
     }
 
+    /// Writes a kubeconfig file for a ServiceAccount, with a real token of it, and returns its path.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such ServiceAccount, or the file can't be written.
+    pub fn kubeconfig_of_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf, Failure> {
+        let token = Credential::Token(self.service_account_token(namespace, name)?);
+        let content = kubeconfig::file(&self.url(), &self.authority.pem(), &token);
+        self.dir.write(&format!("kubeconfig-{namespace}-{name}"), content)
+    }
+
     /// Returns kube's configuration for the administrator.
     pub fn config(&self) -> kube::Config {
         self.config_for(&self.administrator)

@@ -104,7 +104,8 @@ impl FaultProxy {
     /// # Errors
     /// [`Failure::TimedOut`] when somebody else took the port.
     pub fn restart(&self) -> Result<(), Failure> {
-        let passage = Arc::new(Passage { desk: self.desk.clone(), config: self.config.clone(), client: OnceCell::new() });
+        let passage =
+            Arc::new(Passage { desk: self.desk.clone(), config: self.config.clone(), client: OnceCell::new() });
         self.server.start(service_fn(move |request| {
             let passage = passage.clone();
             async move { passage.answer(request).await }
@@ -184,7 +185,8 @@ impl Passage {
     /// Passes a request on, and as many bytes of the answer back.
     async fn pass(&self, request: Request<kube::client::Body>, left: usize, watches: bool) -> io::Result<Answer> {
         // Made here, since it belongs to the runtime that it is made in.
-        let client = self.client.get_or_try_init(async || Client::try_from(self.config.clone())).await.map_err(broken)?;
+        let client =
+            self.client.get_or_try_init(async || Client::try_from(self.config.clone())).await.map_err(broken)?;
         let answer = client.send(request).await.map_err(broken)?;
         let broken = if watches { lock(&self.desk.watches).clone() } else { CancellationToken::new() };
         let broken = Box::pin(broken.cancelled_owned());

@@ -120,13 +120,13 @@ impl ApiRequest {
 fn verb(head: &Parts) -> &'static str {
     let query = head.uri.query().unwrap_or_default();
     let watches = query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"));
-    match &head.method {
-        &Method::GET if watches => "watch",
-        &Method::GET => "get",
-        &Method::POST => "post",
-        &Method::PUT => "put",
-        &Method::PATCH => "patch",
-        &Method::DELETE => "delete",
+    match head.method {
+        Method::GET if watches => "watch",
+        Method::GET => "get",
+        Method::POST => "post",
+        Method::PUT => "put",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
         _ => "other",
     }
 }

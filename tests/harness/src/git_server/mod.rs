@@ -70,11 +70,7 @@ impl GitServer {
             log: Mutex::default(),
             home: RunDir::new("git-server")?,
         };
-        let server = Self {
-            desk: Arc::new(desk),
-            authority_pem: authority.pem(),
-            server: TlsServer::new(&identity)?,
-        };
+        let server = Self { desk: Arc::new(desk), authority_pem: authority.pem(), server: TlsServer::new(&identity)? };
         server.restart()?;
         Ok(server)
     }
