@@ -104,9 +104,7 @@ fn refuse_names(world: &World, sync: &str) {
 /// The thief has what he had, and what he may have; and nothing that he can read has a value that he must not see.
 fn assert_nothing_arrived(world: &World) {
     let has = objects(&world.thief);
-    // The controller manager, where there is one, puts a certificate into every namespace.
-    let names: Vec<&str> =
-        has.keys().map(String::as_str).filter(|name| *name != "configmap/kube-root-ca.crt").collect();
+    let names: Vec<&str> = has.keys().map(String::as_str).collect();
     let own = ["configmap/own-1", "configmap/own-2", "configmap/own-3", "configmap/own-4", "secret/sops-age"];
     assert_eq!(names, own);
     assert!(!world.thief.has("deployment/loot"));

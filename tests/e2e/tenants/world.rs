@@ -174,14 +174,16 @@ impl World {
     }
 }
 
-/// Returns the ConfigMaps and Secrets of a namespace by kind and name.
+/// Returns the ConfigMaps and Secrets of a namespace by kind and name, without the certificate that the controller manager puts
+/// into every namespace.
 pub(super) fn objects(stage: &Stage) -> BTreeMap<String, Value> {
     let list = |kind: &str| stage.cluster.get(&format!("/api/v1/namespaces/{}/{kind}s", stage.namespace)).unwrap();
     let named = |kind: &'static str| {
         let items = list(kind)["items"].as_array().unwrap().clone();
         items.into_iter().map(move |object| (format!("{kind}/{}", by_name(&object).0), object))
     };
-    named("configmap").chain(named("secret")).collect()
+    let all = named("configmap").chain(named("secret"));
+    all.filter(|(name, _)| name != "configmap/kube-root-ca.crt").collect()
 }
 
 fn by_name(object: &Value) -> (String, Value) {
