@@ -1,8 +1,10 @@
-//! The same work for many items, on all cores, in threads that end with it: nothing is left on a stack that lives on.
+//! The same work for many items, on all cores, in threads that end with it and leave nothing on their stacks.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use super::stack;
 
 /// Below this many items for each thread, starting it costs more than it saves.
 const WORTH_A_THREAD: usize = 4;
@@ -21,8 +23,13 @@ pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) 
         let taken = positions.map_while(|position| Some((position, work(items.get(position)?))));
         taken.collect::<Vec<_>>()
     };
+    let take_and_wipe = || {
+        let taken = take();
+        stack::wipe();
+        taken
+    };
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take_and_wipe)).collect();
         let own = take();
         let joined = others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume(panic)));
         own.into_iter().chain(joined).collect()

@@ -10,6 +10,7 @@ mod bind;
 mod error;
 mod sealed_items;
 mod sops_files;
+mod stack;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -79,6 +80,19 @@ pub fn needs(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String
 /// Returns every refusal: values that may not end where they would, files and values that can't be opened or were tampered
 /// with.
 pub fn open(
+    rendered: &Rendered,
+    sent: &[&Manifest],
+    bind_into: &[GroupKind],
+    keys: &SyncKeys<'_>,
+    verified: &BTreeSet<String>,
+) -> Result<Opened, Vec<OpenError>> {
+    let opened = open_all(rendered, sent, bind_into, keys, verified);
+    stack::wipe();
+    opened
+}
+
+#[inline(never)]
+fn open_all(
     rendered: &Rendered,
     sent: &[&Manifest],
     bind_into: &[GroupKind],
