@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::core::{DynamicObject, PartialObjectMeta};
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -20,7 +20,7 @@ use waxwing_plan::{GroupKind, LiveMark, ObjectId, OwnerMark, SYNC_LABEL, Touch};
 
 use super::discovery::Kinds;
 use super::reach::{Place, Reach};
-use super::watching::Listings;
+use super::watching::{Listings, pauses};
 
 /// How long a plan waits for the first answer about a kind before it lists for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -197,7 +197,7 @@ impl Followed {
 
     /// Follows for as long as the API server has the kind. What is known is listed anew after every break.
     async fn run(self: Arc<Self>, api: Api<PartialObjectMeta<DynamicObject>>) {
-        let mut pauses = DefaultBackoff::default();
+        let mut pauses = pauses();
         loop {
             let code = self.watch(api.clone()).await.and_then(|error| code_of_watch(&error));
             let state = match code {

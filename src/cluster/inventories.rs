@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 use waxwing_plan::inventory::Shard;
@@ -20,6 +20,7 @@ use super::call::CallError;
 use super::follow::is_newer;
 use super::inventory::{self, Record, Stored, SyncId};
 use super::reach::Reach;
+use super::watching::pauses;
 
 /// How long a sync waits for the first answer before it reads for itself, and the longest pause between two watches.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -164,7 +165,7 @@ impl Inventories {
     }
 
     async fn run(self: Arc<Self>) {
-        let mut pauses = DefaultBackoff::default();
+        let mut pauses = pauses();
         let resource = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk("waxwing.dev", "v1alpha1", "Inventory"),
             "inventories",

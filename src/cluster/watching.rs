@@ -5,11 +5,25 @@
 //! no API server is restored, is a reason to list. What a list says counts, also where it goes back in time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use kube::Api;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::utils::ResetTimerBackoff;
+use kube::runtime::watcher::{self, Event, ExponentialBackoff, watcher};
 use serde::de::DeserializeOwned;
+
+/// The pause after a break, before some more is added at random.
+const FIRST_PAUSE: Duration = Duration::from_millis(800);
+/// The pause after many breaks: so long it may take, at twice the length, until an outage that is over is over here too.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// After so long without a break the pauses begin anew; longer than any of them.
+const CALM: Duration = Duration::from_secs(30);
+
+/// Returns the pauses between the tries of a watch that breaks again and again.
+pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
+    ResetTimerBackoff::new(ExponentialBackoff::new(FIRST_PAUSE, LONGEST_PAUSE, 2.0, true), CALM)
+}
 
 /// Watches until it is dropped; after each error it pauses, longer and longer, and lists anew.
 pub fn watching<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
@@ -18,7 +32,7 @@ where
 {
     let begin = move || watcher(api.clone(), config.clone()).boxed();
     let events = begin();
-    stream::unfold((events, None, DefaultBackoff::default()), move |(mut events, pause, mut pauses)| {
+    stream::unfold((events, None, pauses()), move |(mut events, pause, mut pauses)| {
         let begin = begin.clone();
         async move {
             if let Some(pause) = pause {

@@ -45,7 +45,9 @@ impl World {
     /// Undoes what a test that failed may have left.
     fn mend(&mut self) {
         self.proxy.lift();
-        self.proxy.restart().unwrap();
+        if !self.proxy.is_running() {
+            self.proxy.restart().unwrap();
+        }
         if self.controller.get("/readyz").is_err() {
             self.controller.restart().unwrap();
         }

@@ -13,7 +13,7 @@ const WATCHES: usize = 8;
 /// The shortest pause after the first failure of a watch, or after its end.
 const FIRST: Duration = Duration::from_millis(800);
 /// The pause after many failures.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(10);
 
 #[test]
 fn what_happens_while_watches_are_broken_is_seen_afterwards() {

@@ -80,6 +80,10 @@ impl TlsServer {
         Ok(())
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        lock(&self.running).is_some()
+    }
+
     /// Ends every connection and takes no new ones: a client is refused by the system.
     pub(crate) fn stop(&self) {
         if let Some(running) = lock(&self.running).take() {

@@ -99,6 +99,11 @@ impl FaultProxy {
         self.server.stop();
     }
 
+    /// Tells whether it takes connections.
+    pub fn is_running(&self) -> bool {
+        self.server.is_running()
+    }
+
     /// Comes back after [`FaultProxy::stop`], at the same address.
     ///
     /// # Errors
