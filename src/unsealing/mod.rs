@@ -10,6 +10,7 @@ mod bind;
 mod error;
 mod sealed_items;
 mod sops_files;
+mod stack;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::cluster::{Request, ServiceAccount};
 use crate::render::{Rendered, bindings};
 
 pub use error::{OpenError, Place};
+pub use stack::with_stack_wiped;
 
 /// The keys that one sync may use. Not `Debug`.
 pub struct SyncKeys<'a> {
