@@ -10,19 +10,17 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, stream};
 use kube::Api;
 use kube::runtime::utils::ResetTimerBackoff;
-use kube::runtime::watcher::{self, Event, ExponentialBackoff, watcher};
+use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use serde::de::DeserializeOwned;
 
-/// The pause after a break, before some more is added at random.
-const FIRST_PAUSE: Duration = Duration::from_millis(800);
-/// The pause after many breaks: so long it may take, at twice the length, until an outage that is over is over here too.
+/// The longest pause: so long it may take until an outage that is over is over here too.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// After so long without a break the pauses begin anew; longer than any of them.
 const CALM: Duration = Duration::from_secs(30);
 
-/// Returns the pauses between the tries of a watch that breaks again and again.
+/// Returns the pauses between the tries of a watch that breaks again and again: kube's own, but not as long.
 pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
-    ResetTimerBackoff::new(ExponentialBackoff::new(FIRST_PAUSE, LONGEST_PAUSE, 2.0, true), CALM)
+    ResetTimerBackoff::new(DefaultBackoff::default(), CALM).map(|pause| pause.min(LONGEST_PAUSE))
 }
 
 /// Watches until it is dropped; after each error it pauses, longer and longer, and lists anew.

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::stack;
+use super::with_stack_wiped;
 
 /// Below this many items for each thread, starting it costs more than it saves.
 const WORTH_A_THREAD: usize = 4;
@@ -23,11 +23,7 @@ pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) 
         let taken = positions.map_while(|position| Some((position, work(items.get(position)?))));
         taken.collect::<Vec<_>>()
     };
-    let take_and_wipe = || {
-        let taken = take();
-        stack::wipe();
-        taken
-    };
+    let take_and_wipe = || with_stack_wiped(take);
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(take_and_wipe)).collect();
         let own = take();

@@ -22,6 +22,7 @@ use crate::cluster::{Request, ServiceAccount};
 use crate::render::{Rendered, bindings};
 
 pub use error::{OpenError, Place};
+pub use stack::with_stack_wiped;
 
 /// The keys that one sync may use. Not `Debug`.
 pub struct SyncKeys<'a> {
@@ -80,19 +81,6 @@ pub fn needs(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String
 /// Returns every refusal: values that may not end where they would, files and values that can't be opened or were tampered
 /// with.
 pub fn open(
-    rendered: &Rendered,
-    sent: &[&Manifest],
-    bind_into: &[GroupKind],
-    keys: &SyncKeys<'_>,
-    verified: &BTreeSet<String>,
-) -> Result<Opened, Vec<OpenError>> {
-    let opened = open_all(rendered, sent, bind_into, keys, verified);
-    stack::wipe();
-    opened
-}
-
-#[inline(never)]
-fn open_all(
     rendered: &Rendered,
     sent: &[&Manifest],
     bind_into: &[GroupKind],

@@ -1,15 +1,27 @@
-//! Wipes the stack below the caller.
-//!
-//! Ciphers and hashes keep blocks of what passes through them on the stack, and moving such a state leaves the old one where it
-//! was. The allocator wipes what is freed of the heap; of the stack nobody does.
+//! Wipes what opening leaves on the stack: a key or a value that was moved stays where it was until a deeper call writes over
+//! it. The heap is the allocator's business (`main.rs`).
 
-/// More than opening ever takes.
-const DEPTH: usize = 256 << 10;
+use std::hint::black_box;
 
-/// Overwrites what calls that have returned left on the stack of this thread.
+use zeroize::Zeroize;
+
+/// How deep opening goes at most, in words of eight bytes; what is deeper is not wiped.
+const WORDS: usize = 8 << 10;
+
+/// Does `work` and then wipes the stack below its own frame, where that was done.
+pub fn with_stack_wiped<T>(work: impl FnOnce() -> T) -> T {
+    let done = below(work);
+    wipe();
+    done
+}
+
 #[inline(never)]
-#[expect(clippy::large_stack_arrays, reason = "that is what it is for")]
-pub(super) fn wipe() {
-    let mut below = [0_u8; DEPTH];
-    std::hint::black_box(&mut below);
+fn below<T>(work: impl FnOnce() -> T) -> T {
+    black_box(work())
+}
+
+#[inline(never)]
+fn wipe() {
+    let mut stack = [0_u64; WORDS];
+    black_box(&mut stack).zeroize();
 }

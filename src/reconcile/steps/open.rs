@@ -14,7 +14,7 @@ use crate::cluster::{self, Request, Requests, secrets};
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, Needs, OpenError, SyncKeys};
+use crate::unsealing::{self, Needs, OpenError, SyncKeys, with_stack_wiped};
 
 /// Entries of a key Secret with this ending are age identity files, as in Flux.
 const AGE_SUFFIX: &str = ".agekey";
@@ -45,7 +45,7 @@ pub(in crate::reconcile) async fn unseal(
         }
     };
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
-    let open = || unsealing::open(rendered, &sent, &bind_into, &keys, verified);
+    let open = || with_stack_wiped(|| unsealing::open(rendered, &sent, &bind_into, &keys, verified));
     let opened = tokio::task::block_in_place(open).map_err(|errors| trouble(&errors));
     progress.unsealed(opened.as_ref().err());
     let opened = opened?;
@@ -96,7 +96,8 @@ async fn identities(job: &Job<'_>) -> Result<Vec<(String, AgeIdentities)>, Troub
         let before = identities.len();
         for (key, value) in secret.data.iter().filter(|(key, _)| key.ends_with(AGE_SUFFIX)) {
             let origin = format!("Secret {name}, {key}");
-            let parsed = AgeIdentities::parse(value.expose_secret()).map_err(|error| {
+            let parsed = with_stack_wiped(|| AgeIdentities::parse(value.expose_secret()));
+            let parsed = parsed.map_err(|error| {
                 Trouble::passing(Reason::KeysUnavailable, format!("{origin}: {error}"), error.hint())
             })?;
             identities.push((origin, parsed));

@@ -18,16 +18,19 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[test]
 fn what_happens_while_watches_are_broken_is_seen_afterwards() {
     let world = world();
-    let (stage, commit) = world.tenant("watches", "10m", &[("a", "ours"), ("b", "ours")]);
+    let (stage, commit) = world.tenant("watches", "10m", &[("a", "ours"), ("b", "ours"), ("c", "ours"), ("d", "ours")]);
     let refused = Fault::Answer(StatusCode::SERVICE_UNAVAILABLE);
     let faults =
         [(refused, LONGEST), (Fault::ExpireWatch, LONGEST), (Fault::EndWatch, FIRST), (Fault::CutAfter(0), LONGEST)];
-    for (fault, longest) in faults {
+    // An object that is put back three times would be contested.
+    let maps = [("a", "b"), ("a", "b"), ("c", "d"), ("c", "d")];
+    for ((fault, longest), (deleted, changed)) in faults.into_iter().zip(maps) {
         let since = Instant::now();
         world.proxy.inject(Rule::new(fault).verb("watch"));
         world.proxy.break_watches();
-        stage.kubectl(&["delete", "configmap/a"]).unwrap();
-        stage.kubectl(&["patch", "configmap/b", "--type=merge", "--patch", r#"{"data": {"key": "theirs"}}"#]).unwrap();
+        stage.kubectl(&["delete", &format!("configmap/{deleted}")]).unwrap();
+        let theirs = r#"{"data": {"key": "theirs"}}"#;
+        stage.kubectl(&["patch", &format!("configmap/{changed}"), "--type=merge", "--patch", theirs]).unwrap();
         let other = Stage::on(world.cluster, "watches-new");
         let first = commit_maps(&other, &[("a", "ours")]);
         other.sync("./app", "");
@@ -37,11 +40,11 @@ fn what_happens_while_watches_are_broken_is_seen_afterwards() {
         let bound = WATCHES * (1 + tries(since, FIRST, longest));
         assert!(watches() <= bound, "{fault:?}: {} watches, not {bound}", watches());
         world.proxy.lift();
-        let put_back = || match (value(&stage, "a").as_str(), value(&stage, "b").as_str()) {
+        let put_back = || match (value(&stage, deleted).as_str(), value(&stage, changed).as_str()) {
             (Some("ours"), Some("ours")) => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        eventually(PATIENCE, "put back", put_back).unwrap();
+        eventually(PATIENCE, &format!("put back after {fault:?}"), put_back).unwrap();
         other.applied(&first);
     }
     let sync = stage.applied(&commit);

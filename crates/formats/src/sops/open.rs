@@ -36,7 +36,8 @@ pub(crate) fn open(
 ) -> Result<Vec<Option<OpenedValue>>, UnlockError> {
     let mac = metadata.mac.as_ref().ok_or(UnlockError::NoMac)?;
     let expected = cipher.open(mac, &mac_place(metadata)).ok_or(UnlockError::MacDamaged)?;
-    let mut hash = Sha512::new();
+    // On the heap, where it is wiped when it is freed: it holds up to a block of plaintext, which moving it would leave behind.
+    let mut hash = Box::new(Sha512::new());
     if metadata.mac_only_encrypted {
         hash.update(Sha256::digest(b"sops"));
     }
@@ -48,7 +49,7 @@ pub(crate) fn open(
         }
         opened.push(value);
     }
-    let found = Zeroizing::new(hash.finalize().iter().map(|byte| format!("{byte:02X}")).collect::<String>());
+    let found = Zeroizing::new(hash.finalize_reset().iter().map(|byte| format!("{byte:02X}")).collect::<String>());
     let equal: bool = found.as_bytes().ct_eq(expected.as_slice()).into();
     if equal { Ok(opened) } else { Err(UnlockError::MacMismatch) }
 }
