@@ -39,7 +39,7 @@ test: tools ## What CI runs: formatting, lints, all tests against the real parts
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets --locked -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --workspace --no-deps --locked
-	@RUST_TEST_THREADS=8 cargo test --workspace --locked --no-fail-fast
+	@RUST_TEST_THREADS=16 cargo test --workspace --locked --no-fail-fast
 
 .PHONY: chaos
 chaos: tools ## Kill the controller 200 times under load, faults and foreign writes; SEED=n repeats a run, KILLS=n changes how often
