@@ -106,6 +106,7 @@ impl Shelf {
     }
 
     fn empty_mirror(&self, hash: hash::Kind) -> Result<Mirror, SourceError> {
+        private_directory(&self.folder)?;
         let unfinished = self.folder.join(UNFINISHED);
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(|source| store_error(&unfinished, source))?;
