@@ -25,7 +25,8 @@ fn requests_are_passed_on_written_down_and_broken_by_rule() -> Result<(), Failur
     let table = [
         (Fault::Answer(StatusCode::GONE), "the proxy of this test says so"),
         (Fault::LoseAnswer, "EOF"),
-        (Fault::CutAfter(10), "unexpected EOF"),
+        // Whether the head of the answer got out before the connection broke, nobody can say.
+        (Fault::CutAfter(10), "EOF"),
     ];
     for (fault, told) in table {
         proxy.inject(Rule::new(fault).verb("get").on(MAPS).every(2).times(1));
@@ -42,7 +43,8 @@ fn requests_are_passed_on_written_down_and_broken_by_rule() -> Result<(), Failur
     assert!(ask(&cluster, &proxy)?.0 && since.elapsed() >= pause);
     proxy.lift();
     proxy.stop();
-    assert!(ask(&cluster, &proxy)?.1.contains("connection refused"));
+    let (fine, complaint) = ask(&cluster, &proxy)?;
+    assert!(!fine && complaint.contains("refused"), "{complaint}");
     proxy.restart()?;
     assert!(ask(&cluster, &proxy)?.0);
 
