@@ -103,6 +103,10 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
 /// reason.
 async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
     let walked = walk_until_clear(job, progress).await;
+    if walked.as_ref().is_err_and(|trouble| trouble.soon.is_some()) {
+        // It may not have come to claim what it renders, and what stopped it would stop the rest too.
+        return walked;
+    }
     progress.revision().inspect(|(revision, _)| job.note_tried(revision));
     let Err(trouble) = walked else { return Ok(()) };
     match job.step(Step::Hold, hold(job, progress)).await {

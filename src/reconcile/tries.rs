@@ -51,7 +51,7 @@ impl Tries {
 }
 
 impl Job<'_> {
-    /// Notes that a revision was tried, whatever came of it, and wakes who waited for that.
+    /// Notes that a revision was tried: it is applied, or something has to change first. Wakes who waited for that.
     pub(super) fn note_tried(&self, revision: &str) {
         let tries = &self.context.tries;
         let before = tries.noted().tried.insert(self.id.uid.clone(), revision.to_owned());
