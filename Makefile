@@ -10,13 +10,21 @@ help: ## List the targets
 target = $(or $(CARGO_TARGET_DIR),target)
 install_tools = $(if $(WAXWING_TOOLS),true,tests/install-tools "$(target)/tools")
 
-# One call of cargo builds all three packages: built one by one, most of what they have in common is built twice.
+# What is in Go and what is in Rust is built side by side, since neither keeps all cores busy to its end.
 .PHONY: demo
 demo: ## Show a commit with sealed values on its way into a real cluster; KEEP=1 keeps it running to look around
 	@echo "Building what is missing or out of date: minutes at first, nothing later."
-	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kwok kustomize
-	@cargo build --locked --bins --package waxwing --package seal --package waxwing-harness
+	@$(MAKE) --no-print-directory --jobs=2 demo-tools demo-programs
 	@"$(target)/debug/demo" $(if $(KEEP),--keep)
+
+.PHONY: demo-tools
+demo-tools:
+	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kwok kustomize
+
+# One call of cargo builds all three packages: built one by one, most of what they have in common is built twice.
+.PHONY: demo-programs
+demo-programs:
+	@cargo build --locked --bins --package waxwing --package seal --package waxwing-harness
 
 # With the release build. The figures mean something on a machine that does nothing else.
 .PHONY: bench
@@ -39,7 +47,20 @@ test: tools ## What CI runs: formatting, lints, all tests against the real parts
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets --locked -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --workspace --no-deps --locked
-	@RUST_TEST_THREADS=16 cargo test --workspace --locked --no-fail-fast
+	@cargo test --quiet --workspace --locked --no-run
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-end-to-end test-the-rest
+
+# These wait more than they work. A test target whose name begins with an e runs nowhere else.
+.PHONY: test-end-to-end
+test-end-to-end:
+	@RUST_TEST_THREADS=24 cargo test --workspace --locked --no-fail-fast --test 'e*'
+
+# What they say is shown at their end, so that it doesn't run into what the others say.
+.PHONY: test-the-rest
+test-the-rest:
+	@{ cargo test --workspace --locked --no-fail-fast --lib --bins --test '[!e]*' && \
+		cargo test --workspace --locked --no-fail-fast --doc; } >"$(target)/test-the-rest.log" 2>&1; \
+		status=$$?; cat "$(target)/test-the-rest.log"; exit $$status
 
 .PHONY: chaos
 chaos: tools ## Kill the controller 200 times under load, faults and foreign writes; SEED=n repeats a run, KILLS=n changes how often

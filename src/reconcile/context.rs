@@ -11,6 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store as Cache};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use waxwing_formats::Salt;
+use waxwing_plan::OwnerMark;
 
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
@@ -22,6 +23,7 @@ use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use super::tries::Tries;
 use crate::api::{GitSource, Sync};
+use crate::cluster::inventory::SyncId;
 use crate::cluster::{Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::sealing::Keys;
@@ -95,6 +97,39 @@ pub struct Context {
     pub news: mpsc::UnboundedSender<ObjectRef<GitSource>>,
     /// Cancelled when the controller is to stop.
     pub stop: CancellationToken,
+}
+
+impl Context {
+    /// Has Syncs reconciled.
+    pub(super) fn wake(&self, syncs: impl IntoIterator<Item = OwnerMark>) {
+        syncs.into_iter().for_each(|sync| self.alarms.wake(&sync));
+    }
+
+    /// Notes that a Sync claims nothing for now, and tells those who waited for it to.
+    pub(super) fn let_others_go_on(&self, sync: &SyncId) {
+        self.wake(self.rivals.note(&sync.mark, &[]));
+        self.wake(self.tries.end_waiting_for(&sync.uid));
+    }
+
+    /// Forgets a Sync that is gone. What is kept by name stays where another Sync has the name by now.
+    pub(super) fn forget(&self, sync: &SyncId) {
+        let SyncId { mark, uid } = sync;
+        self.endings.forget(uid);
+        self.contests.forget(uid);
+        self.health.forget(uid);
+        self.statuses.forget(uid);
+        self.retries.forget(uid);
+        self.last_good.forget(uid);
+        self.tries.forget(uid);
+        self.wake(self.tries.end_waiting_for(uid));
+        let name = ObjectRef::<Sync>::new(&mark.name).within(&mark.namespace);
+        if self.syncs.get(&name).is_none_or(|known| known.metadata.uid.as_ref() == Some(uid)) {
+            self.rendered.remove(&name);
+            self.alarms.forget(mark);
+            self.wake(self.rivals.note(mark, &[]));
+        }
+        self.wake(self.rivals.claimants(mark));
+    }
 }
 
 /// The last good revision of each GitSource, with its tree.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
-use kube::runtime::reflector::ObjectRef;
 use waxwing_plan::inventory::Inventory;
 use waxwing_plan::{KeptBecause, ObjectId, Retirement};
 
@@ -36,7 +35,7 @@ impl Endings {
         *begun.entry(uid.to_owned()).or_insert_with(Instant::now)
     }
 
-    fn forget(&self, uid: &str) {
+    pub(super) fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }
@@ -90,17 +89,7 @@ fn pause(job: &Job<'_>, soon: Option<Duration>) -> Duration {
 async fn end(job: &Job<'_>) -> Option<Duration> {
     match let_go(job).await {
         Ok(()) => {
-            job.context.endings.forget(&job.id.uid);
-            job.context.contests.forget(&job.id.uid);
-            job.context.alarms.forget(&job.id.mark);
-            job.context.health.forget(&job.id.uid);
-            job.context.statuses.forget(&job.id.uid);
-            job.context.retries.forget(&job.id.uid);
-            job.context.last_good.forget(&job.id.uid);
-            job.context.tries.forget(&job.id.uid);
-            job.claims(&[]);
-            job.wake_waiting();
-            job.wake_claimants();
+            job.context.forget(&job.id);
             None
         }
         Err(trouble) => Some(pause(job, trouble.soon)),
@@ -163,6 +152,5 @@ fn named(left: &[Failure]) -> String {
 async fn let_go(job: &Job<'_>) -> Result<(), Trouble> {
     let known: Stored = record::load(job).await?;
     record::write(job, known, Inventory::default()).await?;
-    job.context.rendered.remove(&ObjectRef::from_obj(job.sync));
     remove_finalizer(job).await
 }

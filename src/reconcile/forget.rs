@@ -1,5 +1,5 @@
 //! Forgets what is left behind: by GitSources that are gone or have another address by now, in memory and in the store; and by
-//! Syncs that are gone without having ended themselves, in the cluster.
+//! Syncs that are gone without having ended themselves, in memory and in the cluster.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::context::Context;
 use super::fetch::holder;
 use super::measure;
 use crate::api::{GitSource, Sync};
-use crate::cluster::inventory;
+use crate::cluster::inventory::{self, SyncId};
 use crate::source::RemoteUrl;
 
 /// When to try again to remove what was still in use.
@@ -48,8 +48,9 @@ async fn inventories(context: &Context) {
         context.syncs_changed.notified().await;
         measure::keep_those_there(context);
         let now = alive(context);
-        for (_, gone) in known.iter().filter(|(uid, _)| !now.contains_key(*uid)) {
-            release(context, &now, Some(gone)).await;
+        for (uid, mark) in known.iter().filter(|(uid, _)| !now.contains_key(*uid)) {
+            context.forget(&SyncId { mark: mark.clone(), uid: uid.clone() });
+            release(context, &now, Some(mark)).await;
         }
         known = now;
     }

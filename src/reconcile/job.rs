@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
-use waxwing_plan::{OwnerMark, PlanError};
+use waxwing_plan::OwnerMark;
 
 use super::context::Context;
 use super::trouble::Trouble;
@@ -79,17 +79,6 @@ impl<'a> Job<'a> {
     /// Returns the identity of the tenant.
     pub fn identity(&self) -> Identity {
         Identity::Tenant(self.account.clone())
-    }
-
-    /// Tells the Syncs that have what this one claims, as far as it is not known yet; `errors` speak against its plan.
-    pub(super) fn claims(&self, errors: &[PlanError]) {
-        let told = self.context.rivals.note(&self.id.mark, errors);
-        told.iter().for_each(|owner| self.context.alarms.wake(owner));
-    }
-
-    /// Wakes the Syncs that claim what this one has let go of.
-    pub(super) fn wake_claimants(&self) {
-        self.context.rivals.claimants(&self.id.mark).iter().for_each(|by| self.context.alarms.wake(by));
     }
 
     /// Makes sure that the tenant's ServiceAccount exists; impersonation itself would not notice.

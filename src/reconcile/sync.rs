@@ -66,8 +66,7 @@ async fn run(sync: &Sync, context: &Context, turn: &Turn<'_>) -> Option<Duration
         return deletion::run(&job).await;
     }
     if sync.spec.suspend {
-        job.claims(&[]);
-        job.wake_waiting();
+        context.let_others_go_on(&job.id);
         return None;
     }
     if is_source_pending(&job).await {
@@ -103,11 +102,9 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
 /// reason.
 async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
     let walked = walk_until_clear(job, progress).await;
-    if walked.as_ref().is_err_and(|trouble| trouble.soon.is_some()) {
-        // It may not have come to claim what it renders, and what stopped it would stop the rest too.
-        return walked;
+    if let (Err(Trouble { stalled: true, .. }), Some((revision, _))) = (&walked, progress.revision()) {
+        job.note_unrenderable(revision);
     }
-    progress.revision().inspect(|(revision, _)| job.note_tried(revision));
     let Err(trouble) = walked else { return Ok(()) };
     match job.step(Step::Hold, hold(job, progress)).await {
         Err(more) if more.reason != trouble.reason => {

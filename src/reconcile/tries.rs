@@ -1,19 +1,22 @@
-//! Which revision each Sync has tried, so that nothing is deleted that another Sync of the same source renders by now.
+//! Which revision each Sync has tried and what it rendered, so that nothing is deleted that another Sync of the same source
+//! renders by now.
 //!
 //! A commit that moves an object from one Sync to another reaches both at once, and the one that lost it may come first. So a
-//! Sync deletes only when every other Sync of its GitSource has tried the revision: whoever renders the object has claimed it by
-//! then. In memory alone; after a restart everything is tried again.
+//! Sync deletes only when every other Sync of its GitSource has tried the revision, and nothing that one of them has rendered,
+//! even if it can't apply it. One whose files are refused has tried too: what it would render nobody knows, and it must not hold
+//! up the others. In memory alone; after a restart everything is tried again.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use waxwing_plan::OwnerMark;
+use waxwing_plan::{ObjectId, OwnerMark};
 
 use super::job::Job;
 use crate::api::{GitSource, Sync};
 use crate::cluster::ServiceAccount;
+use crate::render::Rendered;
 
 /// What was tried, and who waits for others to try.
 #[derive(Default)]
@@ -21,10 +24,16 @@ pub struct Tries(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
-    /// The last revision that each Sync has tried, by the uid of the Sync.
-    tried: HashMap<String, String>,
+    /// What each Sync has tried last, by the uid of the Sync.
+    tried: HashMap<String, Tried>,
     /// Who waits for which Sync, by the uid of that.
     waiting: HashMap<OwnerMark, String>,
+}
+
+struct Tried {
+    revision: String,
+    /// What the revision came to, none where the Sync could not render it.
+    rendered: Option<Arc<Rendered>>,
 }
 
 /// A Sync that has yet to try a revision.
@@ -37,7 +46,16 @@ pub(super) struct Untried {
 
 impl Tries {
     fn has(&self, sync: &str, revision: &str) -> bool {
-        self.noted().tried.get(sync).is_some_and(|tried| tried == revision)
+        self.noted().tried.get(sync).is_some_and(|tried| tried.revision == revision)
+    }
+
+    fn rendered(&self, sync: &str) -> Option<Arc<Rendered>> {
+        self.noted().tried.get(sync)?.rendered.clone()
+    }
+
+    /// Returns who waited for a Sync, which will not be told again.
+    pub(super) fn end_waiting_for(&self, sync: &str) -> Vec<OwnerMark> {
+        self.noted().waiting.extract_if(|_, awaited| awaited == sync).map(|(waiting, _)| waiting).collect()
     }
 
     /// Forgets a Sync that is gone.
@@ -51,22 +69,25 @@ impl Tries {
 }
 
 impl Job<'_> {
-    /// Notes that a revision was tried: it is applied, or something has to change first. Wakes who waited for that.
-    pub(super) fn note_tried(&self, revision: &str) {
-        let tries = &self.context.tries;
-        let before = tries.noted().tried.insert(self.id.uid.clone(), revision.to_owned());
-        if before.as_deref() != Some(revision) {
-            self.wake_waiting();
+    /// Notes what a revision came to. Wakes who waited for that.
+    pub(super) fn note_rendered(&self, revision: &str, rendered: &Arc<Rendered>) {
+        self.note_tried(Tried { revision: revision.to_owned(), rendered: Some(rendered.clone()) });
+    }
+
+    /// Notes that a revision can't be rendered before somebody changes something. Wakes who waited for that.
+    pub(super) fn note_unrenderable(&self, revision: &str) {
+        if !self.context.tries.has(&self.id.uid, revision) {
+            self.note_tried(Tried { revision: revision.to_owned(), rendered: None });
         }
     }
 
-    /// Wakes the Syncs that wait for this one.
-    pub(super) fn wake_waiting(&self) {
-        let waiting: Vec<_> = {
-            let mut noted = self.context.tries.noted();
-            noted.waiting.extract_if(|_, awaited| *awaited == self.id.uid).collect()
-        };
-        waiting.iter().for_each(|(waiting, _)| self.context.alarms.wake(waiting));
+    fn note_tried(&self, tried: Tried) {
+        let tries = &self.context.tries;
+        let is_new = !tries.has(&self.id.uid, &tried.revision);
+        tries.noted().tried.insert(self.id.uid.clone(), tried);
+        if is_new {
+            self.context.wake(tries.end_waiting_for(&self.id.uid));
+        }
     }
 
     /// Returns a Sync that has yet to try the revision that the source has.
@@ -81,6 +102,20 @@ impl Job<'_> {
         let other =
             others.iter().find(|other| self.may_render_the_same(other) && !tries.has(&uid(other), &revision))?;
         Some(Untried { name: other.name_any(), uid: uid(other), revision })
+    }
+
+    /// Returns which other Syncs of the same source have rendered one of `objects`.
+    pub(super) fn rendered_by_others(&self, objects: &BTreeSet<ObjectId>) -> Vec<(ObjectId, OwnerMark)> {
+        let others = self.context.syncs.state().into_iter().filter(|other| self.may_render_the_same(other));
+        let rendered = others.filter_map(|other| {
+            let rendered = self.context.tries.rendered(&uid(&other))?;
+            Some((OwnerMark::new(self.namespace(), other.name_any()), rendered))
+        });
+        let claimed = |(by, rendered): (OwnerMark, Arc<Rendered>)| {
+            let ids = rendered.manifests().iter().map(|manifest| &manifest.id).filter(|id| objects.contains(*id));
+            ids.map(|id| (id.clone(), by.clone())).collect::<Vec<_>>()
+        };
+        rendered.flat_map(claimed).collect()
     }
 
     /// Has this Sync woken once the other has tried the revision, which may be by now.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use waxwing_harness::eventually;
 
 use crate::stage::{PATIENCE, Stage, condition};
@@ -17,7 +17,8 @@ impl Stage {
     pub(crate) fn request(&self) -> Value {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let stamp = format!("request-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        self.kubectl(&["annotate", "--overwrite", "sync/app", &format!("waxwing.dev/requestedAt={stamp}")]).unwrap();
+        let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": stamp}}});
+        self.cluster.merge(&self.path("sync/app").unwrap(), &request).unwrap();
         self.sync_is("the request handled", |sync| sync["status"]["lastHandledRequestedAt"] == stamp.as_str())
     }
 
@@ -52,7 +53,8 @@ impl Stage {
 
     /// Changes the Sync's spec by a JSON merge patch.
     pub(crate) fn patch_spec(&self, spec: &str) {
-        self.kubectl(&["patch", "sync/app", "--type=merge", "--patch", &format!("{{\"spec\": {spec}}}")]).unwrap();
+        let spec: Value = serde_json::from_str(spec).unwrap();
+        self.cluster.merge(&self.path("sync/app").unwrap(), &json!({"spec": spec})).unwrap();
     }
 
     /// Removes files from the repository and commits that; returns the commit.
@@ -61,14 +63,14 @@ impl Stage {
         self.repo.commit("removal").unwrap()
     }
 
-    /// Tells whether there is such an object, such as `configmap/settings`.
+    /// Tells whether there is such an object, such as `configmap/settings`, or any of a kind, such as `inventories`.
     pub(crate) fn has(&self, object: &str) -> bool {
         let Some(path) = self.path(object) else {
             return !self.kubectl(&["get", object, "--ignore-not-found", "--output=name"]).unwrap().is_empty();
         };
         match self.cluster.get(&path) {
             Err(failure) if failure.is_not_found() => false,
-            found => found.map(|_| true).unwrap(),
+            found => found.unwrap()["items"].as_array().is_none_or(|items| !items.is_empty()),
         }
     }
 

@@ -208,7 +208,7 @@ fn a_path_that_leaves_the_repository_is_not_even_stored() {
             "apiVersion: waxwing.dev/v1alpha1\nkind: Sync\nmetadata: {{name: app, namespace: {}}}\nspec: {{sourceRef: {{name: fleet}}, path: '{path}'}}\n",
             stage.namespace
         );
-        let refusal = cluster().apply_yaml(&sync).unwrap_err().to_string();
+        let refusal = format!("{:?}", cluster().apply_yaml(&sync).unwrap_err());
         assert!(refusal.contains("the path is relative to the repository and may not leave it"), "{path}: {refusal}");
     }
 }

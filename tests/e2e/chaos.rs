@@ -8,7 +8,7 @@
 mod fleet;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::MutexGuard;
+use std::sync::RwLockWriteGuard;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use waxwing_harness::{Fault, Rule, eventually};
 
-use crate::outages::{World, world};
+use crate::outages::{World, world_alone};
 use crate::stage::{PATIENCE, Stage};
 use fleet::{Fleet, Id, Random};
 
@@ -90,7 +90,7 @@ struct Tenant {
 }
 
 struct Scene {
-    world: MutexGuard<'static, World>,
+    world: RwLockWriteGuard<'static, World>,
     tenants: Vec<Tenant>,
     /// Objects of somebody else in the same namespaces, with their resourceVersion.
     bystanders: BTreeMap<Id, String>,
@@ -105,7 +105,7 @@ struct Scene {
 impl Scene {
     /// Applies the first commits, and puts objects of somebody else beside them.
     fn start(mut random: Random) -> Self {
-        let world = world();
+        let world = world_alone();
         let tenants: Vec<_> = (0..TENANTS).map(|_| Tenant::new(&world, &mut random)).collect();
         let mut scene = Self {
             world,

@@ -1,7 +1,7 @@
 //! Proves that an outage costs nothing but time: nothing is lost and nothing pruned by mistake, it is told as it is, few
 //! requests are made while it lasts, and it is over without a hand when it is over.
 //!
-//! All tests here share one cluster with one controller behind a proxy, and take turns.
+//! All tests here share one cluster with one controller behind a proxy. Those that break something for everybody have it alone.
 
 mod api;
 mod backup;
@@ -9,13 +9,13 @@ mod disk;
 mod git;
 mod watches;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use waxwing_harness::{ClusterOptions, Controller, ControllerOptions, FaultProxy};
 
-use crate::stage::{Stage, own_cluster};
+use crate::stage::{Stage, further_cluster};
 use waxwing_harness::Cluster;
 
 /// A cluster whose API server is behind a proxy for the one controller that works there.
@@ -25,18 +25,28 @@ pub(crate) struct World {
     pub(crate) controller: Controller,
 }
 
+static WORLD: OnceLock<RwLock<World>> = OnceLock::new();
+
+fn the_world() -> &'static RwLock<World> {
+    WORLD.get_or_init(|| RwLock::new(World::start()))
+}
+
 /// Waits until no other test has the world, and returns it with nothing broken.
-pub(crate) fn world() -> MutexGuard<'static, World> {
-    static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
-    let world = WORLD.get_or_init(|| Mutex::new(World::start()));
-    let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn world_alone() -> RwLockWriteGuard<'static, World> {
+    let mut world = the_world().write().unwrap_or_else(PoisonError::into_inner);
     world.mend();
+    the_world().clear_poison();
     world
+}
+
+/// Returns the world for a test that breaks nothing but requests that name its own namespace.
+fn world() -> RwLockReadGuard<'static, World> {
+    the_world().read().unwrap_or_else(|_| RwLockWriteGuard::downgrade(world_alone()))
 }
 
 impl World {
     fn start() -> Self {
-        let cluster = own_cluster(ClusterOptions::default());
+        let cluster = further_cluster(ClusterOptions::default());
         let proxy = FaultProxy::start(cluster).unwrap();
         let controller = Controller::start(cluster, options(&proxy)).unwrap();
         Self { cluster, proxy, controller }
@@ -61,7 +71,7 @@ impl World {
         let commit = commit_maps(&stage, maps);
         stage.sync("./app", "");
         stage.applied(&commit);
-        change_spec(&stage, json!({"retryInterval": retry}));
+        stage.patch_spec(&json!({"retryInterval": retry}).to_string());
         let sync = stage
             .sync_is("the new spec", |sync| sync["status"]["observedGeneration"] == sync["metadata"]["generation"]);
         assert_eq!(sync["spec"]["retryInterval"], retry);
@@ -82,10 +92,6 @@ fn commit_maps(stage: &Stage, maps: &[(&str, &str)]) -> String {
         stage.repo.write(&path, text).unwrap();
     }
     stage.repo.commit("change").unwrap()
-}
-
-fn change_spec(stage: &Stage, spec: Value) {
-    stage.cluster.merge(&stage.path("sync/app").unwrap(), &json!({"spec": spec})).unwrap();
 }
 
 fn value(stage: &Stage, map: &str) -> Value {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Failure, Tools, eventually};
 
-use crate::stage::{Stage, certificate_of, is_of_the_test, own_cluster, start_controller};
+use crate::stage::{OwnCluster, Stage, certificate_of, is_of_the_test, start_controller};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -32,7 +32,8 @@ fn the_controller_becomes_ready_keeps_its_key_and_ends_on_sigterm() -> Result<()
 
 #[test]
 fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing() -> Result<(), Failure> {
-    let cluster = own_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
+    let own = OwnCluster::start(ClusterOptions { audit: true, ..ClusterOptions::default() });
+    let cluster = own.0;
     let mut controller = start_controller(cluster, &[])?;
     let stage = Stage::on(cluster, "restart");
     let commit = stage.commit(&[
@@ -67,7 +68,8 @@ exec "KUSTOMIZE" "$@"
 
 #[test]
 fn a_controller_that_is_asked_to_end_amid_a_sync_says_so_and_finishes_it() -> Result<(), Failure> {
-    let cluster = own_cluster(ClusterOptions::default());
+    let own = OwnCluster::start(ClusterOptions::default());
+    let cluster = own.0;
     let stage = Stage::on(cluster, "amid");
     let folder = stage.upstream.home().to_owned();
     let kustomize = Tools::locate()?.path("kustomize")?;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use waxwing_harness::{ClusterOptions, eventually};
 
 use crate::act::{config_map, message};
-use crate::stage::{PATIENCE, Stage, cluster, condition, own_cluster, start_controller};
+use crate::stage::{OwnCluster, PATIENCE, Stage, cluster, condition, start_controller};
 
 /// A claim that nothing here fulfils: it is not healthy before a test says so.
 const CLAIM: &str = r#"
@@ -291,7 +291,8 @@ spec:
 #[test]
 fn an_object_whose_api_is_away_is_not_taken_for_gone() {
     // While it is there no namespace of the cluster can end.
-    let cluster = own_cluster(ClusterOptions::default());
+    let own = OwnCluster::start(ClusterOptions::default());
+    let cluster = own.0;
     let _controller = start_controller(cluster, &[]).unwrap();
     let stage = Stage::on(cluster, "absent");
     let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);
@@ -397,6 +398,30 @@ fn a_commit_that_moves_an_object_deletes_it_in_neither_sync_whichever_comes_firs
         [to, from].iter().for_each(|name| has_applied(&stage, name, &commit));
         assert_eq!(uid(), first, "from {from} to {to}");
     }
+}
+
+#[test]
+fn an_object_that_moves_to_a_sync_that_fails_is_kept_for_it() {
+    let stage = Stage::new("moves-badly");
+    stage.commit(&[("one/moved.yaml", &config_map("moved", "value")), ("two/stays.yaml", &config_map("two", "value"))]);
+    stage.source();
+    for name in ["one", "two"] {
+        stage.declare(name, &format!("path: ./{name}\nserviceAccountName: deployer\nprune: {{allowEmpty: true}}"));
+    }
+    let commit = stage.commit(&[("one/more.yaml", &config_map("more", "value"))]);
+    ["one", "two"].iter().for_each(|name| has_applied(&stage, name, &commit));
+    let uid = || stage.get("configmap/moved").unwrap()["metadata"]["uid"].clone();
+    let first = uid();
+    // For the API server what is wrong with this is an error of its own, which may pass.
+    let refused = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: bad}\nspec: {replicas: many}\n";
+    stage.repo.remove("one/moved.yaml").unwrap();
+    let commit = stage.commit(&[("two/moved.yaml", &config_map("moved", "other")), ("two/bad.yaml", refused)]);
+    has_applied(&stage, "one", &commit);
+    assert_eq!(uid(), first);
+    stage.repo.remove("two/bad.yaml").unwrap();
+    let commit = stage.commit(&[]);
+    has_applied(&stage, "two", &commit);
+    assert_eq!((uid(), stage.get("configmap/moved").unwrap()["data"]["key"].clone()), (first, "other".into()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use waxwing_harness::{
-    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, READER, Upstream, eventually,
+    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, HARNESS, Upstream, eventually,
 };
 
 /// How long anything may take that is expected to happen.
@@ -30,11 +30,27 @@ pub(crate) fn cluster() -> &'static Cluster {
     })
 }
 
-/// Starts a cluster for a test that needs one of its own, with Waxwing's definitions and namespace.
-pub(crate) fn own_cluster(options: ClusterOptions) -> &'static Cluster {
+/// Starts a cluster for some of the tests, with Waxwing's definitions and namespace. It ends with the process.
+pub(crate) fn further_cluster(options: ClusterOptions) -> &'static Cluster {
     let cluster = Box::leak(Box::new(Cluster::start(options).unwrap()));
     prepare(cluster).unwrap();
     cluster
+}
+
+/// A cluster of a test's own, which ends with this value: while it is idle it still costs the others time.
+pub(crate) struct OwnCluster(pub(crate) &'static Cluster);
+
+impl OwnCluster {
+    /// Starts a cluster with Waxwing's definitions and namespace.
+    pub(crate) fn start(options: ClusterOptions) -> Self {
+        Self(further_cluster(options))
+    }
+}
+
+impl Drop for OwnCluster {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// Installs Waxwing's definitions and namespace.
@@ -168,7 +184,10 @@ spec:
     pub(crate) fn path(&self, object: &str) -> Option<String> {
         let (kind, name) = object.split_once('/').unwrap_or((object, ""));
         let resources = match kind {
-            "configmap" => "api/v1/namespaces/NAMESPACE/configmaps",
+            "configmap" | "configmaps" => "api/v1/namespaces/NAMESPACE/configmaps",
+            "deployment" => "apis/apps/v1/namespaces/NAMESPACE/deployments",
+            "service" => "api/v1/namespaces/NAMESPACE/services",
+            "inventories" => "apis/waxwing.dev/v1alpha1/namespaces/NAMESPACE/inventories",
             "secret" => "api/v1/namespaces/NAMESPACE/secrets",
             "sync" | "syncs" => "apis/waxwing.dev/v1alpha1/namespaces/NAMESPACE/syncs",
             "gitsource" => "apis/waxwing.dev/v1alpha1/namespaces/NAMESPACE/gitsources",
@@ -287,7 +306,7 @@ pub(crate) fn certificate_of(controller: &Controller, stage: &Stage) -> PathBuf 
 
 /// Tells whether an entry of the audit log is about a request of kubectl or of the harness, which tests alone use.
 pub(crate) fn is_of_the_test(event: &Value) -> bool {
-    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/") || agent == READER)
+    event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/") || agent == HARNESS)
 }
 
 /// Returns the last lines of the shared controller, if it was started.

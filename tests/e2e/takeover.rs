@@ -2,7 +2,7 @@
 
 use waxwing_harness::{ClusterOptions, SealedSecretsController, Upstream, eventually};
 
-use crate::stage::{PATIENCE, own_cluster, start_controller};
+use crate::stage::{OwnCluster, PATIENCE, start_controller};
 
 /// Where the Sealed Secrets controller has its keys.
 const NAMESPACE: &str = "kube-system";
@@ -17,7 +17,8 @@ const KEYS: &str = "sealedsecrets.bitnami.com/sealed-secrets-key=active";
 
 #[test]
 fn sealing_keys_are_taken_over_from_the_sealed_secrets_controller_and_given_back() {
-    let cluster = own_cluster(ClusterOptions { controller_manager: true, ..ClusterOptions::default() });
+    let own = OwnCluster::start(ClusterOptions { controller_manager: true, ..ClusterOptions::default() });
+    let cluster = own.0;
     let waxwing = start_controller(cluster, &["--namespace", NAMESPACE]).unwrap();
     let ours = waxwing.get("/v1/cert.pem").unwrap().1;
     let given_back = SealedSecretsController::start(cluster).unwrap();

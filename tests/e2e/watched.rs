@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions};
 
-use crate::stage::{PATIENCE, own_cluster};
+use crate::stage::{PATIENCE, further_cluster};
 use collector::{Collector, Spans};
 use spy::{Spy, working_folder};
 use traces::Trace;
@@ -38,7 +38,7 @@ pub(crate) fn watched() -> &'static Watched {
 
 impl Watched {
     fn start() -> Self {
-        let cluster = own_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
+        let cluster = further_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
         let spy = Spy::new();
         let collector = Collector::start();
         let arguments =

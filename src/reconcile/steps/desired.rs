@@ -137,6 +137,7 @@ pub(in crate::reconcile) async fn render(
         Sources::Known(rendered) => remembered(job, rendered),
         Sources::New(files, fetched) => make(job, *files, fetched).await?,
     };
+    progress.revision().inspect(|(revision, _)| job.note_rendered(revision, &rendered));
     let policy = match job.sync.spec.secrets.plaintext {
         Plaintext::Deny => PlaintextPolicy::Deny,
         Plaintext::Warn => PlaintextPolicy::Warn,

@@ -123,7 +123,8 @@ async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, T
     if objects.is_empty() {
         return Ok(claims);
     }
-    for (id, by) in job.context.inventories.claimed_by_others(&job.id, objects).await? {
+    let recorded = job.context.inventories.claimed_by_others(&job.id, objects).await?;
+    for (id, by) in recorded.into_iter().chain(job.rendered_by_others(objects)) {
         let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
         let may_inherit = match job.context.syncs.get(&other) {
             Some(other) => may_inherit(job, &other, &id).await?,
@@ -156,7 +157,8 @@ pub(in crate::reconcile) async fn plan(
     progress: &mut Progress,
 ) -> Result<Plan, Trouble> {
     let decided = decide(job, rendered, known, seen);
-    job.claims(decided.as_ref().err().map_or(&[], Vec::as_slice));
+    let against = decided.as_ref().err().map_or(&[][..], Vec::as_slice);
+    job.context.wake(job.context.rivals.note(&job.id.mark, against));
     let plan = match decided {
         Ok(plan) => plan,
         Err(errors) => {

@@ -44,7 +44,7 @@ pub(in crate::reconcile) async fn after_apply(
     }
     let stored = write(job, known, next).await?;
     if !plan.gone().released.is_empty() {
-        job.wake_claimants();
+        job.context.wake(job.context.rivals.claimants(&job.id.mark));
     }
     Ok(stored)
 }

@@ -8,7 +8,7 @@ use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, ev
 
 use super::render;
 use crate::act::{config_map, message};
-use crate::stage::{PATIENCE, SYSTEM, Stage, certificate_of, own_cluster};
+use crate::stage::{OwnCluster, PATIENCE, SYSTEM, Stage, certificate_of};
 
 const SECRET: &str =
     "apiVersion: v1\nkind: Secret\nmetadata: {name: NAME, namespace: NAMESPACE}\nstringData: {key: VALUE}\n";
@@ -110,7 +110,8 @@ fn unwatched(stage: &Stage, controller: &Controller) {
 
 #[test]
 fn the_controller_does_its_work_with_exactly_the_rights_of_the_chart() {
-    let cluster = own_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
+    let own = OwnCluster::start(ClusterOptions { audit: true, ..ClusterOptions::default() });
+    let cluster = own.0;
     let mut controller = in_the_whole_cluster(cluster);
     controller.kill();
     in_one_namespace(cluster);

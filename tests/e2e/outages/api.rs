@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use waxwing_harness::{Fault, FaultProxy, Rule, eventually};
 
-use super::{commit_maps, tries, uid, value, world};
+use super::{commit_maps, tries, uid, value, world, world_alone};
 use crate::act::message;
 use crate::stage::{PATIENCE, Stage, condition};
 
@@ -101,7 +101,7 @@ fn each_fault_of_the_api_server_is_told_costs_few_requests_and_is_over_when_it_i
         let bound = REQUESTS_OF_A_WALK * tries(since, SOON, row.longest());
         assert!(own.len() <= bound, "{}: {} requests, not {bound}: {own:#?}", row.name, own.len());
     }
-    world.proxy.lift();
+    tenants.iter().for_each(|(_, _, stage)| world.proxy.lift_on(&stage.namespace));
     for ((row, keeper, stage), commit) in tenants.iter().zip(&commits) {
         stage.applied(commit);
         assert_eq!((value(stage, "a"), uid(stage, "keeper")), ("two".into(), keeper.clone()), "{}", row.name);
@@ -136,14 +136,14 @@ fn a_sync_for_which_the_api_server_is_too_slow_says_so_and_goes_on_from_there() 
     let names: Vec<String> = (0..12).map(|number| format!("a-{number}")).collect();
     let maps = |value: &'static str| names.iter().map(move |name| (name.as_str(), value)).collect::<Vec<_>>();
     let (stage, _) = world.tenant("slow", "2s", &maps("one"));
-    super::change_spec(&stage, serde_json::json!({"timeout": "1s"}));
+    stage.patch_spec(r#"{"timeout": "1s"}"#);
     let patches = format!("/namespaces/{}/configmaps/", stage.namespace);
     world.proxy.inject(Rule::new(Fault::Delay(Duration::from_millis(700))).verb("patch").on(patches));
     let commit = commit_maps(&stage, &maps("two"));
     let sync = stage.refused(&commit, "TimedOut");
     assert!(message(&sync).contains("the time for this sync was over"), "{}", message(&sync));
     assert!(message(&sync).contains("raise spec.timeout"), "{}", message(&sync));
-    world.proxy.lift();
+    world.proxy.lift_on(&stage.namespace);
     stage.applied(&commit);
 }
 
@@ -170,7 +170,7 @@ fn a_sync_that_somebody_writes_while_it_gets_its_finalizer_is_applied_at_once() 
 
 #[test]
 fn an_api_server_that_is_away_between_syncs_and_amid_one_is_waited_for() {
-    let world = world();
+    let world = world_alone();
     let (stage, _) = world.tenant("away", NEVER, &[("a", "one"), ("b", "one"), ("keeper", "kept")]);
     let keeper = uid(&stage, "keeper");
 
@@ -202,7 +202,7 @@ fn an_api_server_that_is_away_between_syncs_and_amid_one_is_waited_for() {
 fn a_deleted_sync_lets_go_of_nothing_that_an_outage_kept_it_from_deleting() {
     let world = world();
     let (stage, _) = world.tenant("ending", NEVER, &[("a", "one")]);
-    super::change_spec(&stage, serde_json::json!({"timeout": "1s"}));
+    stage.patch_spec(r#"{"timeout": "1s"}"#);
     let target = format!("/namespaces/{}/configmaps/", stage.namespace);
     world.proxy.inject(Rule::new(Fault::Answer(StatusCode::SERVICE_UNAVAILABLE)).verb("delete").on(target));
     let since = Instant::now();
@@ -210,7 +210,7 @@ fn a_deleted_sync_lets_go_of_nothing_that_an_outage_kept_it_from_deleting() {
     met(&world.proxy, &stage, since, 3); // The timeout is over by then.
     let sync = stage.ready("False", |message| message.starts_with("being deleted: "));
     assert!(message(&sync).contains("503"), "{}", message(&sync));
-    world.proxy.lift();
+    world.proxy.lift_on(&stage.namespace);
     stage.gone("sync/app");
     assert!(!stage.has("configmap/a"));
 }

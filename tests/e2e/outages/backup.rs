@@ -3,13 +3,13 @@
 use serde_json::json;
 use waxwing_harness::eventually;
 
-use super::{change_spec, commit_maps, uid, value, world};
+use super::{commit_maps, uid, value, world_alone};
 use crate::act::config_map;
 use crate::stage::{PATIENCE, Stage};
 
 #[test]
 fn after_an_old_backup_was_restored_the_cluster_is_as_git_has_it_and_the_watches_hear_again() {
-    let world = world();
+    let world = world_alone();
     let (stage, _) = world.tenant("backup", "10m", &[("a", "one"), ("b", "one"), ("keeper", "kept")]);
     let bystander = format!("---\n{}", config_map("bystander", "theirs"));
     stage.cluster.kubectl_call(&["apply", "--namespace", &stage.namespace, "-f-"]).stdin(bystander).text().unwrap();
@@ -34,7 +34,7 @@ fn after_an_old_backup_was_restored_the_cluster_is_as_git_has_it_and_the_watches
 
     stage.kubectl(&["delete", "configmap/c"]).unwrap();
     eventually(PATIENCE, "drift put back", || stage.get("configmap/c")).unwrap();
-    change_spec(&stage, json!({"path": "./other"}));
+    stage.patch_spec(r#"{"path": "./other"}"#);
     stage.ready("False", |message| message.contains("other"));
     let other = Stage::on(world.cluster, "backup-new");
     let first = commit_maps(&other, &[("a", "ours")]);

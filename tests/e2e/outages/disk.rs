@@ -3,7 +3,7 @@
 use serde_json::Value;
 use waxwing_harness::{Controller, ControllerOptions, eventually};
 
-use super::{commit_maps, options, value, world};
+use super::{commit_maps, options, value, world_alone};
 use crate::stage::{PATIENCE, Stage};
 
 const VOLUME: u64 = 4 << 20;
@@ -12,7 +12,7 @@ const FILES: u32 = 60;
 
 #[test]
 fn a_full_volume_is_told_and_over_when_what_is_committed_fits_again() {
-    let mut world = world();
+    let mut world = world_alone();
     world.controller.kill();
     let small = ControllerOptions { volume: Some(VOLUME), ..options(&world.proxy) };
     let small = Controller::start(world.cluster, small).unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use waxwing_harness::{Fault, Rule, eventually};
 
-use super::{commit_maps, tries, value, world};
+use super::{commit_maps, tries, value, world_alone};
 use crate::stage::{PATIENCE, Stage, condition};
 
 /// The most watches that the controller has here: Syncs, GitSources, sealing keys, and the kinds that are in use.
@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 #[test]
 fn what_happens_while_watches_are_broken_is_seen_afterwards() {
-    let world = world();
+    let world = world_alone();
     let (stage, commit) = world.tenant("watches", "10m", &[("a", "ours"), ("b", "ours"), ("c", "ours"), ("d", "ours")]);
     let refused = Fault::Answer(StatusCode::SERVICE_UNAVAILABLE);
     let faults =

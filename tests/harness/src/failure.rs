@@ -74,8 +74,11 @@ pub enum Failure {
         /// The library's answer.
         source: Box<kube::Error>,
     },
-    /// The API server refused a read.
-    #[error("failed to get {path}")]
+    /// What should be applied is no object, or none of a kind that the API server has.
+    #[error("failed to apply: {0}")]
+    Manifest(String),
+    /// The API server refused a request.
+    #[error("failed to ask for {path}")]
     Request {
         /// What was asked for.
         path: String,

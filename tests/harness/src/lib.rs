@@ -24,7 +24,7 @@ mod waiting;
 
 pub use call::{Call, Finished};
 pub use certificates::{Authority, Identity};
-pub use cluster::{Backup, Cluster, ClusterOptions, NODE, READER};
+pub use cluster::{Backup, Cluster, ClusterOptions, HARNESS, NODE};
 pub use controller::{Controller, ControllerOptions};
 pub use failure::Failure;
 pub use fault_proxy::{ApiRequest, Fault, FaultProxy, Rule};

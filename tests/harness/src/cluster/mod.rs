@@ -6,7 +6,7 @@
 mod kubeconfig;
 mod ports;
 mod programs;
-mod reading;
+mod requests;
 mod service;
 
 use std::fs;
@@ -28,8 +28,8 @@ use crate::waiting::eventually;
 
 use kubeconfig::Credential;
 pub(crate) use ports::free_port;
-pub use reading::READER;
-use reading::Reader;
+pub use requests::HARNESS;
+use requests::Requests;
 
 /// The name of the node that every pod gets when kwok runs.
 pub const NODE: &str = "test-node";
@@ -70,14 +70,14 @@ pub struct Backup(&'static str);
 pub struct Cluster {
     api_server: Mutex<Option<Process>>,
     etcd: Mutex<Option<Process>>,
-    others: Vec<Process>,
+    others: Mutex<Vec<Process>>,
     tools: Tools,
     kubectl: PathBuf,
     options: ClusterOptions,
     port: u16,
     authority: Authority,
     administrator: Credential,
-    reader: Reader,
+    requests: Requests,
     dir: RunDir,
 }
 
@@ -121,17 +121,17 @@ impl Cluster {
         let administrator = Credential::Certificate(authority.client("administrator", Some("system:masters"))?);
         write_files(&dir, &authority, &administrator, port)?;
         let etcd = programs::etcd(&tools, &dir)?;
-        let mut cluster = Self {
+        let cluster = Self {
             api_server: Mutex::new(None),
             etcd: Mutex::new(Some(etcd)),
-            others: Vec::new(),
+            others: Mutex::default(),
             kubectl: tools.path("kubectl")?,
             tools,
             options,
             port,
             authority,
             administrator,
-            reader: Reader::default(),
+            requests: Requests::default(),
             dir,
         };
         cluster.start_api_server()?;
@@ -139,13 +139,13 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn start_others(&mut self) -> Result<(), Failure> {
+    fn start_others(&self) -> Result<(), Failure> {
         if self.options.controller_manager {
-            self.others.push(programs::controller_manager(&self.tools, &self.dir)?);
+            lock(&self.others).push(programs::controller_manager(&self.tools, &self.dir)?);
         }
         if self.options.kwok {
             self.apply_yaml(include_str!("../../manifests/node.yaml"))?;
-            self.others.push(programs::kwok(&self.tools, &self.dir)?);
+            lock(&self.others).push(programs::kwok(&self.tools, &self.dir)?);
             self.kubectl(&["wait", "--for=condition=Ready", "--timeout=90s", &format!("node/{NODE}")])?;
         }
         if self.options.controller_manager {
@@ -178,6 +178,13 @@ impl Cluster {
     /// Kills the API server. What it stored stays.
     pub fn stop_api_server(&self) {
         *self.api_server() = None;
+    }
+
+    /// Ends all of it for good, as dropping does, where the value can't be dropped.
+    pub fn end(&self) {
+        lock(&self.others).clear();
+        self.stop_api_server();
+        *lock(&self.etcd) = None;
     }
 
     /// Stops the API server without ending it: connections stay open, and nothing is answered.
@@ -232,8 +239,7 @@ impl Cluster {
     fn answers(&self) -> Result<(), String> {
         // Asked first, since it costs nothing while the API server does not listen yet.
         TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| error.to_string())?;
-        let call = self.kubectl_call(&["get", "--raw=/readyz", "--request-timeout=5s"]);
-        call.text().map(drop).map_err(|failure| failure.to_string())
+        self.is_ready().map_err(|failure| format!("{failure:?}"))
     }
 
     /// Returns the API server's address.
@@ -365,15 +371,6 @@ impl Cluster {
             .arg("--kubeconfig")
             .arg(self.kubeconfig())
             .args(arguments)
-    }
-
-    /// Applies these documents, server-side, as the administrator.
-    ///
-    /// # Errors
-    /// [`Failure::Run`] with what the API server refused.
-    pub fn apply_yaml(&self, documents: &str) -> Result<String, Failure> {
-        let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=test", "--filename=-"];
-        self.kubectl_call(&apply).stdin(documents).text()
     }
 
     /// Returns the requests that the API server wrote down, oldest first, as `audit.k8s.io/v1` events.

@@ -89,6 +89,11 @@ impl FaultProxy {
         lock(&self.desk.rules).clear();
     }
 
+    /// Forgets the rules that are narrowed to requests with this text in what they are [on](Rule::on).
+    pub fn lift_on(&self, target: &str) {
+        lock(&self.desk.rules).retain(|rule| !rule.is_on(target));
+    }
+
     /// Breaks the connections of all watches that are open.
     pub fn break_watches(&self) {
         std::mem::take(&mut *lock(&self.desk.watches)).cancel();

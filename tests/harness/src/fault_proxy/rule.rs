@@ -70,6 +70,10 @@ impl Rule {
         Self { times, ..self }
     }
 
+    pub(super) fn is_on(&self, target: &str) -> bool {
+        self.target.contains(target)
+    }
+
     /// Returns the fault that a request meets with, if it does.
     pub(super) fn meets(&mut self, verb: &str, target: &str) -> Option<Fault> {
         let is_other = self.verb.is_some_and(|wanted| wanted != verb) || !target.contains(&self.target);
