@@ -35,6 +35,13 @@ pub(super) struct Requests {
     resources: Mutex<HashMap<String, Vec<APIResource>>>,
 }
 
+/// Where an object belongs.
+struct Place<'a> {
+    /// The path of all of its kind.
+    resources: String,
+    name: &'a str,
+}
+
 impl Cluster {
     /// Returns the API server's answer to a GET of `path` by the administrator.
     ///
@@ -68,8 +75,23 @@ impl Cluster {
     /// [`Failure::Manifest`] for what is not an object of a known kind, [`Failure::Request`] with what the API server refused.
     pub fn apply_yaml(&self, documents: &str) -> Result<(), Failure> {
         for object in objects(documents)? {
-            let path = format!("{}?fieldManager=test&force=true", self.path_of(&object)?);
+            let Place { resources, name } = self.place(&object)?;
+            let path = format!("{resources}/{name}?fieldManager=test&force=true");
             let request = Request::patch(&path).header(CONTENT_TYPE, "application/apply-patch+yaml");
+            self.text(&path, request, object.to_string().into_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Asks what the API server says to the objects of these YAML documents if they were new, without storing them; unknown
+    /// fields are refused.
+    ///
+    /// # Errors
+    /// As [`Cluster::apply_yaml`].
+    pub fn try_yaml(&self, documents: &str) -> Result<(), Failure> {
+        for object in objects(documents)? {
+            let path = format!("{}?dryRun=All&fieldValidation=Strict", self.place(&object)?.resources);
+            let request = Request::post(&path).header(CONTENT_TYPE, "application/json");
             self.text(&path, request, object.to_string().into_bytes())?;
         }
         Ok(())
@@ -80,7 +102,7 @@ impl Cluster {
         self.text("/readyz", Request::get("/readyz"), Vec::new()).map(drop)
     }
 
-    fn path_of(&self, object: &Value) -> Result<String, Failure> {
+    fn place<'a>(&self, object: &'a Value) -> Result<Place<'a>, Failure> {
         let unknown = || Failure::Manifest(format!("no object of a known kind: {object}"));
         let text = |pointer: &str| text(object, pointer);
         let (api_version, kind) = (text("/apiVersion").ok_or_else(unknown)?, text("/kind").ok_or_else(unknown)?);
@@ -89,7 +111,7 @@ impl Cluster {
         let resource = self.resource(&format!("{api}/{api_version}"), kind)?.ok_or_else(unknown)?;
         let namespace = text("/metadata/namespace").unwrap_or(NAMESPACE);
         let within = if resource.namespaced { format!("namespaces/{namespace}/") } else { String::new() };
-        Ok(format!("{api}/{api_version}/{within}{}/{name}", resource.name))
+        Ok(Place { resources: format!("{api}/{api_version}/{within}{}", resource.name), name })
     }
 
     /// Returns how the API server serves a kind, which it is asked again where that was not known.
