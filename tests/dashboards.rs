@@ -6,10 +6,14 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops where it stands")]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "e2e/metrics/page.rs"]
+mod page;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use page::{Metrics, documented};
 use serde_json::Value;
 
 /// Labels that Prometheus adds to what it scrapes.
@@ -17,23 +21,8 @@ const ADDED: [&str; 3] = ["instance", "job", "pod"];
 /// What histograms are made of.
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
-/// For each metric of docs/metrics.md: its type and its labels.
-type Metrics = BTreeMap<String, (String, BTreeSet<String>)>;
-
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-fn documented() -> Metrics {
-    let page = read("docs/metrics.md");
-    let (metrics, _) = page.split_once("\n## Traces").unwrap();
-    let rows = metrics.lines().filter(|line| line.starts_with("| `"));
-    let row = |line: &str| {
-        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        let labels = cells[3].split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        (cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), labels))
-    };
-    rows.map(row).collect()
 }
 
 fn alerts() -> Vec<Value> {

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, GitRepo};
+use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, GitRepo, tenant};
 
 use crate::error::{Error, other};
 use crate::page;
@@ -172,26 +172,6 @@ fn sync_spec(path: &str) -> Value {
         "wait": true,
         "secrets": {"keysFrom": [{"secretRef": {"name": "sops-age"}}]},
     })
-}
-
-fn tenant(namespace: &str) -> String {
-    format!(
-        r#"---
-apiVersion: v1
-kind: Namespace
-metadata: {{name: {namespace}}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: deployer, namespace: {namespace}}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: deployer, namespace: {namespace}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
-subjects: [{{kind: ServiceAccount, name: deployer}}]
-"#
-    )
 }
 
 fn controller_rights() -> String {

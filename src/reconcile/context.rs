@@ -22,6 +22,7 @@ use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use super::tries::Tries;
+use super::waits::Waits;
 use crate::api::{GitSource, Sync};
 use crate::cluster::inventory::SyncId;
 use crate::cluster::{Inventories, KindsCache, Marks, Reach};
@@ -51,6 +52,8 @@ pub struct Context {
     pub rivals: Rivals,
     /// Which revision each Sync has tried.
     pub tries: Tries,
+    /// How long Syncs have been waiting.
+    pub waits: Waits,
     /// What was last said of each Sync.
     pub statuses: Statuses,
     /// How the objects were when they were last read.
@@ -121,6 +124,7 @@ impl Context {
         self.retries.forget(uid);
         self.last_good.forget(uid);
         self.tries.forget(uid);
+        self.waits.forget(uid);
         self.wake(self.tries.end_waiting_for(uid));
         let name = ObjectRef::<Sync>::new(&mark.name).within(&mark.namespace);
         if self.syncs.get(&name).is_none_or(|known| known.metadata.uid.as_ref() == Some(uid)) {

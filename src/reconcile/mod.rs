@@ -25,6 +25,7 @@ mod sync;
 mod sync_status;
 mod tries;
 mod trouble;
+mod waits;
 mod watched;
 
 pub use audit::TARGET as AUDIT_TARGET;
@@ -40,6 +41,7 @@ pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
 pub use tries::Tries;
 pub use trouble::Trouble;
+pub use waits::Waits;
 pub use watched::Watched;
 
 use span::Step;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -20,7 +19,7 @@ use super::span::Step;
 use super::sync_status::{self, Progress};
 use super::trouble::Trouble;
 use super::{deletion, report, span, walk};
-use crate::api::{ConditionType, FINALIZER, GitSource, Reason, Sync};
+use crate::api::{FINALIZER, GitSource, Reason, Sync};
 use crate::cluster::{self, Finalizers};
 
 /// How soon a Sync is looked at again whose objects are on their way out, in namespaces that nothing tells of.
@@ -148,18 +147,9 @@ fn pause(job: &Job<'_>, reason: Option<Reason>, trouble: Option<&Trouble>) -> Du
     match reason {
         None => spec.interval.get(),
         Some(Reason::Progressing) => WHILE_PROGRESSING.min(spec.timeout.get()),
-        Some(Reason::Terminating) if !is_overdue(job.sync) => WHILE_TERMINATING,
+        Some(Reason::Terminating) if !sync_status::is_overdue(job.sync, job.context) => WHILE_TERMINATING,
         Some(_) => spec.retry_interval.get(),
     }
-}
-
-/// Tells whether Ready has been false for longer than a sync may take, by what is known from before.
-fn is_overdue(sync: &Sync) -> bool {
-    let conditions = sync.status.iter().flat_map(|status| &status.conditions);
-    let mut unready =
-        conditions.filter(|known| known.type_ == ConditionType::Ready.as_str() && known.status == "False");
-    let since = unready.next().map(|ready| Timestamp::now().duration_since(ready.last_transition_time.0));
-    since.and_then(|since| Duration::try_from(since).ok()).is_some_and(|since| since > sync.spec.timeout.get())
 }
 
 /// Makes sure that the Sync can't vanish before what it applied was pruned.

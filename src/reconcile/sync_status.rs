@@ -328,7 +328,7 @@ pub(super) fn write<'a>(
         remove_condition(&mut status.conditions, ConditionType::Healthy);
     }
     part_conditions(&mut status.conditions, sync, progress, now);
-    let mut verdict = verdict(sync, &status, progress, trouble, now);
+    let mut verdict = verdict(sync, progress, trouble, is_late(sync, context, &status, now));
     if let Some(claims) = context.rivals.told(&OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any())) {
         verdict.message.push_str(&format!("; {claims}"));
     }
@@ -416,20 +416,14 @@ fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Prog
     }
 }
 
-fn verdict(
-    sync: &Sync,
-    status: &SyncStatus,
-    progress: &Progress,
-    trouble: Option<&Trouble>,
-    now: Timestamp,
-) -> Verdict {
+fn verdict(sync: &Sync, progress: &Progress, trouble: Option<&Trouble>, late: bool) -> Verdict {
     let revision = progress.revision.as_deref().unwrap_or("the revision");
     match trouble {
         None => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
         Some(trouble) if progress.all_applied && trouble.reason == Reason::Progressing && progress.is_well(sync) => {
             Verdict::progressing(format!("Applied {revision}; {}", trouble.message))
         }
-        Some(trouble) if trouble.reason == Reason::Progressing && !is_late(sync, status, now) => {
+        Some(trouble) if trouble.reason == Reason::Progressing && !late => {
             Verdict::progressing(format!("Applied {revision}, waiting for health: {}", trouble.message))
         }
         Some(trouble) if trouble.reason == Reason::Progressing => {
@@ -447,10 +441,21 @@ fn is_new(sync: &Sync, old: &SyncStatus, progress: &Progress) -> bool {
 }
 
 /// Tells whether the objects have been on their way for longer than the Sync gives them.
-fn is_late(sync: &Sync, status: &SyncStatus, now: Timestamp) -> bool {
-    let Some(healthy) = condition(&status.conditions, ConditionType::Healthy) else { return false };
-    let waited = now.duration_since(healthy.last_transition_time.0);
-    std::time::Duration::try_from(waited).is_ok_and(|waited| waited > sync.spec.timeout.get())
+fn is_late(sync: &Sync, context: &Context, status: &SyncStatus, now: Timestamp) -> bool {
+    has_lasted(sync, context, condition(&status.conditions, ConditionType::Healthy), now)
+}
+
+/// Tells whether Ready has been false for longer than a sync may take, by what is known from before.
+pub(super) fn is_overdue(sync: &Sync, context: &Context) -> bool {
+    let status = context.statuses.latest(sync);
+    has_lasted(sync, context, condition(&status.conditions, ConditionType::Ready), Timestamp::now())
+}
+
+/// Tells whether a condition has been false for longer than `spec.timeout`.
+fn has_lasted(sync: &Sync, context: &Context, condition: Option<&Condition>, now: Timestamp) -> bool {
+    let Some(condition) = condition.filter(|known| known.status == Status::False.as_str()) else { return false };
+    let waited = context.waits.lasts(&sync.uid().unwrap_or_default(), condition, now, Instant::now());
+    waited > sync.spec.timeout.get()
 }
 
 /// Publishes one event: what was changed, or, where nothing was, what Ready now says.

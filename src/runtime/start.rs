@@ -17,7 +17,7 @@ use crate::cluster::{Inventories, KindsCache, Marks, Reach, connect};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Retries, Revisions,
-    Rivals, Statuses, Tries, Watched,
+    Rivals, Statuses, Tries, Waits, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -115,6 +115,7 @@ impl Parts {
             last_good: LastGood::default(),
             rivals: Rivals::default(),
             tries: Tries::default(),
+            waits: Waits::default(),
             endings: Endings::default(),
             keys: keys.clone(),
             salt,

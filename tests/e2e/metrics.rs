@@ -1,17 +1,16 @@
 //! Proves that `/metrics` serves what docs/metrics.md says, with the truth about a Sync in it, and that the audit log has the
 //! fields that the page lists. That neither holds a secret is the leak canary's business.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+mod page;
 
+use std::collections::BTreeSet;
+
+use page::{Metrics, documented};
 use serde_json::Value;
 use waxwing_harness::eventually;
 
 use crate::act::config_map;
-use crate::stage::{PATIENCE, Stage, certificate, controller, workspace};
-
-/// For each metric: its type and its labels.
-type Metrics = BTreeMap<String, (String, BTreeSet<String>)>;
+use crate::stage::{PATIENCE, Stage, certificate, controller};
 
 #[test]
 fn what_is_served_is_what_the_page_says() {
@@ -78,18 +77,6 @@ fn told(stage: &Stage, metric: &str) -> Vec<String> {
     text().lines().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
 }
 
-fn documented() -> Metrics {
-    let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
-    let (metrics, _) = page.split_once("\n## Traces").unwrap();
-    let rows = metrics.lines().filter(|line| line.starts_with("| `"));
-    let row = |line: &str| {
-        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        let labels = cells[3].split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        (cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), labels))
-    };
-    rows.map(row).collect()
-}
-
 /// Reads OpenMetrics text: the names that dashboards use, with types and labels.
 fn without_help(text: &str) -> Metrics {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -153,7 +140,7 @@ fn list_fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 }
 
 fn documented_fields() -> BTreeSet<String> {
-    let page = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
+    let page = page::text();
     let (_, table) = page.split_once("\n## The audit log").unwrap();
     let first_cells = table.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').nth(1).unwrap());
     first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect()

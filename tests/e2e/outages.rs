@@ -5,6 +5,7 @@
 
 mod api;
 mod backup;
+mod clock;
 mod disk;
 mod git;
 mod watches;

@@ -244,32 +244,13 @@ spec:
     }
 }
 
-/// Returns a namespace with a ServiceAccount that may do everything in it and a Secret with the identity of an age key.
+/// Returns a tenant's namespace and account, and a Secret with the identity of an age key.
 pub(crate) fn tenant(namespace: &str, age: &AgeKey) -> String {
     let identity: String = age.identity.lines().map(|line| format!("    {line}\n")).collect();
-    format!(
-        r#"---
-apiVersion: v1
-kind: Namespace
-metadata: {{name: {namespace}}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: deployer, namespace: {namespace}}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: deployer, namespace: {namespace}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
-subjects: [{{kind: ServiceAccount, name: deployer}}]
----
-apiVersion: v1
-kind: Secret
-metadata: {{name: sops-age, namespace: {namespace}}}
-stringData:
-  age.agekey: |
-{identity}"#
-    )
+    let key = format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: sops-age, namespace: {namespace}}}\nstringData:\n  age.agekey: |\n"
+    );
+    waxwing_harness::tenant(namespace) + &key + &identity
 }
 
 impl Drop for Stage {

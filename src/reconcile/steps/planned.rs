@@ -117,14 +117,16 @@ fn of_known(job: &Job<'_>, mark: &LiveMark) -> bool {
     }
 }
 
-/// Finds out which other Syncs have `objects`: what this one no longer renders, and what carries the mark of another.
+/// Finds out which other Syncs have `objects`, or render them: what this one no longer renders, and what carries the mark of
+/// another.
 async fn claims(job: &Job<'_>, objects: &BTreeSet<ObjectId>) -> Result<Claims, Trouble> {
     let mut claims: Claims = objects.iter().map(|id| (id.clone(), Vec::new())).collect();
     if objects.is_empty() {
         return Ok(claims);
     }
     let recorded = job.context.inventories.claimed_by_others(&job.id, objects).await?;
-    for (id, by) in recorded.into_iter().chain(job.rendered_by_others(objects)) {
+    let claimed: BTreeSet<_> = recorded.into_iter().chain(job.rendered_by_others(objects)).collect();
+    for (id, by) in claimed {
         let other = ObjectRef::<Sync>::new(&by.name).within(&by.namespace);
         let may_inherit = match job.context.syncs.get(&other) {
             Some(other) => may_inherit(job, &other, &id).await?,

@@ -49,6 +49,7 @@ fn the_api_server_takes_the_chart_with_every_value_set() {
     cluster().kubectl(&["wait", "--for=condition=Established", "--timeout=60s", crds[0], crds[1]]).unwrap();
     let values = workspace().join("tests/e2e/chart/values.yaml");
     let rendered = render(restricted("chart-full"), &["--values", values.to_str().unwrap()]).unwrap();
+    assert!(rendered.contains("honorLabels: true"), "else the labels of a Sync get other names than the alerts have");
     let taken = try_on(rendered).unwrap();
     let kinds = ["servicemonitor.", "prometheusrule.", "configmap/", "networkpolicy.", "persistentvolumeclaim/"];
     for kind in kinds {

@@ -7,6 +7,7 @@
 
 mod call;
 mod certificates;
+mod clock;
 mod cluster;
 mod controller;
 mod failure;
@@ -17,6 +18,7 @@ mod own_network;
 mod process;
 mod run_dir;
 mod sealed_secrets;
+mod tenant;
 mod tls_server;
 mod tools;
 mod upstream;
@@ -24,6 +26,7 @@ mod waiting;
 
 pub use call::{Call, Finished};
 pub use certificates::{Authority, Identity};
+pub use clock::Clock;
 pub use cluster::{Backup, Cluster, ClusterOptions, HARNESS, NODE};
 pub use controller::{Controller, ControllerOptions};
 pub use failure::Failure;
@@ -34,6 +37,7 @@ pub use own_network::{OWN_ADDRESS, in_own_network};
 pub use process::Process;
 pub use run_dir::{RunDir, processes_in};
 pub use sealed_secrets::SealedSecretsController;
+pub use tenant::tenant;
 pub use tools::Tools;
 pub use upstream::{AgeKey, Upstream};
 pub use waiting::{eventually, eventually_async};
