@@ -419,7 +419,7 @@ fn part_conditions(conditions: &mut Vec<Condition>, sync: &Sync, progress: &Prog
 fn verdict(sync: &Sync, progress: &Progress, trouble: Option<&Trouble>, late: bool) -> Verdict {
     let revision = progress.revision.as_deref().unwrap_or("the revision");
     match trouble {
-        None => Verdict::ready(Reason::Applied, format!("Applied {revision}")),
+        None => Verdict::ready(Reason::Applied, applied(revision)),
         Some(trouble) if progress.all_applied && trouble.reason == Reason::Progressing && progress.is_well(sync) => {
             Verdict::progressing(format!("Applied {revision}; {}", trouble.message))
         }
@@ -458,12 +458,24 @@ fn has_lasted(sync: &Sync, context: &Context, condition: Option<&Condition>, now
     waited > sync.spec.timeout.get()
 }
 
+/// Tells whether all that is new is a revision that changes nothing: the status says so, and an event would be one for each
+/// Sync and commit.
+fn is_acknowledgement(progress: &Progress, before: &[Condition], verdict: &Verdict) -> bool {
+    let was_ready = condition(before, ConditionType::Ready).is_some_and(|ready| ready.status == Status::True.as_str());
+    was_ready && progress.revision.as_deref().is_some_and(|revision| verdict.message == applied(revision))
+}
+
+fn applied(revision: &str) -> String {
+    format!("Applied {revision}")
+}
+
 /// Publishes one event: what was changed, or, where nothing was, what Ready now says.
 async fn publish(sync: &Sync, context: &Context, progress: &Progress, before: &[Condition], verdict: &Verdict) {
     if let Some(note) = progress.plaintext_note() {
         report::event(context, sync, EventType::Warning, Reason::PlaintextApplied, &note).await;
     }
     match progress.change_note(&verdict.message) {
+        None if is_acknowledgement(progress, before, verdict) => {}
         None => report::publish(context, sync, Some(before), verdict).await,
         Some(note) => {
             let failed = verdict.ready == Status::False;

@@ -34,6 +34,7 @@ fn a_clock_that_is_put_forward_or_back_makes_nothing_late_or_early_and_nobody_bu
         clock.put(days * DAY).unwrap();
         stage.kubectl(&["delete", "configmap/a"]).unwrap();
         eventually(PATIENCE, "drift put back", || stage.get("configmap/a")).unwrap();
+        assert_eq!(condition(&stage.request(), "Ready")["reason"], "Progressing");
         let commit = commit_maps(&stage, &[("a", map)]);
         waits(&stage, &commit);
         assert_eq!(value(&stage, "a"), map);
