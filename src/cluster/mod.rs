@@ -40,6 +40,7 @@ pub use objects::read;
 pub use own::{Finalizers, change_finalizers, write_status};
 pub use reach::Reach;
 pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
+pub(crate) use watching::pauses;
 pub use watching::{Listings, objects, watching};
 
 /// The field manager of every apply.

@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const CALM: Duration = Duration::from_secs(30);
 
 /// Returns the pauses between the tries of a watch that breaks again and again: kube's own, but not as long.
-pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send {
     ResetTimerBackoff::new(DefaultBackoff::default(), CALM).map(|pause| pause.min(LONGEST_PAUSE))
 }
 

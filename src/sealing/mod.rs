@@ -5,6 +5,7 @@
 //! existing cluster can be taken over and given back. Private-key operations live in `waxwing-keys`.
 
 mod key_secrets;
+mod patience;
 mod salt;
 
 use std::sync::{Arc, RwLock};
@@ -18,6 +19,7 @@ use waxwing_keys::Keyring;
 
 use crate::cluster::secrets::SecretError;
 use crate::cluster::{CallError, watching};
+use patience::patiently;
 
 pub use salt::installation_salt;
 
@@ -67,6 +69,18 @@ pub enum SealingError {
     },
 }
 
+impl SealingError {
+    /// Tells whether the same may work in a moment: not where the controller's credentials are refused.
+    fn passes(&self) -> bool {
+        match self {
+            Self::List { source, .. } | Self::Create { source, .. } | Self::Read(SecretError::Call { source, .. }) => {
+                source.code() != Some(401) && source.passes().is_some()
+            }
+            _ => false,
+        }
+    }
+}
+
 /// The sealing keys as they are now.
 pub struct Keys {
     client: Client,
@@ -75,17 +89,22 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the keys, and makes the first one where there is none.
+    /// Reads the keys, and makes the first one where there is none. While the API server is away it waits.
     ///
     /// # Errors
     ///
     /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
     pub async fn load_or_create(client: Client, place: KeyPlace) -> Result<Self, SealingError> {
-        let mut ring = key_secrets::load(&client, &place).await?;
-        if ring.is_empty() {
-            key_secrets::create(&client, &place).await?;
-            ring = key_secrets::load(&client, &place).await?;
-        }
+        let filled = async || {
+            let ring = key_secrets::load(&client, &place).await?;
+            if ring.is_empty() {
+                key_secrets::create(&client, &place).await?;
+                return key_secrets::load(&client, &place).await;
+            }
+            Ok(ring)
+        };
+        // Whether a key was made whose answer got lost, it sees then.
+        let ring = patiently(filled).await?;
         Ok(Self { client, place, ring: RwLock::new(Arc::new(ring)) })
     }
 

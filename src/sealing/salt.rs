@@ -7,18 +7,23 @@ use serde_json::json;
 use waxwing_formats::{Salt, SecretBytes};
 
 use super::SealingError;
+use super::patience::patiently;
 use crate::cluster::secrets::NewSecret;
 use crate::cluster::{Identity, secrets};
 
 const NAME: &str = "waxwing-installation";
 const KEY: &str = "handle-salt";
 
-/// Reads the salt, and makes it at the first start.
+/// Reads the salt, and makes it at the first start. While the API server is away it waits.
 ///
 /// # Errors
 ///
 /// See [`SealingError`].
 pub async fn installation_salt(client: &Client, namespace: &str) -> Result<Salt, SealingError> {
+    patiently(async || read_or_create(client, namespace).await).await
+}
+
+async fn read_or_create(client: &Client, namespace: &str) -> Result<Salt, SealingError> {
     if let Some(salt) = read(client, namespace).await? {
         return Ok(salt);
     }
