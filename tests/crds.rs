@@ -34,7 +34,7 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
     let replace = ["apply", "--server-side", "--dry-run=server", "--filename"];
     let finished = cluster.kubectl_call(&replace).arg(crds).run()?;
     assert_eq!(finished.stderr, "");
-    for object in [
+    let good = [
         git_source("{url: 'https://git.example.com/fleet.git'}"),
         git_source("{url: 'https://git.example.com/fleet.git', ref: {tag: v1.4.0}, interval: 1h30m, timeout: 90s}"),
         git_source("{url: 'file:///srv/fleet.git', ref: {commit: 1f3d0c1be4b0d0b2f7f7ab0e0d5a4f1d6b1f0a7c}}"),
@@ -55,9 +55,11 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
         sync(
             "{sourceRef: {name: fleet}, secrets: {plaintext: Warn, keysFrom: [{secretRef: {name: sops-age}}]}, wait: false}",
         ),
-    ] {
-        cluster.try_yaml(&object)?;
-    }
+    ];
+    let create = ["create", "--dry-run=server", "--validate=strict", "--filename=-"];
+    let finished = cluster.kubectl_call(&create).stdin(good.join("---\n")).run()?;
+    assert_eq!((finished.status.success(), finished.stderr), (true, String::new()));
+    assert_eq!(String::from_utf8_lossy(&finished.stdout).lines().count(), good.len());
     Ok(())
 }
 

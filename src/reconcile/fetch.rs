@@ -45,16 +45,18 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
         Ok(fetched) => Some(fetched.clone()),
         Err(_) => keep_last_good(&source, &context).await,
     };
-    let told = source_status::write(&source, &context, result.as_ref(), kept.is_some()).await;
-    let pause = match result.is_ok() && told {
-        true => source.spec.interval.get(),
-        false => source.spec.interval.get().min(LONGEST_RETRY),
-    };
+    let is_kept = kept.is_some();
     let is_new = kept.is_some_and(|fetched| context.revisions.put(&source, fetched, &context.sources));
     if context.revisions.note_tried(&source) || is_new {
         // The receiver lives as long as the controllers do; when it is gone there is nobody left to tell.
         let _ = context.news.send(ObjectRef::from_obj(&*source));
     }
+    // Syncs don't wait for that.
+    let told = source_status::write(&source, &context, result.as_ref(), is_kept).await;
+    let pause = match result.is_ok() && told {
+        true => source.spec.interval.get(),
+        false => source.spec.interval.get().min(LONGEST_RETRY),
+    };
     if is_gone(&source, &context) {
         context.sources_changed.notify_one(); // what it fetched meanwhile has no owner
     }

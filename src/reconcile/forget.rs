@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use kube::ResourceExt;
 use waxwing_plan::OwnerMark;
 
@@ -17,6 +18,8 @@ use crate::source::RemoteUrl;
 
 /// When to try again to remove what was still in use.
 const WHILE_IN_USE: Duration = Duration::from_secs(10);
+/// When to try again what an API server did not do that was overloaded or away.
+const AFTER_TROUBLE: Duration = Duration::from_secs(10);
 
 /// Forgets once all resources are known, and then whenever they change; never returns.
 pub(super) async fn run(context: &Context) {
@@ -43,28 +46,44 @@ async fn mirrors(context: &Context) {
 async fn inventories(context: &Context) {
     context.syncs_filled.cancelled().await;
     let mut known = alive(context);
-    release(context, &known, None).await;
+    let mut all_released = release(context, &known, None).await;
     loop {
-        context.syncs_changed.notified().await;
+        match all_released {
+            true => context.syncs_changed.notified().await,
+            false => tokio::time::sleep(AFTER_TROUBLE).await,
+        }
         measure::keep_those_there(context);
         let now = alive(context);
-        for (uid, mark) in known.iter().filter(|(uid, _)| !now.contains_key(*uid)) {
+        let gone: Vec<_> = known.into_iter().filter(|(uid, _)| !now.contains_key(uid)).collect();
+        for (uid, mark) in &gone {
             context.forget(&SyncId { mark: mark.clone(), uid: uid.clone() });
-            release(context, &now, Some(mark)).await;
         }
+        all_released = match all_released {
+            true => all(gone.iter().map(|(_, mark)| release(context, &now, Some(mark)))).await,
+            false => release(context, &now, None).await,
+        };
         known = now;
     }
 }
 
-async fn release(context: &Context, alive: &HashMap<String, OwnerMark>, sync: Option<&OwnerMark>) {
+/// Does one after the other, and tells whether all did what they should.
+async fn all(steps: impl Iterator<Item = impl Future<Output = bool>>) -> bool {
+    futures::stream::iter(steps).fold(true, async |done, step| step.await && done).await
+}
+
+/// Lets go of the inventories of one Sync that is gone, or of all such, and tells whether none is left.
+async fn release(context: &Context, alive: &HashMap<String, OwnerMark>, sync: Option<&OwnerMark>) -> bool {
     let is_alive = |uid: &str| alive.contains_key(uid);
     let touched =
         |namespace: &Option<&str>| namespace.is_none_or(|name| sync.is_none_or(|sync| sync.namespace == name));
-    for namespace in context.reach.namespaces().into_iter().filter(touched) {
-        if inventory::release_orphans(&context.client, namespace, sync, is_alive).await.is_err() {
-            tracing::warn!("failed to look for inventories of Syncs that are gone; they end with the next start");
+    let release = async |namespace| {
+        let released = inventory::release_orphans(&context.client, namespace, sync, is_alive).await;
+        if let Err(error) = &released {
+            tracing::warn!(%error, "failed to let go of the inventories of Syncs that are gone; it is tried again");
         }
-    }
+        released.is_ok()
+    };
+    all(context.reach.namespaces().into_iter().filter(touched).map(release)).await
 }
 
 /// Returns the Syncs that there are, by uid.

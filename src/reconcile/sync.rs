@@ -102,7 +102,7 @@ async fn is_source_pending(job: &Job<'_>) -> bool {
 async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
     let walked = walk_until_clear(job, progress).await;
     if let (Err(Trouble { stalled: true, .. }), Some((revision, _))) = (&walked, progress.revision()) {
-        job.note_unrenderable(revision);
+        job.note_tried(revision);
     }
     let Err(trouble) = walked else { return Ok(()) };
     match job.step(Step::Hold, hold(job, progress)).await {

@@ -445,7 +445,7 @@ fn is_late(sync: &Sync, context: &Context, status: &SyncStatus, now: Timestamp) 
     has_lasted(sync, context, condition(&status.conditions, ConditionType::Healthy), now)
 }
 
-/// Tells whether Ready has been false for longer than a sync may take, by what is known from before.
+/// Tells whether Ready has been false for longer than a sync may take, by what was said last.
 pub(super) fn is_overdue(sync: &Sync, context: &Context) -> bool {
     let status = context.statuses.latest(sync);
     has_lasted(sync, context, condition(&status.conditions, ConditionType::Ready), Timestamp::now())

@@ -1,13 +1,12 @@
-//! Which revision each Sync has tried and what it rendered, so that nothing is deleted that another Sync of the same source
-//! renders by now.
+//! Which revision each Sync has tried, so that nothing is deleted that another Sync of the same source renders by now.
 //!
 //! A commit that moves an object from one Sync to another reaches both at once, and the one that lost it may come first. So a
-//! Sync deletes only when every other Sync of its GitSource has tried the revision, and nothing that one of them has rendered,
-//! even if it can't apply it. One whose files are refused has tried too: what it would render nobody knows, and it must not hold
-//! up the others. In memory alone; after a restart everything is tried again.
+//! Sync deletes only when every other Sync of its GitSource has tried the revision, and nothing that one of them rendered last
+//! ([`RenderCache`](super::RenderCache)), even if it can't apply it. One whose files are refused has tried too: what it would
+//! render nobody knows, and it must not hold up the others. In memory alone; after a restart everything is tried again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -16,7 +15,6 @@ use waxwing_plan::{ObjectId, OwnerMark};
 use super::job::Job;
 use crate::api::{GitSource, Sync};
 use crate::cluster::ServiceAccount;
-use crate::render::Rendered;
 
 /// What was tried, and who waits for others to try.
 #[derive(Default)]
@@ -24,16 +22,10 @@ pub struct Tries(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
-    /// What each Sync has tried last, by the uid of the Sync.
-    tried: HashMap<String, Tried>,
+    /// The last revision that each Sync has tried, by the uid of the Sync.
+    tried: HashMap<String, String>,
     /// Who waits for which Sync, by the uid of that.
     waiting: HashMap<OwnerMark, String>,
-}
-
-struct Tried {
-    revision: String,
-    /// What the revision came to, none where the Sync could not render it.
-    rendered: Option<Arc<Rendered>>,
 }
 
 /// A Sync that has yet to try a revision.
@@ -46,11 +38,7 @@ pub(super) struct Untried {
 
 impl Tries {
     fn has(&self, sync: &str, revision: &str) -> bool {
-        self.noted().tried.get(sync).is_some_and(|tried| tried.revision == revision)
-    }
-
-    fn rendered(&self, sync: &str) -> Option<Arc<Rendered>> {
-        self.noted().tried.get(sync)?.rendered.clone()
+        self.noted().tried.get(sync).is_some_and(|tried| tried == revision)
     }
 
     /// Returns who waited for a Sync, which will not be told again.
@@ -69,23 +57,11 @@ impl Tries {
 }
 
 impl Job<'_> {
-    /// Notes what a revision came to. Wakes who waited for that.
-    pub(super) fn note_rendered(&self, revision: &str, rendered: &Arc<Rendered>) {
-        self.note_tried(Tried { revision: revision.to_owned(), rendered: Some(rendered.clone()) });
-    }
-
-    /// Notes that a revision can't be rendered before somebody changes something. Wakes who waited for that.
-    pub(super) fn note_unrenderable(&self, revision: &str) {
-        if !self.context.tries.has(&self.id.uid, revision) {
-            self.note_tried(Tried { revision: revision.to_owned(), rendered: None });
-        }
-    }
-
-    fn note_tried(&self, tried: Tried) {
+    /// Notes that a revision was tried: it was rendered, or can't be before somebody changes something. Wakes who waited for that.
+    pub(super) fn note_tried(&self, revision: &str) {
         let tries = &self.context.tries;
-        let is_new = !tries.has(&self.id.uid, &tried.revision);
-        tries.noted().tried.insert(self.id.uid.clone(), tried);
-        if is_new {
+        let before = tries.noted().tried.insert(self.id.uid.clone(), revision.to_owned());
+        if before.as_deref() != Some(revision) {
             self.context.wake(tries.end_waiting_for(&self.id.uid));
         }
     }
@@ -104,18 +80,16 @@ impl Job<'_> {
         Some(Untried { name: other.name_any(), uid: uid(other), revision })
     }
 
-    /// Returns which other Syncs of the same source have rendered one of `objects`.
+    /// Returns which other Syncs of the same source rendered one of `objects` last.
     pub(super) fn rendered_by_others(&self, objects: &BTreeSet<ObjectId>) -> Vec<(ObjectId, OwnerMark)> {
         let others = self.context.syncs.state().into_iter().filter(|other| self.may_render_the_same(other));
-        let rendered = others.filter_map(|other| {
-            let rendered = self.context.tries.rendered(&uid(&other))?;
-            Some((OwnerMark::new(self.namespace(), other.name_any()), rendered))
+        let claimed = others.flat_map(|other| {
+            let by = OwnerMark::new(self.namespace(), other.name_any());
+            let rendered = self.context.rendered.latest(&ObjectRef::from_obj(&*other));
+            let ids = rendered.iter().flat_map(|rendered| rendered.manifests()).map(|manifest| &manifest.id);
+            ids.filter(|id| objects.contains(*id)).map(|id| (id.clone(), by.clone())).collect::<Vec<_>>()
         });
-        let claimed = |(by, rendered): (OwnerMark, Arc<Rendered>)| {
-            let ids = rendered.manifests().iter().map(|manifest| &manifest.id).filter(|id| objects.contains(*id));
-            ids.map(|id| (id.clone(), by.clone())).collect::<Vec<_>>()
-        };
-        rendered.flat_map(claimed).collect()
+        claimed.collect()
     }
 
     /// Has this Sync woken once the other has tried the revision, which may be by now.

@@ -158,6 +158,9 @@ fn a_second_sync_changes_nothing() {
     let (before, events) = (versions(), stage.events());
     let sync = stage.request();
     assert_eq!(condition(&sync, "Ready")["status"], "True");
+    assert_eq!((versions(), stage.events()), (before.clone(), events.clone()));
+    // Nor does a commit of what it doesn't read: its status alone says that it has seen it.
+    stage.applied(&stage.commit(&[("README", "news")]));
     assert_eq!((versions(), stage.events()), (before, events));
 }
 

@@ -8,17 +8,13 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use serde_json::Value;
 use waxwing_harness::eventually;
 
-use crate::stage::{Stage, cluster, condition};
+use crate::stage::{PATIENCE, Stage, cluster, condition};
 use rows::Row;
 use world::World;
-
-/// How long all rows together may take for one commit.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The names of the Secrets of a row that may hold a value or a key.
 pub(crate) const SECRETS: [&str; 3] = ["database", "fault", "sops-age"];

@@ -10,8 +10,8 @@ use waxwing_harness::{
     AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, HARNESS, Upstream, eventually,
 };
 
-/// How long anything may take that is expected to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take that is expected to happen: more than the controller waits for one answer (`LONGEST_ANSWER`).
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The namespace of the controller.
 pub(crate) const SYSTEM: &str = "waxwing-system";
 
@@ -56,7 +56,11 @@ impl Drop for OwnCluster {
 /// Installs Waxwing's definitions and namespace.
 pub(crate) fn prepare(cluster: &Cluster) -> Result<(), Failure> {
     cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(workspace().join("crds")).text()?;
-    cluster.kubectl(&["create", "namespace", SYSTEM]).map(|_| ())
+    cluster.kubectl(&["create", "namespace", SYSTEM])?;
+    // A request that comes earlier may be refused or kept waiting.
+    cluster
+        .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"])
+        .map(drop)
 }
 
 static CONTROLLER: OnceLock<Controller> = OnceLock::new();
@@ -211,7 +215,7 @@ spec:
             let text = |field: &str| ready.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             match text("status") == status && message(&text("message")) {
                 true => Ok(sync),
-                false => Err(format!("Ready is {ready}\n{}", end_of_log())),
+                false => Err(format!("{}\nReady is {ready}", self.end_of_log())),
             }
         });
         found.unwrap()
@@ -233,6 +237,13 @@ spec:
         lines.take_while(|line| *line != end).chain([end]).for_each(|line| armored += &format!("{line}\n"));
         let open = self.upstream.age(&["--decrypt", "--identity", identity.to_str().unwrap()]).unwrap();
         open.stdin(armored.replace("enc: |\n", "")).run().unwrap().stdout
+    }
+
+    /// Returns the last lines about this tenant that the shared controller wrote, if it was started.
+    fn end_of_log(&self) -> String {
+        let log = CONTROLLER.get().map(Controller::log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&self.namespace)).collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
     }
 
     /// Returns the decoded value of a key of a Secret.
@@ -288,11 +299,4 @@ pub(crate) fn certificate_of(controller: &Controller, stage: &Stage) -> PathBuf 
 /// Tells whether an entry of the audit log is about a request of kubectl or of the harness, which tests alone use.
 pub(crate) fn is_of_the_test(event: &Value) -> bool {
     event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("kubectl/") || agent == HARNESS)
-}
-
-/// Returns the last lines of the shared controller, if it was started.
-fn end_of_log() -> String {
-    let log = CONTROLLER.get().map(Controller::log).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(25)..].join("\n")
 }

@@ -10,7 +10,6 @@ mod rows;
 mod world;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,12 +17,9 @@ use serde_json::{Value, json};
 use waxwing_harness::eventually;
 
 use crate::act::message;
-use crate::stage::condition;
+use crate::stage::{PATIENCE, condition};
 use rows::{QUOTING_STATUS, Row};
 use world::{LOOT, TREASURE, World, config, objects};
-
-/// How long all rows together may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn what_a_tenant_tries_brings_nothing_and_leaves_the_neighbour_untouched() {

@@ -60,6 +60,11 @@ impl RenderCache {
         same.then(|| cached.rendered.clone())
     }
 
+    /// Returns what a Sync rendered last, of whatever revision.
+    pub(in crate::reconcile) fn latest(&self, sync: &ObjectRef<Sync>) -> Option<Arc<Rendered>> {
+        Some(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(sync)?.rendered.clone())
+    }
+
     fn put(&self, sync: ObjectRef<Sync>, cached: Cached) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(sync, cached);
     }
@@ -137,7 +142,7 @@ pub(in crate::reconcile) async fn render(
         Sources::Known(rendered) => remembered(job, rendered),
         Sources::New(files, fetched) => make(job, *files, fetched).await?,
     };
-    progress.revision().inspect(|(revision, _)| job.note_rendered(revision, &rendered));
+    progress.revision().inspect(|(revision, _)| job.note_tried(revision));
     let policy = match job.sync.spec.secrets.plaintext {
         Plaintext::Deny => PlaintextPolicy::Deny,
         Plaintext::Warn => PlaintextPolicy::Warn,

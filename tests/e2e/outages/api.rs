@@ -199,6 +199,45 @@ fn an_api_server_that_is_away_between_syncs_and_amid_one_is_waited_for() {
 }
 
 #[test]
+fn a_controller_that_starts_in_an_outage_waits_for_its_end() {
+    let mut world = world_alone();
+    let secrets = "/namespaces/waxwing-system/secrets";
+    let faults = [Fault::Answer(StatusCode::SERVICE_UNAVAILABLE), Fault::LoseAnswer];
+    for fault in faults {
+        let since = Instant::now();
+        world.proxy.inject(Rule::new(fault).on(secrets));
+        world.controller.restart().unwrap();
+        let tries = || world.proxy.requests_since(since).iter().filter(|request| request.fault.is_some()).count();
+        let attempt = || if tries() >= 3 { Ok(()) } else { Err(format!("{} tries", tries())) };
+        eventually(PATIENCE, "three tries", attempt).unwrap();
+        world.proxy.lift();
+        // This fails where the process has ended.
+        world.controller.wait_ready().unwrap();
+    }
+}
+
+#[test]
+fn the_inventory_of_a_sync_that_was_torn_away_in_an_outage_holds_up_nothing_after_it() {
+    let world = world();
+    let (stage, _) = world.tenant("torn", NEVER, &[("a", "one")]);
+    stage.patch_spec(r#"{"suspend": true}"#);
+    let since = Instant::now();
+    let shard = format!("/namespaces/{}/inventories/app.0", stage.namespace);
+    world.proxy.inject(Rule::new(Fault::Answer(StatusCode::SERVICE_UNAVAILABLE)).verb("patch").on(shard));
+    let path = stage.path("sync/app").unwrap();
+    world.cluster.merge(&path, &serde_json::json!({"metadata": {"finalizers": null}})).unwrap();
+    world.cluster.delete(&path).unwrap();
+    met(&world.proxy, &stage, since, 1);
+    world.proxy.lift_on(&stage.namespace);
+    let attempt = || match stage.get("inventories/app.0").unwrap()["metadata"].get("finalizers") {
+        None => Ok(()),
+        Some(_) => Err("it has its finalizer"),
+    };
+    eventually(PATIENCE, "the inventory let go", attempt).unwrap();
+    assert!(stage.has("configmap/a"));
+}
+
+#[test]
 fn a_deleted_sync_lets_go_of_nothing_that_an_outage_kept_it_from_deleting() {
     let world = world();
     let (stage, _) = world.tenant("ending", NEVER, &[("a", "one")]);

@@ -103,8 +103,9 @@ impl Cluster {
     }
 
     fn place<'a>(&self, object: &'a Value) -> Result<Place<'a>, Failure> {
-        let unknown = || Failure::Manifest(format!("no object of a known kind: {object}"));
         let text = |pointer: &str| text(object, pointer);
+        let named = || ["/apiVersion", "/kind", "/metadata/name"].map(|field| text(field).unwrap_or("?")).join(" ");
+        let unknown = || Failure::Manifest(format!("{} is no object of a known kind", named()));
         let (api_version, kind) = (text("/apiVersion").ok_or_else(unknown)?, text("/kind").ok_or_else(unknown)?);
         let name = text("/metadata/name").ok_or_else(unknown)?;
         let api = if api_version.contains('/') { "/apis" } else { "/api" };
@@ -139,8 +140,9 @@ impl Cluster {
         let (answer, answered) = mpsc::channel();
         // There, and waited for here: a test may be in a runtime of its own.
         runtime.spawn(async move { answer.send(client.request_text(request).await) });
-        let ended = |_| Failure::Manifest(format!("the request of {path} ended without an answer"));
-        answered.recv().map_err(ended)?.map_err(|error| failed(path, error))
+        let ended = |_| std::io::ErrorKind::UnexpectedEof.into();
+        let answer = answered.recv().map_err(ended).map_err(Failure::io(format!("ask for {path}")))?;
+        answer.map_err(|error| failed(path, error))
     }
 
     fn requesting_client(&self) -> Result<Client, Failure> {
