@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use waxwing::runtime::{Args, harden, speak, start};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes every allocation when it is freed, so that a value is not left behind in a buffer of some library.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 #[tokio::main]
 async fn main() -> ExitCode {

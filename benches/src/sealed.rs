@@ -45,7 +45,7 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
         account: ServiceAccount::new(NAMESPACES[0], "deployer").map_err(other)?,
         may_write_secrets_in: [NAMESPACES[0].to_owned()].into(),
     };
-    let opening = open(&rendered, &keys)?;
+    let (opening, _) = open(&rendered, &keys)?;
     line("read and render", seconds(reading));
     line("unseal: all values bound to their requests", seconds(opening));
     at_most("unseal against bare RSA", opening.as_secs_f64() / bare.as_secs_f64(), 1.2, "times");

@@ -48,9 +48,10 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
         account: ServiceAccount::new(NAMESPACES[0], "deployer").map_err(other)?,
         may_write_secrets_in: Default::default(),
     };
-    let opening = open(&rendered, &keys)?;
+    let (opening, verifying) = open(&rendered, &keys)?;
     line("read and render", seconds(reading));
     line("unseal: all files verified, all values bound", seconds(opening));
+    line("  of that, opening and verifying the files", seconds(verifying));
     at_most("unseal against bare cryptography", opening.as_secs_f64() / bare.as_secs_f64(), 1.3, "times");
     let sample = SAMPLE.min(count);
     let loop_of_sops = decrypt_with_sops(&upstream, &folder, &age, sample)?.mul_f64(count as f64 / sample as f64);

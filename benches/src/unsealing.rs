@@ -27,14 +27,14 @@ pub(crate) fn rendered(folder: &Path) -> Result<(Rendered, Duration), Error> {
     Ok((rendered, start.elapsed()))
 }
 
-/// Opens all that a render needs, and returns how long that took.
-pub(crate) fn open(rendered: &Rendered, keys: &SyncKeys<'_>) -> Result<Duration, Error> {
+/// Opens all that a render needs, and returns how long that took, and how much of it the opening of what is sealed.
+pub(crate) fn open(rendered: &Rendered, keys: &SyncKeys<'_>) -> Result<(Duration, Duration), Error> {
     let sent: Vec<&Manifest> = rendered.manifests().iter().collect();
     let start = Instant::now();
     let opened = unsealing::open(rendered, &sent, &[], keys, &Default::default()).map_err(first)?;
     let time = start.elapsed();
     match opened.requests.len() == sent.len() {
-        true => Ok(time),
+        true => Ok((time, opened.effort.iter().map(|effort| effort.took).sum())),
         false => Err(Error::Setting("not everything was opened")),
     }
 }

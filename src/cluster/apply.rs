@@ -22,7 +22,9 @@ use super::prerequisites::Prerequisites;
 use super::release::Release;
 use super::requests::{Request, Requests, UnboundPointer};
 
-const CONCURRENT_WRITES: usize = 8;
+/// How many requests of one sync are on their way at once. An API server on two cores does no more with twice as many, and a
+/// fifth less with half of them.
+const CONCURRENT_WRITES: usize = 16;
 /// How long new kinds are waited for after their CRDs were applied.
 const KINDS_DEADLINE: Duration = Duration::from_secs(15);
 /// How long what was just applied may take to count: the authorizer learns of new rights by a watch.
@@ -207,11 +209,9 @@ impl Session<'_> {
         phase: Phase,
         applied: &mut Applied,
     ) -> Waiting {
-        let run = |request| async move { (request, self.dry_run_one(request).await) }.boxed();
-        let runs = stream::iter(requests.into_iter().map(run).collect::<Vec<_>>());
-        let verdicts: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
+        let verdicts = each(&requests, |request| self.dry_run_one(request)).await;
         let mut waiting = Waiting::new();
-        for (request, verdict) in verdicts {
+        for (request, verdict) in requests.into_iter().zip(verdicts) {
             match verdict {
                 Ok(()) => {}
                 Err(cause) if made.explain(request, &cause) => drop(waiting.insert(request.id.clone(), cause)),
@@ -221,14 +221,9 @@ impl Session<'_> {
         waiting
     }
 
-    async fn send_all<'r>(&self, requests: &[&'r Request], applied: &mut Applied) {
-        let run = |request: &&'r Request| {
-            let request = *request;
-            async move { (request, self.land(request).await) }.boxed()
-        };
-        let runs = stream::iter(requests.iter().map(run).collect::<Vec<_>>());
-        let results: Vec<_> = runs.buffered(CONCURRENT_WRITES).collect().await;
-        for (request, result) in results {
+    async fn send_all(&self, requests: &[&Request], applied: &mut Applied) {
+        let results = each(requests, |request| self.land(request)).await;
+        for (request, result) in requests.iter().zip(results) {
             match result {
                 Ok(landed) => applied.landed.push(landed),
                 Err(cause) => applied.failures.push(failure(request.id.clone(), Phase::Apply, cause)),
@@ -336,6 +331,18 @@ impl Session<'_> {
             tracing::warn!(kinds = wanted.len(), "kinds of applied definitions are not served yet");
         }
     }
+}
+
+/// Sends several requests side by side, and returns what came of each, in their order.
+async fn each<'r, F>(requests: &[&'r Request], send: impl Fn(&'r Request) -> F) -> Vec<F::Output>
+where
+    F: Future<Output: Send> + Send,
+{
+    let numbered = |(number, request): (usize, &&'r Request)| send(request).map(move |result| (number, result)).boxed();
+    let all: Vec<_> = requests.iter().enumerate().map(numbered).collect();
+    let mut results: Vec<_> = stream::iter(all).buffer_unordered(CONCURRENT_WRITES).collect().await;
+    results.sort_unstable_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 fn object_path(kinds: &Kinds, request: &Request) -> Result<String, Cause> {

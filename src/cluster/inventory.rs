@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{FutureExt, StreamExt, stream};
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ const LABEL: &str = "waxwing.dev/inventory-of";
 /// Keeps a shard until its Sync has let go of what it names: a namespace that is deleted, or a Sync that is deleted in the
 /// foreground, would otherwise take the record away before what it names was pruned.
 const FINALIZER: &str = "waxwing.dev/inventory";
+/// No entry moves from one shard to another, so they may be written in any order.
+const CONCURRENT_WRITES: usize = 4;
 const ALL: &str = "/apis/waxwing.dev/v1alpha1/inventories";
 
 /// The Sync that an inventory belongs to.
@@ -183,17 +186,21 @@ impl Stored {
     ///
     /// # Errors
     ///
-    /// Fails with the first request that fails; what was written before stays.
+    /// Fails with a request that failed; what was written stays.
     pub async fn replace(mut self, kept: &Inventories, sync: &SyncId, inventory: Inventory) -> Result<Self, CallError> {
         if inventory == self.inventory {
             return Ok(self);
         }
         let shards = inventory.shards(&self.shards);
-        for shard in shards.iter().filter(|shard| !self.shards.contains(shard)) {
-            let version = write(kept.client(), sync, shard, self.versions.get(&shard.number)).await?;
+        let versions = &self.versions;
+        let writes = shards.iter().filter(|shard| !self.shards.contains(shard)).map(|shard| async move {
+            let version = write(kept.client(), sync, shard, versions.get(&shard.number)).await?;
             kept.note_written(sync, shard, &version);
-            self.versions.insert(shard.number, version);
-        }
+            Ok::<_, CallError>((shard.number, version))
+        });
+        let writes: Vec<_> = writes.map(FutureExt::boxed).collect();
+        let written: Vec<_> = stream::iter(writes).buffer_unordered(CONCURRENT_WRITES).collect().await;
+        self.versions.extend(written.into_iter().collect::<Result<Vec<_>, _>>()?);
         let stays = |old: &Shard| shards.iter().any(|shard| shard.number == old.number);
         for old in self.shards.iter().filter(|old| !stays(old)) {
             delete(kept.client(), sync, old.number).await?;

@@ -19,6 +19,10 @@ const FIGHT: Duration = Duration::from_secs(5 * 60);
 /// How long the status of objects may go on moving before their Sync is woken: it seldom moves alone.
 const SETTLING: Duration = Duration::from_millis(300);
 
+/// How long what others write is gathered before its Sync is woken: who writes over one object often writes over many, and to
+/// look at one is to plan for all.
+const GATHERING: Duration = Duration::from_millis(100);
+
 /// Turns news of objects into reconciles of their Syncs. News that comes while a Sync is reconciled is held back until that has
 /// ended: most of it is about what the reconcile itself did.
 pub struct Alarms {
@@ -36,16 +40,17 @@ impl Alarms {
 
     /// Listens for as long as there is news; what turns out to be our own doing wakes nobody.
     pub(super) async fn listen(&self, mut news: mpsc::UnboundedReceiver<News>, marks: &Marks) {
-        // Syncs to be woken for statuses that moved, with the time.
+        // Syncs to be woken, with the time.
         let mut later: HashMap<OwnerMark, Instant> = HashMap::new();
         loop {
             let next = later.values().min().map_or_else(|| Instant::now() + Duration::from_secs(60), |due| *due);
             let heard = tokio::time::timeout_at(next.into(), news.recv()).await;
             match heard {
-                Ok(Some(news)) if self.matters(&news) && marks.is_news(&news) => match news.touch {
-                    Touch::Marks => self.wake(&news.owner),
-                    Touch::Others => drop(later.entry(news.owner).or_insert_with(|| Instant::now() + SETTLING)),
-                },
+                Ok(Some(news)) if self.matters(&news) && marks.is_news(&news) => {
+                    let due = Instant::now() + pause(news.touch);
+                    let known = later.entry(news.owner).or_insert(due);
+                    *known = due.min(*known);
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(_) => later.extract_if(|_, due| *due <= next).for_each(|(owner, _)| self.wake(&owner)),
@@ -102,6 +107,13 @@ impl Alarms {
     pub(super) fn wake(&self, owner: &OwnerMark) {
         // The receiver lives as long as the controllers do; after that there is nobody to wake.
         let _ = self.wake.send(ObjectRef::new(&owner.name).within(&owner.namespace));
+    }
+}
+
+fn pause(touch: Touch) -> Duration {
+    match touch {
+        Touch::Marks => GATHERING,
+        Touch::Others => SETTLING,
     }
 }
 

@@ -181,7 +181,7 @@ fn has_encoded_prefix(text: &str) -> bool {
 
 /// Kustomize breaks long base64 into lines of 70 characters.
 fn without_line_breaks(text: &str) -> Cow<'_, str> {
-    match text.contains(['\n', '\r']) {
+    match text.bytes().any(|byte| byte == b'\n' || byte == b'\r') {
         true => text.replace(['\n', '\r'], "").into(),
         false => text.into(),
     }

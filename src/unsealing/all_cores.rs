@@ -1,18 +1,36 @@
 //! The same work for many items, on all cores, in threads that end with it and leave nothing on their stacks.
 
 use std::num::NonZero;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::with_stack_wiped;
 
-/// Below this many items for each thread, starting it costs more than it saves.
-const WORTH_A_THREAD: usize = 4;
+/// To ask for it is to read files of the kernel.
+static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+
+/// How many items make up for starting a thread.
+#[derive(Clone, Copy)]
+pub(super) enum Worth {
+    /// Each takes a public-key operation.
+    FewItems,
+    /// Each takes some copying.
+    ManyItems,
+}
+
+impl Worth {
+    const fn items(self) -> usize {
+        match self {
+            Self::FewItems => 4,
+            Self::ManyItems => 256,
+        }
+    }
+}
 
 /// Returns what `work` makes of each item, in the order of the items.
-pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = cores.min(items.len() / WORTH_A_THREAD);
+pub(super) fn map<T: Sync, R: Send>(items: &[T], worth: Worth, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = CORES.min(items.len() / worth.items());
     if threads <= 1 {
         return items.iter().map(work).collect();
     }
@@ -43,11 +61,13 @@ fn resume(panic: Box<dyn std::any::Any + Send>) -> ! {
 mod tests {
     use super::*;
 
+    const WORTHS: [Worth; 2] = [Worth::FewItems, Worth::ManyItems];
+
     #[test]
     fn every_item_is_worked_on_once_and_results_are_in_order() {
-        for count in [0, 1, 3, 8, 1000] {
+        for (count, worth) in [0, 1, 3, 8, 1000].into_iter().flat_map(|count| WORTHS.map(|worth| (count, worth))) {
             let items: Vec<usize> = (0..count).collect();
-            assert_eq!(map(&items, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
+            assert_eq!(map(&items, worth, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
         }
     }
 }

@@ -11,7 +11,7 @@ use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_plan::{Manifest, ObjectId};
 
 use super::SyncKeys;
-use super::all_cores;
+use super::all_cores::{self, Worth};
 use super::error::{OpenError, Place};
 use crate::render::{Origin, Rendered, SealedBinding};
 
@@ -33,7 +33,7 @@ pub(super) fn open(rendered: &Rendered, sent: &[&Manifest], keys: &SyncKeys<'_>)
         of_manifest.map(|(item, binding)| (manifest.id.clone(), item, binding)).collect::<Vec<_>>()
     };
     let items: Vec<_> = sent.iter().flat_map(|manifest| bindings(manifest)).collect();
-    let opened = all_cores::map(&items, |(id, _, binding)| opener.open(id, binding));
+    let opened = all_cores::map(&items, Worth::FewItems, |(id, _, binding)| opener.open(id, binding));
     for ((id, item, _), result) in items.into_iter().zip(opened) {
         match result {
             Ok(value) => drop(open.insert((id, item.to_owned()), value)),

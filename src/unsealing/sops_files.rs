@@ -6,7 +6,7 @@ use waxwing_formats::sops::{Document, Sealed, Verified};
 use waxwing_formats::{DataKey, KeyRequest, Refusal};
 use waxwing_keys::AgeIdentities;
 
-use super::all_cores;
+use super::all_cores::{self, Worth};
 use super::error::OpenError;
 use crate::render::SopsFile;
 
@@ -23,7 +23,7 @@ pub(super) fn open<'a>(
     let (mut open, mut errors) = (OpenFiles::new(), Vec::new());
     let is_due = |file: &&SopsFile| needed.contains(file.path.as_str()) || !verified.contains(&file.blob.to_string());
     let files: Vec<&SopsFile> = files.filter(is_due).collect();
-    let unlocked = all_cores::map(&files, |file| unlock(&file.document, identities));
+    let unlocked = all_cores::map(&files, Worth::FewItems, |file| unlock(&file.document, identities));
     for (file, result) in files.into_iter().zip(unlocked) {
         match result {
             Ok(document) => drop(open.insert(file.path.clone(), document)),

@@ -26,6 +26,8 @@ const KILLS: u64 = 6;
 const TENANTS: usize = 3;
 /// Every so many rounds the start after the kill is killed too.
 const ROUNDS_TO_A_SECOND_KILL: u64 = 3;
+/// The longest that a kill is waited with.
+const LONGEST: Duration = Duration::from_secs(6);
 /// How often a start is tried while the API server refuses things: whoever runs the controller starts it again when it ends.
 const STARTS: usize = 20;
 /// The kinds of all objects that the repository, a bystander or an inventory may have.
@@ -53,7 +55,7 @@ fn killed_at_random_moments_amid_faults_and_foreign_writes_nothing_is_lost_or_pr
         scene.kill_within(duration);
         let moment = scene.assert_nothing_is_lost();
         // The machine is not always as fast as when it was measured.
-        duration = duration.mul_f64(if moment == Moment::After { 0.75 } else { 1.2 }).min(PATIENCE / 10);
+        duration = duration.mul_f64(if moment == Moment::After { 0.75 } else { 1.2 }).min(LONGEST);
         *moments.entry(moment).or_insert(0) += 1;
         if round % ROUNDS_TO_A_SECOND_KILL == 0 {
             scene.start_again();

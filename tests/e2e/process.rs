@@ -34,7 +34,7 @@ fn the_controller_becomes_ready_keeps_its_key_and_ends_on_sigterm() -> Result<()
 fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing() -> Result<(), Failure> {
     let own = OwnCluster::start(ClusterOptions { audit: true, ..ClusterOptions::default() });
     let cluster = own.0;
-    let mut controller = start_controller(cluster, &[])?;
+    let mut controller = start_controller(cluster, &["--log-level", "off"])?;
     let stage = Stage::on(cluster, "restart");
     let commit = stage.commit(&[
         ("app/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: b}\n"),
@@ -43,6 +43,7 @@ fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing
     ]);
     stage.sync("./app", "");
     stage.applied(&commit);
+    assert_eq!(audited(&controller), ["database", "token"].map(|name| format!("Secret/{}/{name}", stage.namespace)));
     let before = work(cluster)?;
     for sign in ["patch configmaps/settings", "patch secrets/database", "get secrets/sops-age", "create "] {
         assert!(before.iter().any(|call| call.starts_with(sign)), "{sign} is not in {before:?}");
@@ -99,6 +100,19 @@ fn a_controller_that_is_asked_to_end_amid_a_sync_says_so_and_finishes_it() -> Re
     let states = stage.kubectl(&["get", "inventories", "--output=jsonpath={..state}"])?;
     assert_eq!(states, "Applied");
     Ok(())
+}
+
+/// Returns the objects in the audit log, which is all that a controller says whose log is off.
+fn audited(controller: &Controller) -> Vec<String> {
+    let log = controller.log();
+    let objects = log.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["target"], "waxwing::audit");
+        line["object"].as_str().unwrap().to_owned()
+    });
+    let mut objects: Vec<_> = objects.collect();
+    objects.sort_unstable();
+    objects
 }
 
 fn secret(name: &str) -> String {

@@ -1,5 +1,6 @@
 //! Decides what happens to each rendered object, from what is known of the live one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::inventory::{Claims, Entry, EntryState, Inventory};
 use crate::live::{LiveMark, LiveOwner};
 use crate::manifest::{mark, steering};
 use crate::marks::OwnerMark;
-use crate::stage::order;
+use crate::stage::sort;
 use crate::steps::{Change, LeftBecause, Plan, Step};
 use crate::{Digest, GroupKind, Location, Manifest, ObjectId, PlanError, Stage};
 
@@ -81,7 +82,7 @@ pub fn plan(mut inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    steps.sort_by(|a, b| order(&a.manifest.id).cmp(&order(&b.manifest.id)));
+    sort(&mut steps, |step| &step.manifest.id);
     let gone = search(&inputs, &rendered).run(inputs.policy);
     let fingerprint = fingerprint(&steps, inputs.owner);
     Ok(Plan { steps, gone, wait: inputs.policy.wait, owner: inputs.owner.clone(), fingerprint })
@@ -172,12 +173,16 @@ impl Judge<'_> {
         let digest = desired_digest(&kept, &self.inputs.digest);
         let live = self.live(&manifest.id);
         let change = self.change(&kept, live, digest)?;
+        let kept = match kept {
+            Cow::Owned(kept) if live.is_some() => Some(kept),
+            _ => None,
+        };
         Ok(Step {
             stage: Stage::of(&manifest.id.kind),
             change,
             digest,
             uid: live.map(|live| live.uid.clone()),
-            manifest: if live.is_none() { manifest } else { kept },
+            manifest: kept.unwrap_or(manifest),
             left_to_others,
         })
     }

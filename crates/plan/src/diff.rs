@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::gone::stays;
 use crate::manifest::{clean, steering};
-use crate::stage::order;
+use crate::stage::sort;
 use crate::{Location, Manifest, ObjectId, SecretMark, Summary};
 
 mod lines;
@@ -166,9 +166,10 @@ pub fn diff_sets(old: &[Manifest], new: &[Manifest]) -> PlanDiff {
     let (before, after) = (by_id(old), by_id(new));
     let replaced = renames::pairs(&before, &after);
     let mut applied: Vec<_> = after.keys().copied().collect();
-    applied.sort_by(|a, b| order(a).cmp(&order(b)));
+    sort(&mut applied, |id| id);
     let mut gone: Vec<_> = before.keys().copied().filter(|id| !after.contains_key(id)).collect();
-    gone.sort_by(|a, b| order(b).cmp(&order(a)));
+    sort(&mut gone, |id| id);
+    gone.reverse();
     let all: Vec<_> = applied
         .into_iter()
         .chain(gone)

@@ -11,7 +11,7 @@ use crate::decide::Live;
 use crate::inventory::{Claims, Entry, EntryState, Inventory};
 use crate::live::{LiveMark, LiveOwner};
 use crate::marks::{OwnerMark, PruneMark, Steering};
-use crate::stage::order;
+use crate::stage::sort;
 use crate::{GroupKind, ObjectId};
 
 /// When a Sync prunes.
@@ -253,7 +253,8 @@ impl Search<'_> {
     /// Judges each entry of the inventory that is not rendered. Every one of them has been looked up.
     pub(crate) fn run(&self, policy: PrunePolicy) -> Gone {
         let mut entries: Vec<_> = self.inventory.entries.values().filter(|e| !self.rendered.contains(&e.id)).collect();
-        entries.sort_by(|a, b| order(&b.id).cmp(&order(&a.id)));
+        sort(&mut entries, |entry| &entry.id);
+        entries.reverse();
         let uids = self.rendered.iter().filter_map(|id| Some((self.uid(id)?, id))).collect();
         let mut gone = Gone::default();
         for entry in entries {

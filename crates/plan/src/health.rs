@@ -136,5 +136,19 @@ pub fn is_worth_reading(manifest: &Manifest) -> bool {
     needs_health(&manifest.id.kind) && (manifest.id.kind != GroupKind::new("", "Service") || waits())
 }
 
+/// Returns the health of an object that was created just now, before anybody else could write of it, where `manifest` says all
+/// that it depends on: the API server takes away whatever status the new object has (`PrepareForCreate` of the apps and batch
+/// strategies of Kubernetes 1.36).
+pub fn health_when_new(manifest: &Manifest) -> Option<Health> {
+    let kind = &manifest.id.kind;
+    let is_cleared = match kind.group.as_str() {
+        "apps" => ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"].contains(&kind.kind.as_str()),
+        "batch" => kind.kind == "Job",
+        _ => false,
+    };
+    let is_cleared = is_cleared && manifest.body.get("status").is_none();
+    is_cleared.then(|| health(&manifest.body))
+}
+
 #[cfg(test)]
 mod tests;

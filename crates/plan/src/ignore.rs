@@ -3,6 +3,7 @@
 //! What is left to others is no drift, and Git changes it no more. Not here: that the field manager gives such a field up,
 //! so that an apply without it does not remove it; that takes the live `managedFields`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -117,8 +118,11 @@ fn is_item(body: &Value, path: &FieldPath) -> bool {
     parent.is_some_and(Value::is_array)
 }
 
-/// Returns a manifest without some fields, and without the secrets that stand in them.
-pub(crate) fn without(manifest: &Manifest, paths: &[FieldPath]) -> Manifest {
+/// Returns a manifest without some fields, and without the secrets that stand in them; the same one where there are none.
+pub(crate) fn without<'a>(manifest: &'a Manifest, paths: &[FieldPath]) -> Cow<'a, Manifest> {
+    if paths.is_empty() {
+        return Cow::Borrowed(manifest);
+    }
     let mut manifest = manifest.clone();
     for path in paths {
         let Some((parent, _)) = path.0.rsplit_once('/') else { continue };
@@ -127,7 +131,7 @@ pub(crate) fn without(manifest: &Manifest, paths: &[FieldPath]) -> Manifest {
         }
     }
     manifest.secrets.retain(|pointer, _| manifest.body.pointer(pointer).is_some());
-    manifest
+    Cow::Owned(manifest)
 }
 
 #[cfg(test)]

@@ -41,10 +41,10 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What objects are sorted by: total, because no two objects of a plan have the same id.
-pub(crate) fn order(id: &ObjectId) -> (Stage, usize, &ObjectId) {
-    let (stage, position) = rank(&id.kind);
-    (stage, position, id)
+/// Sorts into the order of application: total, because no two objects of a plan have the same id.
+pub(crate) fn sort<T>(items: &mut [T], id: impl Fn(&T) -> &ObjectId) {
+    items.sort_by(|a, b| id(a).cmp(id(b)));
+    items.sort_by_cached_key(|item| rank(&id(item).kind));
 }
 
 #[rustfmt::skip]
@@ -106,7 +106,7 @@ mod tests {
     fn roles_come_before_their_bindings_and_services_before_deployments() {
         let names = ["Deployment", "RoleBinding", "Secret", "Service", "Namespace", "Role", "ServiceAccount"];
         let mut ids: Vec<_> = names.iter().map(|kind| id(kind, "x")).collect();
-        ids.sort_by(|a, b| order(a).cmp(&order(b)));
+        sort(&mut ids, |id| id);
         let sorted: Vec<_> = ids.iter().map(|id| id.kind.kind.as_str()).collect();
         assert_eq!(sorted, ["Namespace", "ServiceAccount", "Role", "RoleBinding", "Secret", "Service", "Deployment"]);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use waxwing_plan::inventory::{Applied as AppliedObject, Outcome, Results};
 use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
+use super::healthy::note_created;
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
 use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Requests, Session, Verb};
@@ -79,6 +80,7 @@ pub(in crate::reconcile) async fn apply(
     };
     look_closely(job, &applied.failures);
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
+    note_created(job, plan, &applied.landed);
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
     audit::record(job, progress, &requests, &applied);
     progress.applied(&applied);

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
-use waxwing_plan::health::{Health, HealthStatus, health as judge};
+use waxwing_plan::health::{Health, HealthStatus, health as judge, health_when_new};
 use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 
 use crate::api::{Failure, Reason};
-use crate::cluster;
+use crate::cluster::{self, Landed, Verb};
 use crate::reconcile::{Job, Progress, Trouble};
 
 const CONCURRENT_READS: usize = 8;
@@ -42,6 +42,11 @@ impl HealthCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(sync).cloned().unwrap_or_default()
     }
 
+    fn add(&self, sync: &str, known: Readings) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(sync.to_owned()).or_default().extend(known);
+    }
+
     fn keep(&self, sync: &str, known: Readings) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(sync.to_owned(), known);
     }
@@ -50,6 +55,17 @@ impl HealthCache {
     pub fn forget(&self, sync: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(sync);
     }
+}
+
+/// Notes how the objects are that were created just now, where that can be told without reading them.
+pub(super) fn note_created(job: &Job<'_>, plan: &Plan, landed: &[Landed]) {
+    let created = landed.iter().filter(|landed| landed.verb == Verb::Created);
+    let created: HashMap<_, _> = created.map(|landed| (&landed.id, &landed.mark.resource_version)).collect();
+    let told = plan.to_send().filter_map(|step| {
+        let (id, health) = (&step.manifest.id, health_when_new(&step.manifest)?);
+        Some((id.clone(), ((*created.get(id)?).clone(), health)))
+    });
+    job.context.health.add(&job.id.uid, told.collect());
 }
 
 /// Returns how the objects are; those are read whose resourceVersion is another one than when they were read last.

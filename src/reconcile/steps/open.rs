@@ -19,6 +19,9 @@ use crate::unsealing::{self, Needs, OpenError, SyncKeys, with_stack_wiped};
 /// Entries of a key Secret with this ending are age identity files, as in Flux.
 const AGE_SUFFIX: &str = ".agekey";
 
+/// Up to so many objects without secrets are put into requests where the sync runs: to make room for that takes longer.
+const SHORT: usize = 100;
+
 /// What was opened, as requests in stages. Not `Debug`.
 pub(in crate::reconcile) struct Unsealed {
     pub(in crate::reconcile) requests: Requests,
@@ -37,7 +40,9 @@ pub(in crate::reconcile) async fn unseal(
     let sent: Vec<&Manifest> = plan.to_send().map(|step| &step.manifest).collect();
     let verified = &known.inventory.verified;
     let ring = job.context.keys.ring();
-    let keys = match keys(job, unsealing::needs(rendered, &sent, verified), &ring).await {
+    let needs = unsealing::needs(rendered, &sent, verified);
+    let is_long = needs != Needs::default() || sent.len() > SHORT;
+    let keys = match keys(job, needs, &ring).await {
         Ok(keys) => keys,
         Err(trouble) => {
             progress.unsealed(Some(&trouble));
@@ -46,7 +51,8 @@ pub(in crate::reconcile) async fn unseal(
     };
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     let open = || with_stack_wiped(|| unsealing::open(rendered, &sent, &bind_into, &keys, verified));
-    let opened = tokio::task::block_in_place(open).map_err(|errors| trouble(&errors));
+    let opened = if is_long { tokio::task::block_in_place(open) } else { open() };
+    let opened = opened.map_err(|errors| trouble(&errors));
     progress.unsealed(opened.as_ref().err());
     let opened = opened?;
     let metrics = &job.context.metrics;

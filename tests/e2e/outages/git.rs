@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use waxwing_harness::{GitServer, eventually};
 
 use super::tries;
+use crate::act::{config_map, message};
 use crate::git::followed;
-use crate::stage::PATIENCE;
+use crate::stage::{PATIENCE, condition};
 
 /// The most requests of one fetch: what the server can do, and its names.
 const REQUESTS_OF_A_FETCH: usize = 2;
@@ -31,10 +32,10 @@ fn while_git_is_away_the_source_says_since_when_it_is_stale_and_drift_is_still_r
         server.forget_requests();
         break_it(&server);
         let stale = stage.source_says("fleet", "False", told);
-        let message = crate::act::message(&stale);
+        let said = message(&stale);
         let kept =
             format!("main@sha1:{commit} stays in use, stale since {}", stale["status"]["staleSince"].as_str().unwrap());
-        assert!(message.ends_with(&kept), "{message}");
+        assert!(said.ends_with(&kept), "{said}");
         stage.kubectl(&["delete", "configmap/settings"]).unwrap();
         eventually(PATIENCE, "drift put back", || stage.get("configmap/settings")).unwrap();
         stage.applied(&commit);
@@ -45,5 +46,20 @@ fn while_git_is_away_the_source_says_since_when_it_is_stale_and_drift_is_still_r
         server.restart().unwrap();
         let back = stage.source_says("fleet", "True", &commit);
         assert_eq!(back["status"]["staleSince"], Value::Null);
+    }
+}
+
+#[test]
+fn a_pack_that_is_cut_on_its_way_is_told_and_fetched_again() {
+    let (stage, server, _, mut good) = followed("git-cut");
+    // Nothing, less than the line before a pack, and less than its objects.
+    for bytes in [0, 7, 200] {
+        server.cut_packs_after(bytes);
+        let commit = stage.commit(&[("app/config.yaml", &config_map("settings", &format!("after-{bytes}")))]);
+        let stale = stage.source_says("fleet", "False", &format!("main@sha1:{good} stays in use, stale since"));
+        assert_eq!(condition(&stale, "Ready")["reason"], "FetchFailed", "{}", message(&stale));
+        server.serve();
+        stage.applied(&commit);
+        good = commit;
     }
 }

@@ -50,3 +50,36 @@ fn what_happens_while_watches_are_broken_is_seen_afterwards() {
     let sync = stage.applied(&commit);
     assert_eq!(condition(&sync, "Drifted")["status"], "False");
 }
+
+/// More shards than a page of a list has, of Syncs that are not there.
+fn more_than_a_page(namespace: &str) -> String {
+    let shard = |number: usize| {
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: Inventory\nmetadata: {{name: other-{number}.0, namespace: {namespace}, \
+             labels: {{waxwing.dev/inventory-of: other}}}}\nspec: {{sync: {{name: other-{number}, uid: u-{number}}}, \
+             shard: 0, entries: [], verified: []}}\n---\n"
+        )
+    };
+    (0..30).map(shard).collect()
+}
+
+#[test]
+fn a_list_that_expires_amid_its_pages_is_begun_anew() {
+    let world = world_alone();
+    let (stage, _) = world.tenant("pages", "10m", &[("a", "ours"), ("b", "ours")]);
+    world.cluster.apply_yaml(&more_than_a_page(&stage.namespace)).unwrap();
+    // Without its watch the controller lists whenever it needs to know who else has an object.
+    let inventories = "/waxwing.dev/v1alpha1/inventories?";
+    world.proxy.inject(Rule::new(Fault::Answer(StatusCode::SERVICE_UNAVAILABLE)).verb("watch").on(inventories));
+    world.proxy.break_watches();
+    let since = Instant::now();
+    world.proxy.inject(Rule::new(Fault::Answer(StatusCode::GONE)).verb("get").on("continue=ey").times(1));
+    let commit = stage.remove(&["app/b.yaml"]);
+    stage.applied(&commit);
+    stage.gone("configmap/b");
+    let pages = world.proxy.requests_since(since);
+    let pages = pages.iter().filter(|request| request.target.contains("continue=ey")).map(|page| page.status);
+    let pages: Vec<_> = pages.flatten().map(|status| status.as_u16()).collect();
+    assert_eq!(pages, [410, 200]);
+    world.proxy.lift();
+}

@@ -362,3 +362,25 @@ fn secrets_and_other_static_kinds_are_never_read_for_their_health() {
         assert!(needs(group, kind), "{group}/{kind}");
     }
 }
+
+#[test]
+fn a_workload_that_was_created_just_now_waits_for_its_controller_and_of_other_kinds_nothing_is_told() {
+    let told = |group: &str, kind: &str, rest: Value| {
+        let id = crate::ObjectId::namespaced(GroupKind::new(group, kind), "shop", "x");
+        let api_version = id.kind.api_version("v1");
+        let manifest = crate::testing::manifest(kind, "x", rest);
+        let mut manifest = Manifest { id, ..manifest };
+        manifest.body["apiVersion"] = api_version.into();
+        health_when_new(&manifest).map(|health| (health.status, health.message))
+    };
+    let waits = Some((InProgress, "its controller has not seen it yet".to_owned()));
+    for kind in ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"] {
+        assert_eq!(told("apps", kind, json!({"spec": {"replicas": 0}})), waits, "{kind}");
+    }
+    assert_eq!(told("batch", "Job", json!({"spec": {}})).map(|(status, _)| status), Some(InProgress));
+    assert_eq!(told("apps", "Deployment", json!({"status": {"observedGeneration": 1}})), None);
+    for (group, kind) in [("", "Service"), ("batch", "CronJob"), ("apps", "ControllerRevision"), ("example.com", "Job")]
+    {
+        assert_eq!(told(group, kind, json!({"spec": {}})), None, "{kind}");
+    }
+}

@@ -37,6 +37,8 @@ enum Behaviour {
     Fail(StatusCode),
     /// Takes it and never answers.
     Hang,
+    /// Answers it, but of objects it sends so many bytes only.
+    Cut(usize),
 }
 
 /// Is a running Git server; it ends when this value is dropped.
@@ -106,6 +108,11 @@ impl GitServer {
         *lock(&self.desk.behaviour) = Behaviour::Hang;
     }
 
+    /// Ends every answer with objects from now on after so many bytes, as if that were all.
+    pub fn cut_packs_after(&self, bytes: usize) {
+        *lock(&self.desk.behaviour) = Behaviour::Cut(bytes);
+    }
+
     /// Answers as it should again.
     pub fn serve(&self) {
         *lock(&self.desk.behaviour) = Behaviour::Serve;
@@ -158,10 +165,14 @@ impl Desk {
                 self.note(&head, operation, None);
                 std::future::pending().await
             }
-            (Behaviour::Serve, None) => plain(StatusCode::NOT_FOUND),
-            (Behaviour::Serve, Some((folder, inner))) => {
+            (_, None) => plain(StatusCode::NOT_FOUND),
+            (_, Some((folder, inner))) => {
                 let called = backend::call(self.home.path(), &folder, &inner, &head, &body).await;
-                called.unwrap_or_else(|_| plain(StatusCode::BAD_GATEWAY))
+                let answer = called.unwrap_or_else(|_| plain(StatusCode::BAD_GATEWAY));
+                match (behaviour, operation) {
+                    (Behaviour::Cut(bytes), GitOperation::Fetch) => cut(answer, bytes).await,
+                    _ => answer,
+                }
             }
         };
         self.note(&head, operation, Some(answer.status()));
@@ -184,6 +195,13 @@ fn plain(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
     answer
+}
+
+async fn cut(answer: Answer, bytes: usize) -> Answer {
+    let (mut head, body) = answer.into_parts();
+    head.headers.remove(http::header::CONTENT_LENGTH);
+    let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Response::from_parts(head, Full::new(whole.slice(..bytes.min(whole.len()))))
 }
 
 fn unauthorized() -> Answer {
