@@ -74,7 +74,8 @@ pub struct SyncIdentity {
     pub uid: String,
 }
 
-/// The schema of an [`Entry`], whose crate knows nothing of schemas.
+/// An object that the Sync has applied, is about to apply, or wants.
+// Of the same shape as [`Entry`], whose crate knows nothing of schemas.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
 #[expect(dead_code, reason = "its fields exist for their schema")]
