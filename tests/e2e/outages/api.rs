@@ -133,7 +133,8 @@ fn who_is_asked_to_come_back_later_does_not_come_sooner() {
 #[test]
 fn a_sync_for_which_the_api_server_is_too_slow_says_so_and_goes_on_from_there() {
     let world = world();
-    let names: Vec<String> = (0..12).map(|number| format!("a-{number}")).collect();
+    // More than are sent at once, so that the time is over before the first is applied.
+    let names: Vec<String> = (0..24).map(|number| format!("a-{number}")).collect();
     let maps = |value: &'static str| names.iter().map(move |name| (name.as_str(), value)).collect::<Vec<_>>();
     let (stage, _) = world.tenant("slow", "2s", &maps("one"));
     stage.patch_spec(r#"{"timeout": "1s"}"#);
