@@ -53,7 +53,7 @@ test: tools ## What CI runs: formatting, lints, all tests against the real parts
 # These wait more than they work. A test target whose name begins with an e runs nowhere else.
 .PHONY: test-end-to-end
 test-end-to-end:
-	@RUST_TEST_THREADS=24 cargo test --workspace --locked --no-fail-fast --test 'e*'
+	@RUST_TEST_THREADS=40 cargo test --workspace --locked --no-fail-fast --test 'e*'
 
 # What they say is shown at their end, so that it doesn't run into what the others say.
 .PHONY: test-the-rest

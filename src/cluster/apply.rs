@@ -22,8 +22,7 @@ use super::prerequisites::Prerequisites;
 use super::release::Release;
 use super::requests::{Request, Requests, UnboundPointer};
 
-/// How many requests of one sync are on their way at once. An API server on two cores does no more with twice as many, and a
-/// fifth less with half of them.
+/// How many requests of one sync are on their way at once. What more or fewer would do stands in `benches/README.md`.
 const CONCURRENT_WRITES: usize = 16;
 /// How long new kinds are waited for after their CRDs were applied.
 const KINDS_DEADLINE: Duration = Duration::from_secs(15);

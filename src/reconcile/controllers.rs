@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures::stream::select;
+use futures::{Stream, StreamExt};
 use kube::ResourceExt;
-use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::queue::{Times, give_turns, received};
 use super::watched::Watched;
 use super::{fetch, forget, measure, sync};
 use crate::api::{GitSource, Sync};
 use crate::cluster::News;
+use crate::metrics::Kind;
 
 /// What starts reconciles beside the resources themselves.
 pub struct Heard {
@@ -34,60 +36,21 @@ pub async fn run(
     concurrency: u16,
     stop: CancellationToken,
 ) {
-    let config = Config::default().concurrency(concurrency);
-    let (sources_filled, syncs_filled) = (sources.filled(), syncs.filled());
-    let metrics = context.metrics.clone();
-    let ask = move |source: &GitSource| measure::source_asks(source, &metrics);
-    let metrics = context.metrics.clone();
-    let ask_too = move |sync: &Sync| measure::sync_asks(sync, &metrics);
-    let metrics = context.metrics.clone();
-    let others = futures::stream::select(users_of(heard.sources, syncs.cache()), received(heard.woken));
-    let others = others.inspect(move |sync| measure::sync_is_woken(sync, &metrics));
-    let sources = Controller::for_stream(sources.changes.inspect_ok(ask), sources.cache)
-        .with_config(config.clone())
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(
-            |source, context| fetch::reconcile(source, context).boxed(),
-            |_, never, _| match *never {},
-            context.clone(),
-        );
-    let beside = context.clone();
-    let syncs = Controller::for_stream(syncs.changes.inspect_ok(ask_too), syncs.cache)
-        .with_config(config)
-        .reconcile_on(others)
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(|sync, context| sync::reconcile(sync, context).boxed(), |_, never, _| match *never {}, context);
+    let times = |open| Times { at_once: usize::from(concurrency), open, stop: &stop };
+    let (of_sources, of_syncs) = (times(sources.filled()), times(syncs.filled()));
+    let others = select(users_of(heard.sources, syncs.cache()), received(heard.woken));
+    let others = others.inspect(|sync| measure::sync_is_woken(sync, &context.metrics));
+    let syncs = syncs.asking().inspect(|sync| measure::asks(Kind::Sync, sync, &context.metrics));
+    let sources = sources.asking().inspect(|source| measure::asks(Kind::GitSource, source, &context.metrics));
     let reconciles = futures::future::join(
-        sources.for_each(|_| async {}).or_stopped_before(sources_filled, &stop),
-        syncs.for_each(|_| async {}).or_stopped_before(syncs_filled, &stop),
+        give_turns(sources, of_sources, |source| fetch::reconcile(source, context.clone())),
+        give_turns(select(syncs, others), of_syncs, |sync| sync::reconcile(sync, context.clone())),
     );
     tokio::select! {
         _ = reconciles => {}
-        () = forget::run(&beside) => {}
-        () = beside.alarms.listen(heard.objects, &beside.marks) => {}
+        () = forget::run(&context) => {}
+        () = context.alarms.listen(heard.objects, &context.marks) => {}
     }
-}
-
-/// Ends a controller that is stopped before its cache is filled: it would wait for that for ever, and nothing runs yet.
-trait OrStoppedBefore: Future<Output = ()> + Sized {
-    async fn or_stopped_before(self, filled: CancellationToken, stop: &CancellationToken) {
-        let stopped_early = async {
-            stop.cancelled().await;
-            if filled.is_cancelled() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = self => {}
-            () = stopped_early => {}
-        }
-    }
-}
-
-impl<F: Future<Output = ()>> OrStoppedBefore for F {}
-
-fn received<T: Send + 'static>(receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> + Send + 'static {
-    futures::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) })
 }
 
 /// Turns news of a GitSource into the Syncs that use it.

@@ -1,10 +1,8 @@
 //! A GitSource's reconcile: ask the server for the tip, fetch it when it is new, tell the Syncs.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tracing::Instrument;
@@ -21,15 +19,10 @@ use crate::source::{Fetched, Reference, Remote, RemoteUrl};
 /// The longest pause between two tries while fetching fails, or what came of it can't be told.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
-/// Reconciles one GitSource; what goes wrong stands in its status, so there is no error to return.
-///
-/// # Errors
-///
-/// None.
-pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> Result<Action, Infallible> {
-    if source.meta().deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
+/// Reconciles one GitSource, unless it goes or is gone, and returns when to come back, or nothing to wait for a change. What
+/// goes wrong stands in its status.
+pub(super) async fn reconcile(source: ObjectRef<GitSource>, context: Arc<Context>) -> Option<Duration> {
+    let source = context.sources.get(&source).filter(|source| source.meta().deletion_timestamp.is_none())?;
     let span = span::of_source(&source.namespace().unwrap_or_default(), &source.name_any());
     let turn = Turn::of_source(&source, &context);
     let result = match source.spec.suspend {
@@ -62,7 +55,7 @@ pub(super) async fn reconcile(source: Arc<GitSource>, context: Arc<Context>) -> 
     }
     let pause = Some(pause).filter(|_| !(source.spec.suspend && told));
     turn.end(pause, context.sources.get(&ObjectRef::from_obj(&*source)).is_some());
-    Ok(pause.map_or_else(Action::await_change, Action::requeue))
+    pause
 }
 
 /// Tells whether the source was deleted or changed its address since this reconcile began.

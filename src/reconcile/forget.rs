@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use kube::ResourceExt;
 use waxwing_plan::OwnerMark;
 
@@ -16,10 +15,8 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::inventory::{self, SyncId};
 use crate::source::RemoteUrl;
 
-/// When to try again to remove what was still in use.
-const WHILE_IN_USE: Duration = Duration::from_secs(10);
-/// When to try again what an API server did not do that was overloaded or away.
-const AFTER_TROUBLE: Duration = Duration::from_secs(10);
+/// When to try again what could not be done: a mirror was still in use, or the API server was overloaded or away.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Forgets once all resources are known, and then whenever they change; never returns.
 pub(super) async fn run(context: &Context) {
@@ -37,7 +34,7 @@ async fn mirrors(context: &Context) {
             changed.await;
         } else {
             // Either is a reason to look again.
-            let _ = tokio::time::timeout(WHILE_IN_USE, changed).await;
+            let _ = tokio::time::timeout(AGAIN, changed).await;
         }
     }
 }
@@ -46,11 +43,12 @@ async fn mirrors(context: &Context) {
 async fn inventories(context: &Context) {
     context.syncs_filled.cancelled().await;
     let mut known = alive(context);
-    let mut all_released = release(context, &known, None).await;
+    let mut is_done = release_all(context, &known).await;
     loop {
-        match all_released {
+        match is_done {
             true => context.syncs_changed.notified().await,
-            false => tokio::time::sleep(AFTER_TROUBLE).await,
+            // Not at each change: it lists the inventories of all.
+            false => tokio::time::sleep(AGAIN).await,
         }
         measure::keep_those_there(context);
         let now = alive(context);
@@ -58,32 +56,47 @@ async fn inventories(context: &Context) {
         for (uid, mark) in &gone {
             context.forget(&SyncId { mark: mark.clone(), uid: uid.clone() });
         }
-        all_released = match all_released {
-            true => all(gone.iter().map(|(_, mark)| release(context, &now, Some(mark)))).await,
-            false => release(context, &now, None).await,
+        is_done = match is_done {
+            true => release_those(context, &now, gone.iter().map(|(_, mark)| mark)).await,
+            false => release_all(context, &now).await,
         };
         known = now;
     }
 }
 
-/// Does one after the other, and tells whether all did what they should.
-async fn all(steps: impl Iterator<Item = impl Future<Output = bool>>) -> bool {
-    futures::stream::iter(steps).fold(true, async |done, step| step.await && done).await
+/// Lets go of the inventories of all Syncs that are gone, and tells whether that is done.
+async fn release_all(context: &Context, alive: &HashMap<String, OwnerMark>) -> bool {
+    let mut is_done = true;
+    for namespace in context.reach.namespaces() {
+        is_done &= release(context, alive, namespace, None).await;
+    }
+    is_done
 }
 
-/// Lets go of the inventories of one Sync that is gone, or of all such, and tells whether none is left.
-async fn release(context: &Context, alive: &HashMap<String, OwnerMark>, sync: Option<&OwnerMark>) -> bool {
-    let is_alive = |uid: &str| alive.contains_key(uid);
-    let touched =
-        |namespace: &Option<&str>| namespace.is_none_or(|name| sync.is_none_or(|sync| sync.namespace == name));
-    let release = async |namespace| {
-        let released = inventory::release_orphans(&context.client, namespace, sync, is_alive).await;
-        if let Err(error) = &released {
-            tracing::warn!(%error, "failed to let go of the inventories of Syncs that are gone; it is tried again");
-        }
-        released.is_ok()
-    };
-    all(context.reach.namespaces().into_iter().filter(touched).map(release)).await
+/// Lets go of the inventories of some Syncs that are gone, and tells whether that is done.
+async fn release_those(
+    context: &Context,
+    alive: &HashMap<String, OwnerMark>,
+    gone: impl Iterator<Item = &OwnerMark>,
+) -> bool {
+    let mut is_done = true;
+    for sync in gone {
+        is_done &= release(context, alive, Some(&sync.namespace), Some(sync)).await;
+    }
+    is_done
+}
+
+async fn release(
+    context: &Context,
+    alive: &HashMap<String, OwnerMark>,
+    namespace: Option<&str>,
+    sync: Option<&OwnerMark>,
+) -> bool {
+    let released = inventory::release_orphans(&context.client, namespace, sync, |uid| alive.contains_key(uid)).await;
+    if let Err(error) = &released {
+        tracing::warn!(%error, "failed to let go of the inventories of Syncs that are gone; it is tried again");
+    }
+    released.is_ok()
 }
 
 /// Returns the Syncs that there are, by uid.

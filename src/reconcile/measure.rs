@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 use waxwing_plan::LeftBecause;
 
 use super::context::Context;
@@ -15,20 +15,14 @@ use crate::api::{GitSource, Reason, Status, Sync};
 use crate::metrics::{DriftAction, Kind, Metrics, Name, ObjectResult, Settings, Verdict};
 use crate::source::Fetched;
 
-/// Notes that a GitSource wants its turn.
-pub(super) fn source_asks(source: &GitSource, metrics: &Metrics) {
-    metrics.standings.asked(Kind::GitSource, name(source), Instant::now());
-}
-
-/// Notes that a Sync wants its turn.
-pub(super) fn sync_asks(sync: &Sync, metrics: &Metrics) {
-    metrics.standings.asked(Kind::Sync, name(sync), Instant::now());
+/// Notes that a resource wants its turn.
+pub(super) fn asks<K: Resource<DynamicType = ()>>(kind: Kind, resource: &ObjectRef<K>, metrics: &Metrics) {
+    metrics.standings.asked(kind, referred(resource), Instant::now());
 }
 
 /// Notes that something else wants a Sync to have its turn.
 pub(super) fn sync_is_woken(sync: &ObjectRef<Sync>, metrics: &Metrics) {
-    let name = Name { namespace: sync.namespace.clone().unwrap_or_default(), name: sync.name.clone() };
-    metrics.standings.woken(Kind::Sync, &name, Instant::now());
+    metrics.standings.woken(Kind::Sync, &referred(sync), Instant::now());
 }
 
 /// Notes what Ready says of a Sync.
@@ -160,6 +154,10 @@ impl<'a> Turn<'a> {
 
 fn name(resource: &impl ResourceExt) -> Name {
     Name { namespace: resource.namespace().unwrap_or_default(), name: resource.name_any() }
+}
+
+fn referred<K: Resource>(resource: &ObjectRef<K>) -> Name {
+    Name { namespace: resource.namespace.clone().unwrap_or_default(), name: resource.name.clone() }
 }
 
 fn verdict(said: &report::Verdict) -> Verdict {

@@ -15,6 +15,7 @@ mod forget;
 mod hold;
 mod job;
 mod measure;
+mod queue;
 mod report;
 mod retry;
 mod rivals;

@@ -1,11 +1,9 @@
 //! A Sync's reconcile: walk the line, say what came of it, and come back when there is a reason to.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tracing::Instrument;
@@ -34,12 +32,10 @@ const WHILE_FRESH: Duration = Duration::from_secs(1);
 /// How long a sync that is out of time may take to write down what came of it.
 const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 
-/// Reconciles one Sync; what goes wrong stands in its status, so there is no error to return.
-///
-/// # Errors
-///
-/// None.
-pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<Action, Infallible> {
+/// Reconciles one Sync, if it is still there, and returns when to come back, or nothing to wait for a change. What goes wrong
+/// stands in its status.
+pub(super) async fn reconcile(sync: ObjectRef<Sync>, context: Arc<Context>) -> Option<Duration> {
+    let sync = context.syncs.get(&sync)?;
     let owner = OwnerMark::new(sync.namespace().unwrap_or_default(), sync.name_any());
     let span = span::of_sync(&owner.namespace, &owner.name);
     let turn = Turn::of_sync(&sync, &context);
@@ -47,7 +43,7 @@ pub(super) async fn reconcile(sync: Arc<Sync>, context: Arc<Context>) -> Result<
     let pause = run(&sync, &context, &turn).instrument(span).await;
     context.alarms.end(&owner, &context.marks);
     turn.end(pause, context.syncs.get(&ObjectRef::from_obj(&*sync)).is_some());
-    Ok(pause.map_or_else(Action::await_change, Action::requeue))
+    pause
 }
 
 /// Returns when to come back, or none to wait for a change.

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, BoxStream, select_all};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
@@ -28,12 +28,12 @@ pub struct Watched<K: Resource + Clone + 'static>
 where
     K::DynamicType: Eq + Hash + Clone + Default,
 {
-    pub(super) cache: Store<K>,
+    cache: Store<K>,
     /// Cancelled once the cache is filled. `Store::wait_until_ready` wakes only the last of several that wait.
     filled: CancellationToken,
     listings: Arc<Listings>,
     changed: Arc<Notify>,
-    pub(super) changes: BoxStream<'static, Result<K, watcher::Error>>,
+    changes: BoxStream<'static, Result<K, watcher::Error>>,
 }
 
 impl<K> Watched<K>
@@ -71,6 +71,11 @@ where
         let changes = objects(kept).predicate_filter(asks, Default::default());
         let changes = changes.inspect_ok(move |_| asked.notify_one());
         Self { cache, filled, listings, changed, changes: changes.boxed() }
+    }
+
+    /// Returns those that ask for work. A watch that fails is begun again by itself.
+    pub(super) fn asking(self) -> impl Stream<Item = ObjectRef<K>> + Send {
+        self.changes.filter_map(async |object| Some(ObjectRef::from_obj(&object.ok()?)))
     }
 
     /// Returns the cache.

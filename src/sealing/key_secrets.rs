@@ -9,7 +9,6 @@ use kube::Client;
 use serde_json::{Value, json};
 use waxwing_keys::{Keyring, SealingKey};
 
-use super::patience::patiently;
 use super::{KeyPlace, SealingError};
 use crate::cluster::secrets::NewSecret;
 use crate::cluster::{Identity, secrets};
@@ -23,14 +22,13 @@ const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Reads all key Secrets that carry the label, and the one named exactly like the prefix (upstream's oldest form).
 pub(super) async fn load(client: &Client, place: &KeyPlace) -> Result<Keyring, SealingError> {
     let list = |source| SealingError::List { namespace: place.namespace.clone(), source };
-    let names = async || secrets::names(client, &place.namespace, ACTIVE).await.map_err(list);
-    let mut names = patiently(names).await?;
+    let mut names = secrets::names(client, &place.namespace, ACTIVE).await.map_err(list)?;
     if !names.contains(&place.prefix) {
         names.push(place.prefix.clone());
     }
     let mut keys = Vec::new();
     for name in names {
-        keys.extend(patiently(async || read(client, place, &name).await).await?);
+        keys.extend(read(client, place, &name).await?);
     }
     Ok(Keyring::new(keys))
 }

@@ -123,11 +123,11 @@ impl Keys {
         let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), &self.place.namespace);
         let labelled = watcher::Config::default().labels(key_secrets::ACTIVE);
         let changes = watching(secrets, labelled).touched_objects();
-        let reload =
-            changes.map_err(|_| ()).for_each(async |_| match key_secrets::load(&self.client, &self.place).await {
-                Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
-                Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
-            });
+        let load = async || key_secrets::load(&self.client, &self.place).await;
+        let reload = changes.map_err(|_| ()).for_each(async |_| match patiently(load).await {
+            Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
+            Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
+        });
         reload.await;
     }
 }

@@ -40,7 +40,7 @@ fn sealed_numbers_and_booleans_arrive_with_their_types_in_the_kinds_that_the_syn
     let stage = Stage::new("typed");
     cluster().apply_yaml(&GAUGES.replace("NAMESPACE", &stage.namespace)).unwrap();
     let definition = format!("crd/gauges.{}.example.com", stage.namespace);
-    stage.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=60s"]).unwrap();
+    stage.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=120s"]).unwrap();
     let gauge = GAUGE.replace("NAMESPACE", &stage.namespace);
     let gauge = stage.sops("gauge.yaml", &gauge, &["--encrypted-regex", "^(count|full|ratio|limit|text)$"]);
     let web = stage.sops("web.yaml", WEB, &["--encrypted-regex", "^(replicas|value)$"]);

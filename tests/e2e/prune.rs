@@ -193,7 +193,7 @@ fn a_deleted_sync_prunes_what_it_applied_and_ends_with_its_inventory() {
     stage.sync("./app", "");
     stage.applied(&commit);
     assert!(stage.has("inventories"));
-    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    stage.kubectl(&["delete", "sync/app", "--timeout=120s"]).unwrap();
     assert_eq!(count(&stage), 0);
     assert!(stage.has("configmap/kept"));
     assert!(!stage.has("inventories"));
@@ -204,7 +204,7 @@ fn a_deleted_sync_that_does_not_prune_or_is_suspended_leaves_its_objects() {
     for (name, spec) in [("no-prune", r#"{"prune": {"enabled": false}}"#), ("suspended", r#"{"suspend": true}"#)] {
         let stage = stage_with(name, 1, "");
         stage.patch_spec(spec);
-        stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+        stage.kubectl(&["delete", "sync/app", "--timeout=120s"]).unwrap();
         assert_eq!(count(&stage), 1, "{name}");
         assert!(!stage.has("inventories"), "{name}");
     }
@@ -217,7 +217,7 @@ fn a_deleted_sync_lets_go_of_an_object_that_does_not_end_and_says_so() {
     let commit = stage.commit(&[("app/held.yaml", &held), ("app/plain.yaml", &config_map("plain", "value"))]);
     stage.sync("./app", "timeout: 5s");
     stage.applied(&commit);
-    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    stage.kubectl(&["delete", "sync/app", "--timeout=120s"]).unwrap();
     assert!(!stage.has("configmap/plain"));
     assert!(stage.get("configmap/held").unwrap()["metadata"]["deletionTimestamp"].is_string());
     let event = stage.event("Warning PruneFailed");
@@ -249,7 +249,7 @@ fn is_there(elsewhere: &str) -> bool {
 fn a_namespace_ends_with_the_syncs_in_it_and_with_what_they_applied_elsewhere() {
     let stage = Stage::new("ending");
     let elsewhere = spread(&stage);
-    cluster().kubectl(&["delete", "namespace", &stage.namespace, "--timeout=60s"]).unwrap();
+    cluster().kubectl(&["delete", "namespace", &stage.namespace, "--timeout=120s"]).unwrap();
     assert!(!is_there(&elsewhere));
 }
 
@@ -257,7 +257,7 @@ fn a_namespace_ends_with_the_syncs_in_it_and_with_what_they_applied_elsewhere() 
 fn a_sync_that_is_deleted_in_the_foreground_prunes_before_its_inventory_goes() {
     let stage = Stage::new("foreground");
     let elsewhere = spread(&stage);
-    stage.kubectl(&["delete", "sync/app", "--cascade=foreground", "--timeout=60s"]).unwrap();
+    stage.kubectl(&["delete", "sync/app", "--cascade=foreground", "--timeout=120s"]).unwrap();
     assert!(!is_there(&elsewhere) && !stage.has("configmap/many-0"));
     stage.gone("inventories");
 }
@@ -269,7 +269,7 @@ fn the_inventory_of_a_sync_that_was_torn_away_holds_up_nothing() {
     stage.patch_spec(r#"{"suspend": true}"#);
     let finalizers = ["patch", "sync/app", "--type=merge", "--patch", r#"{"metadata": {"finalizers": null}}"#];
     stage.kubectl(&finalizers).unwrap();
-    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    stage.kubectl(&["delete", "sync/app", "--timeout=120s"]).unwrap();
     stage.gone("inventories");
     assert!(is_there(&elsewhere) && stage.has("configmap/many-0"));
 }
@@ -350,7 +350,7 @@ fn an_object_that_another_sync_renders_is_not_deleted_with_the_first() {
         eventually(PATIENCE, wanted, attempt).unwrap();
     };
     heir("PlanConflict");
-    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    stage.kubectl(&["delete", "sync/app", "--timeout=120s"]).unwrap();
     heir("Applied");
     let shared = stage.get("configmap/shared").unwrap();
     assert_eq!((&shared["data"]["key"], &shared["metadata"]["uid"]), (&Value::from("two"), &uid));

@@ -59,7 +59,7 @@ pub(crate) fn prepare(cluster: &Cluster) -> Result<(), Failure> {
     cluster.kubectl(&["create", "namespace", SYSTEM])?;
     // A request that comes earlier may be refused or kept waiting.
     cluster
-        .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"])
+        .kubectl(&["wait", "--for=condition=Established", "--timeout=120s", "customresourcedefinitions", "--all"])
         .map(drop)
 }
 

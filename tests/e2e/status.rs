@@ -6,20 +6,19 @@ use waxwing_harness::eventually;
 use crate::act::{config_map, failing, message};
 use crate::stage::{PATIENCE, Stage, cluster, condition};
 
-/// A workload whose pods are ready at once and count as available after a while.
+/// A workload whose pods are ready at once.
 const DEPLOYMENT: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec:
-  minReadySeconds: SECONDS
   selector: {matchLabels: {app: web}}
   template:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: web, image: web}]}
 "#;
 
-/// A workload whose pods can't be made, since their ServiceAccount doesn't exist.
+/// A workload whose pods can't be made as long as their ServiceAccount doesn't exist.
 const BROKEN: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
@@ -45,14 +44,15 @@ fn pair(status: &str, reason: &str) -> (String, String) {
 #[test]
 fn a_sync_progresses_while_a_deployment_rolls_out_and_is_ready_then() {
     let stage = Stage::new("rollout");
-    let commit = stage.commit(&[("app/web.yaml", &DEPLOYMENT.replace("SECONDS", "4"))]);
+    let commit = stage.commit(&[("app/broken.yaml", &BROKEN.replace("SECONDS", "600"))]);
     stage.sync("./app", "");
     let progressing = stage.ready("Unknown", |message| message.contains("waiting for health: apps/Deployment/"));
     assert_eq!(status(&progressing, "Ready"), pair("Unknown", "Progressing"));
     assert_eq!(status(&progressing, "Reconciling"), pair("True", "Progressing"));
     assert_eq!(status(&progressing, "Healthy"), pair("False", "Progressing"));
     assert_eq!(progressing["status"]["lastAppliedRevision"], format!("main@sha1:{commit}"));
-    stage.kubectl(&["wait", "--for=condition=Ready", "sync/app", "--timeout=60s"]).unwrap();
+    stage.kubectl(&["create", "serviceaccount", "missing"]).unwrap();
+    stage.kubectl(&["wait", "--for=condition=Ready", "sync/app", "--timeout=120s"]).unwrap();
     let sync = stage.applied(&commit);
     assert_eq!(status(&sync, "Ready"), pair("True", "Applied"));
     assert_eq!(status(&sync, "Healthy"), pair("True", "Healthy"));
@@ -65,8 +65,8 @@ fn a_sync_progresses_while_a_deployment_rolls_out_and_is_ready_then() {
     let changes: Vec<_> = changes.iter().filter(|event| !event.contains("fetched anything")).collect();
     let [rolling, rolled] = changes.as_slice() else { panic!("{changes:?}") };
     let begins =
-        format!("Normal Applied Applied main@sha1:{commit}, waiting for health: apps/Deployment/{namespace}/web: ");
-    let ends = format!(": apps/Deployment/{namespace}/web created");
+        format!("Normal Applied Applied main@sha1:{commit}, waiting for health: apps/Deployment/{namespace}/broken: ");
+    let ends = format!(": apps/Deployment/{namespace}/broken created");
     assert!(rolling.starts_with(&begins) && rolling.ends_with(&ends), "{rolling}");
     assert_eq!(**rolled, format!("Normal Applied Applied main@sha1:{commit}"));
     assert_eq!(sync["status"]["observedGeneration"], sync["metadata"]["generation"]);
@@ -78,7 +78,7 @@ fn a_sync_progresses_while_a_deployment_rolls_out_and_is_ready_then() {
 #[test]
 fn a_deployment_that_starts_to_crash_after_its_sync_is_told_and_so_is_its_recovery() {
     let stage = Stage::new("crash");
-    let commit = stage.commit(&[("app/web.yaml", &DEPLOYMENT.replace("SECONDS", "0"))]);
+    let commit = stage.commit(&[("app/web.yaml", DEPLOYMENT)]);
     stage.sync("./app", "");
     stage.applied(&commit);
     let pod = stage.kubectl(&["get", "pods", "--output=name"]).unwrap();

@@ -50,7 +50,7 @@ fn what_a_tenant_tries_brings_nothing_and_leaves_the_neighbour_untouched() {
     world.victim.ready("True", |message| message.starts_with(&removal));
     assert!(!world.victim.has("configmap/leaving"), "a claim by somebody who may not write it keeps nothing");
 
-    world.thief.kubectl(&["delete", "syncs", "--all", "--timeout=60s"]).unwrap();
+    world.thief.kubectl(&["delete", "syncs", "--all", "--timeout=120s"]).unwrap();
     let left: BTreeMap<_, _> = neighbours.into_iter().filter(|(name, _)| name != "configmap/leaving").collect();
     assert_eq!(objects(&world.victim), left, "a Sync that ends takes nothing of the neighbour's along");
 }

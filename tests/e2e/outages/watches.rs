@@ -80,6 +80,6 @@ fn a_list_that_expires_amid_its_pages_is_begun_anew() {
     let pages = world.proxy.requests_since(since);
     let pages = pages.iter().filter(|request| request.target.contains("continue=ey")).map(|page| page.status);
     let pages: Vec<_> = pages.flatten().map(|status| status.as_u16()).collect();
-    assert_eq!(pages, [410, 200]);
+    assert!(pages.starts_with(&[410, 200]), "{pages:?}");
     world.proxy.lift();
 }

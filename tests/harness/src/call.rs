@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 
@@ -108,6 +108,14 @@ impl Finished {
         }
         Ok(String::from_utf8_lossy(&self.stdout).into_owned())
     }
+}
+
+/// Returns where `PATH` has a program of the machine. To start one by its mere name in an environment of its own, std copies
+/// this whole process first (`fork` instead of `posix_spawn`), which takes long when it is large.
+pub(crate) fn installed(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+    found.unwrap_or_else(|| name.into())
 }
 
 /// Empties the environment of `command` but for `PATH`, and makes `home` its home.

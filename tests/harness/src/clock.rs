@@ -2,9 +2,8 @@
 //! What this is not: time that passes faster. Monotonic clocks go on as they are.
 
 use std::fs;
-use std::path::Path;
 
-use crate::call::Call;
+use crate::call::{Call, installed};
 use crate::failure::Failure;
 use crate::run_dir::RunDir;
 
@@ -25,7 +24,7 @@ impl Clock {
         let dir = RunDir::new("clock")?;
         dir.write("clock.c", SOURCE)?;
         let arguments = ["-shared", "-fPIC", "-Wall", "-Werror", "-o", "clock.so", "clock.c"];
-        Call::new(Path::new("cc"), dir.path()).args(arguments).text()?;
+        Call::new(&installed("cc"), dir.path()).args(arguments).text()?;
         let clock = Self { dir };
         clock.put(0)?;
         Ok(clock)

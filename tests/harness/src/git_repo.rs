@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::call::Call;
+use crate::call::{Call, installed};
 use crate::failure::Failure;
 use crate::run_dir::RunDir;
 
@@ -170,7 +170,7 @@ impl GitRepo {
 /// Prepares a call of the real `git` that knows no configuration but what stands here.
 pub(crate) fn git(home: &Path) -> Call {
     let who = [("NAME", "Test"), ("EMAIL", "test@example.com"), ("DATE", "2026-01-01T00:00:00Z")];
-    let call = Call::new(Path::new("git"), home).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+    let call = Call::new(&installed("git"), home).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
     who.iter().fold(call, |call, (what, value)| {
         call.env(&format!("GIT_AUTHOR_{what}"), value).env(&format!("GIT_COMMITTER_{what}"), value)
     })

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use kube::Client;
 
-use crate::call::Call;
+use crate::call::{Call, installed};
 use crate::certificates::{Authority, Identity, new_key};
 use crate::failure::Failure;
 use crate::process::Process;
@@ -226,7 +226,7 @@ impl Cluster {
 
     fn replace_folder(&self, from: &str, to: &str) -> Result<(), Failure> {
         let run = |program: &str, arguments: &[&str]| {
-            Call::new(Path::new(program), self.dir.path()).args(arguments).text().map(drop)
+            Call::new(&installed(program), self.dir.path()).args(arguments).text().map(drop)
         };
         run("rm", &["-rf", to])?;
         run("cp", &["-R", from, to])

@@ -12,12 +12,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::Answer;
+use crate::call::{installed, isolate};
 
 /// Asks git for what stands under `inner` in the repository `folder`, and returns its answer.
 pub(super) async fn call(home: &Path, folder: &Path, inner: &str, head: &Parts, body: &Bytes) -> io::Result<Answer> {
     let text = |name: HeaderName| value(&head.headers, name);
-    let mut command = std::process::Command::new("git");
-    crate::call::isolate(&mut command, home);
+    let mut command = std::process::Command::new(installed("git"));
+    isolate(&mut command, home);
     command
         .arg("http-backend")
         .env("GIT_CONFIG_NOSYSTEM", "1")
