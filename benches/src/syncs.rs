@@ -57,7 +57,7 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     line("a commit that changes nothing: until all say so", seconds(time));
     at_most("  CPU for each", milliseconds(cost.cpu, count), 1.0, "ms");
     let of_syncs = cost.requests.saturating_sub(OF_THE_SOURCE) as f64 / count as f64;
-    at_most("  requests for each (1 is the acknowledgement), without 2 of the GitSource", of_syncs, 1.0, "");
+    at_most("  requests for each, the 2 of the GitSource aside", of_syncs, 1.0, "");
 
     stage.rest(&controller);
     restart(&stage, &mut controller, count)?;
