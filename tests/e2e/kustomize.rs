@@ -81,15 +81,16 @@ fn an_overlay_patches_prefixes_and_copies_sealed_values() {
     assert_eq!(stage.secret_value("eu-token", "token").as_deref(), Some("opened-by-seal"));
 }
 
-const GENERATOR: &str = "secretGenerator:\n- name: files\n  files: [whole.yaml, whole.json, whole.env, renamed.bin=whole.bin]\n- name: env\n  envs: [whole.env]\n";
+const GENERATOR: &str = "secretGenerator:\n- name: files\n  files: [whole.yaml, whole.json, whole.env, whole.ini, renamed.bin=whole.bin]\n- name: env\n  envs: [whole.env]\n";
 
 #[test]
 fn generated_secrets_have_exactly_what_sops_prints() {
     let stage = Stage::new("generated");
-    let files: [(&str, &[u8]); 4] = [
+    let files: [(&str, &[u8]); 5] = [
         ("whole.yaml", b"# a comment\nuser: admin\nlist: [1, 2.50, yes]\ntext: |\n  two\n  lines\n"),
         ("whole.json", b"{\"user\": \"admin\", \"nested\": {\"number\": 1.0, \"none\": null}}"),
         ("whole.env", b"USER=admin\n# a comment\nPASSWORD=with = and spaces\n"),
+        ("whole.ini", b"top = 1\n; a comment\n[database]\npassword = `p#w`\nlong_key = x\n"),
         ("whole.bin", b"\x00\xff\xfebinary\r\n"),
     ];
     let mut opened = Vec::new();

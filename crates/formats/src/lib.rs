@@ -7,6 +7,7 @@
 
 mod go_number;
 mod handle;
+pub mod ini;
 pub mod json;
 mod key_path;
 mod key_request;

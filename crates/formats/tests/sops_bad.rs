@@ -57,9 +57,24 @@ fn values_of_nothing_can_be_added_unseen_and_are_nothing() {
 }
 
 #[test]
-fn ini_is_refused_by_name() {
-    let error = Document::<Sealed>::parse(b"[sops]\nmac = x\n", Store::Ini).unwrap_err();
-    assert_eq!(error.to_string(), "sealed INI files are not supported yet");
+fn ini_that_can_not_be_read_is_refused_with_its_line() {
+    let texts: [&[u8]; 10] = [
+        b"a = 1\n[sops\n",
+        b"\n[]\n",
+        b"a = 1\nb\n",
+        b"= x\n",
+        b"\"\" = x\n",
+        b"- = x\n",
+        b"a = 1\nb = \"\"\"one\ntwo\n",
+        b"[a]\nx = 1\n[a]\n",
+        b"[a]\nx = 1\nx: 2\n",
+        b"a = 1\nb = \xff\n",
+    ];
+    let refusals = texts.map(|text| {
+        let error = Document::<Sealed>::parse(text, Store::Ini).unwrap_err();
+        describe(&error, error.hint())
+    });
+    insta::assert_snapshot!(refusals.join("\n"));
 }
 
 #[test]

@@ -185,6 +185,39 @@ fn random_json_dotenv_and_bytes_open_as_sops_opens_them() {
     runner(8).run(&"(?s).{0,40}", |text| compare(&sops, &text, "x.bin", &[])).unwrap();
 }
 
+/// INI: keys, some quoted, with values that are quoted, continued, commented and none of these.
+fn ini() -> impl Strategy<Value = String> {
+    let comment = || prop::option::weighted(0.3, "[#;][ -~]{0,8}");
+    let value = prop_oneof![
+        "[ -~é漢]{0,16}",
+        "[#;\"'`\\\\ =:a]{0,8}",
+        "`[ -~]{0,8}`",
+        "\"\"\"[ -~\n]{1,20}\"\"\"",
+        "[a-z]{1,4} \\\\\n *[a-z#]{0,4}",
+    ];
+    let key = (comment(), prop::sample::select(vec!["k", "`a=b` k", "two words ", "\"q\""]), value, "[=:]");
+    let section = (comment(), prop::option::weighted(0.2, "[#;][a-z ]{0,5}"), prop::collection::vec(key, 0..5));
+    prop::collection::vec(section, 1..4).prop_map(|sections| {
+        let mut lines = Vec::new();
+        for (number, (above, behind, keys)) in sections.into_iter().enumerate() {
+            lines.extend(above);
+            lines.extend((number > 0).then(|| format!("[s{number}] {}", behind.unwrap_or_default())));
+            for (number, (above, name, value, delimiter)) in keys.into_iter().enumerate() {
+                lines.extend(above);
+                let name = name.replace('k', &format!("k{number}")).replace('q', &format!("q{number}"));
+                lines.push(format!("{name}{delimiter} {value}"));
+            }
+        }
+        lines.join("\n") + "\n"
+    })
+}
+
+#[test]
+fn random_ini_opens_as_sops_opens_it() {
+    let Some(sops) = sops() else { return };
+    runner(48).run(&ini(), |text| compare(&sops, &text, "x.ini", &[])).unwrap();
+}
+
 #[test]
 fn whatever_sops_refuses_is_refused_here_and_the_list_of_what_it_accepts_is_known() {
     let Some(sops) = sops() else { return };

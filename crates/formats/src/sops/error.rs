@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::token::TokenFault;
 use crate::KeyPath;
+use crate::ini::IniError;
 use crate::yaml::YamlError;
 
 /// Why a SOPS file can't be read. Documents count from 0.
@@ -12,9 +13,9 @@ pub enum SopsError {
     /// The text can't be read as its format.
     #[error("failed to read the text of the sealed file")]
     Text(#[source] YamlError),
-    /// The format is one that Waxwing does not read yet.
-    #[error("sealed {0} files are not supported yet")]
-    Unsupported(&'static str),
+    /// The text can't be read as INI.
+    #[error("{0}")]
+    Ini(IniError),
     /// A line of a dotenv file has no `=`, or the text is not UTF-8.
     #[error("line {line} of the dotenv file has no `=` or is not UTF-8")]
     DotenvLine {
@@ -117,7 +118,7 @@ impl SopsError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Text(error) => error.hint(),
-            Self::Unsupported(_) => "seal the values as YAML, JSON or dotenv",
+            Self::Ini(error) => error.hint(),
             Self::DotenvLine { .. } => "write each line as KEY=value, or begin it with `#`",
             Self::DotenvDuplicate { .. } => "keep one of the two keys",
             Self::NotSealed => "seal the file with `sops encrypt`",

@@ -47,7 +47,7 @@ pub enum Store {
     Json,
     /// `KEY=value` lines.
     Dotenv,
-    /// INI, recognized but refused.
+    /// INI: sections of `key = value` lines.
     Ini,
     /// Any bytes in a JSON envelope.
     Binary,
@@ -165,13 +165,13 @@ impl Document<Sealed> {
     /// # Errors
     ///
     /// Refuses what sops would refuse, and also: duplicate keys, anything after a token, rules that do not
-    /// compile, plain values where the rules say sealed, and files beyond the limits. INI is not supported yet.
+    /// compile, plain values where the rules say sealed, and files beyond the limits.
     pub fn parse(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
         let file = match store {
             Store::Yaml => raw::yaml(bytes)?,
             Store::Json | Store::Binary => raw::json(bytes)?,
             Store::Dotenv => raw::dotenv(bytes)?,
-            Store::Ini => return Err(SopsError::Unsupported("INI")),
+            Store::Ini => raw::ini(bytes)?,
         };
         let metadata = Metadata::parse(&file.block)?;
         let (trees, slots) = tree::grow(file.documents, &metadata.rules)?;

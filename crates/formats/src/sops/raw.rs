@@ -1,7 +1,7 @@
 //! What a sealed file's text says, before rules and tokens are looked at: an ordered tree with comments,
 //! and the `sops` block apart from it.
 //!
-//! Source: sops 3.13.3, `stores/{yaml,json,dotenv}/store.go`.
+//! Source: sops 3.13.3, `stores/{yaml,json,dotenv,ini}/store.go`.
 
 use std::collections::HashMap;
 
@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::error::SopsError;
 use super::flat;
+use crate::ini;
 use crate::json::{self, JsonNumber};
 use crate::yaml::YamlError;
 use crate::yaml::comments::{Attached, Comments};
@@ -98,6 +99,32 @@ pub(crate) fn dotenv(bytes: &[u8]) -> Result<File, SopsError> {
         return Err(SopsError::NotSealed);
     }
     Ok(File { documents: vec![entries], block: flat::unflatten(block)? })
+}
+
+/// Reads INI: each section is a mapping of texts. A comment stands before the section or key that it belongs to, and in the
+/// tree within the section, or behind the key.
+pub(crate) fn ini(bytes: &[u8]) -> Result<File, SopsError> {
+    let (mut entries, mut block) = (Vec::new(), None);
+    for section in ini::read(bytes).map_err(SopsError::Ini)? {
+        if section.name == BLOCK {
+            let fields = section.keys.into_iter().map(|key| (key.name, key.value.replace(r"\n", "\n")));
+            block = Some(flat::unflatten(fields.collect())?);
+            continue;
+        }
+        let mut children: Vec<RawEntry> = section.comment.iter().map(|comment| ini_comment(comment)).collect();
+        for key in section.keys {
+            children.push(RawEntry::Pair(key.name, Raw::Scalar(Scalar::Text(key.value))));
+            children.extend(key.comment.iter().map(|comment| ini_comment(comment)));
+        }
+        entries.push(RawEntry::Pair(section.name, Raw::Map(children)));
+    }
+    Ok(File { documents: vec![entries], block: block.ok_or(SopsError::NotSealed)? })
+}
+
+/// Takes the sign off the first line of a comment; those of its other lines stay.
+fn ini_comment(comment: &str) -> RawEntry {
+    let sign = if comment.starts_with(';') { [';', ' '] } else { ['#', ' '] };
+    RawEntry::Comment(Comment { text: comment.trim_start_matches(sign).to_owned(), inline: false })
 }
 
 fn file(documents: &[Document], reader: &mut Reader<'_>) -> Result<File, SopsError> {

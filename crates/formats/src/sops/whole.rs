@@ -11,6 +11,7 @@ use super::open::OpenedValue;
 use super::token::ValueKind;
 use super::tree::{Entry, Item, SlotContent, Tree};
 use super::{Document, Store, Verified};
+use crate::ini::{self, OutKey, OutSection};
 use crate::yaml::emit::{self, Out, OutEntry, OutItem};
 use crate::yaml::resolve::Scalar;
 use crate::{SecretBytes, go_number};
@@ -25,7 +26,8 @@ impl Document<Verified> {
         match self.store {
             Store::Yaml => Ok(self.yaml()),
             Store::Json => self.json(),
-            Store::Dotenv | Store::Ini => self.dotenv(),
+            Store::Dotenv => self.dotenv(),
+            Store::Ini => self.ini(),
             Store::Binary => self.binary(),
         }
     }
@@ -70,6 +72,34 @@ impl Document<Verified> {
             parts.push(b"\n");
         }
         Ok(SecretBytes::concat(&parts))
+    }
+
+    fn ini(&self) -> Result<SecretBytes, SopsError> {
+        let refused = || SopsError::RootNotMapping { document: 0 };
+        let Some(Tree::Map(entries)) = self.trees.first() else { return Err(refused()) };
+        let sections = entries.iter().map(|entry| match entry {
+            Entry::Pair(name, Tree::Map(entries)) => self.section(name, entries).ok_or_else(refused),
+            _ => Err(refused()),
+        });
+        Ok(ini::write(&sections.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// A comment before all keys belongs to the section, any other one to the key that it stands behind.
+    fn section<'a>(&'a self, name: &'a str, entries: &'a [Entry]) -> Option<OutSection<'a>> {
+        let mut section = OutSection { name, comment: b"", keys: Vec::new() };
+        for entry in entries {
+            match entry {
+                Entry::Comment { slot, .. } => {
+                    let comment = self.bytes(*slot).unwrap_or_default();
+                    *section.keys.last_mut().map_or(&mut section.comment, |key| &mut key.comment) = comment;
+                }
+                Entry::Pair(name, Tree::Leaf(slot)) => {
+                    section.keys.push(OutKey { name, value: self.bytes(*slot).unwrap_or_default(), comment: b"" });
+                }
+                Entry::Pair(..) => return None,
+            }
+        }
+        Some(section)
     }
 
     fn yaml(&self) -> SecretBytes {

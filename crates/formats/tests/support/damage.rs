@@ -35,6 +35,14 @@ pub const DEFECTS: &[Defect] = &[
         t.replace("    token: ENC", "    other: ENC")
     }),
     defect("two items of a list were swapped", "yaml-comments-lists.yaml", |t| swap_lines(&t, 1, 3)),
+    defect("a sealed value was moved to another section", "ini.ini", |t| {
+        let line = Regex::new("key +(= ENC.*)\n").unwrap().find(&t).unwrap().as_str().to_owned();
+        t.replace(&line, "").replace("[empty]\n", &format!("[empty]\n{line}"))
+    }),
+    defect("a plain value of a section was changed", "ini.ini", |t| t.replace("clear text", "clear  text")),
+    defect("a sealed comment of a key was changed", "ini.ini", |t| flip(t, "; ENC[AES256_GCM,data:")),
+    defect("a section stands twice", "ini.ini", |t| t.replace("[empty]", "[empty]\n[empty]")),
+    defect("a key of a section stands twice", "ini.ini", |t| t.replace("empty ", "quoted = x\nempty ")),
     defect("an unsealed list was reordered", "yaml-scalars-unencrypted.yaml", |t| {
         t.replace("        - 1\n        - two\n", "        - two\n        - 1\n")
     }),
