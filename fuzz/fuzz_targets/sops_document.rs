@@ -7,7 +7,7 @@ use waxwing_formats::Refusal;
 use waxwing_formats::sops::{Document, Store};
 
 fuzz_target!(|bytes: &[u8]| {
-    for store in [Store::Yaml, Store::Json, Store::Dotenv, Store::Binary] {
+    for store in [Store::Yaml, Store::Json, Store::Dotenv, Store::Ini, Store::Binary] {
         read(bytes, store);
     }
 });
