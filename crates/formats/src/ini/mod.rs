@@ -16,7 +16,6 @@ pub(crate) use write::{OutKey, OutSection, write};
 pub(crate) const DEFAULT: &str = "DEFAULT";
 
 /// A section. The first one of a file is [`DEFAULT`], also where it is empty.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) comment: Option<String>,
@@ -24,7 +23,6 @@ pub(crate) struct Section {
 }
 
 /// A key with its value.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) value: String,
