@@ -1,9 +1,13 @@
 //! The command line as clap sees it; the doc comments are the help texts.
 
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
 use clap::{Parser, Subcommand};
 
 use crate::commands::{cert, completion, new, plan, seal};
 use crate::error::Error;
+use crate::sops::{self, SopsArgs};
 
 /// Seal Kubernetes Secrets so that they can be committed
 ///
@@ -36,24 +40,62 @@ Examples:
 Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output
-  2  `seal plan` found changes";
+  2  `seal plan` found changes
+`seal sops` has the codes of sops; its help lists them.";
 
 #[derive(Subcommand)]
 enum Command {
     Cert(cert::CertArgs),
     New(Box<new::NewArgs>),
     Plan(plan::PlanArgs),
+    Sops(Box<SopsArgs>),
     Completion(completion::CompletionArgs),
 }
 
-impl Cli {
+/// The program as it is called under the name `sops`.
+#[derive(Parser)]
+#[command(name = "sops", version = concat!("3.13.3 (seal ", env!("CARGO_PKG_VERSION"), ")"))]
+struct Sops {
+    #[command(flatten)]
+    args: SopsArgs,
+}
+
+/// What the program was called as.
+pub(crate) enum Call {
+    /// `seal`.
+    Seal(Box<Cli>),
+    /// `sops`.
+    Sops(Box<SopsArgs>),
+}
+
+impl Call {
+    /// Reads the command line, whose first word is the name of the program.
+    pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = words.collect();
+        let name = words.first().and_then(|program| Path::new(program).file_stem());
+        match name == Some(OsStr::new("sops")) {
+            true => Sops::try_parse_from(words).map(|Sops { args }| Self::Sops(Box::new(args))),
+            false => Cli::try_parse_from(words).map(|cli| Self::Seal(Box::new(cli))),
+        }
+    }
+
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<Outcome, Error> {
+        match self {
+            Self::Seal(cli) => cli.run(),
+            Self::Sops(args) => Ok(sops::run(*args).map(|()| Outcome::Done)?),
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> Result<Outcome, Error> {
         match self.command {
             None => seal::run(&self.seal).map(|()| Outcome::Done),
             Some(Command::Cert(args)) => cert::run(&args).map(|()| Outcome::Done),
             Some(Command::New(args)) => new::run(*args).map(|()| Outcome::Done),
             Some(Command::Plan(args)) => plan::run(&args),
+            Some(Command::Sops(args)) => Call::Sops(args).run(),
             Some(Command::Completion(args)) => completion::run(&args).map(|()| Outcome::Done),
         }
     }

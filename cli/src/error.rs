@@ -8,6 +8,7 @@ use crate::certificate::FetchError;
 use crate::cluster::ClusterError;
 use crate::input::{InputError, ValueError};
 use crate::output::OutputError;
+use crate::sops::Fault;
 
 /// Why a command failed. None of it quotes a value.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +46,20 @@ pub(crate) enum Error {
     /// The result could not be printed.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// A command of sops failed.
+    #[error(transparent)]
+    Sops(#[from] Fault),
 }
 
 impl Error {
+    /// Returns the exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Sops(fault) => fault.code(),
+            _ => 1,
+        }
+    }
+
     /// Returns what the user can do about it, where there is something.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -61,6 +73,7 @@ impl Error {
             Self::Cluster(error) => error.hint(),
             Self::Seal(error) => error.hint().map(str::to_owned),
             Self::Output(_) => None,
+            Self::Sops(fault) => fault.hint(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The `seal` command line: seals secrets so that they can be committed.
 //!
 //! `main` turns arguments into one command and its error into text, a hint and an exit code; everything else stands in
-//! `commands`, one file a command. Plaintext comes in from a file, standard input or a prompt, and what goes out is
+//! `commands`, one file a command, and for those who call the program `sops`, in `sops`. Plaintext comes in from a file, standard input or a prompt, and what goes out is
 //! sealed. Freed memory is wiped, whichever library held it.
 
 mod args;
@@ -11,21 +11,22 @@ mod commands;
 mod error;
 mod input;
 mod output;
+mod sealed;
+mod sops;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use waxwing::runtime::harden;
 use zeroizing_alloc::ZeroAlloc;
 
-use crate::args::{Cli, Outcome};
+use crate::args::{Call, Outcome};
 
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(cli) => finish(harden().map_err(error::Error::from).and_then(|()| cli.run())),
+    match Call::read(std::env::args_os()) {
+        Ok(call) => finish(harden().map_err(error::Error::from).and_then(|()| call.run())),
         Err(error) => usage(&error),
     }
 }
@@ -36,7 +37,7 @@ fn finish(result: Result<Outcome, error::Error>) -> ExitCode {
         Ok(Outcome::Changes) => ExitCode::from(2),
         Err(error) => {
             output::complain(&error);
-            ExitCode::FAILURE
+            ExitCode::from(error.code())
         }
     }
 }

@@ -74,8 +74,13 @@ pub(crate) fn note(text: &str) {
 
 /// Tells what went wrong, each cause after a colon, and what to do about it on a line of its own.
 pub(crate) fn complain(error: &Error) {
+    complain_of(error, error.hint());
+}
+
+/// Tells of an error of a part of the program.
+pub(crate) fn complain_of(error: &dyn std::error::Error, hint: Option<String>) {
     let mut text = format!("error: {}\n", with_causes(error));
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = hint {
         text.push_str(&format!("hint: {hint}\n"));
     }
     tell(&text);

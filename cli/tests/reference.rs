@@ -19,7 +19,22 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 5] = [&[], &["cert"], &["new"], &["plan"], &["completion"]];
+const COMMANDS: [&[&str]; 14] = [
+    &[],
+    &["cert"],
+    &["new"],
+    &["plan"],
+    &["sops"],
+    &["sops", "encrypt"],
+    &["sops", "decrypt"],
+    &["sops", "edit"],
+    &["sops", "set"],
+    &["sops", "unset"],
+    &["sops", "rotate"],
+    &["sops", "updatekeys"],
+    &["sops", "filestatus"],
+    &["completion"],
+];
 
 #[test]
 fn the_cli_reference_is_what_the_program_prints() {
@@ -41,9 +56,13 @@ fn the_cli_reference_is_what_the_program_prints() {
 
 #[test]
 fn every_command_is_in_the_reference() {
-    let help = Folder::new().seal(&["--help"], "").stdout;
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();
-    let written: Vec<_> = COMMANDS.iter().filter_map(|command| command.first().copied()).collect();
-    assert_eq!(listed, written);
+    for (above, depth) in [(&[][..], 0), (&["sops"], 1)] {
+        let help = Folder::new().seal(&[above, &["--help"]].concat(), "").stdout;
+        let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+        let below = COMMANDS.iter().filter(|command| command.starts_with(above));
+        let mut written: Vec<_> = below.filter_map(|command| command.get(depth).copied()).collect();
+        written.dedup();
+        assert_eq!(listed, written);
+    }
 }

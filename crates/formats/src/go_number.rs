@@ -18,6 +18,13 @@ pub(crate) fn shortest(value: f64) -> String {
     general(format!("{value:e}"), value.to_string(), value.is_finite()).unwrap_or_else(|| plain(value))
 }
 
+/// Formats like `ValToString` of sops: as [`shortest`] with a capital `E`, and never like an integer.
+pub(crate) fn unlike_integer(value: f64) -> String {
+    let text = shortest(value).replace('e', "E");
+    let is_plain = !text.contains(['.', 'E']) && value.is_finite();
+    if is_plain { text + ".0" } else { text }
+}
+
 /// Formats like `FormatFloat(value, 'g', -1, 32)`.
 pub(crate) fn shortest_f32(value: f64) -> String {
     let value = value as f32;

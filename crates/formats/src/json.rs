@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         let mut items = Vec::new();
         self.space();
         if self.take(']') {
-            return Ok(Content::Sequence { items, flow: true });
+            return Ok(Content::Sequence { items, marks: Vec::new(), flow: true });
         }
         loop {
             self.space();
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
             self.space();
             if !self.take(',') {
                 self.expect(']')?;
-                return Ok(Content::Sequence { items, flow: true });
+                return Ok(Content::Sequence { items, marks: Vec::new(), flow: true });
             }
         }
     }

@@ -44,6 +44,8 @@ pub enum WrappedKey {
         role: Option<String>,
         /// The encryption context.
         context: BTreeMap<String, String>,
+        /// The profile of the AWS configuration that the file names; empty if none.
+        profile: String,
         /// The ciphertext in standard base64.
         enc: String,
     },
@@ -76,10 +78,12 @@ pub enum WrappedKey {
         /// The ciphertext, such as `vault:v1:...`.
         enc: String,
     },
-    /// A kind of key that Waxwing doesn't know, such as Huawei KMS.
-    Unknown {
-        /// The name of its list in the metadata.
-        kind: String,
+    /// A ciphertext of Huawei Cloud KMS, which Waxwing keeps in the file and can't open.
+    HuaweiKms {
+        /// The key's id.
+        key_id: String,
+        /// The ciphertext.
+        enc: String,
     },
     /// The RSA block of one SealedSecret item.
     SealedItem {
@@ -103,7 +107,7 @@ impl WrappedKey {
             Self::VaultTransit { address, engine_path, key_name, .. } => {
                 format!("vault-transit {address}/{engine_path}/{key_name}")
             }
-            Self::Unknown { kind } => format!("unsupported {kind}"),
+            Self::HuaweiKms { key_id, .. } => format!("huawei-kms {key_id}"),
             Self::SealedItem { .. } => "sealed-secrets key".to_owned(),
         }
     }

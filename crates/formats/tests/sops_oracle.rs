@@ -1,5 +1,5 @@
 //! Compares with the live sops program: random files (the same in every run) that it seals open here to the bytes
-//! that it prints, and what it refuses is refused here.
+//! that it prints, what is sealed here has the text that it writes and opens there, and what it refuses is refused here.
 //!
 //! The program is looked for in `WAXWING_SOPS` and in `target/tools/bin` of the workspace. Without it the tests say so
 //! and pass, except under CI (`CI` is set), where they fail.
@@ -15,14 +15,20 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rand_core::OsRng;
+use regex::Regex;
 use support::damage::DEFECTS;
+use support::masked::masked;
 use support::{Keys, fixtures};
-use waxwing_formats::sops::{Document, Store};
+use waxwing_formats::DataKey;
+use waxwing_formats::sops::{Document, Plain, SopsError, Store, Terms, Vectors, Verified};
 
 /// Finds sops, or says that it is missing.
 fn sops() -> Option<PathBuf> {
@@ -83,23 +89,99 @@ fn compare(sops: &Path, text: &str, name: &str, flags: &[&str]) -> Result<(), Te
     }
     let document = Document::parse(&sealed, Store::from_path(Path::new(name)));
     let document = document.map_err(|error| TestCaseError::fail(format!("{error:?}\n{shown}")))?;
-    let opened =
-        Keys::named(&["one"]).open(document).map_err(|error| TestCaseError::fail(format!("{error}\n{shown}")))?;
+    let opened = Keys::named(&["one"]).open_with_key(document);
+    let (opened, key) = opened.map_err(|error| TestCaseError::fail(format!("{error}\n{shown}")))?;
     let whole = opened.whole().unwrap();
     prop_assert_eq!(String::from_utf8_lossy(whole.expose_secret()), String::from_utf8_lossy(&expected), "{}", shown);
+    sealed_here(sops, text, name, &opened, &key, &shown)?;
+    sealed_again(&opened, &key, &shown)
+}
+
+/// Seals the same text here under the same terms: what is not random in it is what sops wrote, and sops opens it to the same
+/// bytes.
+fn sealed_here(
+    sops: &Path,
+    text: &str,
+    name: &str,
+    opened: &Document<Verified>,
+    key: &DataKey,
+    shown: &str,
+) -> Result<(), TestCaseError> {
+    let plain = Plain::parse(text.as_bytes(), opened.store());
+    let plain = plain.map_err(|error| match error {
+        SopsError::Ini(_) => TestCaseError::reject("a key or section that stands twice is refused here"),
+        _ => TestCaseError::fail(format!("{error:?}\n{text}")),
+    })?;
+    let sealed = plain.seal(key, terms_of(opened, name), &Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng);
+    let sealed = sealed.map_err(|error| TestCaseError::fail(format!("{error:?}\n{text}\n{shown}")))?;
+    let found = sealed.text(None).unwrap();
+    let kept = if has_odd_comments(text) { without_comments } else { masked };
+    prop_assert_eq!(kept(&found), kept(shown), "{}", text);
+    let by_sops = run(sops, found.as_bytes(), &["--decrypt", "--filename-override", name, "/dev/stdin"]);
+    let by_sops = by_sops.ok_or_else(|| TestCaseError::fail(format!("sops does not open\n{found}")))?;
+    let whole = opened.whole().unwrap();
+    prop_assert_eq!(kept(&String::from_utf8_lossy(&by_sops)), kept(&String::from_utf8_lossy(whole.expose_secret())));
     Ok(())
 }
 
+/// Tells whether a comment stands in another column right below a comment, or ends a block below a deeper line: sops finds some
+/// of these in the file itself and not in the block that they stand in.
+fn has_odd_comments(text: &str) -> bool {
+    let lines: Vec<&str> = text.lines().collect();
+    // Of an item that is a mapping, the column of its key.
+    let marks = |line: &str| if line.contains(": ") { [' ', '-'] } else { [' ', ' '] };
+    let column = |line: &str| line.len() - line.trim_start_matches(marks(line)).len();
+    let is_comment = |line: &str| line.trim_start().starts_with('#');
+    let is_odd = |at: usize, above: &str, below: &str| {
+        let follows = lines.get(at + 2).map_or(0, |next| column(next));
+        let ends_block = column(above) > column(below) && follows < column(below);
+        is_comment(below) && (ends_block || (is_comment(above) && column(above) != column(below)))
+    };
+    lines.iter().zip(lines.iter().skip(1)).enumerate().any(|(at, (above, below))| is_odd(at, above, below))
+}
+
+/// What is left of a sealed file, masked, without its comments.
+fn without_comments(sealed: &str) -> String {
+    let is_comment =
+        |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.contains("ENC[comment]");
+    let masked = masked(sealed);
+    let lines = masked.lines().filter(|line| !is_comment(line)).map(|line| line.split(" #").next().unwrap_or_default());
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// sops writes no rule into a new binary file, and takes the usual one when it reads it.
+fn terms_of(opened: &Document<Verified>, name: &str) -> Terms {
+    let rule = opened.terms().rule.filter(|_| !name.ends_with(".bin"));
+    Terms { rule, ..opened.terms() }
+}
+
+/// Seals what was opened, unchanged: every token stays, only the time and the code are new.
+fn sealed_again(opened: &Document<Verified>, key: &DataKey, shown: &str) -> Result<(), TestCaseError> {
+    let sealed = opened.plain().seal(key, opened.terms(), &opened.vectors(), Timestamp::UNIX_EPOCH, &mut OsRng);
+    let sealed = sealed.map_err(|error| TestCaseError::fail(format!("{error:?}\n{shown}")))?;
+    let found = sealed.text(None).unwrap();
+    let tokens = |text: &str| {
+        let token = Regex::new(r"ENC\[AES256_GCM,[^]]*\]").unwrap();
+        token.find_iter(text).map(|found| found.as_str().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let new = tokens(&found).into_iter().filter(|token| !shown.contains(token)).count();
+    prop_assert_eq!(new, 1, "{}\n{}", found, shown);
+    Ok(())
+}
+
+/// Runs so many cases, or as many times more as `WAXWING_ORACLE_FACTOR` says.
 fn runner(cases: u32) -> TestRunner {
+    let factor = std::env::var("WAXWING_ORACLE_FACTOR").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
+    let cases = cases * factor;
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let config = Config { cases, failure_persistence: None, max_global_rejects: 4096, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_global_rejects: 4096 * factor, ..Config::default() };
     TestRunner::new_with_rng(config, rng)
 }
 
 /// A scalar in YAML's spelling.
 fn scalar() -> impl Strategy<Value = String> {
     prop_oneof![
-        "[a-z]{0,6}",
+        "[a-z]{1,6}",
         "-?[0-9]{1,8}",
         "[0-9]{1,3}\\.[0-9]{1,3}(e[0-9])?",
         prop::sample::select(vec!["yes", "null", "true", "0x1F", "017", "2020-01-01", "1_000", "~", ".inf", "\"\""])
@@ -156,7 +238,7 @@ fn random_yaml_that_sops_seals_opens_to_the_bytes_that_sops_prints() {
         };
         documents.into_iter().map(document).collect::<Vec<_>>().join("---\n")
     });
-    runner(48).run(&text, |text| compare(&sops, &text, "x.yaml", &[])).unwrap();
+    runner(32).run(&text, |text| compare(&sops, &text, "x.yaml", &[])).unwrap();
 }
 
 #[test]
@@ -167,7 +249,7 @@ fn random_rules_over_comments_open_as_sops_opens_them() {
         nest(pieces, false, false).join("\n") + "\n"
     });
     for flags in [["--encrypted-comment-regex", "a.?b"], ["--unencrypted-comment-regex", "^ ?a.?b"]] {
-        runner(12).run(&text, |text| compare(&sops, &text, "x.yaml", &flags)).unwrap();
+        runner(8).run(&text, |text| compare(&sops, &text, "x.yaml", &flags)).unwrap();
     }
 }
 
@@ -215,7 +297,7 @@ fn ini() -> impl Strategy<Value = String> {
 #[test]
 fn random_ini_opens_as_sops_opens_it() {
     let Some(sops) = sops() else { return };
-    runner(48).run(&ini(), |text| compare(&sops, &text, "x.ini", &[])).unwrap();
+    runner(32).run(&ini(), |text| compare(&sops, &text, "x.ini", &[])).unwrap();
 }
 
 #[test]

@@ -1,14 +1,16 @@
-//! Answers key requests: age identities, and the cluster's sealing keys.
+//! Answers key requests and wraps data keys: age identities and recipients, and the cluster's sealing keys.
 //!
 //! A sealed document says which wrapped keys it has ([`KeyRequest`](waxwing_formats::KeyRequest)); what here holds
 //! private keys unwraps one or says why not ([`Refusal`](waxwing_formats::Refusal)). Private RSA operations happen
 //! nowhere else in the workspace. Reading key files from disk or from the cluster is the caller's business.
 
 mod age_identities;
+mod age_recipient;
 mod keyring;
 mod sealing_certificate;
 mod sealing_key;
 
 pub use age_identities::{AgeIdentities, IdentityError};
+pub use age_recipient::{AgeRecipient, RecipientError, WrapError};
 pub use keyring::Keyring;
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};

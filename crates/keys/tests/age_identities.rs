@@ -100,6 +100,7 @@ fn each_wrapped_key_that_does_not_open_is_refused_by_name() {
                 arn: "arn:aws:kms:eu-west-1:1:key/k".to_owned(),
                 role: None,
                 context: BTreeMap::new(),
+                profile: String::new(),
                 enc: String::new(),
             },
         ),

@@ -151,7 +151,7 @@ fn each_item_that_does_not_open_is_refused_by_name() {
         ("a block of zeros", keyring(), WrappedKey::SealedItem { rsa: vec![0; 256], label: label.clone() }),
         ("a block above the modulus", keyring(), WrappedKey::SealedItem { rsa: vec![255; 256], label }),
         ("age", keyring(), WrappedKey::Age { recipient: "age1someone".to_owned(), enc: String::new() }),
-        ("Huawei", keyring(), WrappedKey::Unknown { kind: "hckms".to_owned() }),
+        ("Huawei", keyring(), WrappedKey::HuaweiKms { key_id: "region:id".to_owned(), enc: String::new() }),
     ];
     let mut report = String::new();
     for (case, keyring, wrapped) in cases {

@@ -8,15 +8,15 @@ use crate::SecretBytes;
 /// A section that is written.
 pub(crate) struct OutSection<'a> {
     pub(crate) name: &'a str,
-    pub(crate) comment: &'a [u8],
+    pub(crate) comment: Cow<'a, [u8]>,
     pub(crate) keys: Vec<OutKey<'a>>,
 }
 
 /// A key that is written.
 pub(crate) struct OutKey<'a> {
     pub(crate) name: &'a str,
-    pub(crate) value: &'a [u8],
-    pub(crate) comment: &'a [u8],
+    pub(crate) value: Cow<'a, [u8]>,
+    pub(crate) comment: Cow<'a, [u8]>,
 }
 
 /// Writes all sections in their order. What is secret is copied once, into the result.
@@ -27,7 +27,7 @@ pub(crate) fn write(sections: &[OutSection<'_>]) -> SecretBytes {
         if is_first_default && section.keys.is_empty() {
             continue;
         }
-        comment(&mut parts, section.comment, |line| line);
+        comment(&mut parts, &section.comment, |line| line);
         if !is_first_default {
             parts.extend([text("["), text(section.name), text("]\n")]);
         }
@@ -46,15 +46,15 @@ fn text(text: &str) -> Part<'_> {
     Cow::Borrowed(text.as_bytes())
 }
 
-fn keys<'a>(parts: &mut Vec<Part<'a>>, keys: &[OutKey<'a>]) {
+fn keys<'a>(parts: &mut Vec<Part<'a>>, keys: &'a [OutKey<'_>]) {
     let names: Vec<Cow<'a, str>> = keys.iter().map(|key| quoted_name(key.name)).collect();
     let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
     for (key, name) in keys.iter().zip(names) {
-        comment(parts, key.comment, trim);
+        comment(parts, &key.comment, trim);
         let spaces = " ".repeat(width - name.len());
         parts.push(Cow::Owned(format!("{name}{spaces} = ").into_bytes()));
-        let quote = quote_of(key.value);
-        parts.extend([text(quote), Cow::Borrowed(key.value), text(quote), text("\n")]);
+        let quote = quote_of(&key.value);
+        parts.extend([text(quote), Cow::Borrowed(&*key.value), text(quote), text("\n")]);
     }
 }
 

@@ -10,7 +10,10 @@ use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, Nonce};
 use zeroize::Zeroizing;
 
-use super::token::Token;
+use super::token::{Token, ValueKind};
+
+/// The length of the initialization vectors that are written.
+pub(crate) const IV_LEN: usize = 32;
 
 /// A data key, ready for use.
 pub(crate) struct Cipher {
@@ -27,6 +30,21 @@ impl Cipher {
             short: AesGcm::new_from_slice(key).ok()?,
             block: AesGcm::new_from_slice(key).ok()?,
         })
+    }
+
+    /// Seals a text and returns its token; nothing for a text beyond what the cipher may be used for. A vector must never be
+    /// used for two different texts.
+    pub(crate) fn seal(
+        &self,
+        text: &[u8],
+        kind: Option<ValueKind>,
+        additional: &[u8],
+        iv: &[u8; IV_LEN],
+    ) -> Option<Token> {
+        let nonce = Nonce::<U32>::from(*iv);
+        let mut data = text.to_vec();
+        let tag = self.usual.encrypt_inout_detached(&nonce, additional, data.as_mut_slice().into()).ok()?;
+        Some(Token::new(data, iv, tag.into(), kind))
     }
 
     /// Returns the plaintext of a token, or nothing if it does not authenticate.

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::Store;
 use super::token::TokenFault;
 use crate::KeyPath;
 use crate::ini::IniError;
@@ -11,7 +12,7 @@ use crate::yaml::YamlError;
 #[derive(Debug, Error)]
 pub enum SopsError {
     /// The text can't be read as its format.
-    #[error("failed to read the text of the sealed file")]
+    #[error("failed to read the text of the file")]
     Text(#[source] YamlError),
     /// The text can't be read as INI.
     #[error("{0}")]
@@ -28,6 +29,26 @@ pub enum SopsError {
         /// The key.
         key: String,
     },
+    /// A list or mapping stands where the format has only text.
+    #[error("the value of {key:?} is a list or a mapping, which the format {store} can't hold there")]
+    Nested {
+        /// The format.
+        store: Store,
+        /// The key.
+        key: String,
+    },
+    /// A value stands outside of the sections of an INI file.
+    #[error("{key:?} is no section: in an ini file every value stands in one")]
+    NoSection {
+        /// The key.
+        key: String,
+    },
+    /// The file that is to be sealed has a `sops` block.
+    #[error("the file has a `sops` block, so it is sealed already")]
+    AlreadySealed,
+    /// The file that is to be sealed is empty.
+    #[error("the file is empty: there is nothing to seal")]
+    NothingToSeal,
     /// There is no `sops` block.
     #[error("the file has no `sops` block, so it is not sealed")]
     NotSealed,
@@ -121,6 +142,11 @@ impl SopsError {
             Self::Ini(error) => error.hint(),
             Self::DotenvLine { .. } => "write each line as KEY=value, or begin it with `#`",
             Self::DotenvDuplicate { .. } => "keep one of the two keys",
+            Self::Nested { .. } | Self::NoSection { .. } => "choose another format, such as yaml",
+            Self::AlreadySealed => {
+                "to change it use `sops edit`; if it is not sealed, give its `sops` entry another name"
+            }
+            Self::NothingToSeal => "put in at least one key with a value",
             Self::NotSealed => "seal the file with `sops encrypt`",
             Self::SealedByItself { .. } => "keep each document in a file of its own, or seal all of them together",
             Self::RootNotMapping { .. } => "sops seals mappings only",

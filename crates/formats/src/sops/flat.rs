@@ -1,4 +1,4 @@
-//! The flattened metadata of dotenv files: `age__list_0__map_enc` and the like, back into a tree.
+//! The flattened metadata of dotenv and INI files: `age__list_0__map_enc` and the like, from a tree and back into one.
 //!
 //! Source: sops 3.13.3, `stores/flatten.go`.
 
@@ -16,6 +16,27 @@ pub(crate) fn unflatten(fields: Vec<(String, String)>) -> Result<Map<String, Val
     match root {
         Value::Object(map) => Ok(map),
         _ => Ok(Map::new()),
+    }
+}
+
+/// Returns the fields of the `sops` block by their flattened names, without the prefix `sops_`. Nothing is left of an empty
+/// list or mapping.
+pub(crate) fn flatten(block: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    for (name, value) in block {
+        push(&mut fields, name.clone(), value);
+    }
+    fields
+}
+
+fn push(fields: &mut Vec<(String, String)>, name: String, value: &Value) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| push(fields, format!("{name}{MAP}{key}"), value)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| push(fields, format!("{name}{LIST}{at}"), item));
+        }
+        Value::String(text) => fields.push((name, text.clone())),
+        Value::Null | Value::Bool(_) | Value::Number(_) => fields.push((name, value.to_string())),
     }
 }
 

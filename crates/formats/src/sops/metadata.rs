@@ -1,15 +1,14 @@
 //! The `sops` block: who can open the file, which values are sealed, and the message authentication code.
 //!
-//! Source: sops 3.13.3, `stores/stores.go` and `stores/metadata.go`. Unknown fields are ignored, as there.
-//! Nothing in the block is authenticated by itself.
+//! Source: sops 3.13.3, `stores/stores.go` and `stores/metadata.go`. Unknown fields are ignored, as there, and not written
+//! again. Nothing in the block is authenticated by itself.
 
 use std::collections::BTreeMap;
 
-use regex::bytes::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::error::SopsError;
-use super::rules::{Rules, compile};
+use super::rules::{Rule, RuleKind};
 use super::token::Token;
 use crate::WrappedKey;
 use crate::yaml::time::Time;
@@ -18,14 +17,25 @@ use crate::yaml::time::Time;
 #[derive(Clone)]
 pub(crate) struct Metadata {
     /// One group or more; any key of a group opens the group.
-    pub(crate) groups: Vec<Vec<WrappedKey>>,
-    /// How many groups must be opened if there is more than one.
-    pub(crate) threshold: usize,
+    pub(crate) groups: Vec<Vec<Recipient>>,
+    /// How many groups must be opened if there is more than one, as it was written; zero means all.
+    pub(crate) shamir_threshold: usize,
     pub(crate) last_modified: Time,
     /// Nothing if the file has no MAC; such a file opens for nobody.
     pub(crate) mac: Option<Token>,
     pub(crate) mac_only_encrypted: bool,
-    pub(crate) rules: Rules,
+    /// Nothing if all values are sealed, as in a binary file.
+    pub(crate) rule: Option<Rule>,
+    /// The version of sops that wrote the file; nothing in files of very old ones.
+    pub(crate) version: Option<String>,
+}
+
+/// Who can open a group, with the data key or the share of it that was wrapped for them.
+#[derive(Clone)]
+pub struct Recipient {
+    pub(crate) wrapped: WrappedKey,
+    /// When it was wrapped. age recipients have no time.
+    pub(crate) created_at: Option<Time>,
 }
 
 /// The most key groups that Shamir sharing over a byte can tell apart.
@@ -38,17 +48,105 @@ impl Metadata {
     pub(crate) fn parse(block: &Map<String, Value>) -> Result<Self, SopsError> {
         let fields = Fields { map: block, prefix: "sops" };
         let groups = groups(&fields)?;
-        let threshold = threshold(&fields, groups.len())?;
-        fields.text("version")?;
+        let shamir_threshold = shamir_threshold(&fields, groups.len())?;
         Ok(Self {
-            threshold,
             groups,
-            last_modified: last_modified(&fields)?,
+            shamir_threshold,
+            last_modified: fields.time("lastmodified")?.ok_or_else(|| fields.refuse("lastmodified", "is missing"))?,
             mac: mac(&fields)?,
             mac_only_encrypted: fields.boolean("mac_only_encrypted")?,
-            rules: rules(&fields)?,
+            rule: Some(rule(&fields)?),
+            version: fields.text("version")?.map(str::to_owned),
         })
     }
+
+    /// Returns how many groups must be opened.
+    pub(crate) fn threshold(&self) -> usize {
+        match (self.groups.len(), self.shamir_threshold) {
+            (1, _) => 1,
+            (groups, 0) => groups,
+            (_, threshold) => threshold,
+        }
+    }
+
+    /// Returns the block as sops writes it: the fields of each mapping in the order of their names, and none that is empty.
+    pub(crate) fn block(&self) -> Map<String, Value> {
+        let mut fields = match self.groups.as_slice() {
+            [group] => written(group),
+            groups => BTreeMap::from([("key_groups", groups.iter().map(|group| written_in_groups(group)).collect())]),
+        };
+        if self.shamir_threshold > 0 {
+            fields.insert("shamir_threshold", self.shamir_threshold.into());
+        }
+        if self.mac_only_encrypted {
+            fields.insert("mac_only_encrypted", true.into());
+        }
+        if let Some(rule) = &self.rule {
+            fields.insert(rule.kind().field(), rule.text().into());
+        }
+        fields.insert("lastmodified", self.last_modified.to_seconds().into());
+        fields.insert("mac", self.mac.as_ref().map_or("", |mac| &mac.text).into());
+        fields.insert("version", self.version.as_deref().unwrap_or_default().into());
+        sorted(fields)
+    }
+}
+
+fn sorted(fields: BTreeMap<&str, Value>) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Returns the lists of a group's recipients.
+fn written(group: &[Recipient]) -> BTreeMap<&'static str, Value> {
+    let mut lists: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for recipient in group {
+        if let Some((list, fields)) = recipient.written() {
+            lists.entry(list).or_default().push(sorted(fields).into());
+        }
+    }
+    lists.into_iter().map(|(list, recipients)| (list, recipients.into())).collect()
+}
+
+/// Within a list of groups, sops writes two of the lists even if they are empty.
+fn written_in_groups(group: &[Recipient]) -> Value {
+    let mut lists = written(group);
+    for list in ["age", "hc_vault"] {
+        lists.entry(list).or_insert_with(|| json!([]));
+    }
+    sorted(lists).into()
+}
+
+impl Recipient {
+    /// Returns the list that the recipient stands in, and its fields.
+    fn written(&self) -> Option<(&'static str, BTreeMap<&'static str, Value>)> {
+        let (list, mut fields) = match &self.wrapped {
+            WrappedKey::Age { recipient, enc } => {
+                return Some(("age", texts([("recipient", recipient), ("enc", enc)])));
+            }
+            WrappedKey::Pgp { fingerprint, enc } => ("pgp", texts([("fp", fingerprint), ("enc", enc)])),
+            WrappedKey::AwsKms { arn, role, context, profile, enc } => {
+                let mut fields = texts([("arn", arn), ("enc", enc), ("aws_profile", profile)]);
+                fields.extend(role.as_ref().map(|role| ("role", role.as_str().into())));
+                fields.extend((!context.is_empty()).then(|| ("context", json!(context))));
+                ("kms", fields)
+            }
+            WrappedKey::GcpKms { resource_id, enc } => ("gcp_kms", texts([("resource_id", resource_id), ("enc", enc)])),
+            WrappedKey::AzureKeyVault { vault_url, name, version, enc } => {
+                ("azure_kv", texts([("vault_url", vault_url), ("name", name), ("version", version), ("enc", enc)]))
+            }
+            WrappedKey::VaultTransit { address, engine_path, key_name, enc } => (
+                "hc_vault",
+                texts([("vault_address", address), ("engine_path", engine_path), ("key_name", key_name), ("enc", enc)]),
+            ),
+            WrappedKey::HuaweiKms { key_id, enc } => ("hckms", texts([("key_id", key_id), ("enc", enc)])),
+            WrappedKey::SealedItem { .. } => return None,
+        };
+        fields.extend(self.created_at.map(|time| ("created_at", time.to_seconds().into())));
+        Some((list, fields))
+    }
+}
+
+fn texts<const N: usize>(fields: [(&'static str, &String); N]) -> BTreeMap<&'static str, Value> {
+    fields.into_iter().map(|(name, text)| (name, text.as_str().into())).collect()
 }
 
 /// A mapping of the metadata, read with sops' field names.
@@ -73,6 +171,12 @@ impl Fields<'_> {
 
     fn required(&self, field: &str) -> Result<String, SopsError> {
         self.text(field)?.map(str::to_owned).ok_or_else(|| self.refuse(field, "is missing"))
+    }
+
+    /// Returns a time; missing is nothing.
+    fn time(&self, field: &str) -> Result<Option<Time>, SopsError> {
+        let read = |text| Time::from_rfc3339(text).ok_or_else(|| self.refuse(field, "is not an RFC 3339 time"));
+        self.text(field)?.map(read).transpose()
     }
 
     fn boolean(&self, field: &str) -> Result<bool, SopsError> {
@@ -108,7 +212,7 @@ impl Fields<'_> {
     }
 }
 
-fn groups(fields: &Fields<'_>) -> Result<Vec<Vec<WrappedKey>>, SopsError> {
+fn groups(fields: &Fields<'_>) -> Result<Vec<Vec<Recipient>>, SopsError> {
     let flat = group(fields)?;
     let groups = if flat.is_empty() {
         let nested = fields.list("key_groups")?;
@@ -128,7 +232,7 @@ fn groups(fields: &Fields<'_>) -> Result<Vec<Vec<WrappedKey>>, SopsError> {
 type KeyReader = fn(&Fields<'_>) -> Result<WrappedKey, SopsError>;
 
 /// Reads the keys of one group, age and PGP first: they need no network.
-fn group(fields: &Fields<'_>) -> Result<Vec<WrappedKey>, SopsError> {
+fn group(fields: &Fields<'_>) -> Result<Vec<Recipient>, SopsError> {
     let readers: [(&str, KeyReader); 7] = [
         ("age", age),
         ("pgp", pgp),
@@ -136,13 +240,14 @@ fn group(fields: &Fields<'_>) -> Result<Vec<WrappedKey>, SopsError> {
         ("gcp_kms", gcp),
         ("azure_kv", azure),
         ("hc_vault", vault),
-        ("hckms", |_| Ok(WrappedKey::Unknown { kind: "hckms".to_owned() })),
+        ("hckms", huawei),
     ];
     let mut keys = Vec::new();
     for (kind, read) in readers {
         let prefix = format!("{}.{kind}", fields.prefix);
         for map in fields.list(kind)? {
-            keys.push(read(&Fields { map, prefix: &prefix })?);
+            let fields = Fields { map, prefix: &prefix };
+            keys.push(Recipient { wrapped: read(&fields)?, created_at: fields.time("created_at")? });
         }
     }
     Ok(keys)
@@ -161,6 +266,7 @@ fn aws(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
         arn: fields.required("arn")?,
         role: fields.text("role")?.map(str::to_owned),
         context: context(fields)?,
+        profile: fields.text("aws_profile")?.unwrap_or_default().to_owned(),
         enc: fields.required("enc")?,
     })
 }
@@ -200,22 +306,17 @@ fn vault(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
     })
 }
 
-/// A threshold of zero means all groups. With one group there is no sharing.
-fn threshold(fields: &Fields<'_>, groups: usize) -> Result<usize, SopsError> {
-    let threshold = match fields.count("shamir_threshold")? {
-        _ if groups == 1 => 1,
-        0 => groups,
-        count => count,
-    };
-    if threshold > groups || (groups > 1 && threshold < 2) {
+fn huawei(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
+    Ok(WrappedKey::HuaweiKms { key_id: fields.required("key_id")?, enc: fields.required("enc")? })
+}
+
+/// With one group there is no sharing, whatever the threshold says.
+fn shamir_threshold(fields: &Fields<'_>, groups: usize) -> Result<usize, SopsError> {
+    let threshold = fields.count("shamir_threshold")?;
+    if groups > 1 && (threshold > groups || threshold == 1) {
         return Err(fields.refuse("shamir_threshold", "is below 2 or above the number of key groups"));
     }
     Ok(threshold)
-}
-
-fn last_modified(fields: &Fields<'_>) -> Result<Time, SopsError> {
-    let text = fields.required("lastmodified")?;
-    Time::from_rfc3339(&text).ok_or_else(|| fields.refuse("lastmodified", "is not an RFC 3339 time"))
 }
 
 fn mac(fields: &Fields<'_>) -> Result<Option<Token>, SopsError> {
@@ -223,35 +324,17 @@ fn mac(fields: &Fields<'_>) -> Result<Option<Token>, SopsError> {
     token.map_err(|_| fields.refuse("mac", "is not a well-formed token"))
 }
 
-type SuffixRule = fn(String) -> Rules;
-type ExpressionRule = fn(Regex) -> Rules;
-
-const DEFAULT_SUFFIX: &str = "_unencrypted";
-
-fn rules(fields: &Fields<'_>) -> Result<Rules, SopsError> {
-    let mut found = Vec::new();
-    let suffixes: [(&str, SuffixRule); 2] =
-        [("unencrypted_suffix", Rules::UnencryptedSuffix), ("encrypted_suffix", Rules::EncryptedSuffix)];
-    for (field, rule) in suffixes {
-        found.extend(fields.text(field)?.map(|suffix| rule(suffix.to_owned())));
-    }
-    let expressions: [(&str, ExpressionRule); 4] = [
-        ("unencrypted_regex", Rules::UnencryptedRegex),
-        ("encrypted_regex", Rules::EncryptedRegex),
-        ("unencrypted_comment_regex", Rules::UnencryptedCommentRegex),
-        ("encrypted_comment_regex", Rules::EncryptedCommentRegex),
-    ];
-    for (field, rule) in expressions {
-        if let Some(pattern) = fields.text(field)? {
-            found.push(rule(compile(pattern).ok_or_else(|| fields.refuse(field, "is not a valid expression"))?));
-        }
-    }
-    match (found.pop(), found.is_empty()) {
-        (Some(rule), true) => Ok(rule),
-        (Some(_), false) => {
+fn rule(fields: &Fields<'_>) -> Result<Rule, SopsError> {
+    let mut found = None;
+    for kind in RuleKind::ALL {
+        let Some(text) = fields.text(kind.field())? else {
+            continue;
+        };
+        let rule = Rule::new(kind, text).ok_or_else(|| fields.refuse(kind.field(), "is not a valid expression"))?;
+        if found.replace(rule).is_some() {
             let fault = "has more than one rule about what is sealed";
-            Err(SopsError::Metadata { field: fields.prefix.to_owned(), fault })
+            return Err(SopsError::Metadata { field: fields.prefix.to_owned(), fault });
         }
-        (None, _) => Ok(Rules::UnencryptedSuffix(DEFAULT_SUFFIX.to_owned())),
     }
+    Ok(found.unwrap_or_else(Rule::usual))
 }

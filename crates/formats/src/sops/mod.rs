@@ -1,4 +1,4 @@
-//! SOPS files: what can be said about them without a key, and how they are opened.
+//! SOPS files: what can be said about them without a key, how they are opened, and how they are sealed.
 //!
 //! [`Document<Sealed>`] shows structure, tokens and recipients; values come out of [`Document<Verified>`] only,
 //! after the message authentication code over the original text was checked. Follows sops 3.13.3
@@ -6,34 +6,44 @@
 //!
 //! Not here: anything that reads a key or talks to a key service (see [`crate::KeyRequest`]).
 
+mod change;
 mod cipher;
 mod error;
 mod flat;
 mod metadata;
 mod open;
+mod plain;
 mod raw;
 mod rules;
+mod seal;
 mod shamir;
 mod skeleton;
+mod text;
 mod token;
 mod tree;
 mod unlock;
-mod whole;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
+pub use change::{Part, PathError};
 pub use error::SopsError;
+pub use metadata::Recipient;
 pub use open::OpenedValue;
+pub use plain::Plain;
+pub use rules::{Expression, Rule, RuleKind};
+pub use seal::{SealError, Terms, VERSION, Vectors, new_data_key, parts};
 pub use skeleton::Replace;
 pub use token::{TokenFault, ValueKind, is_token};
 pub use unlock::{Attempt, Unlock, UnlockError};
 
 use metadata::Metadata;
-use tree::{Slot, SlotContent, Tree};
+use text::{Shown, Text};
+use tree::{Reading, Slot, SlotContent, Tree};
 
-use crate::{KeyPath, WrappedKey};
+use crate::yaml::resolve::Scalar;
+use crate::{KeyPath, SecretBytes};
 
 /// The most values and comments in one file.
 pub const MAX_LEAVES: usize = 200_000;
@@ -68,6 +78,19 @@ impl Store {
     }
 }
 
+impl fmt::Display for Store {
+    /// Writes the name that sops has for the format.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Yaml => "yaml",
+            Self::Json => "json",
+            Self::Dotenv => "dotenv",
+            Self::Ini => "ini",
+            Self::Binary => "binary",
+        })
+    }
+}
+
 /// Tells whether a file holds sops metadata. A file without the word is never parsed.
 ///
 /// A damaged file counts as sealed if it holds a sealed value, so that [`Document::parse`] can say what is wrong.
@@ -76,15 +99,16 @@ pub fn is_sealed(bytes: &[u8], store: Store) -> bool {
         return false;
     }
     let block = match store {
-        Store::Yaml => raw::yaml(bytes).map(|file| file.block),
-        Store::Json | Store::Binary => raw::json(bytes).map(|file| file.block),
+        Store::Yaml | Store::Json | Store::Binary => raw::read(bytes, store).map(|file| file.block),
         Store::Dotenv => return bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"sops_")),
         Store::Ini => return bytes.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == b"[sops]"),
     };
     match block {
-        Ok(block) => METADATA_FIELDS.iter().any(|field| block.contains_key(*field)),
-        Err(SopsError::NotSealed) => false,
-        Err(_) => contains(bytes, b"ENC[AES256_GCM,"),
+        Ok(Some(raw::Block::Tree(serde_json::Value::Object(block)))) => {
+            METADATA_FIELDS.iter().any(|field| block.contains_key(*field))
+        }
+        Ok(None | Some(raw::Block::Flat(_))) => false,
+        Ok(Some(raw::Block::Tree(_))) | Err(_) => contains(bytes, b"ENC[AES256_GCM,"),
     }
 }
 
@@ -167,14 +191,9 @@ impl Document<Sealed> {
     /// Refuses what sops would refuse, and also: duplicate keys, anything after a token, rules that do not
     /// compile, plain values where the rules say sealed, and files beyond the limits.
     pub fn parse(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
-        let file = match store {
-            Store::Yaml => raw::yaml(bytes)?,
-            Store::Json | Store::Binary => raw::json(bytes)?,
-            Store::Dotenv => raw::dotenv(bytes)?,
-            Store::Ini => raw::ini(bytes)?,
-        };
-        let metadata = Metadata::parse(&file.block)?;
-        let (trees, slots) = tree::grow(file.documents, &metadata.rules)?;
+        let file = raw::read(bytes, store)?;
+        let metadata = Metadata::parse(&file.block.ok_or(SopsError::NotSealed)?.into_map()?)?;
+        let (trees, slots) = tree::grow(file.documents, metadata.rule.as_ref(), Reading::Sealed)?;
         let document = Self { store, trees, slots, metadata, state: Sealed };
         if store == Store::Binary && !document.is_binary() {
             return Err(SopsError::BinaryShape);
@@ -196,7 +215,7 @@ impl Document<Sealed> {
 fn holds_text(slot: &Slot) -> bool {
     match &slot.content {
         SlotContent::Sealed(token) => matches!(token.kind, Some(ValueKind::Str | ValueKind::Bytes)),
-        SlotContent::Plain(scalar) => matches!(scalar, crate::yaml::resolve::Scalar::Text(_)),
+        SlotContent::Plain(scalar) => matches!(scalar, Scalar::Text(_)),
     }
 }
 
@@ -216,9 +235,14 @@ impl<S> Document<S> {
         self.slots.iter().filter(|slot| !slot.is_comment).map(Slot::leaf)
     }
 
+    /// Tells whether the file names the version that wrote it and has a message authentication code, as every file of sops does.
+    pub fn is_signed(&self) -> bool {
+        self.metadata.version.is_some() && self.metadata.mac.is_some()
+    }
+
     /// Returns who can open the file, by group and in the order in which they are asked.
     pub fn recipients(&self) -> Vec<String> {
-        self.metadata.groups.iter().flatten().map(WrappedKey::recipient).collect()
+        self.metadata.groups.iter().flatten().map(|recipient| recipient.wrapped.recipient()).collect()
     }
 }
 
@@ -245,6 +269,31 @@ impl Document<Verified> {
     pub fn values(&self) -> impl Iterator<Item = (Leaf<'_>, &OpenedValue)> {
         let slots = self.slots.iter().zip(&self.state.opened).filter(|(slot, _)| !slot.is_comment);
         slots.filter_map(|(slot, opened)| opened.as_ref().map(|opened| (slot.leaf(), opened)))
+    }
+
+    /// Returns the file in the clear: exactly the bytes that `sops -d` prints for this format.
+    ///
+    /// # Errors
+    ///
+    /// Refuses an infinite number in JSON, and lists or mappings in dotenv, as sops does.
+    pub fn whole(&self) -> Result<SecretBytes, SopsError> {
+        self.whole_as(self.store, None)
+    }
+
+    /// Returns the file in the clear as sops prints it in a format, with a level indented by so many spaces; if that is not
+    /// said, by 4 in YAML and by a tab in JSON.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the format can't say.
+    pub fn whole_as(&self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
+        let shown = self.slots.iter().zip(&self.state.opened).map(|(slot, opened)| match (opened, &slot.content) {
+            (Some(opened), _) => Shown::Opened(opened),
+            (None, SlotContent::Plain(scalar)) => Shown::Plain(scalar),
+            (None, SlotContent::Sealed(token)) => Shown::Sealed(token),
+        });
+        let text = Text { trees: &self.trees, slots: &self.slots, shown: shown.collect(), block: None, indent };
+        text.write(store)
     }
 
     /// Returns the recipients whose keys opened the file: one, or one for each Shamir share that was used.

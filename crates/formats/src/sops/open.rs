@@ -28,6 +28,18 @@ pub struct OpenedValue {
     pub text: SecretBytes,
 }
 
+impl OpenedValue {
+    /// Returns the number that the text of a float says.
+    pub(crate) fn float(&self) -> Option<f64> {
+        std::str::from_utf8(self.text.expose_secret()).ok()?.parse().ok()
+    }
+
+    /// Returns the time that the text of a time says.
+    pub(crate) fn time(&self) -> Option<Time> {
+        Time::from_rfc3339(std::str::from_utf8(self.text.expose_secret()).ok()?)
+    }
+}
+
 /// Opens every sealed slot; the result has one entry for each slot.
 pub(crate) fn open(
     slots: &[Slot],
@@ -36,11 +48,7 @@ pub(crate) fn open(
 ) -> Result<Vec<Option<OpenedValue>>, UnlockError> {
     let mac = metadata.mac.as_ref().ok_or(UnlockError::NoMac)?;
     let expected = cipher.open(mac, &mac_place(metadata)).ok_or(UnlockError::MacDamaged)?;
-    // On the heap, where it is wiped when it is freed: it holds up to a block of plaintext, which moving it would leave behind.
-    let mut hash = Box::new(Sha512::new());
-    if metadata.mac_only_encrypted {
-        hash.update(Sha256::digest(b"sops"));
-    }
+    let mut hash = begin_hash(metadata.mac_only_encrypted);
     let mut opened = Vec::with_capacity(slots.len());
     for slot in slots {
         let value = open_slot(slot, cipher)?;
@@ -49,9 +57,23 @@ pub(crate) fn open(
         }
         opened.push(value);
     }
-    let found = Zeroizing::new(hash.finalize_reset().iter().map(|byte| format!("{byte:02X}")).collect::<String>());
-    let equal: bool = found.as_bytes().ct_eq(expected.as_slice()).into();
+    let equal: bool = end_hash(hash).as_bytes().ct_eq(expected.as_slice()).into();
     if equal { Ok(opened) } else { Err(UnlockError::MacMismatch) }
+}
+
+/// Begins the code of a file. It stands on the heap, where it is wiped when it is freed: it holds up to a block of plaintext,
+/// which moving it would leave behind.
+pub(crate) fn begin_hash(mac_only_encrypted: bool) -> Box<Sha512> {
+    let mut hash = Box::new(Sha512::new());
+    if mac_only_encrypted {
+        hash.update(Sha256::digest(b"sops"));
+    }
+    hash
+}
+
+/// Returns the code in capital hexadecimal digits.
+pub(crate) fn end_hash(mut hash: Box<Sha512>) -> Zeroizing<String> {
+    Zeroizing::new(hash.finalize_reset().iter().map(|byte| format!("{byte:02X}")).collect())
 }
 
 /// The additional data of the code itself: the time of the last change, to the second.
@@ -122,7 +144,7 @@ fn feed(hash: &mut Sha512, content: &SlotContent, opened: Option<&OpenedValue>) 
     }
 }
 
-fn feed_plain(hash: &mut Sha512, scalar: &Scalar) {
+pub(crate) fn feed_plain(hash: &mut Sha512, scalar: &Scalar) {
     match scalar {
         Scalar::Null => {}
         Scalar::Bool(value) => hash.update(truth(*value)),
@@ -131,11 +153,12 @@ fn feed_plain(hash: &mut Sha512, scalar: &Scalar) {
         Scalar::Float(value) => hash.update(go_number::plain(*value)),
         Scalar::Time(time) => hash.update(time.to_nanos()),
         Scalar::Text(text) => hash.update(text),
+        Scalar::Bytes(bytes) => hash.update(bytes),
         Scalar::Merge => hash.update("<<"),
     }
 }
 
-fn truth(value: bool) -> &'static str {
+pub(crate) fn truth(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 

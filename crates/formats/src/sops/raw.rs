@@ -1,5 +1,5 @@
-//! What a sealed file's text says, before rules and tokens are looked at: an ordered tree with comments,
-//! and the `sops` block apart from it.
+//! What a file's text says, before rules and tokens are looked at: an ordered tree with comments, and the `sops` block
+//! of a sealed one apart from it.
 //!
 //! Source: sops 3.13.3, `stores/{yaml,json,dotenv,ini}/store.go`.
 
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::error::SopsError;
-use super::flat;
+use super::{Store, flat};
 use crate::ini;
 use crate::json::{self, JsonNumber};
 use crate::yaml::YamlError;
@@ -46,14 +46,48 @@ pub(crate) struct Comment {
 
 /// A file: its documents without the `sops` block, and that block.
 pub(crate) struct File {
+    /// None at all if the text is empty.
     pub(crate) documents: Vec<Vec<RawEntry>>,
-    pub(crate) block: Map<String, Value>,
+    /// Nothing in a file that is not sealed.
+    pub(crate) block: Option<Block>,
 }
 
-const BLOCK: &str = "sops";
+/// The `sops` block as it stands in the text.
+pub(crate) enum Block {
+    /// A value of the first document; a mapping, if the file is good.
+    Tree(Value),
+    /// Fields with names such as `age__list_0__map_enc`.
+    Flat(Vec<(String, String)>),
+}
+
+impl Block {
+    /// Returns the block as a mapping.
+    pub(crate) fn into_map(self) -> Result<Map<String, Value>, SopsError> {
+        match self {
+            Self::Tree(Value::Object(map)) => Ok(map),
+            Self::Tree(_) => Err(SopsError::Metadata { field: BLOCK.to_owned(), fault: "is not a mapping" }),
+            Self::Flat(fields) => flat::unflatten(fields),
+        }
+    }
+}
+
+/// The name of the block.
+pub(crate) const BLOCK: &str = "sops";
+/// What the names of its fields begin with in a dotenv file.
+pub(crate) const FLAT_PREFIX: &str = "sops_";
+
+/// Reads a file. The envelope of a sealed binary file is JSON.
+pub(crate) fn read(bytes: &[u8], store: Store) -> Result<File, SopsError> {
+    match store {
+        Store::Yaml => yaml(bytes),
+        Store::Json | Store::Binary => json(bytes),
+        Store::Dotenv => dotenv(bytes),
+        Store::Ini => ini(bytes),
+    }
+}
 
 /// Reads a YAML stream; the block is the first document's, those of the others are dropped as sops does.
-pub(crate) fn yaml(bytes: &[u8]) -> Result<File, SopsError> {
+fn yaml(bytes: &[u8]) -> Result<File, SopsError> {
     let stream = load::load(bytes).map_err(SopsError::Text)?;
     let attached = Attached::new(&stream);
     let mut reader = Reader { document: 0, path: Vec::new(), scalar: yaml_scalar, attached: Some(&attached) };
@@ -61,7 +95,7 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<File, SopsError> {
 }
 
 /// Reads JSON, one object and nothing after it.
-pub(crate) fn json(bytes: &[u8]) -> Result<File, SopsError> {
+fn json(bytes: &[u8]) -> Result<File, SopsError> {
     let documents = json::load(bytes).map_err(SopsError::Text)?;
     if let [_, second, ..] = documents.as_slice() {
         return Err(SopsError::Text(second.root.error(1, YamlErrorKind::Syntax)));
@@ -70,7 +104,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<File, SopsError> {
 }
 
 /// Reads dotenv: a comment, or `KEY=value` with nothing trimmed; `\n` in a value is a line break.
-pub(crate) fn dotenv(bytes: &[u8]) -> Result<File, SopsError> {
+fn dotenv(bytes: &[u8]) -> Result<File, SopsError> {
     if bytes.len() > crate::yaml::MAX_BYTES {
         let kind = YamlErrorKind::TooLong;
         return Err(SopsError::Text(YamlError { line: 1, column: 1, document: 0, kind }));
@@ -89,26 +123,23 @@ pub(crate) fn dotenv(bytes: &[u8]) -> Result<File, SopsError> {
                 return Err(SopsError::DotenvDuplicate { key: key.to_owned() });
             }
             let value = value.replace(r"\n", "\n");
-            match key.strip_prefix("sops_") {
+            match key.strip_prefix(FLAT_PREFIX) {
                 Some(field) => block.push((field.to_owned(), value)),
                 None => entries.push(RawEntry::Pair(key.to_owned(), Raw::Scalar(Scalar::Text(value)))),
             }
         }
     }
-    if block.is_empty() {
-        return Err(SopsError::NotSealed);
-    }
-    Ok(File { documents: vec![entries], block: flat::unflatten(block)? })
+    Ok(File { documents: vec![entries], block: (!block.is_empty()).then_some(Block::Flat(block)) })
 }
 
 /// Reads INI: each section is a mapping of texts. A comment stands before the section or key that it belongs to, and in the
 /// tree within the section, or behind the key.
-pub(crate) fn ini(bytes: &[u8]) -> Result<File, SopsError> {
+fn ini(bytes: &[u8]) -> Result<File, SopsError> {
     let (mut entries, mut block) = (Vec::new(), None);
     for section in ini::read(bytes).map_err(SopsError::Ini)? {
         if section.name == BLOCK {
             let fields = section.keys.into_iter().map(|key| (key.name, key.value.replace(r"\n", "\n")));
-            block = Some(flat::unflatten(fields.collect())?);
+            block = Some(Block::Flat(fields.collect()));
             continue;
         }
         let mut children: Vec<RawEntry> = section.comment.iter().map(|comment| ini_comment(comment)).collect();
@@ -118,7 +149,7 @@ pub(crate) fn ini(bytes: &[u8]) -> Result<File, SopsError> {
         }
         entries.push(RawEntry::Pair(section.name, Raw::Map(children)));
     }
-    Ok(File { documents: vec![entries], block: block.ok_or(SopsError::NotSealed)? })
+    Ok(File { documents: vec![entries], block })
 }
 
 /// Takes the sign off the first line of a comment; those of its other lines stay.
@@ -128,34 +159,33 @@ fn ini_comment(comment: &str) -> RawEntry {
 }
 
 fn file(documents: &[Document], reader: &mut Reader<'_>) -> Result<File, SopsError> {
-    let mut block: Option<Map<String, Value>> = None;
+    if let [only] = documents
+        && is_empty(&only.root)
+    {
+        return Ok(File { documents: Vec::new(), block: None });
+    }
+    let mut block: Option<Value> = None;
     let mut trees = Vec::with_capacity(documents.len());
     for (document, source) in documents.iter().enumerate() {
         reader.document = document;
         match (document, take_block(&source.root)?) {
             (0, found) => block = found,
-            (_, Some(other)) if block.as_ref().and_then(|block| block.get("mac")) != other.get("mac") => {
+            (_, Some(other)) if block.as_ref().is_none_or(|block| block.get("mac") != other.get("mac")) => {
                 return Err(SopsError::SealedByItself { document });
             }
             _ => {}
         }
         trees.push(reader.root(&source.root)?);
     }
-    Ok(File { documents: trees, block: block.ok_or(SopsError::NotSealed)? })
+    Ok(File { documents: trees, block: block.map(Block::Tree) })
 }
 
-/// Finds the top-level `sops` mapping of a document.
-fn take_block(root: &Node) -> Result<Option<Map<String, Value>>, SopsError> {
+/// Finds the top-level `sops` value of a document.
+fn take_block(root: &Node) -> Result<Option<Value>, SopsError> {
     let Content::Mapping { pairs, .. } = &root.content else {
         return Ok(None);
     };
-    let Some((_, value)) = pairs.iter().find(|(key, _)| key.text() == Some(BLOCK)) else {
-        return Ok(None);
-    };
-    match metadata(value)? {
-        Value::Object(map) => Ok(Some(map)),
-        _ => Err(SopsError::Metadata { field: BLOCK.to_owned(), fault: "is not a mapping" }),
-    }
+    pairs.iter().find(|(key, _)| key.text() == Some(BLOCK)).map(|(_, value)| metadata(value)).transpose()
 }
 
 /// Turns metadata into JSON; times and large numbers become text.
@@ -169,6 +199,7 @@ fn metadata(node: &Node) -> Result<Value, SopsError> {
             Some(Scalar::Float(value)) => value.into(),
             Some(Scalar::Time(time)) => time.to_nanos().into(),
             Some(Scalar::Text(text)) => text.into(),
+            Some(Scalar::Bytes(_)) => Value::Null,
             Some(Scalar::Merge) => "<<".into(),
         }),
         Content::Sequence { items, .. } => items.iter().map(|item| metadata(item)).collect(),
@@ -221,8 +252,7 @@ impl Reader<'_> {
                 self.mapping(root, true, &mut entries)?;
                 Ok(entries)
             }
-            _ if is_empty(root) && self.document > 0 => Ok(Vec::new()),
-            _ if is_empty(root) => Err(SopsError::NotSealed),
+            _ if is_empty(root) => Ok(Vec::new()),
             _ => Err(SopsError::RootNotMapping { document: self.document }),
         }
     }

@@ -5,50 +5,128 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// The one rule of a file.
-#[derive(Clone)]
-pub(crate) enum Rules {
-    UnencryptedSuffix(String),
-    EncryptedSuffix(String),
-    UnencryptedRegex(Regex),
-    EncryptedRegex(Regex),
-    UnencryptedCommentRegex(Regex),
-    EncryptedCommentRegex(Regex),
+/// What the one rule of a file looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    /// Everything is sealed but what stands under a key with this ending.
+    UnencryptedSuffix,
+    /// Only what stands under a key with this ending is sealed.
+    EncryptedSuffix,
+    /// Everything is sealed but what stands under a key that matches.
+    UnencryptedRegex,
+    /// Only what stands under a key that matches is sealed.
+    EncryptedRegex,
+    /// Everything is sealed but what stands below a comment that matches.
+    UnencryptedCommentRegex,
+    /// Only what stands below a comment that matches is sealed.
+    EncryptedCommentRegex,
 }
 
-impl Rules {
+impl RuleKind {
+    /// All of them, in the order in which sops looks for them.
+    pub const ALL: [Self; 6] = [
+        Self::UnencryptedSuffix,
+        Self::EncryptedSuffix,
+        Self::UnencryptedRegex,
+        Self::EncryptedRegex,
+        Self::UnencryptedCommentRegex,
+        Self::EncryptedCommentRegex,
+    ];
+
+    /// Returns the name of the field that holds the rule, in the metadata of a file and in `.sops.yaml`.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::UnencryptedSuffix => "unencrypted_suffix",
+            Self::EncryptedSuffix => "encrypted_suffix",
+            Self::UnencryptedRegex => "unencrypted_regex",
+            Self::EncryptedRegex => "encrypted_regex",
+            Self::UnencryptedCommentRegex => "unencrypted_comment_regex",
+            Self::EncryptedCommentRegex => "encrypted_comment_regex",
+        }
+    }
+
+    fn is_suffix(self) -> bool {
+        matches!(self, Self::UnencryptedSuffix | Self::EncryptedSuffix)
+    }
+}
+
+/// A regular expression of Go's syntax (RE2), which matches what it matches in Go, anywhere in a text.
+#[derive(Clone)]
+pub struct Expression(Regex);
+
+impl Expression {
+    /// Compiles an expression; nothing if Go would not, or if it is beyond the limits.
+    pub fn new(pattern: &str) -> Option<Self> {
+        compile(pattern).map(Self)
+    }
+
+    /// Tells whether it matches somewhere in a text.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text.as_bytes())
+    }
+}
+
+/// The one rule of a file about which values are sealed. Without a rule all are.
+#[derive(Clone)]
+pub struct Rule {
+    kind: RuleKind,
+    text: String,
+    /// Of the kinds that are regular expressions.
+    expression: Option<Expression>,
+}
+
+impl Rule {
+    /// Makes a rule of a suffix, or of a regular expression in Go's syntax; nothing if the expression does not compile.
+    pub fn new(kind: RuleKind, text: &str) -> Option<Self> {
+        let expression = if kind.is_suffix() { None } else { Some(Expression::new(text)?) };
+        Some(Self { kind, text: text.to_owned(), expression })
+    }
+
+    /// Returns the rule that sops takes where none is named: what ends in `_unencrypted` is not sealed.
+    pub fn usual() -> Self {
+        Self { kind: RuleKind::UnencryptedSuffix, text: "_unencrypted".to_owned(), expression: None }
+    }
+
+    /// Returns what the rule looks at.
+    pub fn kind(&self) -> RuleKind {
+        self.kind
+    }
+
+    /// Returns the suffix or expression, as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Tells whether what stands under `keys` is sealed. Each key on the path is looked at by itself; `marked` says
     /// whether a comment in force matches.
     pub(crate) fn selects<'a>(&self, mut keys: impl Iterator<Item = &'a str>, marked: bool) -> bool {
-        match self {
-            Self::UnencryptedSuffix(suffix) => !keys.any(|key| key.ends_with(suffix)),
-            Self::EncryptedSuffix(suffix) => keys.any(|key| key.ends_with(suffix)),
-            Self::UnencryptedRegex(regex) => !keys.any(|key| regex.is_match(key.as_bytes())),
-            Self::EncryptedRegex(regex) => keys.any(|key| regex.is_match(key.as_bytes())),
-            Self::UnencryptedCommentRegex(_) => !marked,
-            Self::EncryptedCommentRegex(_) => marked,
+        match self.kind {
+            RuleKind::UnencryptedSuffix | RuleKind::UnencryptedRegex => !keys.any(|key| self.matches(key)),
+            RuleKind::EncryptedSuffix | RuleKind::EncryptedRegex => keys.any(|key| self.matches(key)),
+            RuleKind::UnencryptedCommentRegex => !marked,
+            RuleKind::EncryptedCommentRegex => marked,
         }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        self.expression.as_ref().map_or_else(|| text.ends_with(&self.text), |expression| expression.matches(text))
     }
 
     /// Tells whether a comment matches the file's rule about comments.
     pub(crate) fn marks(&self, comment: &str) -> bool {
-        match self {
-            Self::UnencryptedCommentRegex(regex) | Self::EncryptedCommentRegex(regex) => {
-                regex.is_match(comment.as_bytes())
-            }
-            _ => false,
-        }
+        matches!(self.kind, RuleKind::UnencryptedCommentRegex | RuleKind::EncryptedCommentRegex)
+            && self.matches(comment)
     }
 
     /// Tells whether a comment that matches stays readable because of its own text: both kinds of rule want that,
     /// so for the one that seals what it marks, the comment itself does not count.
     pub(crate) fn counts_own(&self) -> bool {
-        !matches!(self, Self::EncryptedCommentRegex(_))
+        self.kind != RuleKind::EncryptedCommentRegex
     }
 }
 
 /// Compiles a regular expression of Go's syntax (RE2) so that it matches what it matches in Go.
-pub(crate) fn compile(pattern: &str) -> Option<Regex> {
+fn compile(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(&translate(pattern)?).size_limit(1 << 20).build().ok()
 }
 

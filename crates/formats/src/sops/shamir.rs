@@ -1,7 +1,10 @@
-//! Puts a data key together from Shamir shares.
+//! Splits a data key into Shamir shares, and puts it together from them.
 //!
 //! Source: sops 3.13.3, `shamir/shamir.go`: the field GF(2^8) modulo x^8 + x^4 + x^3 + x + 1, one polynomial
 //! for each byte, a share is the bytes followed by its x. No branch and no table depends on share bytes.
+
+use rand_core::CryptoRngCore;
+use zeroize::Zeroizing;
 
 use crate::SecretBytes;
 
@@ -29,6 +32,32 @@ pub(crate) fn combine(shares: &[&[u8]]) -> Option<SecretBytes> {
         }
     }
     Some(SecretBytes::new(key))
+}
+
+/// Splits a key into `shares` of which any `threshold` give it back: each byte is what a random polynomial of that many
+/// coefficients is at 0, and a share has what it is at 1, 2 and so on.
+///
+/// # Errors
+///
+/// Fails when random numbers can't be drawn. More than 255 shares can't be told apart; there are none after that.
+pub(crate) fn split(
+    key: &[u8],
+    shares: usize,
+    threshold: usize,
+    rng: &mut impl CryptoRngCore,
+) -> Result<Vec<SecretBytes>, rand_core::Error> {
+    let mut coefficients = Zeroizing::new(vec![0; key.len() * threshold.saturating_sub(1)]);
+    rng.try_fill_bytes(&mut coefficients)?;
+    let points = (1..=u8::MAX).take(shares);
+    Ok(points.map(|x| SecretBytes::concat(&[&share_at(x, key, &coefficients), &[x]])).collect())
+}
+
+fn share_at(x: u8, key: &[u8], coefficients: &[u8]) -> Zeroizing<Vec<u8>> {
+    let ys = key.iter().enumerate().map(|(at, byte)| {
+        let own = coefficients.iter().skip(at).step_by(key.len().max(1));
+        multiply(x, own.rfold(0, |sum, coefficient| multiply(sum, x) ^ coefficient)) ^ byte
+    });
+    Zeroizing::new(ys.collect())
 }
 
 /// The Lagrange coefficient of the point `own` at x = 0.

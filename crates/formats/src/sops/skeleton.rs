@@ -20,7 +20,7 @@ impl<S> Document<S> {
     ///
     /// # Errors
     ///
-    /// Refuses an infinite number, a `<<` over something other than mappings, and one that brings a key which stands
+    /// Refuses an infinite number, binary data, a `<<` over something other than mappings, and one that brings a key which stands
     /// above it.
     pub fn skeletons(&self, replace: &mut Replace<'_>) -> Result<Vec<Value>, SopsError> {
         let merge = self.store == Store::Yaml;
@@ -137,6 +137,7 @@ fn plain(scalar: &Scalar) -> Option<Value> {
         Scalar::Float(value) => Value::Number(go_number::to_json(*value)?),
         Scalar::Time(time) => Value::String(time.to_nanos()),
         Scalar::Text(text) => Value::String(text.clone()),
+        Scalar::Bytes(_) => return None,
         Scalar::Merge => Value::String("<<".to_owned()),
     })
 }

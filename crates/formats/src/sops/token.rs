@@ -71,6 +71,13 @@ pub fn is_token(text: &str) -> bool {
 }
 
 impl Token {
+    /// Writes a token. `kind` is nothing for a comment.
+    pub(crate) fn new(data: Vec<u8>, iv: &[u8], tag: [u8; 16], kind: Option<ValueKind>) -> Self {
+        let [packed_data, packed_iv, packed_tag] = [&data, iv, &tag].map(|part| STANDARD.encode(part));
+        let text = format!("{PREFIX}data:{packed_data},iv:{packed_iv},tag:{packed_tag},type:{}]", name_of(kind));
+        Self { text, data, iv: iv.to_owned(), tag, kind }
+    }
+
     /// Parses the whole of `text`.
     pub(crate) fn parse(text: &str) -> Result<Self, TokenFault> {
         let body = text.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(']')).ok_or(TokenFault::Form)?;
@@ -104,4 +111,16 @@ fn kind_of(name: &str) -> Result<Option<ValueKind>, TokenFault> {
         "comment" => return Ok(None),
         _ => return Err(TokenFault::Kind),
     }))
+}
+
+fn name_of(kind: Option<ValueKind>) -> &'static str {
+    match kind {
+        Some(ValueKind::Str) => "str",
+        Some(ValueKind::Int) => "int",
+        Some(ValueKind::Float) => "float",
+        Some(ValueKind::Bool) => "bool",
+        Some(ValueKind::Time) => "time",
+        Some(ValueKind::Bytes) => "bytes",
+        None => "comment",
+    }
 }

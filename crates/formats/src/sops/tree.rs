@@ -1,4 +1,4 @@
-//! The tree of a sealed file with its leaves numbered in the order in which sops hashes them.
+//! The tree of a file, sealed or in the clear, with its leaves numbered in the order in which sops hashes them.
 //!
 //! A leaf's number is its slot: the tree says where a value stands, the slot what it is. Comments have slots
 //! too, since they may be sealed.
@@ -6,7 +6,8 @@
 use super::MAX_LEAVES;
 use super::error::SopsError;
 use super::raw::{Comment, Raw, RawEntry, RawItem};
-use super::rules::Rules;
+use super::rules::Rule;
+use super::text::Shown;
 use super::token::{Token, TokenFault, is_token};
 use crate::yaml::resolve::Scalar;
 use crate::{KeyPath, Segment};
@@ -49,10 +50,23 @@ pub(crate) enum SlotContent {
     Plain(Scalar),
 }
 
-/// Numbers the leaves of all documents and parses their tokens.
-pub(crate) fn grow(documents: Vec<Vec<RawEntry>>, rules: &Rules) -> Result<(Vec<Tree>, Vec<Slot>), SopsError> {
+/// What the text of a file is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// What the rule selects is sealed, and its tokens are parsed.
+    Sealed,
+    /// Everything is what it says; what the rule selects is yet to be sealed.
+    Clear,
+}
+
+/// Numbers the leaves of all documents, and selects those that the rule says are sealed; without a rule all are.
+pub(crate) fn grow(
+    documents: Vec<Vec<RawEntry>>,
+    rule: Option<&Rule>,
+    reading: Reading,
+) -> Result<(Vec<Tree>, Vec<Slot>), SopsError> {
     let mut grower =
-        Grower { rules, slots: Vec::new(), document: 0, path: Vec::new(), path_bytes: 0, marks: Vec::new() };
+        Grower { rule, reading, slots: Vec::new(), document: 0, path: Vec::new(), path_bytes: 0, marks: Vec::new() };
     let mut trees = Vec::with_capacity(documents.len());
     for (document, entries) in documents.into_iter().enumerate() {
         grower.document = document;
@@ -62,7 +76,8 @@ pub(crate) fn grow(documents: Vec<Vec<RawEntry>>, rules: &Rules) -> Result<(Vec<
 }
 
 struct Grower<'a> {
-    rules: &'a Rules,
+    rule: Option<&'a Rule>,
+    reading: Reading,
     slots: Vec<Slot>,
     document: usize,
     path: Vec<Segment>,
@@ -101,7 +116,7 @@ impl Grower<'_> {
         let mut grown = Vec::with_capacity(items.len());
         let mut index = 0;
         for item in items {
-            grown.push(match as_comment(item) {
+            grown.push(match self.as_comment(item) {
                 RawItem::Comment(comment) => {
                     let inline = comment.inline;
                     Item::Comment { slot: self.comment(comment)?, inline }
@@ -115,6 +130,18 @@ impl Grower<'_> {
         }
         self.marks.pop();
         Ok(Tree::List(grown))
+    }
+
+    /// In lists sops writes a sealed comment as an ordinary text item whose token has the type `comment`.
+    fn as_comment(&self, item: RawItem) -> RawItem {
+        match item {
+            RawItem::Value(Raw::Scalar(Scalar::Text(text)))
+                if self.reading == Reading::Sealed && is_sealed_comment(&text) =>
+            {
+                RawItem::Comment(Comment { text, inline: false })
+            }
+            item => item,
+        }
     }
 
     fn child(&mut self, segment: Segment, value: Raw) -> Result<Tree, SopsError> {
@@ -148,7 +175,7 @@ impl Grower<'_> {
             Segment::Key(key) => Some(key.as_str()),
             Segment::Index(_) => None,
         });
-        self.rules.selects(keys, marked)
+        self.rule.is_none_or(|rule| rule.selects(keys, marked))
     }
 
     fn path(&self) -> KeyPath {
@@ -158,6 +185,7 @@ impl Grower<'_> {
     fn leaf(&self, scalar: Scalar, selected: bool) -> Result<SlotContent, SopsError> {
         let refused = |fault| SopsError::Token { document: self.document, path: self.path(), fault };
         match scalar {
+            scalar if self.reading == Reading::Clear => Ok(SlotContent::Plain(scalar)),
             Scalar::Text(text) if selected && is_token(&text) => {
                 let token = Token::parse(&text).map_err(refused)?;
                 match token.kind {
@@ -173,12 +201,14 @@ impl Grower<'_> {
     }
 
     fn comment(&mut self, comment: Comment) -> Result<usize, SopsError> {
-        let own = self.rules.marks(&comment.text);
-        let selected = self.selected(self.is_marked() || (own && self.rules.counts_own()));
+        let own = self.rule.is_some_and(|rule| rule.marks(&comment.text));
+        let counts_own = self.rule.is_some_and(Rule::counts_own);
+        let selected = self.selected(self.is_marked() || (own && counts_own));
         if let Some(mark) = self.marks.last_mut() {
             *mark |= own;
         }
-        let content = match selected && comment.text.starts_with("ENC[") {
+        let sealed = self.reading == Reading::Sealed && selected && comment.text.starts_with("ENC[");
+        let content = match sealed {
             true => SlotContent::Sealed(self.comment_token(&comment.text)?),
             false => SlotContent::Plain(Scalar::Text(comment.text)),
         };
@@ -201,22 +231,21 @@ impl Grower<'_> {
     }
 }
 
+/// Returns what is written for the slots of a file that nobody has opened.
+pub(crate) fn shown(slots: &[Slot]) -> Vec<Shown<'_>> {
+    let shown = slots.iter().map(|slot| match &slot.content {
+        SlotContent::Sealed(token) => Shown::Sealed(token),
+        SlotContent::Plain(scalar) => Shown::Plain(scalar),
+    });
+    shown.collect()
+}
+
 fn cost(segment: &Segment) -> usize {
     let text = match segment {
         Segment::Key(key) => key.len(),
         Segment::Index(_) => 0,
     };
     size_of::<Segment>() + text
-}
-
-/// In lists sops writes a sealed comment as an ordinary text item whose token has the type `comment`.
-fn as_comment(item: RawItem) -> RawItem {
-    match item {
-        RawItem::Value(Raw::Scalar(Scalar::Text(text))) if is_sealed_comment(&text) => {
-            RawItem::Comment(Comment { text, inline: false })
-        }
-        item => item,
-    }
 }
 
 fn is_sealed_comment(text: &str) -> bool {

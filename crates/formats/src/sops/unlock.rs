@@ -98,7 +98,14 @@ pub struct Unlock {
     asked: Option<Question>,
     shares: Vec<Share>,
     attempts: Vec<Attempt>,
-    opened: Option<(Cipher, Vec<String>)>,
+    opened: Option<Opened>,
+}
+
+/// A data key that opens the file, and whose keys gave it.
+struct Opened {
+    cipher: Cipher,
+    key: DataKey,
+    recipients: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -123,9 +130,9 @@ impl Document<Sealed> {
         if self.metadata.mac.is_some() {
             let keys =
                 self.metadata.groups.iter().enumerate().flat_map(|(group, keys)| keys.iter().map(move |k| (group, k)));
-            queue.extend(keys.enumerate().map(|(id, (group, wrapped))| Question {
+            queue.extend(keys.enumerate().map(|(id, (group, recipient))| Question {
                 group,
-                request: KeyRequest { id: RequestId(id), wrapped: wrapped.clone() },
+                request: KeyRequest { id: RequestId(id), wrapped: recipient.wrapped.clone() },
             }));
         }
         Unlock { document: self, queue, asked: None, shares: Vec::new(), attempts: Vec::new(), opened: None }
@@ -175,12 +182,12 @@ impl Unlock {
         }
         if self.document.metadata.groups.len() == 1 {
             let cipher = self.fitting(key.expose_secret()).ok_or("it unwraps to a key that does not open this file")?;
-            self.opened = Some((cipher, vec![recipient.to_owned()]));
+            self.opened = Some(Opened { cipher, key, recipients: vec![recipient.to_owned()] });
             return Ok(());
         }
         self.shares.push(Share { group, recipient: recipient.to_owned(), key });
         self.opened = self.combined();
-        let enough = self.open_groups() >= self.document.metadata.threshold;
+        let enough = self.open_groups() >= self.document.metadata.threshold();
         match self.opened.is_none() && enough {
             true => Err("its share does not open this file together with the others".to_owned()),
             false => Ok(()),
@@ -197,8 +204,8 @@ impl Unlock {
     }
 
     /// Tries the newest share with the others: first all of them, as sops does, then each smaller choice.
-    fn combined(&self) -> Option<(Cipher, Vec<String>)> {
-        let threshold = self.document.metadata.threshold;
+    fn combined(&self) -> Option<Opened> {
+        let threshold = self.document.metadata.threshold();
         let (newest, others) = self.shares.split_last()?;
         let others: Vec<&Share> = others.iter().filter(|share| share.group != newest.group).collect();
         let mut left = MAX_COMBINATIONS;
@@ -212,7 +219,7 @@ impl Unlock {
         others: &[&'a Share],
         size: usize,
         left: &mut usize,
-    ) -> Option<(Cipher, Vec<String>)> {
+    ) -> Option<Opened> {
         if chosen.len() == size {
             *left = left.checked_sub(1)?;
             return self.try_shares(chosen);
@@ -234,10 +241,11 @@ impl Unlock {
         None
     }
 
-    fn try_shares(&self, shares: &[&Share]) -> Option<(Cipher, Vec<String>)> {
+    fn try_shares(&self, shares: &[&Share]) -> Option<Opened> {
         let parts: Vec<&[u8]> = shares.iter().map(|share| share.key.expose_secret()).collect();
-        let cipher = self.fitting(combine(&parts)?.expose_secret())?;
-        Some((cipher, shares.iter().map(|share| share.recipient.clone()).collect()))
+        let key = DataKey::new(combine(&parts)?);
+        let cipher = self.fitting(key.expose_secret())?;
+        Some(Opened { cipher, key, recipients: shares.iter().map(|share| share.recipient.clone()).collect() })
     }
 
     /// Tells the right key from a wrong one by the code or by the first value: a change to one of the two must
@@ -257,17 +265,27 @@ impl Unlock {
     ///
     /// Says who was asked and why each did not help, or which value was changed.
     pub fn finish(self) -> Result<Document<Verified>, UnlockError> {
+        self.finish_with_key().map(|(document, _)| document)
+    }
+
+    /// Does the same as [`Unlock::finish`] and returns the data key too, for who wants to seal the file again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Unlock::finish`].
+    pub fn finish_with_key(self) -> Result<(Document<Verified>, DataKey), UnlockError> {
         let opened = self.open_groups();
         let Document { store, trees, slots, metadata, state: Sealed } = self.document;
-        let Some((cipher, recipients)) = self.opened else {
+        let Some(Opened { cipher, key, recipients }) = self.opened else {
             return Err(match metadata.mac {
                 None => UnlockError::NoMac,
-                Some(_) => UnlockError::NoKey { opened, needed: metadata.threshold, attempts: self.attempts },
+                Some(_) => UnlockError::NoKey { opened, needed: metadata.threshold(), attempts: self.attempts },
             });
         };
         let opened: Vec<Option<OpenedValue>> = open::open(&slots, &metadata, &cipher)?;
         let places = super::places(trees.len(), &slots);
-        Ok(Document { store, trees, slots, metadata, state: Verified { opened, recipients, places } })
+        let document = Document { store, trees, slots, metadata, state: Verified { opened, recipients, places } };
+        Ok((document, key))
     }
 }
 

@@ -62,6 +62,10 @@ impl Attached {
             if comment.inline && child.reaches(comment.at.line) {
                 return self.place_behind(child, comment);
             }
+            if child.key.is_none() && comment.at < child.value.at {
+                self.entry(child.value).head.push(comment.text.clone());
+                return;
+            }
         }
         let text = comment.text.clone();
         match (next_child, before) {
@@ -110,13 +114,20 @@ fn name(node: &Node) -> usize {
 struct Child<'a> {
     key: Option<&'a Node>,
     value: &'a Node,
+    /// Where the key, or the `-` of the item, stands.
+    mark: Position,
 }
 
 impl<'a> Child<'a> {
     fn at(collection: &'a Node, index: usize) -> Option<Self> {
         match &collection.content {
-            Content::Mapping { pairs, .. } => pairs.get(index).map(|(key, value)| Self { key: Some(key), value }),
-            Content::Sequence { items, .. } => items.get(index).map(|value| Self { key: None, value }),
+            Content::Mapping { pairs, .. } => {
+                pairs.get(index).map(|(key, value)| Self { key: Some(key), value, mark: key.at })
+            }
+            Content::Sequence { items, marks, .. } => {
+                let mark = marks.get(index).copied();
+                items.get(index).map(|value| Self { key: None, value, mark: mark.unwrap_or(value.at) })
+            }
             Content::Scalar { .. } => None,
         }
     }
@@ -125,7 +136,7 @@ impl<'a> Child<'a> {
     fn first_after(collection: &Node, place: Position) -> usize {
         match &collection.content {
             Content::Mapping { pairs, .. } => pairs.partition_point(|(key, _)| key.at < place),
-            Content::Sequence { items, .. } => items.partition_point(|item| item.at < place),
+            Content::Sequence { marks, .. } => marks.partition_point(|mark| *mark < place),
             Content::Scalar { .. } => 0,
         }
     }
@@ -136,7 +147,7 @@ impl<'a> Child<'a> {
 
     /// Tells whether the child begins, goes on or ends on a line.
     fn reaches(&self, line: usize) -> bool {
-        let key_line = self.begin().at.line;
+        let key_line = self.mark.line;
         let last = if is_block(self.value) { self.value.at.line } else { self.value.end.line };
         key_line <= line && line <= key_line.max(last)
     }
@@ -149,7 +160,7 @@ impl<'a> Child<'a> {
         let before_value = comment.at < self.value.at;
         let after_value = comment.at >= self.value.end;
         match (before_value, after_value) {
-            (true, _) => !comment.inline && self.key.is_some(),
+            (true, _) => !comment.inline,
             (_, true) if comment.inline => comment.at.line == self.value.end.line && !is_flow(self.value),
             (_, true) => match below.filter(|below| *below < column(self.value) && !comment.by_column) {
                 Some(below) => comment.at.column != below,

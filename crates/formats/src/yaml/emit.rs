@@ -1,5 +1,4 @@
-//! Writes YAML as go-yaml v3 does with an indent of 4, comments included, so that what comes out is what
-//! `sops -d` prints, byte for byte.
+//! Writes YAML as go-yaml v3 does, comments included, so that what comes out is what sops writes, byte for byte.
 //!
 //! Source of the behaviour: go.yaml.in/yaml/v3 3.0.4, `emitterc.go`. Its state is kept here under the same
 //! names (whitespace, indention, foot indent), because where it breaks lines follows from nothing else.
@@ -32,14 +31,15 @@ pub(crate) enum OutEntry<'a> {
 
 pub(super) type Lines<'a> = Vec<&'a [u8]>;
 
-const INDENT: i32 = 4;
+/// How far sops indents a level where nothing else is said.
+pub(crate) const USUAL_INDENT: u8 = 4;
 
-/// Writes documents, each a mapping. The text is measured first, so that its buffer never moves.
-pub(crate) fn write(documents: &[Out<'_>]) -> SecretBytes {
-    let mut measure = Emitter::new(Sink { bytes: Vec::new(), length: 0, keep: false });
+/// Writes documents, each a mapping; go-yaml takes an indent below 2 or above 9 for 2. The text is measured first, so that its buffer never moves.
+pub(crate) fn write(documents: &[Out<'_>], indent: u8) -> SecretBytes {
+    let mut measure = Emitter::new(Sink { bytes: Vec::new(), length: 0, keep: false }, indent);
     measure.stream(documents);
     let bytes = Vec::with_capacity(measure.sink.length);
-    let mut emitter = Emitter::new(Sink { bytes, length: 0, keep: true });
+    let mut emitter = Emitter::new(Sink { bytes, length: 0, keep: true }, indent);
     emitter.stream(documents);
     SecretBytes::new(emitter.sink.bytes)
 }
@@ -61,6 +61,8 @@ impl Sink {
 
 pub(super) struct Emitter<'a> {
     sink: Sink,
+    /// How far a level is indented.
+    pub(super) step: i32,
     column: i32,
     pub(super) whitespace: bool,
     pub(super) indention: bool,
@@ -80,9 +82,22 @@ pub(super) enum Parent {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(sink: Sink) -> Self {
+    fn new(sink: Sink, indent: u8) -> Self {
         let (head, line, foot, tail) = Default::default();
-        Self { sink, column: 0, whitespace: true, indention: true, indent: -1, foot_indent: -1, head, line, foot, tail }
+        let step = if (2..=9).contains(&indent) { indent.into() } else { 2 };
+        Self {
+            sink,
+            step,
+            column: 0,
+            whitespace: true,
+            indention: true,
+            indent: -1,
+            foot_indent: -1,
+            head,
+            line,
+            foot,
+            tail,
+        }
     }
 
     fn stream(&mut self, documents: &'a [Out<'a>]) {
@@ -226,10 +241,10 @@ impl<'a> Emitter<'a> {
 
     pub(super) fn inner_indent(&self, parent: Parent, flow: bool) -> i32 {
         match (self.indent, parent) {
-            (i32::MIN..=-1, _) if flow => INDENT,
+            (i32::MIN..=-1, _) if flow => self.step,
             (i32::MIN..=-1, _) => 0,
             (indent, Parent::List) => indent + 2,
-            (indent, Parent::Map) => INDENT * ((indent + INDENT) / INDENT),
+            (indent, Parent::Map) => self.step * ((indent + self.step) / self.step),
         }
     }
 

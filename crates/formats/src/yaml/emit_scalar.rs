@@ -107,7 +107,7 @@ impl Emitter<'_> {
     fn literal(&mut self, text: &str) {
         self.indicator("|", true, false, false);
         if text.starts_with(|c| c == ' ' || is_break(c)) {
-            self.indicator("4", false, false, false);
+            self.indicator(&self.step.to_string(), false, false, false);
         }
         self.indicator(chomping(text), false, false, false);
         if self.line.is_empty() {

@@ -81,11 +81,18 @@ struct Open {
     flow: bool,
     mapping: bool,
     children: Vec<Rc<Node>>,
+    /// Of a sequence: where each item is marked as one.
+    marks: Vec<Position>,
 }
 
 impl Loader<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
         let is_comment = matches!(event, Event::Comment(..));
+        let begins_node =
+            matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(..));
+        if begins_node {
+            self.mark_item(span);
+        }
         match event {
             Event::DocumentStart(..) => self.start_document(span),
             Event::DocumentEnd => self.end_document()?,
@@ -120,6 +127,28 @@ impl Loader<'_> {
         };
         let between = self.text.get(self.passed..span.start.byte_offset()?)?;
         let (lead, rest) = between.split_at_checked(between.find(mark)?)?;
+        let line = start(span).line.checked_sub(rest.matches('\n').count())?;
+        let before = self.text.get(..self.passed + lead.len())?.rsplit('\n').next()?;
+        Some(Position { line, column: before.chars().count() + 1 })
+    }
+
+    /// Notes where the `-` of an item stands: the parser says only where its value begins, and comments may stand between.
+    fn mark_item(&mut self, span: Span) {
+        let dash = self.dash(span).unwrap_or_else(|| start(span));
+        if let Some(open) = self.open.last_mut().filter(|open| !open.mapping) {
+            open.marks.push(dash);
+        }
+    }
+
+    fn dash(&self, span: Span) -> Option<Position> {
+        self.open.last().filter(|open| !open.mapping && !open.flow)?;
+        let between = self.text.get(self.passed..span.start.byte_offset()?)?;
+        let mut in_comment = false;
+        let at = between.char_indices().find_map(|(at, c)| {
+            in_comment = c == '#' || (in_comment && c != '\n');
+            (c == '-' && !in_comment).then_some(at)
+        })?;
+        let (lead, rest) = between.split_at_checked(at)?;
         let line = start(span).line.checked_sub(rest.matches('\n').count())?;
         let before = self.text.get(..self.passed + lead.len())?.rsplit('\n').next()?;
         Some(Position { line, column: before.chars().count() + 1 })
@@ -160,7 +189,15 @@ impl Loader<'_> {
             return Err(self.error(span, YamlErrorKind::TooDeep));
         }
         let flow = style == StructureStyle::Flow;
-        self.open.push(Open { at: start(span), tag: long_tag(tag), anchor, flow, mapping, children: Vec::new() });
+        self.open.push(Open {
+            at: start(span),
+            tag: long_tag(tag),
+            anchor,
+            flow,
+            mapping,
+            children: Vec::new(),
+            marks: Vec::new(),
+        });
         Ok(())
     }
 
@@ -172,7 +209,7 @@ impl Loader<'_> {
         let end = if open.flow { end(span) } else { last };
         let content = match open.mapping {
             true => Content::Mapping { pairs: paired(open.children), flow: open.flow },
-            false => Content::Sequence { items: open.children, flow: open.flow },
+            false => Content::Sequence { items: open.children, marks: open.marks, flow: open.flow },
         };
         let node = self.node(open.at, end, open.tag, content)?;
         self.place(node, open.anchor);

@@ -34,6 +34,7 @@ fn scalar(node: &Node, document: usize) -> Result<Value, YamlError> {
         Scalar::Float(value) => Value::Number(float(node, value, document)?),
         Scalar::Time(time) => Value::String(time.to_nanos()),
         Scalar::Text(text) => Value::String(text),
+        Scalar::Bytes(_) => return Err(node.error(document, YamlErrorKind::TagDoesNotFit)),
         Scalar::Merge => Value::String("<<".to_owned()),
     })
 }

@@ -31,9 +31,20 @@ pub(crate) struct Node {
 /// What a node holds.
 #[derive(Debug)]
 pub(crate) enum Content {
-    Scalar { text: String, style: Style },
-    Sequence { items: Vec<Rc<Node>>, flow: bool },
-    Mapping { pairs: Vec<(Rc<Node>, Rc<Node>)>, flow: bool },
+    Scalar {
+        text: String,
+        style: Style,
+    },
+    Sequence {
+        items: Vec<Rc<Node>>,
+        /// Where the `-` of each item stands; in flow style, the item itself; nothing in JSON, which has no comments.
+        marks: Vec<Position>,
+        flow: bool,
+    },
+    Mapping {
+        pairs: Vec<(Rc<Node>, Rc<Node>)>,
+        flow: bool,
+    },
 }
 
 /// How a scalar is written, as far as its meaning depends on it.

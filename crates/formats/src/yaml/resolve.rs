@@ -31,8 +31,17 @@ pub(crate) enum Scalar {
     Float(f64),
     Time(Time),
     Text(String),
+    /// Text that is not UTF-8, for version 3 alone.
+    Bytes(Vec<u8>),
     /// A `<<` that is not quoted.
     Merge,
+}
+
+impl Scalar {
+    /// Takes bytes for text, if they are.
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(|error| Self::Bytes(error.into_bytes()), Self::Text)
+    }
 }
 
 const PREFIX: &str = "tag:yaml.org,2002:";
@@ -57,7 +66,7 @@ pub(crate) fn resolve(node: &Node, rules: Rules) -> Option<Scalar> {
 fn tagged(kind: Option<&str>, text: &str, rules: Rules) -> Option<Scalar> {
     let found = || plain(text, rules);
     match kind {
-        Some("binary") => decode_binary(text).map(Scalar::Text),
+        Some("binary") => decode_binary(text, rules),
         Some("merge") if text == "<<" => Some(Scalar::Merge),
         Some("null") => Some(found()).filter(|scalar| matches!(scalar, Scalar::Null)),
         Some("bool") => Some(found()).filter(|scalar| matches!(scalar, Scalar::Bool(_))),
@@ -83,10 +92,11 @@ fn as_time(scalar: Scalar, text: &str, rules: Rules) -> Option<Scalar> {
     }
 }
 
-/// Text that is not UTF-8 after decoding can't stand in JSON or in a SOPS tree of text, so it is refused.
-fn decode_binary(text: &str) -> Option<String> {
+/// What is not UTF-8 after decoding can't stand in JSON, so it is refused in manifests.
+fn decode_binary(text: &str, rules: Rules) -> Option<Scalar> {
     let packed: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    String::from_utf8(STANDARD.decode(packed).ok()?).ok()
+    let scalar = Scalar::of_bytes(STANDARD.decode(packed).ok()?);
+    Some(scalar).filter(|scalar| rules == Rules::V3 || matches!(scalar, Scalar::Text(_)))
 }
 
 /// Resolves a plain scalar without a tag.

@@ -44,6 +44,7 @@ fn as_sops(text: &str) -> String {
         Some(Scalar::Float(value)) => format!("float {}", go_number::plain(value)),
         Some(Scalar::Time(time)) => format!("time {}", time.to_nanos()),
         Some(Scalar::Text(text)) => format!("str {text}"),
+        Some(Scalar::Bytes(bytes)) => format!("str {}", String::from_utf8_lossy(&bytes)),
         Some(Scalar::Merge) => "str <<".to_owned(),
     }
 }

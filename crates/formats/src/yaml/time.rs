@@ -47,6 +47,22 @@ impl Time {
         reader.offset(time)
     }
 
+    /// Takes over a point in time in UTC, to the second.
+    pub(crate) fn from_timestamp(timestamp: jiff::Timestamp) -> Self {
+        let time = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
+        let number = |value: i8| u32::from(value.unsigned_abs());
+        Self {
+            year: u32::from(time.year().unsigned_abs()),
+            month: number(time.month()),
+            day: number(time.day()),
+            hour: number(time.hour()),
+            minute: number(time.minute()),
+            second: number(time.second()),
+            nanos: 0,
+            offset_minutes: 0,
+        }
+    }
+
     /// Prints RFC 3339 without a fraction (Go's `time.RFC3339`).
     pub(crate) fn to_seconds(self) -> String {
         let mut text = self.local();

@@ -12,6 +12,7 @@
 )]
 
 pub mod damage;
+pub mod masked;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -73,11 +74,16 @@ impl Keys {
 
     /// Opens a document.
     pub fn open(&self, document: Document<Sealed>) -> Result<Document<Verified>, UnlockError> {
+        self.open_with_key(document).map(|(document, _)| document)
+    }
+
+    /// Opens a document and keeps its data key.
+    pub fn open_with_key(&self, document: Document<Sealed>) -> Result<(Document<Verified>, DataKey), UnlockError> {
         let mut unlock = document.unlock();
         while let Some(request) = unlock.next() {
             unlock.answer(request.id, self.answer(&request));
         }
-        unlock.finish()
+        unlock.finish_with_key()
     }
 
     /// Parses and opens a fixture whose refusal is not expected.

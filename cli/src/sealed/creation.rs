@@ -1,0 +1,368 @@
+//! `.sops.yaml`: who shall open a new file, what shall be sealed in it, and how files are indented.
+//!
+//! Source: sops 3.13.3, `config/config.go`. As there, the file is looked for from the working folder upwards, the first rule whose
+//! `path_regex` matches counts, and unknown fields are passed over. Stricter: an expression that does not compile is refused in
+//! whichever rule it stands, and so is a key of a kind that can't be wrapped for, in the rule that counts.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use waxwing_formats::sops::{Expression, Rule, RuleKind, Store};
+use waxwing_formats::yaml::{self, YamlError};
+
+use super::recipients::{Groups, MasterKey, MasterKeyError, distinct};
+
+/// The name of the file.
+const NAME: &str = ".sops.yaml";
+/// How many folders upwards it is looked for.
+const MAX_DEPTH: usize = 100;
+
+/// A configuration file.
+pub(crate) struct Configuration {
+    path: PathBuf,
+    file: File,
+}
+
+#[derive(Default, Deserialize)]
+struct File {
+    creation_rules: Option<Vec<CreationRule>>,
+    #[serde(default)]
+    stores: Stores,
+}
+
+#[derive(Default, Deserialize)]
+struct Stores {
+    #[serde(default)]
+    yaml: StoreLayout,
+    #[serde(default)]
+    json: StoreLayout,
+    #[serde(default)]
+    json_binary: StoreLayout,
+}
+
+#[derive(Default, Deserialize)]
+struct StoreLayout {
+    indent: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct CreationRule {
+    path_regex: Option<String>,
+    age: Option<OneOrSeveral>,
+    pgp: Option<OneOrSeveral>,
+    kms: Option<OneOrSeveral>,
+    gcp_kms: Option<OneOrSeveral>,
+    hckms: Option<OneOrSeveral>,
+    azure_keyvault: Option<OneOrSeveral>,
+    hc_vault_transit_uri: Option<OneOrSeveral>,
+    key_groups: Option<Vec<KeyGroup>>,
+    #[serde(default)]
+    shamir_threshold: usize,
+    unencrypted_suffix: Option<String>,
+    encrypted_suffix: Option<String>,
+    unencrypted_regex: Option<String>,
+    encrypted_regex: Option<String>,
+    unencrypted_comment_regex: Option<String>,
+    encrypted_comment_regex: Option<String>,
+    #[serde(default)]
+    mac_only_encrypted: bool,
+}
+
+/// A list, or a text with commas in it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl OneOrSeveral {
+    fn names(&self) -> Vec<&str> {
+        let names: Vec<&str> = match self {
+            Self::One(text) => text.split(',').collect(),
+            Self::Several(texts) => texts.iter().flat_map(|text| text.split(',')).collect(),
+        };
+        names.into_iter().map(str::trim).filter(|name| !name.is_empty()).collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct KeyGroup {
+    #[serde(default)]
+    merge: Vec<KeyGroup>,
+    #[serde(default)]
+    age: Vec<String>,
+    #[serde(default)]
+    pgp: Vec<String>,
+    #[serde(default)]
+    kms: Vec<serde_json::Value>,
+    #[serde(default)]
+    gcp_kms: Vec<serde_json::Value>,
+    #[serde(default)]
+    hckms: Vec<serde_json::Value>,
+    #[serde(default)]
+    azure_keyvault: Vec<serde_json::Value>,
+    #[serde(default)]
+    hc_vault: Vec<String>,
+}
+
+/// What a rule says about a new file.
+#[derive(Default)]
+pub(crate) struct Creation {
+    pub(crate) groups: Groups,
+    pub(crate) shamir_threshold: usize,
+    /// All rules about what is sealed: there may be only one, but the command line may name another.
+    pub(crate) rules: Vec<(RuleKind, String)>,
+    pub(crate) mac_only_encrypted: bool,
+}
+
+/// How many spaces a level is indented by in each format, where that is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layouts {
+    yaml: Option<u8>,
+    json: Option<u8>,
+    json_binary: Option<u8>,
+}
+
+impl Layouts {
+    /// Makes layouts that indent every format alike.
+    pub(crate) fn all(indent: u8) -> Self {
+        Self { yaml: Some(indent), json: Some(indent), json_binary: Some(indent) }
+    }
+
+    /// Returns the indent for a format.
+    pub(crate) fn of(self, store: Store) -> Option<u8> {
+        match store {
+            Store::Yaml => self.yaml,
+            Store::Json => self.json,
+            Store::Binary => self.json_binary,
+            Store::Dotenv | Store::Ini => None,
+        }
+    }
+}
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreationError {
+    /// The file can't be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not well-formed YAML.
+    #[error("{} is not well-formed YAML", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: YamlError,
+    },
+    /// A field has another type than it should.
+    #[error("{} is not a configuration of sops", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// An expression does not compile.
+    #[error("{}, creation rule {rule}: {field} is not a valid expression", path.display())]
+    Expression {
+        /// The file.
+        path: PathBuf,
+        /// The rule, from 1.
+        rule: usize,
+        /// The field.
+        field: &'static str,
+    },
+    /// No rule matches.
+    #[error("{}: no creation rule matches {}", path.display(), file.display())]
+    NoRule {
+        /// The configuration.
+        path: PathBuf,
+        /// The file that is to be sealed.
+        file: PathBuf,
+    },
+    /// There is more than one rule about what is sealed.
+    #[error("{}, creation rule {rule}: {fields} can't be used together", path.display())]
+    SeveralRules {
+        /// The file.
+        path: PathBuf,
+        /// The rule, from 1.
+        rule: usize,
+        /// The fields.
+        fields: String,
+    },
+    /// A master key can't be used.
+    #[error("{}, creation rule {rule}", path.display())]
+    MasterKey {
+        /// The file.
+        path: PathBuf,
+        /// The rule, from 1.
+        rule: usize,
+        /// Why.
+        source: MasterKeyError,
+    },
+}
+
+impl CreationError {
+    /// Returns what the user can do about it, where there is something.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Shape { .. } => Some("check the fields of creation_rules and stores"),
+            Self::Malformed { source, .. } => Some(source.hint()),
+            Self::Expression { .. } => Some("write the expression in the syntax of Go (RE2)"),
+            Self::NoRule { .. } => {
+                Some("add a rule with a path_regex for it; paths are relative to the folder of the configuration")
+            }
+            Self::SeveralRules { .. } => Some("keep one of them"),
+            Self::MasterKey { source, .. } => Some(source.hint()),
+        }
+    }
+}
+
+impl Configuration {
+    /// Finds the configuration from a folder upwards.
+    pub(crate) fn find(folder: &Path) -> Result<Option<Self>, CreationError> {
+        let found = folder.ancestors().take(MAX_DEPTH).map(|folder| folder.join(NAME)).find(|path| path.exists());
+        found.map(|path| Self::read(&path)).transpose()
+    }
+
+    /// Reads the configuration.
+    pub(crate) fn read(path: &Path) -> Result<Self, CreationError> {
+        let path = path.to_owned();
+        let text = fs::read(&path).map_err(|source| CreationError::Read { path: path.clone(), source })?;
+        let documents =
+            yaml::manifests(&text).map_err(|source| CreationError::Malformed { path: path.clone(), source })?;
+        let file = match documents.into_iter().next() {
+            Some(document) => serde_json::from_value(document.value)
+                .map_err(|source| CreationError::Shape { path: path.clone(), source })?,
+            None => File::default(),
+        };
+        let configuration = Self { path, file };
+        configuration.check_expressions()?;
+        Ok(configuration)
+    }
+
+    fn check_expressions(&self) -> Result<(), CreationError> {
+        for (at, rule) in self.file.creation_rules.iter().flatten().enumerate() {
+            let refused = |field| CreationError::Expression { path: self.path.clone(), rule: at + 1, field };
+            if rule.path_regex.as_deref().is_some_and(|pattern| Expression::new(pattern).is_none()) {
+                return Err(refused("path_regex"));
+            }
+            for (kind, text) in rule.rules() {
+                Rule::new(kind, &text).ok_or_else(|| refused(kind.field()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how files are indented.
+    pub(crate) fn layouts(&self) -> Layouts {
+        let Stores { yaml, json, json_binary } = &self.file.stores;
+        let spaces = |layout: &StoreLayout| layout.indent.and_then(|indent| u8::try_from(indent).ok());
+        Layouts {
+            yaml: spaces(yaml).filter(|indent| *indent > 0),
+            json: spaces(json),
+            json_binary: spaces(json_binary),
+        }
+    }
+
+    /// Returns what the first rule says that matches a file, given by its absolute path; nothing if there are no rules at all.
+    pub(crate) fn creation(&self, file: &Path) -> Result<Option<Creation>, CreationError> {
+        let Some(rules) = &self.file.creation_rules else {
+            return Ok(None);
+        };
+        let folder = std::path::absolute(&self.path).ok();
+        let folder = folder.as_deref().and_then(Path::parent);
+        let relative = folder.and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file);
+        let matching = rules.iter().enumerate().find(|(_, rule)| rule.matches(relative));
+        let (at, rule) =
+            matching.ok_or_else(|| CreationError::NoRule { path: self.path.clone(), file: relative.to_owned() })?;
+        self.of_rule(at + 1, rule).map(Some)
+    }
+
+    fn of_rule(&self, number: usize, rule: &CreationRule) -> Result<Creation, CreationError> {
+        let path = || self.path.clone();
+        let rules = rule.rules();
+        if rules.len() > 1 {
+            let fields = rules.iter().map(|(kind, _)| kind.field()).collect::<Vec<_>>().join(" and ");
+            return Err(CreationError::SeveralRules { path: path(), rule: number, fields });
+        }
+        let groups = rule.groups().map_err(|source| CreationError::MasterKey { path: path(), rule: number, source })?;
+        let (shamir_threshold, mac_only_encrypted) = (rule.shamir_threshold, rule.mac_only_encrypted);
+        Ok(Creation { groups, shamir_threshold, rules, mac_only_encrypted })
+    }
+}
+
+impl CreationRule {
+    fn matches(&self, path: &Path) -> bool {
+        let pattern = self.path_regex.as_deref().unwrap_or_default();
+        Expression::new(pattern).is_some_and(|expression| expression.matches(&path.to_string_lossy()))
+    }
+
+    fn rules(&self) -> Vec<(RuleKind, String)> {
+        let text = |kind| match kind {
+            RuleKind::UnencryptedSuffix => &self.unencrypted_suffix,
+            RuleKind::EncryptedSuffix => &self.encrypted_suffix,
+            RuleKind::UnencryptedRegex => &self.unencrypted_regex,
+            RuleKind::EncryptedRegex => &self.encrypted_regex,
+            RuleKind::UnencryptedCommentRegex => &self.unencrypted_comment_regex,
+            RuleKind::EncryptedCommentRegex => &self.encrypted_comment_regex,
+        };
+        let said = RuleKind::ALL.into_iter().filter_map(|kind| Some((kind, text(kind).clone()?)));
+        said.filter(|(_, text)| !text.is_empty()).collect()
+    }
+
+    /// Key groups take the place of the keys that stand in the rule itself.
+    fn groups(&self) -> Result<Groups, MasterKeyError> {
+        if let Some(groups) = self.key_groups.as_ref().filter(|groups| !groups.is_empty()) {
+            return groups.iter().map(KeyGroup::keys).collect::<Result<_, _>>().map(Groups);
+        }
+        let others = [
+            ("pgp", &self.pgp),
+            ("kms", &self.kms),
+            ("gcp_kms", &self.gcp_kms),
+            ("hckms", &self.hckms),
+            ("azure_keyvault", &self.azure_keyvault),
+            ("hc_vault_transit_uri", &self.hc_vault_transit_uri),
+        ];
+        for (field, names) in others {
+            if let Some(name) = names.as_ref().and_then(|names| names.names().first().copied()) {
+                return Err(MasterKeyError::Unsupported { name: format!("{field} {name}") });
+            }
+        }
+        let names = self.age.as_ref().map(OneOrSeveral::names).unwrap_or_default();
+        Ok(Groups(vec![MasterKey::age(&names.join(","))?]))
+    }
+}
+
+impl KeyGroup {
+    fn keys(&self) -> Result<Vec<MasterKey>, MasterKeyError> {
+        let others = [
+            ("pgp", !self.pgp.is_empty()),
+            ("kms", !self.kms.is_empty()),
+            ("gcp_kms", !self.gcp_kms.is_empty()),
+            ("hckms", !self.hckms.is_empty()),
+            ("azure_keyvault", !self.azure_keyvault.is_empty()),
+            ("hc_vault", !self.hc_vault.is_empty()),
+        ];
+        if let Some((field, _)) = others.into_iter().find(|(_, is_named)| *is_named) {
+            return Err(MasterKeyError::Unsupported { name: format!("{field} of a key group") });
+        }
+        let mut keys = Vec::new();
+        for merged in &self.merge {
+            keys.extend(merged.keys()?);
+        }
+        for names in &self.age {
+            keys.extend(MasterKey::age(names)?);
+        }
+        Ok(distinct(keys))
+    }
+}

@@ -1,0 +1,37 @@
+//! Why a sealed file could not be opened or made.
+
+use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
+use waxwing_keys::WrapError;
+
+/// Why a sealed file could not be opened or made; none of it quotes a value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SealedError {
+    /// It can't be read, or not be written in its format.
+    #[error(transparent)]
+    File(#[from] SopsError),
+    /// It does not open.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// It can't be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The data key could not be wrapped.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+    /// A path leads nowhere in it.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+impl SealedError {
+    /// Returns what the user can do about it, where there is something.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::File(error) => Some(error.hint()),
+            Self::Unlock(error) => Some(error.hint()),
+            Self::Seal(error) => Some(error.hint()),
+            Self::Path(error) => Some(error.hint()),
+            Self::Wrap(_) => None,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! SOPS files on the disk: read, opened with the keys that are at hand, sealed, and written back.
+//!
+//! `identities` finds the keys, `recipients` wraps for those who shall have one, `creation` reads `.sops.yaml`, `disk` writes.
+//! What is not here: any command line. `sops` is the face of sops over it.
+
+mod creation;
+mod disk;
+mod error;
+mod identities;
+mod recipients;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rand_core::OsRng;
+use waxwing_formats::DataKey;
+use waxwing_formats::sops::{self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Vectors, Verified};
+
+pub(crate) use creation::{Configuration, Creation, CreationError, Layouts};
+pub(crate) use disk::{Secrecy, read, replace, write};
+pub(crate) use error::SealedError;
+pub(crate) use identities::Identities;
+pub(crate) use recipients::{Groups, MasterKey, MasterKeyError};
+
+/// A file that was opened.
+pub(crate) struct Opened {
+    /// What stands in it.
+    pub(crate) document: Document<Verified>,
+    /// What it is sealed with.
+    pub(crate) key: DataKey,
+}
+
+/// Opens the text of a sealed file.
+pub(crate) fn open(text: &[u8], store: Store, identities: &Identities) -> Result<Opened, SealedError> {
+    let mut unlock = Document::<Sealed>::parse(text, store)?.unlock();
+    while let Some(request) = unlock.next() {
+        unlock.answer(request.id, identities.answer(&request.wrapped));
+    }
+    let (document, key) = unlock.finish_with_key()?;
+    Ok(Opened { document, key })
+}
+
+/// Who shall be able to open a new file, and what shall be sealed in it.
+#[derive(Clone)]
+pub(crate) struct NewTerms {
+    pub(crate) groups: Groups,
+    pub(crate) shamir_threshold: usize,
+    pub(crate) rule: Option<Rule>,
+    pub(crate) mac_only_encrypted: bool,
+}
+
+/// Seals a file with a new data key.
+pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed>, SealedError> {
+    let key = sops::new_data_key(&mut OsRng)?;
+    let NewTerms { groups, shamir_threshold, rule, mac_only_encrypted } = terms;
+    let groups = wrap(&key, &groups, shamir_threshold)?;
+    let terms = Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None };
+    Ok(plain.seal(&key, terms, &Vectors::default(), Timestamp::now(), &mut OsRng)?)
+}
+
+/// Seals a file that was opened and changed. What did not change in it keeps its token.
+pub(crate) fn seal_again(opened: &Opened, plain: Plain, terms: Terms) -> Result<Document<Sealed>, SealedError> {
+    Ok(plain.seal(&opened.key, terms, &opened.document.vectors(), Timestamp::now(), &mut OsRng)?)
+}
+
+/// Wraps a data key, or its shares, for the recipients of each group.
+pub(crate) fn wrap(key: &DataKey, groups: &Groups, threshold: usize) -> Result<Vec<Vec<Recipient>>, SealedError> {
+    let parts = sops::parts(key, groups.0.len(), threshold, &mut OsRng)?;
+    let now = Timestamp::now();
+    let wrapped = groups.0.iter().zip(&parts).map(|(group, part)| {
+        group.iter().map(|recipient| recipient.wrap(part).map(|wrapped| Recipient::new(wrapped, now))).collect()
+    });
+    wrapped.collect()
+}
+
+/// Returns the format of a file: the one that is asked for, else what its name says.
+pub(crate) fn store_of(path: &Path, asked: Option<&str>) -> Store {
+    match asked {
+        Some("yaml") => Store::Yaml,
+        Some("json") => Store::Json,
+        Some("dotenv") => Store::Dotenv,
+        Some("ini") => Store::Ini,
+        Some("binary") => Store::Binary,
+        // sops goes by the name of the file for a type that it does not know.
+        Some(_) | None => Store::from_path(path),
+    }
+}

@@ -1,0 +1,352 @@
+//! The flags of sops 3.13 that are supported, by their names there (`cmd/sops/main.go`); the doc comments are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Seal, open and change SOPS files, with the command line of sops
+///
+/// Without a command, FILE is edited, or with -e, -d, -r or --set sealed, opened, rotated or changed: the older way to call sops.
+/// Keys are looked for where sops looks for them: SOPS_AGE_KEY, SOPS_AGE_KEY_FILE, SOPS_AGE_KEY_CMD and sops/age/keys.txt in the
+/// folder of the user's configuration.
+#[derive(Args)]
+#[command(disable_help_subcommand = true, max_term_width = 100, after_help = CODES)]
+pub(crate) struct SopsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(flatten)]
+    pub(crate) older: Older,
+}
+
+const CODES: &str = "\
+Exit codes, as those of sops:
+    0  it worked
+    1  it did not, for a reason that has no code of its own
+    2  the input can't be read, or is not of its format
+    3  the output can't be written
+    4  what was opened can't be said in the format of the output
+    7  the value of `set` is not JSON
+    8  flags that can't be used together
+   23  the file can't be sealed
+   25  a value was changed or moved after it was sealed
+   49  recipients of a file that does not exist can't change
+   51  the message authentication code is missing or another one
+   85  the program was asked to end while the editor ran
+   91  the path of --extract, `set` or `unset` is malformed
+   92  the file is empty
+  100  no file is named, or there is none of that name
+  128  no key that is at hand opens the file
+  200  the file was not changed in the editor
+  201  there is no editor
+  203  the file is sealed already";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Encrypt(Box<EncryptArgs>),
+    Decrypt(DecryptArgs),
+    Edit(Box<EditArgs>),
+    Set(SetArgs),
+    Unset(UnsetArgs),
+    Rotate(RotateArgs),
+    Updatekeys(UpdatekeysArgs),
+    Filestatus(FilestatusArgs),
+}
+
+/// Flags that may stand before the command too.
+#[derive(Args)]
+pub(crate) struct Global {
+    /// Read this configuration, instead of the .sops.yaml in the working folder or above it
+    #[arg(long, value_name = "FILE", env = "SOPS_CONFIG", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Indent YAML and JSON by this many spaces
+    #[arg(long, value_name = "SPACES", global = true)]
+    pub(crate) indent: Option<u8>,
+
+    /// Let the message authentication code cover only what is sealed
+    #[arg(long, global = true)]
+    pub(crate) mac_only_encrypted: bool,
+
+    /// Seal what does not stand below a comment that matches this expression
+    #[arg(long, value_name = "REGEX", global = true)]
+    pub(crate) unencrypted_comment_regex: Option<String>,
+
+    /// Seal only what stands below a comment that matches this expression
+    #[arg(long, value_name = "REGEX", global = true)]
+    pub(crate) encrypted_comment_regex: Option<String>,
+
+    /// Accepted for sops's sake: nothing ever asks for newer versions
+    #[arg(long, env = "SOPS_DISABLE_VERSION_CHECK", global = true, hide = true)]
+    pub(crate) disable_version_check: bool,
+
+    /// Accepted for sops's sake: errors are told in full without it
+    #[arg(long, global = true, hide = true)]
+    pub(crate) verbose: bool,
+}
+
+/// The flags of sops without a command.
+#[derive(Args)]
+pub(crate) struct Older {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Open the file
+    #[arg(short, long)]
+    pub(crate) decrypt: bool,
+
+    /// Seal the file
+    #[arg(short, long)]
+    pub(crate) encrypt: bool,
+
+    /// Seal the file anew with a new data key
+    #[arg(short, long)]
+    pub(crate) rotate: bool,
+
+    /// Set one value, as in '["key"][0] "value"', where the value is JSON
+    #[arg(long, value_name = "PATH VALUE")]
+    pub(crate) set: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    #[command(flatten)]
+    pub(crate) types: Types,
+
+    #[command(flatten)]
+    pub(crate) creation: CreationFlags,
+
+    #[command(flatten)]
+    pub(crate) changed: ChangedKeys,
+
+    /// Print only what stands at this path, as in '["key"]["other key"][0]'
+    #[arg(long, value_name = "PATH")]
+    pub(crate) extract: Option<String>,
+}
+
+/// Where the result goes.
+#[derive(Args)]
+pub(crate) struct Target {
+    /// Write the result over the file
+    #[arg(short, long)]
+    pub(crate) in_place: bool,
+
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What the file is taken for and written as.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Formats {
+    /// Take the input for yaml, json, dotenv, ini or binary [default: by the name of the file]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) input_type: Option<String>,
+
+    /// Write yaml, json, dotenv, ini or binary [default: by the name of the file]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) output_type: Option<String>,
+}
+
+/// The formats, and another name that they may follow from.
+#[derive(Args, Default)]
+pub(crate) struct Types {
+    #[command(flatten)]
+    pub(crate) formats: Formats,
+
+    /// Take the file to have this name, for its types and for the rules of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) filename_override: Option<PathBuf>,
+}
+
+/// Who shall open a new file, and what is sealed in it; for all that is not said, .sops.yaml is asked.
+#[derive(Args)]
+pub(crate) struct CreationFlags {
+    /// Seal for these age recipients
+    #[arg(short, long, value_name = "RECIPIENT,...", env = "SOPS_AGE_RECIPIENTS")]
+    pub(crate) age: Option<String>,
+
+    /// Seal what does not stand under a key with this ending
+    #[arg(long, value_name = "SUFFIX")]
+    pub(crate) unencrypted_suffix: Option<String>,
+
+    /// Seal only what stands under a key with this ending
+    #[arg(long, value_name = "SUFFIX")]
+    pub(crate) encrypted_suffix: Option<String>,
+
+    /// Seal what does not stand under a key that matches this expression
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) unencrypted_regex: Option<String>,
+
+    /// Seal only what stands under a key that matches this expression
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) encrypted_regex: Option<String>,
+
+    /// Let this many key groups be needed to open the file
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) shamir_secret_sharing_threshold: Option<usize>,
+}
+
+/// Recipients that come and go.
+#[derive(Args)]
+pub(crate) struct ChangedKeys {
+    /// Add these age recipients
+    #[arg(long, value_name = "RECIPIENT,...")]
+    pub(crate) add_age: Option<String>,
+
+    /// Remove these age recipients
+    #[arg(long, value_name = "RECIPIENT,...")]
+    pub(crate) rm_age: Option<String>,
+}
+
+/// Seal a file and print it; without a file, what comes from standard input
+#[derive(Args)]
+pub(crate) struct EncryptArgs {
+    /// The file in the clear
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    #[command(flatten)]
+    pub(crate) types: Types,
+
+    #[command(flatten)]
+    pub(crate) creation: CreationFlags,
+}
+
+/// Open a file and print it; without a file, what comes from standard input
+#[derive(Args)]
+pub(crate) struct DecryptArgs {
+    /// The sealed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    #[command(flatten)]
+    pub(crate) types: Types,
+
+    /// Print only what stands at this path, as in '["key"]["other key"][0]'
+    #[arg(long, value_name = "PATH")]
+    pub(crate) extract: Option<String>,
+}
+
+/// Open a file in an editor and seal it again; what was not changed keeps its ciphertext
+///
+/// The editor is the one that SOPS_EDITOR or EDITOR names, else vim, nano or vi. The text stands in a folder that only the user
+/// can read, in memory where the system has such a place, and is wiped when the editor ends. A file that does not exist is made
+/// from an example.
+#[derive(Args)]
+pub(crate) struct EditArgs {
+    /// The sealed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) types: Types,
+
+    #[command(flatten)]
+    pub(crate) creation: CreationFlags,
+}
+
+/// Set one value of a file, in place; what was not changed keeps its ciphertext
+#[derive(Args)]
+pub(crate) struct SetArgs {
+    /// The sealed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where, as in '["key"]["other key"][0]'
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+
+    /// What, as JSON; every user of the machine may see it while the command runs, so better use one of the next two
+    #[arg(value_name = "VALUE", required_unless_present_any = ["value_file", "value_stdin"])]
+    pub(crate) value: Option<String>,
+
+    /// Take VALUE for the name of a file that has the JSON
+    #[arg(long, conflicts_with = "value_stdin")]
+    pub(crate) value_file: bool,
+
+    /// Read the JSON from standard input
+    #[arg(long, conflicts_with = "value")]
+    pub(crate) value_stdin: bool,
+
+    /// Do not write the file if it has this value already
+    #[arg(long)]
+    pub(crate) idempotent: bool,
+
+    #[command(flatten)]
+    pub(crate) formats: Formats,
+}
+
+/// Take one value out of a file, in place; what was not changed keeps its ciphertext
+#[derive(Args)]
+pub(crate) struct UnsetArgs {
+    /// The sealed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Which, as in '["key"]["other key"][0]'
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+
+    /// Do nothing if there is no such value
+    #[arg(long)]
+    pub(crate) idempotent: bool,
+
+    #[command(flatten)]
+    pub(crate) formats: Formats,
+}
+
+/// Seal all values of a file anew with a new data key, and print it
+#[derive(Args)]
+pub(crate) struct RotateArgs {
+    /// The sealed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    #[command(flatten)]
+    pub(crate) types: Types,
+
+    #[command(flatten)]
+    pub(crate) changed: ChangedKeys,
+}
+
+/// Give files the recipients that .sops.yaml says; values and data keys stay
+#[derive(Args)]
+pub(crate) struct UpdatekeysArgs {
+    /// The sealed files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Take the input for yaml, json, dotenv, ini or binary [default: by the name of the file]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) input_type: Option<String>,
+}
+
+/// Say whether a file is sealed, as {"encrypted":true}
+#[derive(Args)]
+pub(crate) struct FilestatusArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Take the input for yaml, json, dotenv, ini or binary [default: by the name of the file]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) input_type: Option<String>,
+}

@@ -1,0 +1,213 @@
+//! What went wrong, with the exit code that sops gives it (`cmd/sops/codes/codes.go` of sops 3.13.3).
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use waxwing_formats::sops::{SealError, SopsError, UnlockError};
+
+use crate::error::with_causes;
+use crate::sealed::{CreationError, MasterKeyError, SealedError};
+
+/// A failure with its exit code.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    code: u8,
+    fact: String,
+    hint: Option<String>,
+}
+
+impl std::error::Error for Fault {}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.fact)
+    }
+}
+
+const GENERIC: u8 = 1;
+const UNREADABLE: u8 = 2;
+const UNWRITABLE: u8 = 3;
+const NOT_DUMPED: u8 = 4;
+const NOT_JSON: u8 = 7;
+const CONFLICTING: u8 = 8;
+const NOT_SEALED: u8 = 23;
+const NOT_OPENED: u8 = 25;
+const NEW_WITH_CHANGED_KEYS: u8 = 49;
+const MAC: u8 = 51;
+const BAD_PATH: u8 = 91;
+const EMPTY: u8 = 92;
+const NO_FILE: u8 = 100;
+const NO_KEY: u8 = 128;
+const INTERRUPTED: u8 = 85;
+const UNCHANGED: u8 = 200;
+const NO_EDITOR: u8 = 201;
+const SEALED_ALREADY: u8 = 203;
+
+impl Fault {
+    fn new(code: u8, fact: impl Into<String>, hint: Option<&str>) -> Self {
+        Self { code, fact: fact.into(), hint: hint.map(str::to_owned) }
+    }
+
+    /// Returns the exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Returns what the user can do about it, where there is something.
+    pub(crate) fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+
+    /// Names the file that it is about; nothing for standard input.
+    pub(crate) fn in_file(self, file: Option<&Path>) -> Self {
+        let name = file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
+        // Who says that a file can't be read has named it.
+        if self.fact.contains(&name) {
+            return self;
+        }
+        Self { fact: format!("{name}: {}", self.fact), ..self }
+    }
+
+    /// No file was named.
+    pub(crate) fn no_file() -> Self {
+        Self::new(NO_FILE, "no file is named", Some("name a file, or a command: see `sops --help`"))
+    }
+
+    /// There is no file of this name.
+    pub(crate) fn no_such_file(file: &Path) -> Self {
+        Self::new(NO_FILE, format!("there is no file {}", file.display()), None)
+    }
+
+    /// Recipients of a file that does not exist can't change.
+    pub(crate) fn no_file_to_change(file: &Path) -> Self {
+        let fact = format!("there is no file {} whose recipients could change", file.display());
+        Self::new(NEW_WITH_CHANGED_KEYS, fact, Some("make it with `sops edit`"))
+    }
+
+    /// Flags contradict each other.
+    pub(crate) fn conflicting(fact: &str) -> Self {
+        Self::new(CONFLICTING, fact, None)
+    }
+
+    /// Standard input has no name that says what it is.
+    pub(crate) fn nameless() -> Self {
+        let hint = "pass --filename-override NAME: its ending says the format, and its path which rule holds";
+        Self::new(CONFLICTING, "standard input has no name, from which a format and a rule could follow", Some(hint))
+    }
+
+    /// There is nobody to seal for.
+    pub(crate) fn no_recipients() -> Self {
+        let hint = "pass --age RECIPIENT, or write creation_rules into .sops.yaml";
+        Self::new(GENERIC, "there is no recipient to seal for, and no .sops.yaml that names one", Some(hint))
+    }
+
+    /// An expression of the command line does not compile.
+    pub(crate) fn bad_expression(flag: &str) -> Self {
+        let hint = "write the expression in the syntax of Go (RE2); sops would leave everything in the clear";
+        Self::new(GENERIC, format!("--{} is not a valid expression", flag.replace('_', "-")), Some(hint))
+    }
+
+    /// A path of the command line is malformed.
+    pub(crate) fn bad_path(path: &str) -> Self {
+        Self::new(BAD_PATH, format!("{path:?} is not a path"), Some(r#"write it as '["key"]["other key"][0]'"#))
+    }
+
+    /// What should be set is not of the form PATH VALUE.
+    pub(crate) fn bad_set() -> Self {
+        Self::new(
+            NOT_JSON,
+            "--set has no path and value",
+            Some(r#"write --set '["key"] "value"', where the value is JSON"#),
+        )
+    }
+
+    /// What should be set is not JSON.
+    pub(crate) fn not_json() -> Self {
+        Self::new(
+            NOT_JSON,
+            "the value is not JSON",
+            Some(r#"write text in quotes, and quote that for the shell: '"text"'"#),
+        )
+    }
+
+    /// The user's editor left the file as it was.
+    pub(crate) fn unchanged() -> Self {
+        Self::new(UNCHANGED, "the file was not changed", None)
+    }
+
+    /// The editor can't be run.
+    pub(crate) fn no_editor(fact: String) -> Self {
+        Self::new(NO_EDITOR, fact, Some("name one in SOPS_EDITOR or EDITOR"))
+    }
+
+    /// Somebody asked the program to end.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(INTERRUPTED, "asked to end: the file is left as it was", None)
+    }
+
+    /// Several files failed, of which this one is the last that is told about.
+    pub(crate) fn and_so_did(self, failed: usize, all: usize) -> Self {
+        Self { code: GENERIC, fact: format!("{} ({failed} of {all} files failed)", self.fact), ..self }
+    }
+
+    /// A file can't be read.
+    pub(crate) fn unreadable(file: Option<&Path>, error: &io::Error) -> Self {
+        let name = file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
+        Self::new(UNREADABLE, format!("failed to read {name}: {error}"), None)
+    }
+
+    /// A file can't be written.
+    pub(crate) fn unwritable(file: &Path, error: &io::Error) -> Self {
+        Self::new(UNWRITABLE, format!("failed to write {}: {error}", file.display()), None)
+    }
+
+    /// The file in the clear can't be sealed as it is.
+    pub(crate) fn of_plain(error: SopsError) -> Self {
+        let code = match error {
+            SopsError::AlreadySealed => SEALED_ALREADY,
+            SopsError::NothingToSeal => EMPTY,
+            _ => UNREADABLE,
+        };
+        Self::new(code, with_causes(&error), Some(error.hint()))
+    }
+
+    /// What was opened can't be written in the format that was asked for.
+    pub(crate) fn of_output(error: SopsError) -> Self {
+        Self::new(NOT_DUMPED, with_causes(&error), Some(error.hint()))
+    }
+
+    /// Passes on a failure to print.
+    pub(crate) fn from_cli(error: &crate::error::Error) -> Self {
+        Self { code: UNWRITABLE, fact: with_causes(error), hint: error.hint() }
+    }
+}
+
+impl From<SealedError> for Fault {
+    fn from(error: SealedError) -> Self {
+        let code = match &error {
+            SealedError::Unlock(UnlockError::NoKey { .. }) => NO_KEY,
+            SealedError::Unlock(UnlockError::NoMac | UnlockError::MacDamaged | UnlockError::MacMismatch) => MAC,
+            SealedError::Unlock(_) => NOT_OPENED,
+            SealedError::Seal(SealError::File(_)) => NOT_DUMPED,
+            SealedError::Seal(SealError::NoRecipient | SealError::Threshold { .. } | SealError::Randomness(_)) => {
+                GENERIC
+            }
+            SealedError::Seal(_) => NOT_SEALED,
+            SealedError::File(_) | SealedError::Wrap(_) | SealedError::Path(_) => GENERIC,
+        };
+        Self::new(code, with_causes(&error), error.hint())
+    }
+}
+
+impl From<CreationError> for Fault {
+    fn from(error: CreationError) -> Self {
+        Self::new(GENERIC, with_causes(&error), error.hint())
+    }
+}
+
+impl From<MasterKeyError> for Fault {
+    fn from(error: MasterKeyError) -> Self {
+        Self::new(GENERIC, with_causes(&error), Some(error.hint()))
+    }
+}

@@ -1,0 +1,120 @@
+//! Which file is meant, what it is taken for, which configuration holds for it, and where the result goes.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use waxwing_formats::sops::{Plain, Store};
+use zeroize::Zeroizing;
+
+use super::args::{Global, Target, Types};
+use super::fault::Fault;
+use crate::output;
+use crate::sealed::{self, Configuration, Identities, Layouts, Opened, Secrecy, store_of};
+
+/// A file of the command line with all that depends on its name.
+pub(crate) struct Place {
+    /// Nothing for standard input.
+    file: Option<PathBuf>,
+    /// The name that counts for types and rules.
+    pub(crate) name: PathBuf,
+    pub(crate) input: Store,
+    pub(crate) output: Store,
+    pub(crate) configuration: Option<Configuration>,
+    layouts: Layouts,
+}
+
+impl Place {
+    /// Finds out about a file, which must exist, or about standard input.
+    pub(crate) fn new(file: Option<&Path>, types: &Types, global: &Global) -> Result<Self, Fault> {
+        if let Some(missing) = file.filter(|file| !file.exists()) {
+            return Err(Fault::no_such_file(missing));
+        }
+        Self::of_any(file, types, global)
+    }
+
+    /// Finds out about a file that need not exist.
+    pub(crate) fn of_any(file: Option<&Path>, types: &Types, global: &Global) -> Result<Self, Fault> {
+        let name = types.filename_override.as_deref().or(file).unwrap_or(Path::new(""));
+        let (input, output) = (types.formats.input_type.as_deref(), types.formats.output_type.as_deref());
+        let (input, output) = (store_of(name, input), store_of(name, output));
+        // An empty name is that of standard input, for which no rule holds.
+        let name = std::path::absolute(name).unwrap_or_default();
+        let configuration = configuration(global)?;
+        let said = configuration.as_ref().map(Configuration::layouts).unwrap_or_default();
+        let layouts = global.indent.map_or(said, Layouts::all);
+        Ok(Self { file: file.map(Path::to_owned), name, input, output, configuration, layouts })
+    }
+
+    /// Returns the path of a file that is not standard input.
+    pub(crate) fn path(&self) -> Result<&Path, Fault> {
+        self.file.as_deref().ok_or_else(Fault::no_file)
+    }
+
+    /// Names the file in a fault.
+    pub(crate) fn fault(&self, fault: impl Into<Fault>) -> Fault {
+        fault.into().in_file(self.file.as_deref())
+    }
+
+    /// Reads and opens the sealed file.
+    pub(crate) fn open(&self) -> Result<Opened, Fault> {
+        let opened = sealed::open(&self.read()?, self.input, &Identities::at_hand());
+        opened.map_err(|error| self.fault(error))
+    }
+
+    /// Reads the file in the clear, which is to be sealed in the format of the output.
+    pub(crate) fn plain(&self) -> Result<Plain, Fault> {
+        let plain = Plain::parse(&self.read()?, self.input);
+        let plain = plain.map_err(|error| self.fault(Fault::of_plain(error)))?;
+        Ok(plain.into_store(self.output))
+    }
+
+    /// Reads the file.
+    pub(crate) fn read(&self) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        sealed::read(self.file.as_deref()).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Fault::no_such_file(self.file.as_deref().unwrap_or(Path::new("-"))),
+            _ => Fault::unreadable(self.file.as_deref(), &error),
+        })
+    }
+
+    /// Returns how many spaces the output is indented by, where that is said.
+    pub(crate) fn indent(&self) -> Option<u8> {
+        self.layouts.of(self.output)
+    }
+
+    /// Refuses a target that can't be, before anything is done.
+    pub(crate) fn check(file: Option<&Path>, target: &Target) -> Result<(), Fault> {
+        match (target.in_place, file, &target.output) {
+            (true, _, Some(_)) => Err(Fault::conflicting("--in-place and --output can't be used together")),
+            (true, None, None) => Err(Fault::conflicting("standard input can't be written in place")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the result to where it was asked for, or prints it.
+    pub(crate) fn put(&self, bytes: &[u8], target: &Target, secrecy: Secrecy) -> Result<(), Fault> {
+        match (&target.output, target.in_place) {
+            (Some(output), _) => {
+                sealed::write(output, bytes, secrecy).map_err(|error| Fault::unwritable(output, &error))
+            }
+            (None, true) => self.replace(bytes),
+            (None, false) => output::print_bytes(bytes).map_err(|error| Fault::from_cli(&error)),
+        }
+    }
+
+    /// Writes the result over the file.
+    pub(crate) fn replace(&self, bytes: &[u8]) -> Result<(), Fault> {
+        let path = self.path()?;
+        sealed::replace(path, bytes).map_err(|error| Fault::unwritable(path, &error))
+    }
+}
+
+/// Returns the configuration that is named, or found.
+pub(crate) fn configuration(global: &Global) -> Result<Option<Configuration>, Fault> {
+    match &global.config {
+        Some(path) if !path.as_os_str().is_empty() => Configuration::read(path).map(Some).map_err(Fault::from),
+        _ => {
+            let folder = std::env::current_dir().map_err(|error| Fault::unreadable(None, &error))?;
+            Configuration::find(&folder).map_err(Fault::from)
+        }
+    }
+}

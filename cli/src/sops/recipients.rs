@@ -1,0 +1,140 @@
+//! `sops rotate` and `sops updatekeys`: who can open a file, and a new data key.
+
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+
+use waxwing_formats::sops::{Document, Recipient, Sealed};
+
+use super::args::{ChangedKeys, Formats, Global, RotateArgs, Types, UpdatekeysArgs};
+use super::encrypt::written;
+use super::fault::Fault;
+use super::place::Place;
+use crate::output;
+use crate::sealed::{self, Groups, Identities, MasterKey, NewTerms, SealedError, Secrecy, seal_anew, wrap};
+
+/// Seals a file anew with a new data key, for the same recipients but those that come and go.
+pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
+    let RotateArgs { file, target, types, changed } = args;
+    let file = file.as_deref().ok_or_else(Fault::no_file)?;
+    if !file.exists() && (changed.add_age.is_some() || changed.rm_age.is_some()) {
+        return Err(Fault::no_file_to_change(file));
+    }
+    let place = Place::new(Some(file), types, global)?;
+    Place::check(Some(file), target)?;
+    let opened = place.open()?;
+    let terms = opened.document.terms();
+    let new = NewTerms {
+        groups: changed_groups(groups_of(&terms.groups)?, changed)?,
+        shamir_threshold: terms.shamir_threshold,
+        rule: terms.rule,
+        mac_only_encrypted: terms.mac_only_encrypted,
+    };
+    let plain = opened.document.plain().into_store(place.output);
+    place.put(written(seal_anew(plain, new), &place)?.as_bytes(), target, Secrecy::Sealed)
+}
+
+fn groups_of(groups: &[Vec<Recipient>]) -> Result<Groups, Fault> {
+    let of_group = |group: &Vec<Recipient>| {
+        group.iter().map(|recipient| MasterKey::of(recipient.wrapped())).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(Groups(groups.iter().map(of_group).collect::<Result<_, _>>()?))
+}
+
+/// Who comes goes into the first group; who goes leaves all of them.
+fn changed_groups(mut groups: Groups, changed: &ChangedKeys) -> Result<Groups, Fault> {
+    let read = |names: &Option<String>| MasterKey::age(names.as_deref().unwrap_or_default());
+    let (added, removed) = (read(&changed.add_age)?, read(&changed.rm_age)?);
+    if let Some(first) = groups.0.first_mut() {
+        let is_new = |key: &MasterKey| first.iter().all(|other| other.name() != key.name());
+        let new: Vec<_> = added.into_iter().filter(is_new).collect();
+        first.extend(new);
+    }
+    for group in &mut groups.0 {
+        group.retain(|key| removed.iter().all(|other| other.name() != key.name()));
+    }
+    Ok(groups)
+}
+
+/// Gives files the recipients that the configuration says. With several files, each is tried.
+pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
+    let mut failed = Vec::new();
+    for file in &args.files {
+        if let Err(fault) = update_file(file, args, global) {
+            failed.push(fault.in_file(Some(file)));
+        }
+    }
+    let count = failed.len();
+    let Some(last) = failed.pop() else {
+        return Ok(());
+    };
+    for fault in &failed {
+        output::complain_of(fault, fault.hint());
+    }
+    Err(if args.files.len() == 1 { last } else { last.and_so_did(count, args.files.len()) })
+}
+
+fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
+    let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
+    let types = Types { formats, filename_override: None };
+    let place = Place::new(Some(file), &types, global)?;
+    let configuration = place.configuration.as_ref().ok_or_else(Fault::no_recipients)?;
+    let creation = configuration.creation(&place.name)?.ok_or_else(Fault::no_recipients)?;
+    let text = place.read()?;
+    let document = Document::<Sealed>::parse(&text, place.input).map_err(SealedError::File)?;
+    let terms = document.terms();
+    let threshold = terms.shamir_threshold.min(creation.groups.0.len());
+    let changes = changes(&terms.groups, &creation.groups);
+    if changes.is_empty() && threshold == terms.shamir_threshold {
+        output::note(&format!("{} has the recipients of the configuration already", file.display()));
+        return Ok(());
+    }
+    let shown = format!("{} will change:\n{}", file.display(), changes.concat());
+    output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
+    if !args.yes && !is_agreed(file)? {
+        output::note(&format!("{} is left as it was", file.display()));
+        return Ok(());
+    }
+    let opened = sealed::open(&text, place.input, &Identities::at_hand())?;
+    let recipients = wrap(&opened.key, &creation.groups, threshold)?;
+    let document = document.with_recipients(recipients, threshold).map_err(SealedError::Seal);
+    place.replace(written(document, &place)?.as_bytes())
+}
+
+/// Says for each group who comes and who goes.
+fn changes(old: &[Vec<Recipient>], new: &Groups) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in 0..old.len().max(new.0.len()) {
+        let names =
+            |group: &Vec<Recipient>| group.iter().map(|recipient| recipient.wrapped().recipient()).collect::<Vec<_>>();
+        let old = old.get(group).map(names).unwrap_or_default();
+        let new: Vec<String> = new.0.get(group).into_iter().flatten().map(MasterKey::name).collect();
+        let line = |sign, name: &String| format!("  group {}: {sign} {name}\n", group + 1);
+        lines.extend(new.iter().filter(|name| !old.contains(name)).map(|name| line('+', name)));
+        lines.extend(old.iter().filter(|name| !new.contains(name)).map(|name| line('-', name)));
+    }
+    lines
+}
+
+fn is_agreed(file: &Path) -> Result<bool, Fault> {
+    let asked = || -> io::Result<String> {
+        io::stdout().write_all(b"Is this okay? (y/n): ")?;
+        io::stdout().flush()?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        Ok(answer)
+    };
+    loop {
+        let answer = asked().map_err(|error| Fault::unreadable(None, &error))?;
+        match answer.trim() {
+            "y" => return Ok(true),
+            "n" => return Ok(false),
+            "" if answer.is_empty() => {
+                return Err(Fault::conflicting(&format!(
+                    "nobody says whether {} may change: pass --yes",
+                    file.display()
+                )));
+            }
+            _ => {}
+        }
+    }
+}

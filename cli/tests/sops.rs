@@ -1,0 +1,448 @@
+//! The command line of sops: the same calls of the real sops and of ours, in folders that are alike, end with the same exit code,
+//! print the same and leave the same files, but for what is random in them.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+
+#[path = "../../crates/formats/tests/support/masked.rs"]
+#[allow(unreachable_pub, reason = "shared with the tests of the formats")]
+mod masked;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use masked::masked;
+use tempfile::TempDir;
+use waxwing_harness::{AgeKey, Call, Finished, Upstream};
+
+/// What is sealed in the table.
+const PLAIN: &str = "# about\nuser: admin\npassword: hunter2\nnested:\n    list:\n        - one\n        - 2\n    port_unencrypted: 5432\n";
+const MANIFEST: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n";
+
+/// The programs, and the keys of two people.
+struct Stage {
+    upstream: Upstream,
+    own: AgeKey,
+    other: AgeKey,
+    /// Files that every folder begins with.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Which program is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    Theirs,
+    Ours,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let upstream = Upstream::new().unwrap();
+        let (own, other) = (upstream.age_keygen().unwrap(), upstream.age_keygen().unwrap());
+        let mut stage = Self { upstream, own, other, files: BTreeMap::new() };
+        stage.add_files();
+        stage
+    }
+
+    fn add_files(&mut self) {
+        let config = format!(
+            "creation_rules:\n- path_regex: secrets/.*\\.yaml$\n  encrypted_regex: ^(data|stringData)$\n  age: {}\n- path_regex: both/\n  age: [{}, {}]\n- path_regex: shares/\n  shamir_threshold: 2\n  key_groups:\n  - age: [{}]\n  - age: [{}]\nstores: {{json: {{indent: 2}}}}\n",
+            self.own.recipient, self.own.recipient, self.other.recipient, self.own.recipient, self.other.recipient
+        );
+        for (name, text) in [
+            ("key.txt", self.own.identity.as_str()),
+            ("other.txt", &self.other.identity),
+            ("rules.yaml", &config),
+            ("plain.yaml", PLAIN),
+            ("plain.json", "{\"user\": \"admin\", \"ports\": [1, 2.5], \"on\": true}"),
+            ("plain.env", "# about\nUSER=admin\nTEXT=a\\nb\n"),
+            ("plain.ini", "; about\n[db]\nuser = admin\n"),
+            ("plain.bin", "any\0thing"),
+            ("secrets/db.yaml", MANIFEST),
+            ("both/db.yaml", MANIFEST),
+            ("shares/db.yaml", MANIFEST),
+            ("new.json", "\"from a file\""),
+            ("empty.yaml", ""),
+            ("list.yaml", "- hunter2\n"),
+            ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\n"),
+        ] {
+            self.files.insert(name.to_owned(), text.as_bytes().to_vec());
+        }
+        for name in ["plain.yaml", "plain.json", "plain.env", "plain.ini", "plain.bin"] {
+            let sealed = self.call(Program::Theirs, &["encrypt", "--age", &self.own.recipient, name]).1.stdout;
+            self.files.insert(name.replace("plain", "sealed"), sealed);
+        }
+        let sealed = String::from_utf8(self.files["sealed.yaml"].clone()).unwrap();
+        let others = self.call(Program::Theirs, &["encrypt", "--age", &self.other.recipient, "plain.yaml"]).1.stdout;
+        for (name, text) in [
+            ("tampered.yaml", sealed.replace("port_unencrypted: 5432", "port_unencrypted: 5433")),
+            ("moved.yaml", sealed.replace("user:", "name:")),
+            (
+                "unsigned.yaml",
+                sealed.lines().filter(|line| !line.contains(" mac:")).map(|line| format!("{line}\n")).collect(),
+            ),
+            ("others.yaml", String::from_utf8(others).unwrap()),
+        ] {
+            self.files.insert(name.to_owned(), text.into_bytes());
+        }
+    }
+
+    /// Runs a program in a new folder, and returns the folder too.
+    fn call(&self, program: Program, arguments: &[&str]) -> (TempDir, Finished) {
+        self.call_with(program, arguments, "", &[])
+    }
+
+    fn call_with(
+        &self,
+        program: Program,
+        words: &[&str],
+        stdin: &str,
+        variables: &[(&str, &str)],
+    ) -> (TempDir, Finished) {
+        let folder = TempDir::new().unwrap();
+        for (name, bytes) in &self.files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let script = folder.path().join("edit.sh");
+        if script.exists() {
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let words: Vec<String> = words.iter().map(|word| self.filled(word)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let call = match program {
+            Program::Theirs => self.upstream.sops(&words).unwrap(),
+            Program::Ours => Call::new(&ours(folder.path()), folder.path()).args(&words),
+        };
+        let mut call = call.dir(folder.path()).env("SOPS_AGE_KEY_FILE", "key.txt").stdin(stdin);
+        for (name, value) in variables {
+            call = call.env(name, self.filled(value));
+        }
+        let finished = call.run().unwrap();
+        (folder, finished)
+    }
+
+    /// Puts the recipients of this run in the place of their names.
+    fn filled(&self, word: &str) -> String {
+        word.replace("OWN", &self.own.recipient).replace("OTHER", &self.other.recipient)
+    }
+
+    /// Opens a file with the real sops.
+    fn opened(&self, folder: &Path, name: &str) -> Option<Vec<u8>> {
+        let call = self.upstream.sops(&["decrypt", name]).unwrap().dir(folder);
+        let finished = call.env("SOPS_AGE_KEY_FILE", folder.join("key.txt")).run().unwrap();
+        finished.status.success().then_some(finished.stdout)
+    }
+}
+
+/// Makes the link `sops` to our program, in a folder that isn't compared.
+fn ours(folder: &Path) -> PathBuf {
+    let programs = folder.join(".programs");
+    fs::create_dir(&programs).unwrap();
+    let link = programs.join("sops");
+    symlink(env!("CARGO_BIN_EXE_seal"), &link).unwrap();
+    link
+}
+
+/// Returns all files of a folder, masked.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap().display().to_string();
+            match path.is_dir() {
+                true if name.starts_with('.') => {}
+                true => folders.push(path),
+                false => drop(found.insert(name, masked(&String::from_utf8_lossy(&fs::read(&path).unwrap())))),
+            }
+        }
+    }
+    found
+}
+
+/// Runs both, and compares.
+fn compare(stage: &Stage, words: &[&str], stdin: &str, variables: &[(&str, &str)], different: &mut Vec<String>) {
+    let (their_folder, theirs) = stage.call_with(Program::Theirs, words, stdin, variables);
+    let (our_folder, ours) = stage.call_with(Program::Ours, words, stdin, variables);
+    let shown = |finished: &Finished| (finished.status.code(), masked(&String::from_utf8_lossy(&finished.stdout)));
+    let (their_files, our_files) = (files(their_folder.path()), files(our_folder.path()));
+    if shown(&theirs) != shown(&ours) || their_files != our_files {
+        let changed: Vec<_> = their_files.iter().filter(|(name, text)| our_files.get(*name) != Some(text)).collect();
+        different.push(format!(
+            "{words:?}\ntheirs: {:?} {}\nours: {:?} {}\nfiles: {changed:?} {:?}",
+            shown(&theirs),
+            theirs.stderr,
+            shown(&ours),
+            ours.stderr,
+            changed.iter().map(|(name, _)| our_files.get(*name)).collect::<Vec<_>>(),
+        ));
+    }
+    let is_new = |name: &&String| {
+        our_folder.path().join(name).is_file()
+            && stage.files.get(*name) != fs::read(our_folder.path().join(name)).ok().as_ref()
+    };
+    for name in our_files.keys().filter(is_new) {
+        let (their_text, our_text) = (stage.opened(their_folder.path(), name), stage.opened(our_folder.path(), name));
+        if their_text != our_text {
+            different.push(format!("{words:?}: {name} opens to other bytes"));
+        }
+    }
+}
+
+#[test]
+fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() {
+    let stage = Stage::new();
+    let mut different = Vec::new();
+    for words in [
+        &["decrypt", "sealed.yaml"][..],
+        &["decrypt", "sealed.json"],
+        &["decrypt", "sealed.env"],
+        &["decrypt", "sealed.ini"],
+        &["decrypt", "sealed.bin"],
+        &["-d", "sealed.yaml"],
+        &["--decrypt", "sealed.json"],
+        &["-d", "-i", "sealed.yaml"],
+        &["decrypt", "--in-place", "sealed.env"],
+        &["decrypt", "--output", "opened.yaml", "sealed.yaml"],
+        &["decrypt", "--output-type", "json", "sealed.yaml"],
+        &["decrypt", "--output-type", "yaml", "sealed.json"],
+        &["decrypt", "--output-type", "dotenv", "sealed.env"],
+        &["decrypt", "--output-type", "yaml", "sealed.ini"],
+        &["decrypt", "--output-type", "json", "sealed.ini"],
+        &["--indent", "2", "decrypt", "sealed.yaml"],
+        &["--indent", "3", "decrypt", "sealed.json"],
+        &["--config", "rules.yaml", "decrypt", "sealed.json"],
+        &["decrypt", "--extract", "[\"user\"]", "sealed.yaml"],
+        &["decrypt", "--extract", "['nested']['list'][1]", "sealed.yaml"],
+        &["decrypt", "--extract", "[\"nested\"]", "sealed.yaml"],
+        &["decrypt", "--extract", "[\"nested\"][\"list\"]", "sealed.yaml"],
+        &["decrypt", "--extract", "[\"ports\"]", "sealed.json"],
+        &["decrypt", "--extract", "[\"on\"]", "sealed.json"],
+        &["-d", "--extract", "[\"password\"]", "sealed.yaml"],
+        &["decrypt", "--extract", "[\"none\"]", "sealed.yaml"],
+        &["decrypt", "--extract", "[none]", "sealed.yaml"],
+        &["decrypt", "none.yaml"],
+        &["decrypt", "plain.yaml"],
+        &["decrypt", "empty.yaml"],
+        &["decrypt", "tampered.yaml"],
+        &["decrypt", "moved.yaml"],
+        &["decrypt", "unsigned.yaml"],
+        &["decrypt", "others.yaml"],
+        &["encrypt", "--age", "OWN", "plain.yaml"],
+        &["encrypt", "--age", "OWN,OTHER", "plain.json"],
+        &["encrypt", "--age", "OWN", "plain.env"],
+        &["encrypt", "--age", "OWN", "plain.ini"],
+        &["encrypt", "--age", "OWN", "plain.bin"],
+        &["-e", "-a", "OWN", "plain.yaml"],
+        &["-e", "-i", "-a", "OWN", "plain.yaml"],
+        &["encrypt", "-i", "--age", "OWN", "plain.json"],
+        &["encrypt", "--age", "OWN", "--output", "new.yaml", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--input-type", "yaml", "--output-type", "json", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--encrypted-regex", "^pass", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--unencrypted-regex", "^pass", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--encrypted-suffix", "word", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--unencrypted-suffix", "word", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--unencrypted-suffix", "a", "--encrypted-suffix", "b", "plain.yaml"],
+        &["--mac-only-encrypted", "encrypt", "--age", "OWN", "--encrypted-regex", "^pass", "plain.yaml"],
+        &["--encrypted-comment-regex", "about", "--age", "OWN", "-e", "plain.yaml"],
+        &["--unencrypted-comment-regex", "about", "--age", "OWN", "-e", "plain.yaml"],
+        &["--indent", "2", "encrypt", "--age", "OWN", "plain.yaml"],
+        &["--config", "rules.yaml", "encrypt", "secrets/db.yaml"],
+        &["--config", "rules.yaml", "encrypt", "both/db.yaml"],
+        &["--config", "rules.yaml", "encrypt", "-i", "shares/db.yaml"],
+        &["--config", "rules.yaml", "encrypt", "plain.yaml"],
+        &["--config", "rules.yaml", "encrypt", "--filename-override", "secrets/x.yaml", "plain.yaml"],
+        &["encrypt", "plain.yaml"],
+        &["encrypt", "none.yaml"],
+        &["encrypt", "--age", "OWN", "sealed.yaml"],
+        &["encrypt", "--age", "OWN", "empty.yaml"],
+        &["encrypt", "--age", "OWN", "list.yaml"],
+        &["set", "sealed.yaml", "[\"password\"]", "\"other\""],
+        &["set", "sealed.yaml", "[\"nested\"][\"list\"][0]", "{\"a\": true}"],
+        &["set", "sealed.yaml", "[\"new\"][\"deep\"]", "null"],
+        &["set", "--idempotent", "sealed.yaml", "[\"user\"]", "\"admin\""],
+        &["set", "--value-file", "sealed.json", "[\"user\"]", "new.json"],
+        &["set", "sealed.env", "[\"USER\"]", "\"root\""],
+        &["set", "sealed.yaml", "[\"user\"]", "not JSON"],
+        &["--set", "[\"user\"] \"root\"", "sealed.yaml"],
+        &["unset", "sealed.yaml", "[\"nested\"][\"list\"][0]"],
+        &["unset", "sealed.yaml", "[\"none\"]"],
+        &["unset", "--idempotent", "sealed.yaml", "[\"none\"]"],
+        &["rotate", "sealed.yaml"],
+        &["rotate", "-i", "sealed.json"],
+        &["-r", "-i", "sealed.yaml"],
+        &["rotate", "-i", "--add-age", "OTHER", "sealed.yaml"],
+        &["rotate", "-i", "--add-age", "OTHER", "--rm-age", "OWN", "sealed.yaml"],
+        &["rotate", "--rm-age", "OWN", "sealed.yaml"],
+        &["rotate", "--add-age", "OTHER", "none.yaml"],
+        &["filestatus", "sealed.yaml"],
+        &["filestatus", "plain.yaml"],
+        &["filestatus", "sealed.bin"],
+        &["filestatus", "unsigned.yaml"],
+    ] {
+        compare(&stage, words, "", &[], &mut different);
+    }
+    for (words, stdin) in [
+        (&["encrypt", "--age", "OWN", "--filename-override", "x.yaml"][..], PLAIN),
+        (&["encrypt", "--age", "OWN"], PLAIN),
+        (&["set", "--value-stdin", "sealed.yaml", "[\"user\"]"], "\"from standard input\""),
+    ] {
+        compare(&stage, words, stdin, &[], &mut different);
+    }
+    let sealed = String::from_utf8(stage.files["sealed.yaml"].clone()).unwrap();
+    compare(&stage, &["decrypt", "--input-type", "yaml", "--output-type", "yaml"], &sealed, &[], &mut different);
+    for (words, variables) in [
+        (&["encrypt", "plain.yaml"][..], &[("SOPS_AGE_RECIPIENTS", "OWN")][..]),
+        (&["encrypt", "secrets/db.yaml"], &[("SOPS_CONFIG", "rules.yaml")]),
+        (&["decrypt", "sealed.yaml"], &[("SOPS_AGE_KEY_FILE", "none.txt"), ("SOPS_AGE_KEY_CMD", "cat key.txt")]),
+        (&["decrypt", "sealed.yaml"], &[("SOPS_AGE_KEY_FILE", "other.txt")]),
+        (&["decrypt", "sealed.yaml"], &[("SOPS_AGE_KEY_FILE", "none.txt")]),
+        (&["edit", "sealed.yaml"], &[("EDITOR", "./edit.sh")]),
+        (&["sealed.json"], &[("SOPS_EDITOR", "./edit.sh"), ("EDITOR", "false")]),
+        (&["edit", "sealed.yaml"], &[("EDITOR", "true")]),
+        (&["edit", "sealed.yaml"], &[("EDITOR", "./none.sh")]),
+        (&["edit", "sealed.yaml"], &[("EDITOR", "false")]),
+    ] {
+        compare(&stage, words, "", variables, &mut different);
+    }
+    assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+#[test]
+fn updatekeys_gives_files_the_recipients_of_the_rules_and_leaves_their_values() {
+    let stage = Stage::new();
+    let words = ["--config", "rules.yaml", "encrypt", "--age", "OWN", "-i", "both/db.yaml"];
+    let (folder, _) = stage.call(Program::Theirs, &words);
+    let mut stage = stage;
+    let sealed = fs::read(folder.path().join("both/db.yaml")).unwrap();
+    stage.files.insert("both/db.yaml".to_owned(), sealed.clone());
+    let mut left: Vec<(Option<i32>, BTreeMap<String, String>)> = Vec::new();
+    for program in [Program::Theirs, Program::Ours] {
+        let (folder, finished) =
+            stage.call(program, &["--config", "rules.yaml", "updatekeys", "--yes", "both/db.yaml"]);
+        left.push((finished.status.code(), files(folder.path())));
+        let after = fs::read_to_string(folder.path().join("both/db.yaml")).unwrap();
+        assert!(after.contains(&stage.other.recipient), "{after}");
+        let tokens = |text: &str| {
+            text.split("ENC[").skip(1).map(|rest| rest[..rest.find(']').unwrap()].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(tokens(&after), tokens(&String::from_utf8_lossy(&sealed)));
+        assert!(stage.opened(folder.path(), "both/db.yaml").is_some());
+    }
+    assert_eq!(left[0], left[1]);
+    let words = ["--config", "rules.yaml", "updatekeys", "both/db.yaml"];
+    for (answer, code) in [("y\n", 0), ("what\nn\n", 0), ("", 8)] {
+        let (folder, finished) = stage.call_with(Program::Ours, &words, answer, &[]);
+        assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
+        let after = fs::read_to_string(folder.path().join("both/db.yaml")).unwrap();
+        assert_eq!(after.contains(&stage.other.recipient), answer == "y\n");
+    }
+}
+
+#[test]
+fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
+    let mut stage = Stage::new();
+    for (name, rule) in [
+        ("bad-rule.yaml", "encrypted_regex: '('"),
+        ("bad-path.yaml", "path_regex: '('"),
+        ("two-rules.yaml", "encrypted_regex: a\n  encrypted_suffix: b"),
+        ("kms.yaml", "kms: arn:aws:kms:eu-west-1:1:key/k"),
+        ("no-match.yaml", "path_regex: ^never$"),
+        ("no-list.yaml", "age: {a: b}"),
+    ] {
+        let text = format!("creation_rules:\n- {rule}\n").into_bytes();
+        stage.files.insert(name.to_owned(), text);
+    }
+    let mut report = String::new();
+    for words in [
+        &[][..],
+        &["-d", "-e", "sealed.yaml"],
+        &["decrypt", "-i", "--output", "x", "sealed.yaml"],
+        &["decrypt", "-i"],
+        &["encrypt"],
+        &["encrypt", "plain.yaml"],
+        &["encrypt", "--age", "someone", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--encrypted-regex", "(", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--encrypted-regex", "a", "--unencrypted-regex", "b", "-i", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "--encrypted-suffix", "a", "plain.bin"],
+        &["--config", "bad-rule.yaml", "encrypt", "plain.yaml"],
+        &["--config", "bad-path.yaml", "encrypt", "plain.yaml"],
+        &["--config", "two-rules.yaml", "encrypt", "plain.yaml"],
+        &["--config", "kms.yaml", "encrypt", "plain.yaml"],
+        &["--config", "no-match.yaml", "encrypt", "plain.yaml"],
+        &["--config", "no-list.yaml", "encrypt", "plain.yaml"],
+        &["--config", "none.yaml", "encrypt", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "-i", "list.yaml"],
+        &["encrypt", "--age", "OWN", "--output-type", "dotenv", "plain.yaml"],
+        &["decrypt", "-i", "tampered.yaml"],
+        &["decrypt", "moved.yaml"],
+        &["decrypt", "plain.yaml"],
+        &["decrypt", "--output-type", "binary", "sealed.yaml"],
+        &["decrypt", "--output", "none/x.yaml", "sealed.yaml"],
+        &["decrypt", "--extract", "[\"nested\"", "sealed.yaml"],
+        &["decrypt", "--extract", "[\"nested\"][0]", "sealed.yaml"],
+        &["set", "sealed.yaml", "[\"nested\"][\"list\"][\"key\"]", "1"],
+        &["set", "sealed.yaml", "[\"user\"]", "hunter2"],
+        &["--set", "[\"user\"]", "sealed.yaml"],
+        &["unset", "sealed.yaml", "[\"none\"]"],
+        &["rotate", "-i", "--rm-age", "OWN", "sealed.yaml"],
+        &["updatekeys", "--yes", "sealed.yaml"],
+        &["updatekeys", "--yes", "none.yaml", "sealed.yaml"],
+        &["filestatus", "plain.bin"],
+    ] {
+        let (folder, finished) = stage.call(Program::Ours, words);
+        let told = finished.stderr.replace(&folder.path().display().to_string(), "FOLDER");
+        let told = told.replace(&stage.own.recipient, "OWN").replace(&stage.other.recipient, "OTHER");
+        assert!(!told.contains("hunter2") && !told.contains("AGE-SECRET"), "{told}");
+        report.push_str(&format!(
+            "$ sops {}\n{told}exit code {:?}\n\n",
+            words.join(" "),
+            finished.status.code().unwrap()
+        ));
+        for (name, bytes) in &stage.files {
+            assert_eq!(&fs::read(folder.path().join(name)).unwrap(), bytes, "{words:?} changed {name}");
+        }
+    }
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn an_editor_that_writes_what_can_not_be_sealed_is_run_again_if_somebody_wants_that() {
+    let mut stage = Stage::new();
+    let script = "#!/bin/sh\nif [ -e again ]; then sed -i s/admin/root/ \"$1\"; else touch again; sed -i s/user:/user/ \"$1\"; fi\n";
+    stage.files.insert("edit.sh".to_owned(), script.as_bytes().to_vec());
+    for (answer, code) in [("\n", 2), ("", 2)] {
+        let (folder, finished) =
+            stage.call_with(Program::Ours, &["edit", "sealed.yaml"], answer, &[("EDITOR", "./edit.sh")]);
+        assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
+        assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
+    }
+}
+
+#[test]
+fn an_edited_text_stands_in_a_private_folder_that_is_gone_afterwards() {
+    let look = "#!/bin/sh\nstat -c '%a' \"$1\" \"$(dirname \"$1\")\" > seen\necho \"$1\" >> seen\n";
+    for (then, code, is_edited) in [
+        ("sed -i s/admin/root/ \"$1\"\n", 0, true),
+        ("kill -TERM $PPID\nexec sleep 60\n", 85, false),
+        ("kill -HUP $PPID\nexec sleep 60\n", 85, false),
+        ("kill -INT $PPID\nsed -i s/admin/root/ \"$1\"\n", 0, true),
+    ] {
+        let mut stage = Stage::new();
+        stage.files.insert("edit.sh".to_owned(), format!("{look}{then}").into_bytes());
+        let variables = [("EDITOR", "./edit.sh")];
+        let (folder, finished) = stage.call_with(Program::Ours, &["edit", "sealed.yaml"], "", &variables);
+        assert_eq!(finished.status.code(), Some(code), "{then}{}", finished.stderr);
+        let left = fs::read(folder.path().join("sealed.yaml")).unwrap();
+        assert_eq!(left != stage.files["sealed.yaml"], is_edited);
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        let lines: Vec<&str> = seen.lines().collect();
+        assert_eq!(lines[..2], ["600", "700"]);
+        assert!(lines[2].starts_with("/dev/shm/") && lines[2].ends_with("/sealed.yaml"), "{seen}");
+        assert!(!Path::new(lines[2]).parent().unwrap().exists());
+    }
+}

@@ -1,0 +1,142 @@
+//! A file in the clear, as a tree: what is about to be sealed, and what was opened to be changed.
+//!
+//! It holds plaintext in ordinary strings, and is never printed: the programs that use it wipe all memory that they free.
+//! Source: sops 3.13.3, `LoadPlainFile` of each store; `Set`, `Unset` and `Truncate` in `sops.go`.
+
+use super::error::SopsError;
+use super::open::OpenedValue;
+use super::raw::{self, Comment, Raw, RawEntry, RawItem};
+use super::text::Text;
+use super::token::ValueKind;
+use super::tree::{self, Entry, Item, Reading, SlotContent, Tree};
+use super::{Document, Store, Verified};
+use crate::SecretBytes;
+use crate::yaml::MAX_BYTES;
+use crate::yaml::error::{YamlError, YamlErrorKind};
+use crate::yaml::resolve::Scalar;
+
+/// A file in the clear.
+pub struct Plain {
+    pub(crate) store: Store,
+    pub(crate) documents: Vec<Vec<RawEntry>>,
+}
+
+impl Plain {
+    /// Reads a file that is to be sealed.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what can't be read as its format, a file without any document, and one that has sops metadata already.
+    pub fn parse(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
+        if store == Store::Binary {
+            return binary(bytes);
+        }
+        let file = raw::read(bytes, store)?;
+        match (file.block, file.documents.is_empty()) {
+            (Some(_), _) => Err(SopsError::AlreadySealed),
+            (None, true) => Err(SopsError::NothingToSeal),
+            (None, false) => Ok(Self { store, documents: file.documents }),
+        }
+    }
+
+    /// Returns the format of the file.
+    pub fn store(&self) -> Store {
+        self.store
+    }
+
+    /// Returns the same tree as a file of another format, which may not be able to hold it: then it is refused when it is
+    /// written.
+    pub fn into_store(self, store: Store) -> Self {
+        Self { store, ..self }
+    }
+
+    /// Writes the file in a format, with a level indented by so many spaces; if that is not said, by 4 in YAML and by a tab in
+    /// JSON.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the format can't say.
+    pub fn write(self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
+        let (trees, slots) = tree::grow(self.documents, None, Reading::Clear)?;
+        Text { trees: &trees, slots: &slots, shown: tree::shown(&slots), block: None, indent }.write(store)
+    }
+}
+
+/// Any bytes are one text under the key `data`.
+fn binary(bytes: &[u8]) -> Result<Plain, SopsError> {
+    if bytes.len() > MAX_BYTES {
+        let kind = YamlErrorKind::TooLong;
+        return Err(SopsError::Text(YamlError { line: 1, column: 1, document: 0, kind }));
+    }
+    let data = RawEntry::Pair("data".to_owned(), Raw::Scalar(Scalar::of_bytes(bytes.to_owned())));
+    Ok(Plain { store: Store::Binary, documents: vec![vec![data]] })
+}
+
+impl Document<Verified> {
+    /// Returns the file as a tree that can be changed and sealed again.
+    pub fn plain(&self) -> Plain {
+        let documents = self.trees.iter().map(|tree| match tree {
+            Tree::Map(entries) => self.entries(entries),
+            Tree::Leaf(_) | Tree::List(_) => Vec::new(),
+        });
+        Plain { store: self.store, documents: documents.collect() }
+    }
+
+    fn entries(&self, entries: &[Entry]) -> Vec<RawEntry> {
+        let raw = entries.iter().map(|entry| match entry {
+            Entry::Comment { slot, inline } => RawEntry::Comment(self.comment(*slot, *inline)),
+            Entry::Pair(key, tree) => RawEntry::Pair(key.clone(), self.raw(tree)),
+        });
+        raw.collect()
+    }
+
+    fn raw(&self, tree: &Tree) -> Raw {
+        match tree {
+            Tree::Leaf(slot) => Raw::Scalar(self.scalar(*slot)),
+            Tree::Map(entries) => Raw::Map(self.entries(entries)),
+            Tree::List(items) => Raw::List(
+                items
+                    .iter()
+                    .map(|item| match item {
+                        Item::Comment { slot, inline } => RawItem::Comment(self.comment(*slot, *inline)),
+                        Item::Value(tree) => RawItem::Value(self.raw(tree)),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// sops forgets that a comment stood behind a value when it opens it.
+    fn comment(&self, slot: usize, inline: bool) -> Comment {
+        let was_sealed = matches!(self.state.opened.get(slot), Some(Some(_)));
+        let text = match self.scalar(slot) {
+            Scalar::Text(text) => text,
+            Scalar::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            _ => String::new(),
+        };
+        Comment { text, inline: inline && !was_sealed }
+    }
+
+    fn scalar(&self, slot: usize) -> Scalar {
+        match (self.state.opened.get(slot), self.slots.get(slot).map(|slot| &slot.content)) {
+            (Some(Some(opened)), _) => opened.scalar(),
+            (_, Some(SlotContent::Plain(scalar))) => scalar.clone(),
+            _ => Scalar::Null,
+        }
+    }
+}
+
+impl OpenedValue {
+    /// Returns the value with its type.
+    pub(crate) fn scalar(&self) -> Scalar {
+        let text = self.text.expose_secret();
+        let typed = match self.kind {
+            ValueKind::Str | ValueKind::Bytes => None,
+            ValueKind::Int => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).map(Scalar::Int),
+            ValueKind::Float => self.float().map(Scalar::Float),
+            ValueKind::Bool => Some(Scalar::Bool(text == b"true")),
+            ValueKind::Time => self.time().map(Scalar::Time),
+        };
+        typed.unwrap_or_else(|| Scalar::of_bytes(text.to_owned()))
+    }
+}

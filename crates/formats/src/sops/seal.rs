@@ -1,0 +1,382 @@
+//! Sealing: from a file in the clear, a data key and terms to a file that may be committed.
+//!
+//! Source: sops 3.13.3, `Tree.Encrypt` in `sops.go`, `EncryptTree` in `cmd/sops/common/common.go` and `aes/cipher.go`. A value
+//! that was opened from the same place is sealed with the vector that it had, so that its token stays the same. Stricter: what
+//! was sealed is read and opened again before anyone gets it, so that no file is written that does not open.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rand_core::CryptoRngCore;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::cipher::{Cipher, IV_LEN};
+use super::error::SopsError;
+use super::metadata::{Metadata, Recipient};
+use super::open::{self, OpenedValue};
+use super::plain::Plain;
+use super::rules::{Rule, RuleKind};
+use super::shamir::{self, KEY_LEN};
+use super::text::Text;
+use super::token::{Token, ValueKind};
+use super::tree::{self, Reading, Slot, SlotContent};
+use super::unlock::UnlockError;
+use super::{Document, Sealed, Verified};
+use crate::yaml::resolve::Scalar;
+use crate::yaml::time::Time;
+use crate::{DataKey, KeyPath, SecretBytes, go_number};
+
+/// The version of sops whose format is written.
+pub const VERSION: &str = "3.13.3";
+
+/// Why a file was not sealed; none of it quotes a value.
+#[derive(Debug, Error)]
+pub enum SealError {
+    /// The file can't be written in this format.
+    #[error(transparent)]
+    File(#[from] SopsError),
+    /// The data key does not have 32 bytes.
+    #[error("the data key has {length} bytes where 32 are needed")]
+    KeyLength {
+        /// How many it has.
+        length: usize,
+    },
+    /// There is nobody who could open the file, or a group has nobody.
+    #[error("the file has no recipient, or a key group without one, so that nobody could open it")]
+    NoRecipient,
+    /// The threshold does not fit the number of groups.
+    #[error("{threshold} of {groups} key groups can't be needed: at least 2, and no more than there are")]
+    Threshold {
+        /// How many groups should be needed.
+        threshold: usize,
+        /// How many there are.
+        groups: usize,
+    },
+    /// A comment would not be found in the file once it is sealed.
+    #[error("a sealed comment matches `unencrypted_comment_regex`, so that the file would not open again")]
+    CommentMatches,
+    /// What was sealed can't be read again.
+    #[error("the sealed file would not open again")]
+    Unreadable(#[source] SopsError),
+    /// What was sealed does not open again.
+    #[error("the sealed file would not open again")]
+    Unopened(#[source] UnlockError),
+    /// What was sealed has other keys than the file that it was made of.
+    #[error("the sealed file would have another structure, from {path} on in document {document}")]
+    Moved {
+        /// The document, from 0.
+        document: usize,
+        /// The first value that is not where it was.
+        path: KeyPath,
+    },
+    /// Random numbers could not be drawn.
+    #[error("failed to draw random numbers")]
+    Randomness(#[source] rand_core::Error),
+}
+
+impl SealError {
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::KeyLength { .. } | Self::Randomness(_) => "try again; if it fails again, report it",
+            Self::NoRecipient => "name a recipient, as with --age, or in the creation rules of .sops.yaml",
+            Self::Threshold { .. } => "choose a threshold from 2 to the number of key groups",
+            Self::CommentMatches => "choose an expression that matches no text beginning with ENC[",
+            Self::Unreadable(_) | Self::Unopened(_) | Self::Moved { .. } => {
+                "give the comments lines of their own, quote unusual keys and values, and report it"
+            }
+        }
+    }
+}
+
+/// Who can open a file, and what is sealed in it: all of its metadata that its values do not decide.
+#[derive(Clone)]
+pub struct Terms {
+    /// One group or more; any recipient of a group opens it.
+    pub groups: Vec<Vec<Recipient>>,
+    /// How many groups must be opened if there are several; zero means all.
+    pub shamir_threshold: usize,
+    /// Which values are sealed; all of them without a rule.
+    pub rule: Option<Rule>,
+    /// Whether the code of the file covers only what is sealed.
+    pub mac_only_encrypted: bool,
+    /// The version of sops that the file says wrote it; [`VERSION`], if nothing.
+    pub version: Option<String>,
+}
+
+impl Terms {
+    /// Checks the groups and the threshold.
+    ///
+    /// # Errors
+    ///
+    /// Refuses groups without recipients and a threshold that could not be reached, or that would share nothing.
+    pub fn check(&self) -> Result<(), SealError> {
+        let (groups, threshold) = (self.groups.len(), self.shamir_threshold);
+        if groups == 0 || self.groups.iter().any(Vec::is_empty) {
+            return Err(SealError::NoRecipient);
+        }
+        if groups > 1 && (threshold == 1 || threshold > groups) {
+            return Err(SealError::Threshold { threshold, groups });
+        }
+        Ok(())
+    }
+
+    fn metadata(self, now: Timestamp) -> Metadata {
+        let Self { groups, shamir_threshold, rule, mac_only_encrypted, version } = self;
+        Metadata {
+            groups,
+            shamir_threshold,
+            last_modified: Time::from_timestamp(now),
+            mac: None,
+            mac_only_encrypted,
+            rule,
+            version: Some(version.unwrap_or_else(|| VERSION.to_owned())),
+        }
+    }
+}
+
+impl<S> Document<S> {
+    /// Returns the terms under which the file was sealed.
+    pub fn terms(&self) -> Terms {
+        let Metadata { groups, shamir_threshold, rule, mac_only_encrypted, version, .. } = self.metadata.clone();
+        Terms { groups, shamir_threshold, rule, mac_only_encrypted, version }
+    }
+}
+
+/// Draws a new data key.
+///
+/// # Errors
+///
+/// Fails when random numbers can't be drawn.
+pub fn new_data_key(rng: &mut impl CryptoRngCore) -> Result<DataKey, SealError> {
+    let mut key = vec![0; KEY_LEN];
+    rng.try_fill_bytes(&mut key).map_err(SealError::Randomness)?;
+    Ok(DataKey::new(SecretBytes::new(key)))
+}
+
+/// Returns what the recipients of each group wrap: the key itself for one group, and else a Shamir share of it for each. A
+/// threshold of zero means that all groups are needed.
+///
+/// # Errors
+///
+/// Refuses a key that does not have 32 bytes, and fails when random numbers can't be drawn.
+pub fn parts(
+    key: &DataKey,
+    groups: usize,
+    threshold: usize,
+    rng: &mut impl CryptoRngCore,
+) -> Result<Vec<DataKey>, SealError> {
+    let key = key.expose_secret();
+    if key.len() != KEY_LEN {
+        return Err(SealError::KeyLength { length: key.len() });
+    }
+    if groups <= 1 {
+        return Ok(vec![DataKey::new(SecretBytes::concat(&[key]))]);
+    }
+    let threshold = if threshold == 0 { groups } else { threshold };
+    let shares = shamir::split(key, groups, threshold, rng).map_err(SealError::Randomness)?;
+    Ok(shares.into_iter().map(DataKey::new).collect())
+}
+
+/// The vectors of the values that a file had, by their places, types and texts.
+#[derive(Default)]
+pub struct Vectors(HashMap<[u8; 32], [u8; IV_LEN]>);
+
+impl Document<Verified> {
+    /// Returns the vectors of all values, so that those that stay as they are keep their tokens.
+    pub fn vectors(&self) -> Vectors {
+        let found = self.slots.iter().zip(&self.state.opened).filter_map(|(slot, opened)| {
+            let SlotContent::Sealed(token) = &slot.content else {
+                return None;
+            };
+            let text = plaintext(&opened.as_ref()?.scalar())?;
+            Some((name_of_value(slot, token.kind, &text), token.iv.as_slice().try_into().ok()?))
+        });
+        Vectors(found.collect())
+    }
+}
+
+/// A digest of a value in its place, so that no table of vectors holds plaintext.
+fn name_of_value(slot: &Slot, kind: Option<ValueKind>, text: &[u8]) -> [u8; 32] {
+    let place = open::place(&slot.path);
+    let kind = kind.map_or(0, |kind| kind as u8 + 1);
+    let length = (place.len() as u64).to_be_bytes();
+    Sha256::new().chain_update(length).chain_update(place).chain_update([kind]).chain_update(text).finalize().into()
+}
+
+impl Plain {
+    /// Seals the file with a data key that the recipients in `terms` have wrapped already.
+    ///
+    /// # Errors
+    ///
+    /// Refuses terms that do not hold, values that the format can't hold, and a file that would not open again; fails when
+    /// random numbers can't be drawn.
+    pub fn seal(
+        self,
+        key: &DataKey,
+        terms: Terms,
+        vectors: &Vectors,
+        now: Timestamp,
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<Document<Sealed>, SealError> {
+        terms.check()?;
+        let length = key.expose_secret().len();
+        let cipher = Cipher::new(key.expose_secret()).ok_or(SealError::KeyLength { length })?;
+        let mut metadata = terms.metadata(now);
+        let (trees, mut slots) = tree::grow(self.documents, metadata.rule.as_ref(), Reading::Clear)?;
+        let code = code(&slots, metadata.mac_only_encrypted);
+        let mut sealer = Sealer { cipher: &cipher, vectors, rng };
+        for slot in &mut slots {
+            sealer.slot(slot, metadata.rule.as_ref())?;
+        }
+        let place = open::mac_place(&metadata);
+        metadata.mac = Some(sealer.token(code.as_bytes(), Some(ValueKind::Str), &place, None)?);
+        let sealed = Document { store: self.store, trees, slots, metadata, state: Sealed };
+        sealed.check_that_it_opens(&cipher)?;
+        Ok(sealed)
+    }
+}
+
+/// Returns the message authentication code of a file in the clear.
+fn code(slots: &[Slot], mac_only_encrypted: bool) -> Zeroizing<String> {
+    let mut hash = open::begin_hash(mac_only_encrypted);
+    for slot in slots.iter().filter(|slot| !slot.is_comment && (slot.selected || !mac_only_encrypted)) {
+        if let SlotContent::Plain(scalar) = &slot.content {
+            open::feed_plain(&mut hash, scalar);
+        }
+    }
+    open::end_hash(hash)
+}
+
+struct Sealer<'a, R> {
+    cipher: &'a Cipher,
+    vectors: &'a Vectors,
+    rng: &'a mut R,
+}
+
+impl<R: CryptoRngCore> Sealer<'_, R> {
+    /// Seals what is selected. Null and empty text stay as they are.
+    fn slot(&mut self, slot: &mut Slot, rule: Option<&Rule>) -> Result<(), SealError> {
+        let SlotContent::Plain(scalar) = &slot.content else {
+            return Ok(());
+        };
+        let Some(text) = plaintext(scalar).filter(|text| slot.selected && !text.is_empty()) else {
+            return Ok(());
+        };
+        let kind = if slot.is_comment { None } else { Some(kind_of(scalar)) };
+        let known = self.vectors.0.get(&name_of_value(slot, kind, &text));
+        let token = self.token(&text, kind, &open::place(&slot.path), known)?;
+        let keeps_plain = |rule: &Rule| rule.kind() == RuleKind::UnencryptedCommentRegex && rule.marks(&token.text);
+        if slot.is_comment && rule.is_some_and(keeps_plain) {
+            return Err(SealError::CommentMatches);
+        }
+        slot.content = SlotContent::Sealed(token);
+        Ok(())
+    }
+
+    fn token(
+        &mut self,
+        text: &[u8],
+        kind: Option<ValueKind>,
+        place: &[u8],
+        known: Option<&[u8; IV_LEN]>,
+    ) -> Result<Token, SealError> {
+        let mut vector = [0; IV_LEN];
+        match known {
+            Some(known) => vector = *known,
+            None => self.rng.try_fill_bytes(&mut vector).map_err(SealError::Randomness)?,
+        }
+        self.cipher.seal(text, kind, place, &vector).ok_or(SealError::File(SopsError::TooManyLeaves))
+    }
+}
+
+/// Returns the text of a value that is sealed and hashed; nothing for null.
+fn plaintext(scalar: &Scalar) -> Option<Zeroizing<Vec<u8>>> {
+    let text = match scalar {
+        Scalar::Null => return None,
+        Scalar::Bool(value) => open::truth(*value).as_bytes().to_owned(),
+        Scalar::Int(value) => value.to_string().into_bytes(),
+        Scalar::Uint(value) => value.to_string().into_bytes(),
+        Scalar::Float(value) => go_number::plain(*value).into_bytes(),
+        Scalar::Time(time) => time.to_nanos().into_bytes(),
+        Scalar::Text(text) => text.as_bytes().to_owned(),
+        Scalar::Bytes(bytes) => bytes.clone(),
+        Scalar::Merge => b"<<".to_vec(),
+    };
+    Some(Zeroizing::new(text))
+}
+
+fn kind_of(scalar: &Scalar) -> ValueKind {
+    match scalar {
+        Scalar::Bool(_) => ValueKind::Bool,
+        Scalar::Int(_) | Scalar::Uint(_) => ValueKind::Int,
+        Scalar::Float(_) => ValueKind::Float,
+        Scalar::Time(_) => ValueKind::Time,
+        Scalar::Null | Scalar::Text(_) | Scalar::Bytes(_) | Scalar::Merge => ValueKind::Str,
+    }
+}
+
+impl Document<Sealed> {
+    /// Returns the text of the sealed file, with a level indented by so many spaces; if that is not said, by 4 in YAML and by a
+    /// tab in JSON.
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the format can't say: a list or mapping in dotenv, a value outside of a section in INI, an infinite number
+    /// in JSON.
+    pub fn text(&self, indent: Option<u8>) -> Result<String, SopsError> {
+        let block = self.metadata.block();
+        let shown = tree::shown(&self.slots);
+        let text = Text { trees: &self.trees, slots: &self.slots, shown, block: Some(&block), indent };
+        Ok(String::from_utf8_lossy(text.write(self.store)?.expose_secret()).into_owned())
+    }
+
+    /// Returns the file with other recipients for the same data key, and everything else as it was.
+    ///
+    /// # Errors
+    ///
+    /// Refuses groups without recipients and a threshold that does not fit them.
+    pub fn with_recipients(mut self, groups: Vec<Vec<Recipient>>, shamir_threshold: usize) -> Result<Self, SealError> {
+        let terms = Terms { groups, shamir_threshold, ..self.terms() };
+        terms.check()?;
+        self.metadata.groups = terms.groups;
+        self.metadata.shamir_threshold = terms.shamir_threshold;
+        Ok(self)
+    }
+
+    fn check_that_it_opens(&self, cipher: &Cipher) -> Result<(), SealError> {
+        let text = self.text(None)?;
+        let read = Self::parse(text.as_bytes(), self.store).map_err(SealError::Unreadable)?;
+        let places =
+            |document: &Self| document.leaves().map(|leaf| (leaf.document, leaf.path.clone())).collect::<Vec<_>>();
+        let (before, after) = (places(self), places(&read));
+        let first_other = before.iter().zip(&after).position(|(before, after)| before != after);
+        let first_other = first_other.or_else(|| (before.len() != after.len()).then(|| before.len().min(after.len())));
+        if let Some(at) = first_other {
+            let (document, path) = before.get(at).or(after.get(at)).cloned().unwrap_or_default();
+            return Err(SealError::Moved { document, path });
+        }
+        let _: Vec<Option<OpenedValue>> =
+            open::open(&read.slots, &read.metadata, cipher).map_err(SealError::Unopened)?;
+        Ok(())
+    }
+}
+
+impl Recipient {
+    /// Pairs a wrapped key with the time at which it was wrapped; for age, sops keeps none.
+    pub fn new(wrapped: crate::WrappedKey, now: Timestamp) -> Self {
+        let created_at = match wrapped {
+            crate::WrappedKey::Age { .. } => None,
+            _ => Some(Time::from_timestamp(now)),
+        };
+        Self { wrapped, created_at }
+    }
+
+    /// Returns the wrapped key.
+    pub fn wrapped(&self) -> &crate::WrappedKey {
+        &self.wrapped
+    }
+}

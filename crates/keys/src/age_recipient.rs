@@ -1,0 +1,109 @@
+//! age recipients: who a data key is wrapped for.
+//!
+//! Native X25519 recipients only (<https://age-encryption.org/v1>); plugins, SSH keys and post-quantum recipients are refused
+//! by name. Each recipient gets an armored age file of its own, as in sops 3.13.3, `age/keysource.go`.
+
+use std::fmt;
+use std::io::Write;
+use std::str::FromStr;
+
+use age::Encryptor;
+use age::armor::{ArmoredWriter, Format};
+use age::x25519::Recipient;
+use waxwing_formats::{DataKey, WrappedKey};
+
+/// A recipient that can be wrapped for.
+#[derive(Clone)]
+pub struct AgeRecipient(Recipient);
+
+impl AgeRecipient {
+    /// Wraps a data key, or a share of one.
+    ///
+    /// # Errors
+    /// Fails only if age does, which needs no more than memory and random numbers.
+    pub fn wrap(&self, key: &DataKey) -> Result<WrappedKey, WrapError> {
+        let recipients = [&self.0 as &dyn age::Recipient];
+        let encryptor = Encryptor::with_recipients(recipients.into_iter()).map_err(|_| WrapError)?;
+        let enc = armored(encryptor, key.expose_secret()).map_err(|_| WrapError)?;
+        Ok(WrappedKey::Age { recipient: self.to_string(), enc })
+    }
+}
+
+fn armored(encryptor: Encryptor, key: &[u8]) -> std::io::Result<String> {
+    let armor = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
+    let mut writer = encryptor.wrap_output(armor)?;
+    writer.write_all(key)?;
+    let file = writer.finish()?.finish()?;
+    Ok(String::from_utf8_lossy(&file).into_owned())
+}
+
+impl FromStr for AgeRecipient {
+    type Err = RecipientError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let unsupported = UNSUPPORTED.iter().find(|(is_this, _)| is_this(text));
+        if let Some((_, kind)) = unsupported {
+            return Err(RecipientError::Unsupported { recipient: text.to_owned(), kind });
+        }
+        text.parse().map(Self).map_err(|_| RecipientError::NotARecipient { text: shown(text) })
+    }
+}
+
+/// Someone may have passed a private key by mistake.
+fn shown(text: &str) -> String {
+    let is_secret = text.to_ascii_uppercase().contains("SECRET-KEY") || text.starts_with("-----");
+    if is_secret { "what was given is a private key, and".to_owned() } else { format!("{text:?}") }
+}
+
+impl fmt::Display for AgeRecipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for AgeRecipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgeRecipient({self})")
+    }
+}
+
+/// A data key could not be wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to wrap the data key with age")]
+pub struct WrapError;
+
+/// Why a recipient was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecipientError {
+    /// It is of a kind that is known and not supported.
+    #[error("{recipient} is {kind}, which is not supported")]
+    Unsupported {
+        /// The recipient.
+        recipient: String,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// It is nothing that is known.
+    #[error("{text} is no age recipient")]
+    NotARecipient {
+        /// What was given; not shown if it looks like a private key.
+        text: String,
+    },
+}
+
+impl RecipientError {
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        "give the public key that `age-keygen` prints: it begins with age1"
+    }
+}
+
+type Test = fn(&str) -> bool;
+
+const UNSUPPORTED: [(Test, &str); 3] = [
+    (|text| text.starts_with("age1pq1"), "a post-quantum recipient"),
+    (|text| text.starts_with("ssh-"), "an SSH key"),
+    // The name of a plugin stands between two ones; what follows the last 1 has none.
+    (|text| text.starts_with("age1") && text.matches('1').count() > 1, "a recipient of a plugin"),
+];
