@@ -238,7 +238,7 @@ fn random_yaml_that_sops_seals_opens_to_the_bytes_that_sops_prints() {
         };
         documents.into_iter().map(document).collect::<Vec<_>>().join("---\n")
     });
-    runner(32).run(&text, |text| compare(&sops, &text, "x.yaml", &[])).unwrap();
+    runner(24).run(&text, |text| compare(&sops, &text, "x.yaml", &[])).unwrap();
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn ini() -> impl Strategy<Value = String> {
 #[test]
 fn random_ini_opens_as_sops_opens_it() {
     let Some(sops) = sops() else { return };
-    runner(32).run(&ini(), |text| compare(&sops, &text, "x.ini", &[])).unwrap();
+    runner(16).run(&ini(), |text| compare(&sops, &text, "x.ini", &[])).unwrap();
 }
 
 #[test]

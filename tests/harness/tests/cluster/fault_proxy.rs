@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use waxwing_harness::{Call, Cluster, ClusterOptions, Failure, Fault, FaultProxy, Rule, Tools};
+use waxwing_harness::{Call, Cluster, Failure, Fault, FaultProxy, Rule, Tools};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -17,9 +17,9 @@ fn ask(cluster: &Cluster, proxy: &FaultProxy) -> Result<(bool, String), Failure>
 
 #[test]
 fn requests_are_passed_on_written_down_and_broken_by_rule() -> Result<(), Failure> {
-    let cluster = Cluster::start(ClusterOptions::default())?;
-    let proxy = FaultProxy::start(&cluster)?;
-    assert_eq!(ask(&cluster, &proxy)?, (true, String::new()));
+    let cluster = Cluster::shared()?;
+    let proxy = FaultProxy::start(cluster)?;
+    assert_eq!(ask(cluster, &proxy)?, (true, String::new()));
     assert_eq!(proxy.requests().iter().map(|request| request.status).collect::<Vec<_>>(), [Some(StatusCode::OK)]);
 
     let table = [
@@ -30,28 +30,28 @@ fn requests_are_passed_on_written_down_and_broken_by_rule() -> Result<(), Failur
     ];
     for (fault, told) in table {
         proxy.inject(Rule::new(fault).verb("get").on(MAPS).every(2).times(1));
-        assert!(ask(&cluster, &proxy)?.0, "{fault:?} is for every second request");
-        let (fine, complaint) = ask(&cluster, &proxy)?;
+        assert!(ask(cluster, &proxy)?.0, "{fault:?} is for every second request");
+        let (fine, complaint) = ask(cluster, &proxy)?;
         assert!(!fine && complaint.contains(told), "{fault:?}: {complaint}");
         assert_eq!(proxy.requests().last().and_then(|request| request.fault), Some(fault));
-        assert!(ask(&cluster, &proxy)?.0, "{fault:?} was for one request");
+        assert!(ask(cluster, &proxy)?.0, "{fault:?} was for one request");
         proxy.lift();
     }
 
     let (since, pause) = (Instant::now(), Duration::from_millis(300));
     proxy.inject(Rule::new(Fault::Delay(pause)).unless("nothing"));
-    assert!(ask(&cluster, &proxy)?.0 && since.elapsed() >= pause);
+    assert!(ask(cluster, &proxy)?.0 && since.elapsed() >= pause);
     proxy.lift();
     proxy.stop();
-    let (fine, complaint) = ask(&cluster, &proxy)?;
+    let (fine, complaint) = ask(cluster, &proxy)?;
     assert!(!fine && complaint.contains("refused"), "{complaint}");
     proxy.restart()?;
-    assert!(ask(&cluster, &proxy)?.0);
+    assert!(ask(cluster, &proxy)?.0);
 
     let backup = cluster.back_up()?;
     cluster.kubectl(&["create", "configmap", "later"])?;
     cluster.restore(&backup)?;
-    assert!(ask(&cluster, &proxy)?.0);
+    assert!(ask(cluster, &proxy)?.0);
     assert!(cluster.get(&format!("{MAPS}/later")).is_err_and(|failure| failure.is_not_found()));
     Ok(())
 }

@@ -31,7 +31,7 @@ fn the_real_controller_opens_what_kubeseal_sealed() -> Result<(), Failure> {
 
 #[test]
 fn kubeseal_fetches_the_certificate_through_the_api_server() -> Result<(), Failure> {
-    in_own_network("kubeseal_fetches_the_certificate_through_the_api_server", || {
+    in_own_network("sealed_secrets::kubeseal_fetches_the_certificate_through_the_api_server", || {
         let (cluster, upstream) = (Cluster::shared()?, Upstream::new()?);
         let controller = SealedSecretsController::start(cluster)?;
         cluster.expose("kube-system", "sealed-secrets-controller", controller.port())?;
