@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["cert"],
     &["new"],
@@ -32,6 +32,8 @@ const COMMANDS: [&[&str]; 14] = [
     &["sops", "unset"],
     &["sops", "rotate"],
     &["sops", "updatekeys"],
+    &["sops", "exec-env"],
+    &["sops", "exec-file"],
     &["sops", "filestatus"],
     &["completion"],
 ];

@@ -283,6 +283,18 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
         &["filestatus", "plain.yaml"],
         &["filestatus", "sealed.bin"],
         &["filestatus", "unsigned.yaml"],
+        &["exec-env", "sealed.env", "echo \"$USER, $TEXT\"; exit 7"],
+        &["exec-env", "sealed.env", "test -n \"$PATH\" && echo \"$SOPS_AGE_KEY_FILE\""],
+        &["exec-env", "--pristine", "sealed.env", "env | grep -v -e ^_ -e ^PWD | sort"],
+        &["exec-env", "--same-process", "sealed.env", "echo $USER; exit 5"],
+        &["exec-env", "sealed.yaml", "echo never"],
+        &["exec-env", "others.yaml", "echo never"],
+        &["exec-env", "sealed.env", "/none"],
+        &["exec-file", "sealed.yaml", "cat {}; exit 3"],
+        &["exec-file", "sealed.yaml", "basename {}; true"],
+        &["exec-file", "--no-fifo", "--filename", "x.yaml", "sealed.yaml", "cat {} {}; basename {}; stat -c %a {}"],
+        &["exec-file", "--output-type", "json", "sealed.yaml", "cat {}"],
+        &["exec-file", "tampered.yaml", "echo never"],
     ] {
         compare(&stage, words, "", &[], &mut different);
     }
@@ -420,6 +432,30 @@ fn an_editor_that_writes_what_can_not_be_sealed_is_run_again_if_somebody_wants_t
             stage.call_with(Program::Ours, &["edit", "sealed.yaml"], answer, &[("EDITOR", "./edit.sh")]);
         assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
         assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
+    }
+}
+
+#[test]
+fn a_file_for_a_command_is_private_and_gone_afterwards_however_it_ends() {
+    let stage = Stage::new();
+    for (flags, then, code) in [
+        (&["--no-fifo"][..], "exit 0", 0),
+        (&["--no-fifo"], "exit 9", 9),
+        (&["--no-fifo"], "kill -KILL $$", 255),
+        (&["--no-fifo"], "kill -TERM $PPID; exec sleep 60", 85),
+        (&[], "cat {} > /dev/null", 0),
+        (&[], "exit 0", 0),
+        (&[], "kill -TERM $PPID; exec sleep 60", 85),
+    ] {
+        let command = format!("stat -c %a {{}} $(dirname {{}}) > seen; echo {{}} >> seen; {then}");
+        let (folder, finished) =
+            stage.call(Program::Ours, &[&["exec-file"], flags, &["sealed.yaml", &command]].concat());
+        assert_eq!(finished.status.code(), Some(code), "{then}: {}", finished.stderr);
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        let lines: Vec<&str> = seen.lines().collect();
+        assert_eq!(lines[..2], ["600", "700"]);
+        assert!(lines[2].starts_with("/dev/shm/") && lines[2].ends_with("/tmp-file"), "{seen}");
+        assert!(!Path::new(lines[2]).parent().unwrap().exists());
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Opened {
 
 /// Opens the text of a sealed file.
 pub(crate) fn open(text: &[u8], store: Store, identities: &Identities) -> Result<Opened, SealedError> {
-    let mut unlock = Document::<Sealed>::parse(text, store)?.unlock();
+    let mut unlock = Document::<Sealed>::parse_local(text, store)?.unlock();
     while let Some(request) = unlock.next() {
         unlock.answer(request.id, identities.answer(&request.wrapped));
     }

@@ -23,7 +23,7 @@ pub(crate) struct SopsArgs {
 }
 
 const CODES: &str = "\
-Exit codes, as those of sops:
+Exit codes, as those of sops (`exec-env` and `exec-file` have that of their command):
     0  it worked
     1  it did not, for a reason that has no code of its own
     2  the input can't be read, or is not of its format
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Unset(UnsetArgs),
     Rotate(RotateArgs),
     Updatekeys(UpdatekeysArgs),
+    ExecEnv(ExecEnvArgs),
+    ExecFile(ExecFileArgs),
     Filestatus(FilestatusArgs),
 }
 
@@ -337,6 +339,55 @@ pub(crate) struct UpdatekeysArgs {
     /// Take the input for yaml, json, dotenv, ini or binary [default: by the name of the file]
     #[arg(long, value_name = "TYPE")]
     pub(crate) input_type: Option<String>,
+}
+
+/// Run a command with the values of a file as variables of its environment
+///
+/// The command is run by /bin/sh, and its exit code is that of sops. The file must be flat: a value that is a list or a mapping
+/// can't stand in a variable.
+#[derive(Args)]
+pub(crate) struct ExecEnvArgs {
+    /// The sealed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The command
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: String,
+
+    /// Give the command nothing of the environment but the values
+    #[arg(long)]
+    pub(crate) pristine: bool,
+
+    /// Let the command take the place of this program
+    #[arg(long)]
+    pub(crate) same_process: bool,
+}
+
+/// Run a command with the opened file in a temporary file
+///
+/// The command is run by /bin/sh, with the name of the file in the place of each {}, and its exit code is that of sops. The file
+/// is a pipe, which can be read once, in a folder that only the user can enter.
+#[derive(Args)]
+pub(crate) struct ExecFileArgs {
+    /// The sealed file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The command
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: String,
+
+    /// Make a regular file, in memory where there is such a place; it is wiped when the command ends
+    #[arg(long)]
+    pub(crate) no_fifo: bool,
+
+    /// Give the temporary file this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) filename: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) formats: Formats,
 }
 
 /// Say whether a file is sealed, as {"encrypted":true}

@@ -46,7 +46,7 @@ pub(crate) fn path(text: &str) -> Result<Vec<Segment>, Fault> {
 pub(crate) fn status(args: &FilestatusArgs) -> Result<(), Fault> {
     let text = sealed::read(Some(&args.file)).map_err(|error| Fault::unreadable(Some(&args.file), &error))?;
     let store = store_of(&args.file, args.input_type.as_deref());
-    let encrypted = match Document::<Sealed>::parse(&text, store) {
+    let encrypted = match Document::<Sealed>::parse_local(&text, store) {
         Ok(document) => document.is_signed(),
         Err(SopsError::NotSealed) => false,
         Err(error) => return Err(Fault::from(SealedError::File(error)).in_file(Some(&args.file))),

@@ -5,18 +5,16 @@
 //! in between leaves it as it was.
 
 use std::env;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, BufRead, Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead};
+use std::path::Path;
 
-use tempfile::{Builder, TempDir};
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 use waxwing_formats::SecretBytes;
 use waxwing_formats::sops::{Document, Plain, Sealed, Store, Terms, VERSION};
 
 use super::args::{EditArgs, Global};
+use super::child;
+use super::desk::Desk;
 use super::encrypt::{new_terms, written};
 use super::fault::Fault;
 use super::place::Place;
@@ -63,10 +61,12 @@ fn until_it_seals(
     store: Store,
     seal: impl Fn(Plain) -> Result<Document<Sealed>, SealedError>,
 ) -> Result<Document<Sealed>, Fault> {
-    let desk = Desk::new(file, text)?;
+    // Editors go by the ending of the name.
+    let name = file.file_name().map_or(Path::new("secrets"), Path::new);
+    let sheet = Desk::new().and_then(|desk| desk.put(name, text)).map_err(|error| Fault::unwritable(file, &error))?;
     loop {
-        run_editor(&desk.file)?;
-        let edited = desk.read()?;
+        run_editor(sheet.path())?;
+        let edited = sheet.read()?;
         if edited.ct_eq(text) {
             return Err(Fault::unchanged());
         }
@@ -89,80 +89,16 @@ fn go_on_after(fault: Fault) -> Result<(), Fault> {
     }
 }
 
-/// The text where the editor finds it. It is wiped when this is dropped.
-struct Desk {
-    /// Removed after the text was wiped.
-    _folder: TempDir,
-    file: PathBuf,
-}
-
-impl Desk {
-    fn new(file: &Path, text: &SecretBytes) -> Result<Self, Fault> {
-        let refused = |error: io::Error| Fault::unwritable(file, &error);
-        let private = Permissions::from_mode(0o700);
-        let folder = Builder::new().prefix("seal-").permissions(private).tempdir_in(in_memory()).map_err(refused)?;
-        // Editors go by the ending of the name.
-        let name = file.file_name().unwrap_or("secrets".as_ref());
-        let desk = Self { file: folder.path().join(name), _folder: folder };
-        let mut written = OpenOptions::new().write(true).create_new(true).open(&desk.file).map_err(refused)?;
-        written.set_permissions(Permissions::from_mode(0o600)).map_err(refused)?;
-        written.write_all(text.expose_secret()).map_err(refused)?;
-        Ok(desk)
-    }
-
-    fn read(&self) -> Result<SecretBytes, Fault> {
-        let text = sealed::read(Some(&self.file)).map_err(|error| Fault::unreadable(Some(&self.file), &error))?;
-        Ok(SecretBytes::concat(&[&text]))
-    }
-
-    /// Writes over the text. What an editor left elsewhere in the folder goes with the folder.
-    fn wipe(&self) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(&self.file)?;
-        let length = file.seek(SeekFrom::End(0))?;
-        file.rewind()?;
-        io::copy(&mut io::Read::take(io::repeat(0), length), &mut file)?;
-        file.sync_all()
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        // The folder is removed whether this worked or not.
-        let _ = self.wipe();
-    }
-}
-
-/// Returns the user's own folder in memory, else the shared one, else the one for temporary files.
-fn in_memory() -> PathBuf {
-    let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let places = own.into_iter().chain([PathBuf::from("/dev/shm")]);
-    places.into_iter().find(|path| fs::metadata(path).is_ok_and(|folder| folder.is_dir())).unwrap_or_else(env::temp_dir)
-}
-
-/// Runs the editor that the user chose, or one that is there. Ctrl-C is the editor's; a request to end ends it, and the text is
-/// wiped.
+/// Runs the editor that the user chose, or one that is there.
 fn run_editor(file: &Path) -> Result<(), Fault> {
     let words = editor()?;
+    let mut command = Command::new(words.first().map_or("", String::as_str));
+    command.args(words.iter().skip(1)).arg(file);
     let refused =
-        |error: io::Error| Fault::no_editor(format!("failed to run the editor {:?}: {error}", words.join(" ")));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-    let ended = runtime.block_on(async {
-        let mut interrupted = signal(SignalKind::interrupt())?;
-        let (mut terminated, mut hung_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-        let mut command = Command::new(words.first().map_or("", String::as_str));
-        let mut child = command.args(words.iter().skip(1)).arg(file).kill_on_drop(true).spawn()?;
-        loop {
-            tokio::select! {
-                status = child.wait() => return status.map(Some),
-                _ = interrupted.recv() => {}
-                _ = terminated.recv() => return Ok(None),
-                _ = hung_up.recv() => return Ok(None),
-            }
-        }
-    });
-    match ended.map_err(refused)? {
+        |why: &dyn std::fmt::Display| Fault::no_editor(format!("the editor {:?} failed: {why}", words.join(" ")));
+    match child::run(command).map_err(|error| refused(&error))? {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(Fault::no_editor(format!("the editor {:?} failed: {status}", words.join(" ")))),
+        Some(status) => Err(refused(&status)),
         None => Err(Fault::interrupted()),
     }
 }

@@ -141,6 +141,26 @@ impl Fault {
         Self::new(NO_EDITOR, fact, Some("name one in SOPS_EDITOR or EDITOR"))
     }
 
+    /// A value can't stand in a variable.
+    pub(crate) fn of_environment(error: SopsError) -> Self {
+        Self::new(GENERIC, with_causes(&error), Some("use `sops exec-file`, which takes any file"))
+    }
+
+    /// A key can't be the name of a variable.
+    pub(crate) fn bad_variable(name: &str) -> Self {
+        Self::new(GENERIC, format!("the key {name:?} can't be the name of a variable"), Some("use `sops exec-file`"))
+    }
+
+    /// The command can't be run.
+    pub(crate) fn not_run(command: &str, error: &io::Error) -> Self {
+        Self::new(GENERIC, format!("failed to run {command:?}: {error}"), None)
+    }
+
+    /// The command failed, with a code that is now ours.
+    pub(crate) fn of_command(code: u8, how: &str) -> Self {
+        Self::new(code, format!("the command ended{how} with exit code {code}"), None)
+    }
+
     /// Somebody asked the program to end.
     pub(crate) fn interrupted() -> Self {
         Self::new(INTERRUPTED, "asked to end: the file is left as it was", None)

@@ -4,9 +4,12 @@
 //! with a file stands in `sealed`.
 
 mod args;
+mod child;
 mod decrypt;
+mod desk;
 mod edit;
 mod encrypt;
+mod exec;
 mod fault;
 mod place;
 mod recipients;
@@ -28,6 +31,8 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
         Some(Command::Unset(args)) => values::unset(&args, &global),
         Some(Command::Rotate(args)) => recipients::rotate(&args, &global),
         Some(Command::Updatekeys(args)) => recipients::update(&args, &global),
+        Some(Command::ExecEnv(args)) => exec::env(&args, &global),
+        Some(Command::ExecFile(args)) => exec::file(&args, &global),
         Some(Command::Filestatus(args)) => decrypt::status(&args),
         None => run_older(older, &global),
     }

@@ -80,7 +80,7 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<()
     let configuration = place.configuration.as_ref().ok_or_else(Fault::no_recipients)?;
     let creation = configuration.creation(&place.name)?.ok_or_else(Fault::no_recipients)?;
     let text = place.read()?;
-    let document = Document::<Sealed>::parse(&text, place.input).map_err(SealedError::File)?;
+    let document = Document::<Sealed>::parse_local(&text, place.input).map_err(SealedError::File)?;
     let terms = document.terms();
     let threshold = terms.shamir_threshold.min(creation.groups.0.len());
     let changes = changes(&terms.groups, &creation.groups);

@@ -21,6 +21,7 @@ use crate::yaml::{MAX_DEPTH, ManifestDocument};
 ///
 /// Refuses what is not JSON, duplicate keys, numbers beyond 64-bit floats, and what is beyond the limits.
 pub fn manifests(text: &[u8]) -> Result<Vec<ManifestDocument>, YamlError> {
+    crate::yaml::check_length(text)?;
     let mut found = Vec::new();
     for (index, document) in load(text)?.iter().enumerate() {
         let value = to_value(&document.root, index)?;
@@ -31,7 +32,7 @@ pub fn manifests(text: &[u8]) -> Result<Vec<ManifestDocument>, YamlError> {
     Ok(found)
 }
 
-/// Reads all values of a text.
+/// Reads all values of a text, whose length the caller has checked.
 pub(crate) fn load(bytes: &[u8]) -> Result<Vec<Document>, YamlError> {
     let text = checked_text(bytes)?;
     let mut reader = Reader { rest: text, at: Position { line: 1, column: 1 }, document: 0, depth: 0 };

@@ -15,8 +15,6 @@ pub struct IniError {
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IniFault {
-    /// The file is longer than [`crate::yaml::MAX_BYTES`].
-    TooLong,
     /// It is not UTF-8.
     NotUtf8,
     /// A section has no `]`.
@@ -40,7 +38,6 @@ pub enum IniFault {
 impl fmt::Display for IniFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => f.write_str("is beyond the length that is read"),
             Self::NotUtf8 => f.write_str("is not UTF-8"),
             Self::UnclosedSection => f.write_str("begins a section without `]`"),
             Self::UnnamedSection => f.write_str("begins a section without a name"),
@@ -58,7 +55,6 @@ impl IniError {
     /// Returns what the author of the file can do about it.
     pub fn hint(&self) -> &'static str {
         match self.fault {
-            IniFault::TooLong => "split the file",
             IniFault::NotUtf8 => "save the file as UTF-8",
             IniFault::UnclosedSection | IniFault::UnnamedSection => "write each section as [name]",
             IniFault::NoDelimiter | IniFault::UnnamedKey => "write each line as key = value, or begin it with `#`",

@@ -9,11 +9,8 @@ const COMMENT: [char; 2] = ['#', ';'];
 const DELIMITERS: [char; 2] = ['=', ':'];
 const TRIPLE: &str = "\"\"\"";
 
-/// Reads all sections in the order of the file.
+/// Reads all sections in the order of the file, whose length the caller has checked.
 pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Section>, IniError> {
-    if bytes.len() > crate::yaml::MAX_BYTES {
-        return Err(IniError { line: 1, fault: IniFault::TooLong });
-    }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         IniError { line: 1 + good.iter().filter(|byte| **byte == b'\n').count(), fault: IniFault::NotUtf8 }

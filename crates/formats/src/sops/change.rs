@@ -5,12 +5,12 @@
 
 use thiserror::Error;
 
-use super::Store;
 use super::error::SopsError;
 use super::plain::Plain;
 use super::raw::{self, Raw, RawEntry, RawItem};
 use super::text::Text;
 use super::tree::{self, Reading};
+use super::{MAX_LOCAL_BYTES, Store};
 use crate::yaml::resolve::Scalar;
 use crate::{KeyPath, SecretBytes, Segment};
 
@@ -73,7 +73,7 @@ impl Part {
     /// Refuses what is not JSON, or has a key twice.
     pub fn from_json(text: &[u8]) -> Result<Self, PathError> {
         let wrapped = [br#"{"value":"#.as_slice(), text, b"}"].concat();
-        let file = raw::read(&wrapped, Store::Json).map_err(|_| PathError::NotJson)?;
+        let file = raw::read(&wrapped, Store::Json, MAX_LOCAL_BYTES).map_err(|_| PathError::NotJson)?;
         let entries = file.documents.into_iter().next().unwrap_or_default();
         match <[RawEntry; 1]>::try_from(entries) {
             Ok([RawEntry::Pair(_, raw)]) => Ok(Self { raw, others: Vec::new() }),

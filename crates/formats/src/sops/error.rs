@@ -126,6 +126,12 @@ pub enum SopsError {
         /// Where the value stands.
         path: KeyPath,
     },
+    /// The file is too long.
+    #[error("the file is longer than {} MiB", limit >> 20)]
+    TooLong {
+        /// How many bytes it may have.
+        limit: usize,
+    },
     /// The file has more values than [`super::MAX_LEAVES`], or too many deep ones.
     #[error("the file has too many values, or too many with long key paths")]
     TooManyLeaves,
@@ -154,7 +160,7 @@ impl SopsError {
             Self::PlainValue { .. } => "seal the file again with `sops edit`, or check its rules",
             Self::PlainType { .. } => "quote the value if it is meant as text",
             Self::NotInManifest { .. } => "quote the number if it is meant as text, or put `<<` before the other keys",
-            Self::TooManyLeaves => "split the file",
+            Self::TooLong { .. } | Self::TooManyLeaves => "split the file",
             Self::Metadata { .. } | Self::Token { .. } | Self::Comment { .. } | Self::BinaryShape => {
                 "restore the file from its last good revision; hand edits and merges damage sealed files"
             }

@@ -48,6 +48,11 @@ use crate::{KeyPath, SecretBytes};
 /// The most values and comments in one file.
 pub const MAX_LEAVES: usize = 200_000;
 
+/// The longest file that [`Document::parse`] reads, in bytes: 5 MiB.
+pub const MAX_BYTES: usize = crate::yaml::MAX_BYTES;
+/// The longest file of the user's own that is read and written, in bytes: 24 MiB.
+pub const MAX_LOCAL_BYTES: usize = crate::yaml::MAX_WEIGHT;
+
 /// The formats that sops writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Store {
@@ -99,7 +104,7 @@ pub fn is_sealed(bytes: &[u8], store: Store) -> bool {
         return false;
     }
     let block = match store {
-        Store::Yaml | Store::Json | Store::Binary => raw::read(bytes, store).map(|file| file.block),
+        Store::Yaml | Store::Json | Store::Binary => raw::read(bytes, store, MAX_BYTES).map(|file| file.block),
         Store::Dotenv => return bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"sops_")),
         Store::Ini => return bytes.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == b"[sops]"),
     };
@@ -191,7 +196,20 @@ impl Document<Sealed> {
     /// Refuses what sops would refuse, and also: duplicate keys, anything after a token, rules that do not
     /// compile, plain values where the rules say sealed, and files beyond the limits.
     pub fn parse(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
-        let file = raw::read(bytes, store)?;
+        Self::parse_within(bytes, store, MAX_BYTES)
+    }
+
+    /// Parses a sealed file of the user's own, which may be as long as [`MAX_LOCAL_BYTES`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::parse`].
+    pub fn parse_local(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
+        Self::parse_within(bytes, store, MAX_LOCAL_BYTES)
+    }
+
+    fn parse_within(bytes: &[u8], store: Store, limit: usize) -> Result<Self, SopsError> {
+        let file = raw::read(bytes, store, limit)?;
         let metadata = Metadata::parse(&file.block.ok_or(SopsError::NotSealed)?.into_map()?)?;
         let (trees, slots) = tree::grow(file.documents, metadata.rule.as_ref(), Reading::Sealed)?;
         let document = Self { store, trees, slots, metadata, state: Sealed };

@@ -9,10 +9,8 @@ use super::raw::{self, Comment, Raw, RawEntry, RawItem};
 use super::text::Text;
 use super::token::ValueKind;
 use super::tree::{self, Entry, Item, Reading, SlotContent, Tree};
-use super::{Document, Store, Verified};
+use super::{Document, MAX_LOCAL_BYTES, Store, Verified};
 use crate::SecretBytes;
-use crate::yaml::MAX_BYTES;
-use crate::yaml::error::{YamlError, YamlErrorKind};
 use crate::yaml::resolve::Scalar;
 
 /// A file in the clear.
@@ -26,12 +24,13 @@ impl Plain {
     ///
     /// # Errors
     ///
-    /// Refuses what can't be read as its format, a file without any document, and one that has sops metadata already.
+    /// Refuses a file over [`MAX_LOCAL_BYTES`], what can't be read as its format, a file without any document, and one that has sops metadata already.
     pub fn parse(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
         if store == Store::Binary {
-            return binary(bytes);
+            raw::check_length(bytes, MAX_LOCAL_BYTES)?;
+            return Ok(binary(bytes));
         }
-        let file = raw::read(bytes, store)?;
+        let file = raw::read(bytes, store, MAX_LOCAL_BYTES)?;
         match (file.block, file.documents.is_empty()) {
             (Some(_), _) => Err(SopsError::AlreadySealed),
             (None, true) => Err(SopsError::NothingToSeal),
@@ -50,6 +49,16 @@ impl Plain {
         Self { store, ..self }
     }
 
+    /// Returns the values of the first document by their keys, as they would stand in a dotenv file.
+    ///
+    /// # Errors
+    ///
+    /// Refuses lists and mappings.
+    pub fn into_values(self) -> Result<Vec<(String, SecretBytes)>, SopsError> {
+        let (trees, slots) = tree::grow(self.documents, None, Reading::Clear)?;
+        Text { trees: &trees, slots: &slots, shown: tree::shown(&slots), block: None, indent: None }.values()
+    }
+
     /// Writes the file in a format, with a level indented by so many spaces; if that is not said, by 4 in YAML and by a tab in
     /// JSON.
     ///
@@ -63,13 +72,9 @@ impl Plain {
 }
 
 /// Any bytes are one text under the key `data`.
-fn binary(bytes: &[u8]) -> Result<Plain, SopsError> {
-    if bytes.len() > MAX_BYTES {
-        let kind = YamlErrorKind::TooLong;
-        return Err(SopsError::Text(YamlError { line: 1, column: 1, document: 0, kind }));
-    }
+fn binary(bytes: &[u8]) -> Plain {
     let data = RawEntry::Pair("data".to_owned(), Raw::Scalar(Scalar::of_bytes(bytes.to_owned())));
-    Ok(Plain { store: Store::Binary, documents: vec![vec![data]] })
+    Plain { store: Store::Binary, documents: vec![vec![data]] }
 }
 
 impl Document<Verified> {

@@ -11,7 +11,6 @@ use super::error::SopsError;
 use super::{Store, flat};
 use crate::ini;
 use crate::json::{self, JsonNumber};
-use crate::yaml::YamlError;
 use crate::yaml::comments::{Attached, Comments};
 use crate::yaml::error::YamlErrorKind;
 use crate::yaml::node::{Content, Document, Node, Style};
@@ -76,14 +75,20 @@ pub(crate) const BLOCK: &str = "sops";
 /// What the names of its fields begin with in a dotenv file.
 pub(crate) const FLAT_PREFIX: &str = "sops_";
 
-/// Reads a file. The envelope of a sealed binary file is JSON.
-pub(crate) fn read(bytes: &[u8], store: Store) -> Result<File, SopsError> {
+/// Reads a file of at most so many bytes. The envelope of a sealed binary file is JSON.
+pub(crate) fn read(bytes: &[u8], store: Store, limit: usize) -> Result<File, SopsError> {
+    check_length(bytes, limit)?;
     match store {
         Store::Yaml => yaml(bytes),
         Store::Json | Store::Binary => json(bytes),
         Store::Dotenv => dotenv(bytes),
         Store::Ini => ini(bytes),
     }
+}
+
+/// Refuses a file that is too long.
+pub(crate) fn check_length(bytes: &[u8], limit: usize) -> Result<(), SopsError> {
+    if bytes.len() > limit { Err(SopsError::TooLong { limit }) } else { Ok(()) }
 }
 
 /// Reads a YAML stream; the block is the first document's, those of the others are dropped as sops does.
@@ -105,10 +110,6 @@ fn json(bytes: &[u8]) -> Result<File, SopsError> {
 
 /// Reads dotenv: a comment, or `KEY=value` with nothing trimmed; `\n` in a value is a line break.
 fn dotenv(bytes: &[u8]) -> Result<File, SopsError> {
-    if bytes.len() > crate::yaml::MAX_BYTES {
-        let kind = YamlErrorKind::TooLong;
-        return Err(SopsError::Text(YamlError { line: 1, column: 1, document: 0, kind }));
-    }
     let (mut entries, mut block, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
     for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let refused = SopsError::DotenvLine { line: at + 1 };

@@ -349,7 +349,7 @@ impl Document<Sealed> {
 
     fn check_that_it_opens(&self, cipher: &Cipher) -> Result<(), SealError> {
         let text = self.text(None)?;
-        let read = Self::parse(text.as_bytes(), self.store).map_err(SealError::Unreadable)?;
+        let read = Self::parse_local(text.as_bytes(), self.store).map_err(SealError::Unreadable)?;
         let places =
             |document: &Self| document.leaves().map(|leaf| (leaf.document, leaf.path.clone())).collect::<Vec<_>>();
         let (before, after) = (places(self), places(&read));

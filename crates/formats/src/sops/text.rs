@@ -74,6 +74,15 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Returns the values of the first document by their keys, as formats print them that know only text.
+    pub(crate) fn values(&self) -> Result<Vec<(String, SecretBytes)>, SopsError> {
+        let values = self.first().iter().filter_map(pair).map(|(key, tree)| match tree {
+            Tree::Leaf(slot) => Ok((key.to_owned(), SecretBytes::concat(&[&self.shown(*slot).printed()]))),
+            Tree::List(_) | Tree::Map(_) => Err(SopsError::Nested { store: Store::Dotenv, key: key.to_owned() }),
+        });
+        values.collect()
+    }
+
     fn shown(&self, slot: usize) -> Shown<'a> {
         self.shown.get(slot).copied().unwrap_or(Shown::Plain(&Scalar::Null))
     }

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag};
 
+use super::MAX_DEPTH;
 use super::error::{YamlError, YamlErrorKind};
 use super::node::{Content, Document, Node, Position, Style};
-use super::{MAX_BYTES, MAX_DEPTH};
 
 /// A comment as it stands in the source, without `#`.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Stream {
     pub(crate) comments: Vec<RawComment>,
 }
 
-/// Reads all documents of `bytes`.
+/// Reads all documents of `bytes`, whose length the caller has checked.
 ///
 /// # Errors
 ///
@@ -47,15 +47,12 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Stream, YamlError> {
     Ok(Stream { documents: loader.documents, comments: loader.comments })
 }
 
-/// Checks length and encoding and drops a byte order mark.
+/// Checks the encoding and drops a byte order mark.
 pub(crate) fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
-    let refuse = |line, kind| YamlError { line, column: 1, document: 0, kind };
-    if bytes.len() > MAX_BYTES {
-        return Err(refuse(1, YamlErrorKind::TooLong));
-    }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        refuse(1 + good.iter().filter(|byte| **byte == b'\n').count(), YamlErrorKind::NotUtf8)
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        YamlError { line, column: 1, document: 0, kind: YamlErrorKind::NotUtf8 }
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }

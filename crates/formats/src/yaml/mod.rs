@@ -19,7 +19,7 @@ pub use error::{YamlError, YamlErrorKind};
 
 use node::Content;
 
-/// The longest text that is read, in bytes: 5 MiB.
+/// The longest text of manifests that is read, in bytes: 5 MiB.
 pub const MAX_BYTES: usize = 5 * 1024 * 1024;
 /// The deepest nesting of collections, aliases counted where they stand.
 pub const MAX_DEPTH: usize = 200;
@@ -44,6 +44,7 @@ pub struct ManifestDocument {
 ///
 /// Refuses what is not well-formed, duplicate keys, and what is beyond the limits; see [`YamlErrorKind`].
 pub fn manifests(text: &[u8]) -> Result<Vec<ManifestDocument>, YamlError> {
+    check_length(text)?;
     if text.trim_ascii_start().starts_with(b"{")
         && let Ok(documents) = crate::json::manifests(text)
     {
@@ -57,6 +58,12 @@ pub fn manifests(text: &[u8]) -> Result<Vec<ManifestDocument>, YamlError> {
         }
     }
     Ok(found)
+}
+
+/// Refuses a text of manifests that is too long.
+pub(crate) fn check_length(text: &[u8]) -> Result<(), YamlError> {
+    let too_long = YamlError { line: 1, column: 1, document: 0, kind: YamlErrorKind::TooLong };
+    if text.len() > MAX_BYTES { Err(too_long) } else { Ok(()) }
 }
 
 /// Tells whether a tree is an empty document.
