@@ -1,14 +1,16 @@
-//! SOPS files in every store: any bytes are read or refused, and a document without a key stays sealed.
+//! SOPS files in every store, sealed and in the clear: any bytes are read or refused, and a document without a key stays
+//! sealed.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use waxwing_formats::Refusal;
-use waxwing_formats::sops::{Document, Store};
+use waxwing_formats::sops::{Document, Plain, Store};
 
 fuzz_target!(|bytes: &[u8]| {
     for store in [Store::Yaml, Store::Json, Store::Dotenv, Store::Ini, Store::Binary] {
         read(bytes, store);
+        let _ = Plain::parse(bytes, store).map(|plain| plain.write(store, None));
     }
 });
 

@@ -1,6 +1,7 @@
 //! What holds for every input: nothing panics, and what was sealed opens to what it was.
 
 #![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used, reason = "a test reads fixtures and may fail")]
+#![allow(clippy::disallowed_types, reason = "a test draws random numbers")]
 mod support;
 
 use aes_gcm::aead::consts::U32;
@@ -8,11 +9,13 @@ use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{AesGcm, Nonce, aes::Aes256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use proptest::prelude::*;
+use rand_core::OsRng;
 use sha2::{Digest, Sha512};
 use support::{Keys, cases, file};
-use waxwing_formats::sops::{Document, Sealed, Store, is_sealed};
-use waxwing_formats::{DataKey, KeyPath, SecretBytes, json, yaml};
+use waxwing_formats::sops::{Document, Plain, Recipient, Rule, Sealed, Store, Terms, Vectors, is_sealed};
+use waxwing_formats::{DataKey, KeyPath, SecretBytes, WrappedKey, json, yaml};
 
 const KEY: [u8; 32] = [7; 32];
 const TIME: &str = "2026-01-01T00:00:00Z";
@@ -100,5 +103,30 @@ fn read_every_way(bytes: &[u8]) {
         if let Ok(document) = Document::<Sealed>::parse(bytes, store) {
             let _ = document.skeletons(&mut |_, _, _| String::new());
         }
+        if let Ok(plain) = Plain::parse(bytes, store) {
+            seal_every_way(plain);
+        }
+    }
+}
+
+/// Seals a file in its own format, and writes it in the others. What is sealed was opened before it is returned.
+fn seal_every_way(plain: Plain) {
+    let wrapped = WrappedKey::Age { recipient: "age1test".to_owned(), enc: "x".to_owned() };
+    let terms = Terms {
+        groups: vec![vec![Recipient::new(wrapped, Timestamp::UNIX_EPOCH)]],
+        shamir_threshold: 0,
+        rule: Some(Rule::usual()),
+        mac_only_encrypted: false,
+        version: None,
+    };
+    let (key, store) = (DataKey::new(SecretBytes::new(KEY.to_vec())), plain.store());
+    let Ok(sealed) = plain.seal(&key, terms, &Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng) else { return };
+    let text = sealed.text(None).unwrap();
+    let mut unlock = Document::<Sealed>::parse(text.as_bytes(), store).unwrap().unlock();
+    let request = unlock.next().unwrap();
+    unlock.answer(request.id, Ok(key));
+    let opened = unlock.finish().unwrap();
+    for store in [Store::Yaml, Store::Json, Store::Dotenv, Store::Ini, Store::Binary] {
+        let _ = opened.whole_as(store, Some(3));
     }
 }
