@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{cert, completion, new, plan, seal};
 use crate::error::Error;
@@ -58,6 +58,11 @@ enum Command {
 struct Sops {
     #[command(flatten)]
     args: SopsArgs,
+}
+
+/// Returns the command line of `sops`.
+pub(crate) fn sops_command() -> clap::Command {
+    Sops::command()
 }
 
 /// What the program was called as.

@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &[],
     &["cert"],
     &["new"],
@@ -35,6 +35,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["sops", "exec-env"],
     &["sops", "exec-file"],
     &["sops", "filestatus"],
+    &["sops", "completion"],
     &["completion"],
 ];
 

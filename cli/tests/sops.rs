@@ -283,6 +283,11 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
         &["filestatus", "plain.yaml"],
         &["filestatus", "sealed.bin"],
         &["filestatus", "unsigned.yaml"],
+        &["decrypt", "--decryption-order", "pgp,age", "sealed.yaml"],
+        &["decrypt", "--decryption-order", "age,pgp,age", "sealed.yaml"],
+        &["decrypt", "--enable-local-keyservice", "sealed.yaml"],
+        &["decrypt", "--enable-local-keyservice=true", "sealed.yaml"],
+        &["decrypt", "--enable-local-keyservice=false", "sealed.yaml"],
         &["exec-env", "sealed.env", "echo \"$USER, $TEXT\"; exit 7"],
         &["exec-env", "sealed.env", "test -n \"$PATH\" && echo \"$SOPS_AGE_KEY_FILE\""],
         &["exec-env", "--pristine", "sealed.env", "env | grep -v -e ^_ -e ^PWD | sort"],
@@ -432,6 +437,16 @@ fn an_editor_that_writes_what_can_not_be_sealed_is_run_again_if_somebody_wants_t
             stage.call_with(Program::Ours, &["edit", "sealed.yaml"], answer, &[("EDITOR", "./edit.sh")]);
         assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
         assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
+    }
+}
+
+#[test]
+fn a_completion_script_is_printed_for_the_name_of_sops() {
+    let stage = Stage::new();
+    for shell in ["bash", "zsh"] {
+        let (_, finished) = stage.call(Program::Ours, &["completion", shell]);
+        let script = String::from_utf8(finished.stdout).unwrap();
+        assert!(script.contains("sops") && script.contains("updatekeys"), "{shell}: {script}");
     }
 }
 

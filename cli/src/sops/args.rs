@@ -39,6 +39,7 @@ Exit codes, as those of sops (`exec-env` and `exec-file` have that of their comm
    91  the path of --extract, `set` or `unset` is malformed
    92  the file is empty
   100  no file is named, or there is none of that name
+  112  --decryption-order names a kind of key twice
   128  no key that is at hand opens the file
   200  the file was not changed in the editor
   201  there is no editor
@@ -56,6 +57,7 @@ pub(crate) enum Command {
     ExecEnv(ExecEnvArgs),
     ExecFile(ExecFileArgs),
     Filestatus(FilestatusArgs),
+    Completion(CompletionArgs),
 }
 
 /// Flags that may stand before the command too.
@@ -80,6 +82,15 @@ pub(crate) struct Global {
     /// Seal only what stands below a comment that matches this expression
     #[arg(long, value_name = "REGEX", global = true)]
     pub(crate) encrypted_comment_regex: Option<String>,
+
+    /// Ask for keys of these kinds first, with commas between them; all that can be asked for are age keys so far
+    #[arg(long, value_name = "KIND,...", env = "SOPS_DECRYPTION_ORDER", global = true)]
+    pub(crate) decryption_order: Option<String>,
+
+    /// Accepted for sops's sake: keys are always looked for on this machine
+    #[arg(long, env = "SOPS_ENABLE_LOCAL_KEYSERVICE", global = true, hide = true, num_args = 0..=1, require_equals = true,
+        default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) enable_local_keyservice: bool,
 
     /// Accepted for sops's sake: nothing ever asks for newer versions
     #[arg(long, env = "SOPS_DISABLE_VERSION_CHECK", global = true, hide = true)]
@@ -388,6 +399,13 @@ pub(crate) struct ExecFileArgs {
 
     #[command(flatten)]
     pub(crate) formats: Formats,
+}
+
+/// Print a completion script for a shell
+#[derive(Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell to print it for
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// Say whether a file is sealed, as {"encrypted":true}

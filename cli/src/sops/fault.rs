@@ -38,6 +38,7 @@ const MAC: u8 = 51;
 const BAD_PATH: u8 = 91;
 const EMPTY: u8 = 92;
 const NO_FILE: u8 = 100;
+const ORDERED_TWICE: u8 = 112;
 const NO_KEY: u8 = 128;
 const INTERRUPTED: u8 = 85;
 const UNCHANGED: u8 = 200;
@@ -139,6 +140,17 @@ impl Fault {
     /// The editor can't be run.
     pub(crate) fn no_editor(fact: String) -> Self {
         Self::new(NO_EDITOR, fact, Some("name one in SOPS_EDITOR or EDITOR"))
+    }
+
+    /// Nobody may be asked for keys.
+    pub(crate) fn no_key_service() -> Self {
+        let hint = "leave --enable-local-keyservice out; remote key services can't be asked yet";
+        Self::new(NO_KEY, "there is no key service to ask", Some(hint))
+    }
+
+    /// A kind of key stands twice in the order.
+    pub(crate) fn ordered_twice(kind: &str) -> Self {
+        Self::new(ORDERED_TWICE, format!("--decryption-order names {kind:?} twice"), None)
     }
 
     /// A value can't stand in a variable.

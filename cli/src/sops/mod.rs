@@ -18,11 +18,17 @@ mod values;
 pub(crate) use args::SopsArgs;
 pub(crate) use fault::Fault;
 
-use args::{Command, DecryptArgs, EditArgs, EncryptArgs, Global, Older, RotateArgs};
+use std::collections::HashSet;
+
+use args::{Command, CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, Global, Older, RotateArgs};
+
+use crate::args::sops_command;
+use crate::output;
 
 /// Does what was asked for.
 pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
     let SopsArgs { command, global, older } = args;
+    check(&global)?;
     match command {
         Some(Command::Encrypt(args)) => encrypt::run(&args, &global),
         Some(Command::Decrypt(args)) => decrypt::run(&args, &global),
@@ -34,8 +40,29 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
         Some(Command::ExecEnv(args)) => exec::env(&args, &global),
         Some(Command::ExecFile(args)) => exec::file(&args, &global),
         Some(Command::Filestatus(args)) => decrypt::status(&args),
+        Some(Command::Completion(args)) => complete(&args),
         None => run_older(older, &global),
     }
+}
+
+/// Refuses what no command could follow.
+fn check(global: &Global) -> Result<(), Fault> {
+    if !global.enable_local_keyservice {
+        return Err(Fault::no_key_service());
+    }
+    let kinds = global.decryption_order.as_deref().unwrap_or_default();
+    let mut seen = HashSet::new();
+    match kinds.split(',').find(|kind| !seen.insert(*kind)) {
+        Some(twice) => Err(Fault::ordered_twice(twice)),
+        None => Ok(()),
+    }
+}
+
+/// Prints a completion script.
+fn complete(args: &CompletionArgs) -> Result<(), Fault> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut sops_command(), "sops", &mut script);
+    output::print_bytes(&script).map_err(|error| Fault::from_cli(&error))
 }
 
 /// The older way to call sops, without a command.
