@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{cert, completion, new, plan, seal};
@@ -54,8 +55,16 @@ enum Command {
 
 /// The program as it is called under the name `sops`.
 #[derive(Parser)]
-#[command(name = "sops", version = concat!("3.13.3 (seal ", env!("CARGO_PKG_VERSION"), ")"))]
+#[command(
+    name = "sops",
+    disable_version_flag = true,
+    version = concat!("3.13.3 (seal ", env!("CARGO_PKG_VERSION"), ")"),
+)]
 struct Sops {
+    /// Print the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
     #[command(flatten)]
     args: SopsArgs,
 }
@@ -63,6 +72,19 @@ struct Sops {
 /// Returns the command line of `sops`.
 pub(crate) fn sops_command() -> clap::Command {
     Sops::command()
+}
+
+/// Where a value is set on the command line, a word in the wrong place may be that value, so it is not shown.
+fn without_values(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    if words.iter().any(|word| word == "set" || word == "--set") {
+        for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
+            if error.get(kind).is_some() {
+                error.insert(kind, ContextValue::String("(not shown)".to_owned()));
+            }
+        }
+        let _ = error.remove(ContextKind::Suggested);
+    }
+    error
 }
 
 /// What the program was called as.
@@ -79,9 +101,10 @@ impl Call {
         let words: Vec<OsString> = words.collect();
         let name = words.first().and_then(|program| Path::new(program).file_stem());
         match name == Some(OsStr::new("sops")) {
-            true => Sops::try_parse_from(words).map(|Sops { args }| Self::Sops(Box::new(args))),
-            false => Cli::try_parse_from(words).map(|cli| Self::Seal(Box::new(cli))),
+            true => Sops::try_parse_from(&words).map(|Sops { args, .. }| Self::Sops(Box::new(args))),
+            false => Cli::try_parse_from(&words).map(|cli| Self::Seal(Box::new(cli))),
         }
+        .map_err(|error| without_values(error, &words))
     }
 
     /// Does what was asked for.

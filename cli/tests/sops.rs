@@ -9,8 +9,10 @@ mod masked;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use masked::masked;
 use tempfile::TempDir;
@@ -65,6 +67,13 @@ impl Stage {
             ("new.json", "\"from a file\""),
             ("empty.yaml", ""),
             ("list.yaml", "- hunter2\n"),
+            (
+                "nulls.yaml",
+                "creation_rules:\n- path_regex: never\n  shamir_threshold:\n  key_groups:\n  - pgp:\nstores: {yaml: }\n",
+            ),
+            ("bad-path.yaml", "creation_rules: [{path_regex: '('}]\n"),
+            ("pgp.yaml", "creation_rules: [{pgp: ABCD}]\n"),
+            ("merge.yaml", "<<: 1\na: 2\n"),
             ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\n"),
         ] {
             self.files.insert(name.to_owned(), text.as_bytes().to_vec());
@@ -283,6 +292,18 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
         &["filestatus", "plain.yaml"],
         &["filestatus", "sealed.bin"],
         &["filestatus", "unsigned.yaml"],
+        &["filestatus", "none.yaml"],
+        &["--config", "rules.yaml", "encrypt", "both/../secrets/db.yaml"],
+        &["--config", "both/../rules.yaml", "encrypt", "secrets/db.yaml"],
+        &["--config", "", "decrypt", "sealed.yaml"],
+        &["--config", "nulls.yaml", "decrypt", "sealed.yaml"],
+        &["--config", "bad-path.yaml", "decrypt", "sealed.yaml"],
+        &["--config", "pgp.yaml", "encrypt", "--age", "OWN", "plain.yaml"],
+        &["encrypt", "--age", "OWN", "merge.yaml"],
+        &["set", "sealed.yaml", "[\"user\"]"],
+        &["set", "sealed.yaml", "[\"sops\"]", "1"],
+        &["set", "sealed.yaml", "\"hunter2\"", "[\"user\"]"],
+        &["unset", "sealed.yaml", "user"],
         &["decrypt", "--decryption-order", "pgp,age", "sealed.yaml"],
         &["decrypt", "--decryption-order", "age,pgp,age", "sealed.yaml"],
         &["decrypt", "--enable-local-keyservice", "sealed.yaml"],
@@ -315,6 +336,9 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
     for (words, variables) in [
         (&["encrypt", "plain.yaml"][..], &[("SOPS_AGE_RECIPIENTS", "OWN")][..]),
         (&["encrypt", "secrets/db.yaml"], &[("SOPS_CONFIG", "rules.yaml")]),
+        (&["encrypt", "--age", "OWN", "plain.yaml"], &[("SOPS_PGP_FP", "AAAA")]),
+        (&["decrypt", "sealed.yaml"], &[("SOPS_DISABLE_VERSION_CHECK", "1"), ("SOPS_CONFIG", "")]),
+        (&["decrypt", "sealed.yaml"], &[("SOPS_ENABLE_LOCAL_KEYSERVICE", "1")]),
         (&["decrypt", "sealed.yaml"], &[("SOPS_AGE_KEY_FILE", "none.txt"), ("SOPS_AGE_KEY_CMD", "cat key.txt")]),
         (&["decrypt", "sealed.yaml"], &[("SOPS_AGE_KEY_FILE", "other.txt")]),
         (&["decrypt", "sealed.yaml"], &[("SOPS_AGE_KEY_FILE", "none.txt")]),
@@ -352,7 +376,7 @@ fn updatekeys_gives_files_the_recipients_of_the_rules_and_leaves_their_values() 
     }
     assert_eq!(left[0], left[1]);
     let words = ["--config", "rules.yaml", "updatekeys", "both/db.yaml"];
-    for (answer, code) in [("y\n", 0), ("what\nn\n", 0), ("", 8)] {
+    for (answer, code) in [("y\n", 0), ("what\nn\n", 0), ("", 1)] {
         let (folder, finished) = stage.call_with(Program::Ours, &words, answer, &[]);
         assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
         let after = fs::read_to_string(folder.path().join("both/db.yaml")).unwrap();
@@ -365,7 +389,6 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
     let mut stage = Stage::new();
     for (name, rule) in [
         ("bad-rule.yaml", "encrypted_regex: '('"),
-        ("bad-path.yaml", "path_regex: '('"),
         ("two-rules.yaml", "encrypted_regex: a\n  encrypted_suffix: b"),
         ("kms.yaml", "kms: arn:aws:kms:eu-west-1:1:key/k"),
         ("no-match.yaml", "path_regex: ^never$"),
@@ -404,6 +427,9 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["decrypt", "--extract", "[\"nested\"][0]", "sealed.yaml"],
         &["set", "sealed.yaml", "[\"nested\"][\"list\"][\"key\"]", "1"],
         &["set", "sealed.yaml", "[\"user\"]", "hunter2"],
+        &["set", "sealed.yaml", "\"hunter2\"", "[\"user\"]"],
+        &["set", "sealed.yaml", "[\"user\"]", "my", "hunter2"],
+        &["--set", "[\"user\"]\"my] hunter2\"", "sealed.yaml"],
         &["--set", "[\"user\"]", "sealed.yaml"],
         &["unset", "sealed.yaml", "[\"none\"]"],
         &["rotate", "-i", "--rm-age", "OWN", "sealed.yaml"],
@@ -436,6 +462,72 @@ fn an_editor_that_writes_what_can_not_be_sealed_is_run_again_if_somebody_wants_t
         let (folder, finished) =
             stage.call_with(Program::Ours, &["edit", "sealed.yaml"], answer, &[("EDITOR", "./edit.sh")]);
         assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
+        assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
+    }
+}
+
+#[test]
+fn integers_that_are_set_stay_integers() {
+    let stage = Stage::new();
+    for number in ["-5", "1000000"] {
+        let (folder, finished) = stage.call(Program::Ours, &["set", "sealed.yaml", "[\"new\"]", number]);
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+        let opened = String::from_utf8(stage.opened(folder.path(), "sealed.yaml").unwrap()).unwrap();
+        assert!(opened.ends_with(&format!("new: {number}\n")), "{opened}");
+    }
+}
+
+#[test]
+fn a_file_that_is_replaced_keeps_its_permissions_its_links_and_its_other_names() {
+    let stage = Stage::new();
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("key.txt"), &stage.files["key.txt"]).unwrap();
+    let program = ours(folder.path());
+    let path = |name: &str| folder.path().join(name);
+    let set = |name: &str| {
+        let call = Call::new(&program, folder.path()).args(["set", name, "[\"user\"]", "\"x\""]).dir(folder.path());
+        let finished = call.env("SOPS_AGE_KEY_FILE", "key.txt").run().unwrap();
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    };
+    fs::write(path("a.yaml"), &stage.files["sealed.yaml"]).unwrap();
+    fs::set_permissions(path("a.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("a.yaml", path("link.yaml")).unwrap();
+    set("link.yaml");
+    assert!(path("link.yaml").is_symlink());
+    assert_eq!(fs::metadata(path("a.yaml")).unwrap().permissions().mode() & 0o777, 0o640);
+    fs::hard_link(path("a.yaml"), path("other.yaml")).unwrap();
+    let before = fs::read(path("a.yaml")).unwrap();
+    set("other.yaml");
+    assert_ne!(fs::read(path("a.yaml")).unwrap(), before);
+    assert_eq!(fs::read(path("a.yaml")).unwrap(), fs::read(path("other.yaml")).unwrap());
+}
+
+#[test]
+fn whoever_waits_for_an_answer_hears_of_requests_to_end_and_leaves_nothing() {
+    let stage = Stage::new();
+    let folder = TempDir::new().unwrap();
+    for name in ["key.txt", "sealed.yaml"] {
+        fs::write(folder.path().join(name), &stage.files[name]).unwrap();
+    }
+    let script = folder.path().join("edit.sh");
+    fs::write(&script, "#!/bin/sh\ndirname \"$1\" > seen\necho 'a: [' > \"$1\"\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    let program = ours(folder.path());
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let mut child = Command::new(&program)
+            .args(["edit", "sealed.yaml"])
+            .current_dir(folder.path())
+            .envs([("SOPS_AGE_KEY_FILE", "key.txt"), ("EDITOR", "./edit.sh")])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(told.by_ref().any(|line| line.unwrap().contains("press Enter")));
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(2), "{signal}");
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        assert!(!Path::new(seen.trim()).exists());
         assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
     }
 }

@@ -1,12 +1,12 @@
 //! `.sops.yaml`: who shall open a new file, what shall be sealed in it, and how files are indented.
 //!
 //! Source: sops 3.13.3, `config/config.go`. As there, the file is looked for from the working folder upwards, the first rule whose
-//! `path_regex` matches counts, and unknown fields are passed over. Stricter: an expression that does not compile is refused in
-//! whichever rule it stands, and so is a key of a kind that can't be wrapped for, in the rule that counts.
+//! `path_regex` matches counts, and unknown fields are passed over. Stricter: when a file is sealed, an expression that does not
+//! compile is refused in whichever rule it stands, and so is a key of a kind that can't be wrapped for, in the rule that counts.
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use waxwing_formats::sops::{Expression, Rule, RuleKind, Store};
@@ -25,21 +25,18 @@ pub(crate) struct Configuration {
     file: File,
 }
 
+/// What is left empty in the file counts as not said.
 #[derive(Default, Deserialize)]
 struct File {
     creation_rules: Option<Vec<CreationRule>>,
-    #[serde(default)]
-    stores: Stores,
+    stores: Option<Stores>,
 }
 
 #[derive(Default, Deserialize)]
 struct Stores {
-    #[serde(default)]
-    yaml: StoreLayout,
-    #[serde(default)]
-    json: StoreLayout,
-    #[serde(default)]
-    json_binary: StoreLayout,
+    yaml: Option<StoreLayout>,
+    json: Option<StoreLayout>,
+    json_binary: Option<StoreLayout>,
 }
 
 #[derive(Default, Deserialize)]
@@ -58,16 +55,14 @@ struct CreationRule {
     azure_keyvault: Option<OneOrSeveral>,
     hc_vault_transit_uri: Option<OneOrSeveral>,
     key_groups: Option<Vec<KeyGroup>>,
-    #[serde(default)]
-    shamir_threshold: usize,
+    shamir_threshold: Option<usize>,
     unencrypted_suffix: Option<String>,
     encrypted_suffix: Option<String>,
     unencrypted_regex: Option<String>,
     encrypted_regex: Option<String>,
     unencrypted_comment_regex: Option<String>,
     encrypted_comment_regex: Option<String>,
-    #[serde(default)]
-    mac_only_encrypted: bool,
+    mac_only_encrypted: Option<bool>,
 }
 
 /// A list, or a text with commas in it.
@@ -90,22 +85,36 @@ impl OneOrSeveral {
 
 #[derive(Deserialize)]
 struct KeyGroup {
-    #[serde(default)]
-    merge: Vec<KeyGroup>,
-    #[serde(default)]
-    age: Vec<String>,
-    #[serde(default)]
-    pgp: Vec<String>,
-    #[serde(default)]
-    kms: Vec<serde_json::Value>,
-    #[serde(default)]
-    gcp_kms: Vec<serde_json::Value>,
-    #[serde(default)]
-    hckms: Vec<serde_json::Value>,
-    #[serde(default)]
-    azure_keyvault: Vec<serde_json::Value>,
-    #[serde(default)]
-    hc_vault: Vec<String>,
+    merge: Option<Vec<KeyGroup>>,
+    age: Option<Vec<String>>,
+    pgp: Option<Vec<String>>,
+    kms: Option<Vec<serde_json::Value>>,
+    gcp_kms: Option<Vec<serde_json::Value>>,
+    hckms: Option<Vec<serde_json::Value>>,
+    azure_keyvault: Option<Vec<serde_json::Value>>,
+    hc_vault: Option<Vec<String>>,
+}
+
+/// Where the master keys of a new file come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// The command line names them.
+    Named,
+    /// The rule that counts does.
+    OfTheRule,
+}
+
+/// Returns the absolute path with every `.` and `..` carried out on the names alone, as Go's `filepath.Abs` does.
+pub(crate) fn cleaned(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match part {
+            Component::ParentDir => drop(cleaned.pop()),
+            Component::CurDir => {}
+            part => cleaned.push(part),
+        }
+    }
+    cleaned
 }
 
 /// What a rule says about a new file.
@@ -245,9 +254,7 @@ impl Configuration {
                 .map_err(|source| CreationError::Shape { path: path.clone(), source })?,
             None => File::default(),
         };
-        let configuration = Self { path, file };
-        configuration.check_expressions()?;
-        Ok(configuration)
+        Ok(Self { path, file })
     }
 
     fn check_expressions(&self) -> Result<(), CreationError> {
@@ -265,8 +272,10 @@ impl Configuration {
 
     /// Returns how files are indented.
     pub(crate) fn layouts(&self) -> Layouts {
-        let Stores { yaml, json, json_binary } = &self.file.stores;
-        let spaces = |layout: &StoreLayout| layout.indent.and_then(|indent| u8::try_from(indent).ok());
+        let Some(Stores { yaml, json, json_binary }) = &self.file.stores else {
+            return Layouts::default();
+        };
+        let spaces = |layout: &Option<StoreLayout>| u8::try_from(layout.as_ref()?.indent?).ok();
         Layouts {
             yaml: spaces(yaml).filter(|indent| *indent > 0),
             json: spaces(json),
@@ -274,29 +283,36 @@ impl Configuration {
         }
     }
 
-    /// Returns what the first rule says that matches a file, given by its absolute path; nothing if there are no rules at all.
-    pub(crate) fn creation(&self, file: &Path) -> Result<Option<Creation>, CreationError> {
+    /// Returns what the first rule says that matches a file, given by its cleaned path; nothing if there are no rules at all. Where
+    /// the keys are named already, those of the rule are not looked at.
+    pub(crate) fn creation(&self, file: &Path, keys: Keys) -> Result<Option<Creation>, CreationError> {
         let Some(rules) = &self.file.creation_rules else {
             return Ok(None);
         };
-        let folder = std::path::absolute(&self.path).ok();
-        let folder = folder.as_deref().and_then(Path::parent);
-        let relative = folder.and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file);
+        self.check_expressions()?;
+        let path = cleaned(&self.path);
+        let relative = path.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file);
         let matching = rules.iter().enumerate().find(|(_, rule)| rule.matches(relative));
         let (at, rule) =
             matching.ok_or_else(|| CreationError::NoRule { path: self.path.clone(), file: relative.to_owned() })?;
-        self.of_rule(at + 1, rule).map(Some)
+        self.of_rule(at + 1, rule, keys).map(Some)
     }
 
-    fn of_rule(&self, number: usize, rule: &CreationRule) -> Result<Creation, CreationError> {
+    fn of_rule(&self, number: usize, rule: &CreationRule, keys: Keys) -> Result<Creation, CreationError> {
         let path = || self.path.clone();
         let rules = rule.rules();
         if rules.len() > 1 {
             let fields = rules.iter().map(|(kind, _)| kind.field()).collect::<Vec<_>>().join(" and ");
             return Err(CreationError::SeveralRules { path: path(), rule: number, fields });
         }
-        let groups = rule.groups().map_err(|source| CreationError::MasterKey { path: path(), rule: number, source })?;
-        let (shamir_threshold, mac_only_encrypted) = (rule.shamir_threshold, rule.mac_only_encrypted);
+        let groups = match keys {
+            Keys::Named => Groups::default(),
+            Keys::OfTheRule => {
+                rule.groups().map_err(|source| CreationError::MasterKey { path: path(), rule: number, source })?
+            }
+        };
+        let shamir_threshold = rule.shamir_threshold.unwrap_or_default();
+        let mac_only_encrypted = rule.mac_only_encrypted.unwrap_or_default();
         Ok(Creation { groups, shamir_threshold, rules, mac_only_encrypted })
     }
 }
@@ -345,22 +361,23 @@ impl CreationRule {
 
 impl KeyGroup {
     fn keys(&self) -> Result<Vec<MasterKey>, MasterKeyError> {
+        let is_named = |keys: Option<usize>| keys.is_some_and(|count| count > 0);
         let others = [
-            ("pgp", !self.pgp.is_empty()),
-            ("kms", !self.kms.is_empty()),
-            ("gcp_kms", !self.gcp_kms.is_empty()),
-            ("hckms", !self.hckms.is_empty()),
-            ("azure_keyvault", !self.azure_keyvault.is_empty()),
-            ("hc_vault", !self.hc_vault.is_empty()),
+            ("pgp", is_named(self.pgp.as_ref().map(Vec::len))),
+            ("kms", is_named(self.kms.as_ref().map(Vec::len))),
+            ("gcp_kms", is_named(self.gcp_kms.as_ref().map(Vec::len))),
+            ("hckms", is_named(self.hckms.as_ref().map(Vec::len))),
+            ("azure_keyvault", is_named(self.azure_keyvault.as_ref().map(Vec::len))),
+            ("hc_vault", is_named(self.hc_vault.as_ref().map(Vec::len))),
         ];
         if let Some((field, _)) = others.into_iter().find(|(_, is_named)| *is_named) {
             return Err(MasterKeyError::Unsupported { name: format!("{field} of a key group") });
         }
         let mut keys = Vec::new();
-        for merged in &self.merge {
+        for merged in self.merge.iter().flatten() {
             keys.extend(merged.keys()?);
         }
-        for names in &self.age {
+        for names in self.age.iter().flatten() {
             keys.extend(MasterKey::age(names)?);
         }
         Ok(distinct(keys))

@@ -1,8 +1,8 @@
 //! Files on the disk, which are replaced as a whole: whoever reads one finds the old text or the new one.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use tempfile::Builder;
@@ -27,38 +27,67 @@ pub(crate) fn read(path: Option<&Path>) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Puts a new text in the place of a file that there is, and leaves its permissions as they are. A link stays a link.
+/// Puts a new text in the place of a file that there is, which keeps its owner and permissions. A link stays a link.
+///
+/// Where the file can't be replaced as a whole, it is written over: one that has several names, is mounted by itself, belongs to
+/// another user or lies in a folder that can't be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
-    let permissions = fs::metadata(&path)?.permissions();
-    put(&path, bytes, Permissions::from_mode(0o600), Some(permissions))
+    // Who may not write the file may not replace it either.
+    let old = OpenOptions::new().write(true).open(&path)?;
+    let metadata = old.metadata()?;
+    if metadata.nlink() > 1 {
+        return write_over(old, bytes);
+    }
+    match put(&path, bytes, Permissions::from_mode(0o600), Some(&metadata)) {
+        Err(error) if is_in_the_way(&error) => write_over(old, bytes),
+        done => done,
+    }
+}
+
+/// Tells whether a file might be written over though it can't be replaced.
+fn is_in_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(error.kind(), CrossesDevices | PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
+}
+
+fn write_over(mut file: File, bytes: &[u8]) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Writes a file that there may be or not.
 pub(crate) fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> io::Result<()> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => replace(path, bytes),
-        // A device or pipe can't be replaced.
-        Ok(_) => fs::write(path, bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    match (fs::metadata(path), fs::symlink_metadata(path)) {
+        (Ok(metadata), _) if metadata.is_file() => replace(path, bytes),
+        (Err(error), Err(_)) if error.kind() == io::ErrorKind::NotFound => {
             let mode = if secrecy == Secrecy::Sealed { 0o666 } else { 0o600 };
             put(path, bytes, Permissions::from_mode(mode), None)
         }
-        Err(error) => Err(error),
+        // A device or pipe can't be replaced, and a link that leads nowhere yet leads to what is made.
+        _ => fs::write(path, bytes),
     }
 }
 
-fn put(path: &Path, bytes: &[u8], new: Permissions, kept: Option<Permissions>) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8], new: Permissions, old: Option<&Metadata>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such folder"));
     }
     let mut file = Builder::new().prefix(".seal-").permissions(new).tempfile_in(folder)?;
     file.write_all(bytes)?;
-    if let Some(permissions) = kept {
-        file.as_file().set_permissions(permissions)?;
+    if let Some(old) = old {
+        keep_owner(file.as_file(), old)?;
+        file.as_file().set_permissions(old.permissions())?;
     }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    let is_same = new.uid() == old.uid() && new.gid() == old.gid();
+    if is_same { Ok(()) } else { fchown(file, Some(old.uid()), Some(old.gid())) }
 }

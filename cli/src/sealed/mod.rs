@@ -16,7 +16,7 @@ use rand_core::OsRng;
 use waxwing_formats::DataKey;
 use waxwing_formats::sops::{self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Vectors, Verified};
 
-pub(crate) use creation::{Configuration, Creation, CreationError, Layouts};
+pub(crate) use creation::{Configuration, Creation, CreationError, Keys, Layouts, cleaned};
 pub(crate) use disk::{Secrecy, read, replace, write};
 pub(crate) use error::SealedError;
 pub(crate) use identities::Identities;

@@ -1,5 +1,6 @@
 //! The flags of sops 3.13 that are supported, by their names there (`cmd/sops/main.go`); the doc comments are the help texts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -65,7 +66,7 @@ pub(crate) enum Command {
 pub(crate) struct Global {
     /// Read this configuration, instead of the .sops.yaml in the working folder or above it
     #[arg(long, value_name = "FILE", env = "SOPS_CONFIG", global = true)]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Option<OsString>,
 
     /// Indent YAML and JSON by this many spaces
     #[arg(long, value_name = "SPACES", global = true)]
@@ -88,17 +89,26 @@ pub(crate) struct Global {
     pub(crate) decryption_order: Option<String>,
 
     /// Accepted for sops's sake: keys are always looked for on this machine
-    #[arg(long, env = "SOPS_ENABLE_LOCAL_KEYSERVICE", global = true, hide = true, num_args = 0..=1, require_equals = true,
+    #[arg(long, env = "SOPS_ENABLE_LOCAL_KEYSERVICE", value_parser = truth, global = true, hide = true, num_args = 0..=1, require_equals = true,
         default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub(crate) enable_local_keyservice: bool,
 
     /// Accepted for sops's sake: nothing ever asks for newer versions
-    #[arg(long, env = "SOPS_DISABLE_VERSION_CHECK", global = true, hide = true)]
+    #[arg(long, global = true, hide = true)]
     pub(crate) disable_version_check: bool,
 
     /// Accepted for sops's sake: errors are told in full without it
     #[arg(long, global = true, hide = true)]
     pub(crate) verbose: bool,
+}
+
+/// Reads a boolean as Go does; nothing is what is usual.
+fn truth(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false"),
+    }
 }
 
 /// The flags of sops without a command.
@@ -281,7 +291,7 @@ pub(crate) struct SetArgs {
     pub(crate) path: String,
 
     /// What, as JSON; every user of the machine may see it while the command runs, so better use one of the next two
-    #[arg(value_name = "VALUE", required_unless_present_any = ["value_file", "value_stdin"])]
+    #[arg(value_name = "VALUE", allow_negative_numbers = true)]
     pub(crate) value: Option<String>,
 
     /// Take VALUE for the name of a file that has the JSON

@@ -44,7 +44,7 @@ pub(crate) fn path(text: &str) -> Result<Vec<Segment>, Fault> {
 
 /// Says whether a file is sealed.
 pub(crate) fn status(args: &FilestatusArgs) -> Result<(), Fault> {
-    let text = sealed::read(Some(&args.file)).map_err(|error| Fault::unreadable(Some(&args.file), &error))?;
+    let text = sealed::read(Some(&args.file)).map_err(|error| Fault::no_status(&args.file, &error))?;
     let store = store_of(&args.file, args.input_type.as_deref());
     let encrypted = match Document::<Sealed>::parse_local(&text, store) {
         Ok(document) => document.is_signed(),

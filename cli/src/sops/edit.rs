@@ -5,7 +5,7 @@
 //! in between leaves it as it was.
 
 use std::env;
-use std::io::{self, BufRead};
+use std::io;
 use std::path::Path;
 
 use tokio::process::Command;
@@ -13,7 +13,7 @@ use waxwing_formats::SecretBytes;
 use waxwing_formats::sops::{Document, Plain, Sealed, Store, Terms, VERSION};
 
 use super::args::{EditArgs, Global};
-use super::child;
+use super::child::Watch;
 use super::desk::Desk;
 use super::encrypt::{new_terms, written};
 use super::fault::Fault;
@@ -63,40 +63,39 @@ fn until_it_seals(
 ) -> Result<Document<Sealed>, Fault> {
     // Editors go by the ending of the name.
     let name = file.file_name().map_or(Path::new("secrets"), Path::new);
-    let sheet = Desk::new().and_then(|desk| desk.put(name, text)).map_err(|error| Fault::unwritable(file, &error))?;
+    let refused = |error: io::Error| Fault::unwritable(file, &error);
+    let mut watch = Watch::new().map_err(refused)?;
+    let sheet = Desk::new().and_then(|desk| desk.put(name, text)).map_err(refused)?;
     loop {
-        run_editor(sheet.path())?;
+        run_editor(&mut watch, sheet.path())?;
         let edited = sheet.read()?;
         if edited.ct_eq(text) {
             return Err(Fault::unchanged());
         }
         let plain = Plain::parse(edited.expose_secret(), store).map_err(Fault::of_plain);
         match plain.and_then(|plain| seal(plain).map_err(Fault::from)) {
+            Ok(_) if watch.is_asked_to_end() => return Err(Fault::interrupted()),
             Ok(sealed) => return Ok(sealed),
-            Err(fault) => go_on_after(fault)?,
+            Err(fault) => go_on_after(fault, &mut watch)?,
         }
     }
 }
 
-/// Tells what is wrong and waits for the user; where nobody is there, that is the end.
-fn go_on_after(fault: Fault) -> Result<(), Fault> {
+/// Tells what is wrong and waits for the user; where nobody is there, or wants to go on, that is the end.
+fn go_on_after(fault: Fault, watch: &mut Watch) -> Result<(), Fault> {
     output::complain_of(&fault, fault.hint());
     output::note("press Enter to go back to the editor, or Ctrl-C to leave the file as it was");
-    let mut line = String::new();
-    match io::stdin().lock().read_line(&mut line) {
-        Ok(1..) => Ok(()),
-        Ok(0) | Err(_) => Err(fault),
-    }
+    if watch.is_entered() { Ok(()) } else { Err(fault) }
 }
 
 /// Runs the editor that the user chose, or one that is there.
-fn run_editor(file: &Path) -> Result<(), Fault> {
+fn run_editor(watch: &mut Watch, file: &Path) -> Result<(), Fault> {
     let words = editor()?;
     let mut command = Command::new(words.first().map_or("", String::as_str));
     command.args(words.iter().skip(1)).arg(file);
     let refused =
         |why: &dyn std::fmt::Display| Fault::no_editor(format!("the editor {:?} failed: {why}", words.join(" ")));
-    match child::run(command).map_err(|error| refused(&error))? {
+    match watch.run(command).map_err(|error| refused(&error))? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(refused(&status)),
         None => Err(Fault::interrupted()),

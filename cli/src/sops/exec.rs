@@ -17,7 +17,7 @@ use tokio::process::Command;
 use waxwing_formats::SecretBytes;
 
 use super::args::{ExecEnvArgs, ExecFileArgs, Formats, Global, Types};
-use super::child;
+use super::child::Watch;
 use super::desk::Desk;
 use super::fault::Fault;
 use super::place::Place;
@@ -44,7 +44,7 @@ pub(crate) fn env(args: &ExecEnvArgs, global: &Global) -> Result<(), Fault> {
     }
     match same_process {
         true => Err(Fault::not_run(command, &shell.exec())),
-        false => status(command, child::run(Command::from(shell))),
+        false => status(command, Watch::new().and_then(|mut watch| watch.run(Command::from(shell)))),
     }
 }
 
@@ -61,16 +61,18 @@ pub(crate) fn file(args: &ExecFileArgs, global: &Global) -> Result<(), Fault> {
     }
     let text = place.open()?.document.whole_as(place.output, place.indent());
     let text = text.map_err(|error| place.fault(Fault::of_output(error)))?;
-    let desk = Desk::new().map_err(|error| Fault::unwritable(file, &error))?;
+    let refused = |error: io::Error| Fault::unwritable(file, &error);
+    let mut watch = Watch::new().map_err(refused)?;
+    let desk = Desk::new().map_err(refused)?;
     match no_fifo {
         true => {
-            let sheet = desk.put(name, &text).map_err(|error| Fault::unwritable(file, &error))?;
-            status(command, child::run(shell(command, sheet.path())))
+            let sheet = desk.put(name, &text).map_err(refused)?;
+            status(command, watch.run(shell(command, sheet.path())))
         }
         false => {
             let pipe = desk.place(name);
-            feed(&pipe, text).map_err(|error| Fault::unwritable(file, &error))?;
-            status(command, child::run(shell(command, &pipe)))
+            feed(&pipe, text).map_err(refused)?;
+            status(command, watch.run(shell(command, &pipe)))
         }
     }
 }

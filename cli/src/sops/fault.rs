@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use waxwing_formats::sops::{SealError, SopsError, UnlockError};
+use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
 
 use crate::error::with_causes;
 use crate::sealed::{CreationError, MasterKeyError, SealedError};
@@ -114,6 +114,22 @@ impl Fault {
         Self::new(BAD_PATH, format!("{path:?} is not a path"), Some(r#"write it as '["key"]["other key"][0]'"#))
     }
 
+    /// The path of a value to set or take out is malformed. What was passed may be the value, so it is not shown.
+    pub(crate) fn bad_index() -> Self {
+        Self::new(NOT_JSON, "the path to the value is malformed", Some(r#"write it as '["key"]["other key"][0]'"#))
+    }
+
+    /// There is no value to set.
+    pub(crate) fn no_value() -> Self {
+        let hint = "pass it as JSON, or better pass --value-file FILE or --value-stdin";
+        Self::new(NO_FILE, "there is no value to set", Some(hint))
+    }
+
+    /// Nobody answers a question.
+    pub(crate) fn unanswered(file: &Path) -> Self {
+        Self::new(GENERIC, format!("nobody says whether {} may change", file.display()), Some("pass --yes"))
+    }
+
     /// What should be set is not of the form PATH VALUE.
     pub(crate) fn bad_set() -> Self {
         Self::new(
@@ -189,6 +205,11 @@ impl Fault {
         Self::new(UNREADABLE, format!("failed to read {name}: {error}"), None)
     }
 
+    /// A file whose status is asked for can't be read.
+    pub(crate) fn no_status(file: &Path, error: &io::Error) -> Self {
+        Self { code: GENERIC, ..Self::unreadable(Some(file), error) }
+    }
+
     /// A file can't be written.
     pub(crate) fn unwritable(file: &Path, error: &io::Error) -> Self {
         Self::new(UNWRITABLE, format!("failed to write {}: {error}", file.display()), None)
@@ -222,6 +243,7 @@ impl From<SealedError> for Fault {
             SealedError::Unlock(UnlockError::NoMac | UnlockError::MacDamaged | UnlockError::MacMismatch) => MAC,
             SealedError::Unlock(_) => NOT_OPENED,
             SealedError::Seal(SealError::File(_)) => NOT_DUMPED,
+            SealedError::Path(PathError::File(SopsError::AlreadySealed)) => SEALED_ALREADY,
             SealedError::Seal(SealError::NoRecipient | SealError::Threshold { .. } | SealError::Randomness(_)) => {
                 GENERIC
             }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::args::{Global, Target, Types};
 use super::fault::Fault;
 use crate::output;
-use crate::sealed::{self, Configuration, Identities, Layouts, Opened, Secrecy, store_of};
+use crate::sealed::{self, Configuration, Identities, Layouts, Opened, Secrecy, cleaned, store_of};
 
 /// A file of the command line with all that depends on its name.
 pub(crate) struct Place {
@@ -38,7 +38,7 @@ impl Place {
         let (input, output) = (types.formats.input_type.as_deref(), types.formats.output_type.as_deref());
         let (input, output) = (store_of(name, input), store_of(name, output));
         // An empty name is that of standard input, for which no rule holds.
-        let name = std::path::absolute(name).unwrap_or_default();
+        let name = cleaned(name);
         let configuration = configuration(global)?;
         let said = configuration.as_ref().map(Configuration::layouts).unwrap_or_default();
         let layouts = global.indent.map_or(said, Layouts::all);
@@ -111,7 +111,7 @@ impl Place {
 /// Returns the configuration that is named, or found.
 pub(crate) fn configuration(global: &Global) -> Result<Option<Configuration>, Fault> {
     match &global.config {
-        Some(path) if !path.as_os_str().is_empty() => Configuration::read(path).map(Some).map_err(Fault::from),
+        Some(path) if !path.is_empty() => Configuration::read(Path::new(path)).map(Some).map_err(Fault::from),
         _ => {
             let folder = std::env::current_dir().map_err(|error| Fault::unreadable(None, &error))?;
             Configuration::find(&folder).map_err(Fault::from)

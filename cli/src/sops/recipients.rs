@@ -10,7 +10,7 @@ use super::encrypt::written;
 use super::fault::Fault;
 use super::place::Place;
 use crate::output;
-use crate::sealed::{self, Groups, Identities, MasterKey, NewTerms, SealedError, Secrecy, seal_anew, wrap};
+use crate::sealed::{Groups, Keys, MasterKey, NewTerms, SealedError, Secrecy, seal_anew, wrap};
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
 pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
@@ -78,7 +78,7 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<()
     let types = Types { formats, filename_override: None };
     let place = Place::new(Some(file), &types, global)?;
     let configuration = place.configuration.as_ref().ok_or_else(Fault::no_recipients)?;
-    let creation = configuration.creation(&place.name)?.ok_or_else(Fault::no_recipients)?;
+    let creation = configuration.creation(&place.name, Keys::OfTheRule)?.ok_or_else(Fault::no_recipients)?;
     let text = place.read()?;
     let document = Document::<Sealed>::parse_local(&text, place.input).map_err(SealedError::File)?;
     let terms = document.terms();
@@ -88,13 +88,13 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<()
         output::note(&format!("{} has the recipients of the configuration already", file.display()));
         return Ok(());
     }
+    let opened = place.open()?;
     let shown = format!("{} will change:\n{}", file.display(), changes.concat());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
     if !args.yes && !is_agreed(file)? {
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
-    let opened = sealed::open(&text, place.input, &Identities::at_hand())?;
     let recipients = wrap(&opened.key, &creation.groups, threshold)?;
     let document = document.with_recipients(recipients, threshold).map_err(SealedError::Seal);
     place.replace(written(document, &place)?.as_bytes())
@@ -129,10 +129,7 @@ fn is_agreed(file: &Path) -> Result<bool, Fault> {
             "y" => return Ok(true),
             "n" => return Ok(false),
             "" if answer.is_empty() => {
-                return Err(Fault::conflicting(&format!(
-                    "nobody says whether {} may change: pass --yes",
-                    file.display()
-                )));
+                return Err(Fault::unanswered(file));
             }
             _ => {}
         }

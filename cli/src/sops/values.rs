@@ -17,14 +17,14 @@ use crate::sealed::{self, SealedError, seal_again};
 pub(crate) fn set(args: &SetArgs, global: &Global) -> Result<(), Fault> {
     let json = json(args)?;
     let place = Place::new(Some(&args.file), &types(&args.formats), global)?;
-    set_value(&place, &path(&args.path)?, &json, args.idempotent)
+    set_value(&place, &index(&args.path)?, &json, args.idempotent)
 }
 
 /// Sets one value that is given with its path in one argument: `["key"] "value"`.
 pub(crate) fn set_in_one_word(file: Option<PathBuf>, set: &str, types: Types, global: &Global) -> Result<(), Fault> {
     let (at, json) = set.split_once("] ").ok_or_else(Fault::bad_set)?;
     let place = Place::new(file.as_deref(), &types, global)?;
-    set_value(&place, &path(&format!("{at}]"))?, json.as_bytes(), false)
+    set_value(&place, &index(&format!("{at}]"))?, json.as_bytes(), false)
 }
 
 fn set_value(place: &Place, path: &[Segment], json: &[u8], idempotent: bool) -> Result<(), Fault> {
@@ -35,11 +35,15 @@ fn set_value(place: &Place, path: &[Segment], json: &[u8], idempotent: bool) -> 
 /// Takes one value out.
 pub(crate) fn unset(args: &UnsetArgs, global: &Global) -> Result<(), Fault> {
     let place = Place::new(Some(&args.file), &types(&args.formats), global)?;
-    let path = path(&args.path)?;
+    let path = index(&args.path)?;
     change(&place, |plain| match plain.unset(&path) {
         Err(PathError::NoKey { .. } | PathError::NoItem { .. }) if args.idempotent => Ok(false),
         done => done.map(|()| true),
     })
+}
+
+fn index(text: &str) -> Result<Vec<Segment>, Fault> {
+    path(text).map_err(|_| Fault::bad_index())
 }
 
 /// Opens a file, changes it and writes it, if `change` says so.
@@ -55,7 +59,11 @@ fn change(place: &Place, change: impl FnOnce(&mut Plain) -> Result<bool, PathErr
 
 /// Returns the JSON from the argument, a file or standard input.
 fn json(args: &SetArgs) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let value = args.value.as_deref().unwrap_or_default();
+    let value = match &args.value {
+        Some(value) => value.as_str(),
+        None if args.value_stdin => "",
+        None => return Err(Fault::no_value()),
+    };
     let file = args.value_file.then_some(Path::new(value));
     match args.value_file || args.value_stdin {
         true => sealed::read(file).map_err(|error| Fault::unreadable(file, &error)),

@@ -110,6 +110,32 @@ fn a_plain_number_that_would_be_read_as_another_one_is_written_so_that_it_is_not
 }
 
 #[test]
+fn equal_values_in_one_list_keep_their_own_tokens_and_do_not_become_equal() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    let text = "l:\n    - same\n    - same\n    - other\nx: 1\n---\nl:\n    - same\n";
+    let before = sealed(text, Store::Yaml, &key);
+    let document = open(&before, Store::Yaml, &key);
+    let after = sealed_again(&document, &key, &text.replace("x: 1", "x: 2"));
+    let tokens = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("    - ENC")).map(str::to_owned).collect()
+    };
+    assert_eq!(tokens(&after), tokens(&before));
+    let distinct: std::collections::BTreeSet<_> = tokens(&after).into_iter().collect();
+    assert_eq!(distinct.len(), 4, "{after}");
+}
+
+#[test]
+fn a_last_document_of_comments_alone_is_kept() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    let text = "a: 1\n---\n# only\n{}\n";
+    for text in ["a: 1\n---\n# only\n", text] {
+        let opened = open(&sealed(text, Store::Yaml, &key), Store::Yaml, &key).whole().unwrap();
+        let opened = String::from_utf8_lossy(opened.expose_secret()).into_owned();
+        assert!(opened.contains("# only"), "{opened}");
+    }
+}
+
+#[test]
 fn two_files_with_the_same_text_have_no_token_in_common() {
     let key = new_data_key(&mut OsRng).unwrap();
     let [one, other] = [(); 2].map(|()| sealed("a: same\n", Store::Yaml, &key));
@@ -201,6 +227,8 @@ fn what_can_not_be_sealed_is_refused_without_quoting_it() {
         ("a text", "hunter2\n", Store::Yaml, &key, usual()),
         ("a key twice", "a: hunter2\na: hunter2\n", Store::Yaml, &key, usual()),
         ("a key that is no text", "1: hunter2\n", Store::Yaml, &key, usual()),
+        ("a merge key over no mapping", "<<: hunter2\n", Store::Yaml, &key, usual()),
+        ("a merge key over a list of texts", "<<: [hunter2]\n", Store::Yaml, &key, usual()),
         ("a number beyond 64 bits", "a: 18446744073709551615\n", Store::Yaml, &key, usual()),
         ("a dotenv line without a key", "hunter2\n", Store::Dotenv, &key, usual()),
         ("no recipients", "a: hunter2\n", Store::Yaml, &key, Terms { groups: vec![Vec::new()], ..usual() }),

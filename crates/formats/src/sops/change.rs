@@ -141,6 +141,9 @@ impl Plain {
     /// Refuses a key of a list, a position in a mapping, and an empty path.
     pub fn set(&mut self, path: &[Segment], value: Part) -> Result<bool, PathError> {
         let refused = |depth| PathError::OtherKind { path: walked(path, depth) };
+        if path.first() == Some(&Segment::Key(raw::BLOCK.to_owned())) {
+            return Err(PathError::File(SopsError::AlreadySealed));
+        }
         let mut root = Raw::Map(self.documents.first_mut().map(std::mem::take).unwrap_or_default());
         let changed = if path.is_empty() { Err(refused(0)) } else { set(&mut root, path, 0, value.raw) };
         if let (Raw::Map(entries), Some(first)) = (root, self.documents.first_mut()) {

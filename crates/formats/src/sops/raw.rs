@@ -253,7 +253,12 @@ impl Reader<'_> {
                 self.mapping(root, true, &mut entries)?;
                 Ok(entries)
             }
-            _ if is_empty(root) => Ok(Vec::new()),
+            _ if is_empty(root) => {
+                let Comments { head, line, foot } = self.comments(root);
+                let mut entries = Vec::new();
+                [head, line, foot].iter().for_each(|lines| push_entries(&mut entries, lines, false));
+                Ok(entries)
+            }
             _ => Err(SopsError::RootNotMapping { document: self.document }),
         }
     }
@@ -314,6 +319,9 @@ impl Reader<'_> {
         let mut lines = HashMap::with_capacity(pairs.len());
         for (key_node, value) in pairs {
             let key = unique_key(key_node, self.document, || self.key_path(), &mut lines)?;
+            if self.attached.is_some() {
+                check_merge(key_node, value, self.document)?;
+            }
             self.pair(key, key_node, value, entries)?;
         }
         if own_comments {
@@ -384,6 +392,20 @@ fn unique_key(
         None => Ok(key),
         Some(first_line) => Err(SopsError::Text(node.error(document, YamlErrorKind::DuplicateKey { key, first_line }))),
     }
+}
+
+/// Refuses a `<<` over something other than mappings, which go-yaml does not read.
+fn check_merge(key: &Node, value: &Node, document: usize) -> Result<(), SopsError> {
+    let is_mapping = |node: &Node| matches!(node.content, Content::Mapping { .. });
+    let is_good = match &value.content {
+        Content::Mapping { .. } => true,
+        Content::Sequence { items, .. } => items.iter().all(|item| is_mapping(item)),
+        Content::Scalar { .. } => false,
+    };
+    if is_good || resolve(key, Rules::V3) != Some(Scalar::Merge) {
+        return Ok(());
+    }
+    Err(SopsError::Text(value.error(document, YamlErrorKind::MergeNotMapping)))
 }
 
 fn push_entries(entries: &mut Vec<RawEntry>, lines: &[String], inline: bool) {

@@ -4,7 +4,7 @@
 //! that was opened from the same place is sealed with the vector that it had, so that its token stays the same. Stricter: what
 //! was sealed is read and opened again before anyone gets it, so that no file is written that does not open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use jiff::Timestamp;
 use rand_core::CryptoRngCore;
@@ -181,22 +181,31 @@ pub fn parts(
     Ok(shares.into_iter().map(DataKey::new).collect())
 }
 
-/// The vectors of the values that a file had, by their places, types and texts.
-#[derive(Default)]
-pub struct Vectors(HashMap<[u8; 32], [u8; IV_LEN]>);
+/// The vectors of the values that a file had, by their places, types and texts, in the order of the file. Each is used for one
+/// value, so that of two equal values in a list nobody sees that they are equal.
+#[derive(Clone, Default)]
+pub struct Vectors(HashMap<[u8; 32], VecDeque<[u8; IV_LEN]>>);
 
 impl Document<Verified> {
     /// Returns the vectors of all values, so that those that stay as they are keep their tokens.
     pub fn vectors(&self) -> Vectors {
-        let found = self.slots.iter().zip(&self.state.opened).filter_map(|(slot, opened)| {
-            let SlotContent::Sealed(token) = &slot.content else {
-                return None;
-            };
-            let text = plaintext(&opened.as_ref()?.scalar())?;
-            Some((name_of_value(slot, token.kind, &text), token.iv.as_slice().try_into().ok()?))
-        });
-        Vectors(found.collect())
+        let mut vectors = Vectors::default();
+        for (slot, opened) in self.slots.iter().zip(&self.state.opened) {
+            if let Some((name, vector)) = opened.as_ref().and_then(|opened| vector_of(slot, opened)) {
+                vectors.0.entry(name).or_default().push_back(vector);
+            }
+        }
+        vectors
     }
+}
+
+/// Vectors of other lengths than ours are not used again.
+fn vector_of(slot: &Slot, opened: &OpenedValue) -> Option<([u8; 32], [u8; IV_LEN])> {
+    let SlotContent::Sealed(token) = &slot.content else {
+        return None;
+    };
+    let text = plaintext(&opened.scalar())?;
+    Some((name_of_value(slot, token.kind, &text), token.iv.as_slice().try_into().ok()?))
 }
 
 /// A digest of a value in its place, so that no table of vectors holds plaintext.
@@ -228,7 +237,7 @@ impl Plain {
         let mut metadata = terms.metadata(now);
         let (trees, mut slots) = tree::grow(self.documents, metadata.rule.as_ref(), Reading::Clear)?;
         let code = code(&slots, metadata.mac_only_encrypted);
-        let mut sealer = Sealer { cipher: &cipher, vectors, rng };
+        let mut sealer = Sealer { cipher: &cipher, vectors: vectors.clone(), rng };
         for slot in &mut slots {
             sealer.slot(slot, metadata.rule.as_ref())?;
         }
@@ -253,7 +262,8 @@ fn code(slots: &[Slot], mac_only_encrypted: bool) -> Zeroizing<String> {
 
 struct Sealer<'a, R> {
     cipher: &'a Cipher,
-    vectors: &'a Vectors,
+    /// Those that are left.
+    vectors: Vectors,
     rng: &'a mut R,
 }
 
@@ -267,7 +277,7 @@ impl<R: CryptoRngCore> Sealer<'_, R> {
             return Ok(());
         };
         let kind = if slot.is_comment { None } else { Some(kind_of(scalar)) };
-        let known = self.vectors.0.get(&name_of_value(slot, kind, &text));
+        let known = self.vectors.0.get_mut(&name_of_value(slot, kind, &text)).and_then(VecDeque::pop_front);
         let token = self.token(&text, kind, &open::place(&slot.path), known)?;
         let keeps_plain = |rule: &Rule| rule.kind() == RuleKind::UnencryptedCommentRegex && rule.marks(&token.text);
         if slot.is_comment && rule.is_some_and(keeps_plain) {
@@ -282,11 +292,11 @@ impl<R: CryptoRngCore> Sealer<'_, R> {
         text: &[u8],
         kind: Option<ValueKind>,
         place: &[u8],
-        known: Option<&[u8; IV_LEN]>,
+        known: Option<[u8; IV_LEN]>,
     ) -> Result<Token, SealError> {
         let mut vector = [0; IV_LEN];
         match known {
-            Some(known) => vector = *known,
+            Some(known) => vector = known,
             None => self.rng.try_fill_bytes(&mut vector).map_err(SealError::Randomness)?,
         }
         self.cipher.seal(text, kind, place, &vector).ok_or(SealError::File(SopsError::TooManyLeaves))
