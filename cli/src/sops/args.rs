@@ -130,8 +130,11 @@ pub(crate) struct Older {
     #[arg(short, long)]
     pub(crate) rotate: bool,
 
-    /// Set one value, as in '["key"][0] "value"', where the value is JSON
-    #[arg(long, value_name = "PATH VALUE")]
+    #[arg(
+        long,
+        value_name = "PATH VALUE",
+        help = "Set one value, as in '[\"key\"][0] \"value\"', where the value is JSON"
+    )]
     pub(crate) set: Option<String>,
 
     #[command(flatten)]
@@ -146,8 +149,11 @@ pub(crate) struct Older {
     #[command(flatten)]
     pub(crate) changed: ChangedKeys,
 
-    /// Print only what stands at this path, as in '["key"]["other key"][0]'
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        help = "Print only what stands at this path, as in '[\"key\"][\"other key\"][0]'"
+    )]
     pub(crate) extract: Option<String>,
 }
 
@@ -256,8 +262,11 @@ pub(crate) struct DecryptArgs {
     #[command(flatten)]
     pub(crate) types: Types,
 
-    /// Print only what stands at this path, as in '["key"]["other key"][0]'
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        help = "Print only what stands at this path, as in '[\"key\"][\"other key\"][0]'"
+    )]
     pub(crate) extract: Option<String>,
 }
 
@@ -286,8 +295,7 @@ pub(crate) struct SetArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// Where, as in '["key"]["other key"][0]'
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", help = "Where, as in '[\"key\"][\"other key\"][0]'")]
     pub(crate) path: String,
 
     /// What, as JSON; every user of the machine may see it while the command runs, so better use one of the next two
@@ -317,8 +325,7 @@ pub(crate) struct UnsetArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// Which, as in '["key"]["other key"][0]'
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", help = "Which, as in '[\"key\"][\"other key\"][0]'")]
     pub(crate) path: String,
 
     /// Do nothing if there is no such value

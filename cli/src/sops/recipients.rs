@@ -10,7 +10,7 @@ use super::encrypt::written;
 use super::fault::Fault;
 use super::place::Place;
 use crate::output;
-use crate::sealed::{Groups, Keys, MasterKey, NewTerms, SealedError, Secrecy, seal_anew, wrap};
+use crate::sealed::{self, Groups, Identities, Keys, MasterKey, NewTerms, SealedError, Secrecy, seal_anew, wrap};
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
 pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
@@ -88,7 +88,7 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<()
         output::note(&format!("{} has the recipients of the configuration already", file.display()));
         return Ok(());
     }
-    let opened = place.open()?;
+    let opened = sealed::open(&text, place.input, &Identities::at_hand()).map_err(|error| place.fault(error))?;
     let shown = format!("{} will change:\n{}", file.display(), changes.concat());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
     if !args.yes && !is_agreed(file)? {
@@ -128,9 +128,7 @@ fn is_agreed(file: &Path) -> Result<bool, Fault> {
         match answer.trim() {
             "y" => return Ok(true),
             "n" => return Ok(false),
-            "" if answer.is_empty() => {
-                return Err(Fault::unanswered(file));
-            }
+            "" if answer.is_empty() => return Err(Fault::unanswered(file)),
             _ => {}
         }
     }
