@@ -13,6 +13,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
 
 use masked::masked;
 use tempfile::TempDir;
@@ -23,10 +25,11 @@ const PLAIN: &str = "# about\nuser: admin\npassword: hunter2\nnested:\n    list:
 const MANIFEST: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n";
 
 /// The programs, and the keys of two people.
+#[derive(Clone)]
 struct Stage {
-    upstream: Upstream,
-    own: AgeKey,
-    other: AgeKey,
+    upstream: Arc<Upstream>,
+    own: Arc<AgeKey>,
+    other: Arc<AgeKey>,
     /// Files that every folder begins with.
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -38,10 +41,17 @@ enum Program {
     Ours,
 }
 
+/// What every test begins with; making it takes a dozen calls of sops.
+static STAGE: LazyLock<Stage> = LazyLock::new(Stage::make);
+
 impl Stage {
     fn new() -> Self {
-        let upstream = Upstream::new().unwrap();
-        let (own, other) = (upstream.age_keygen().unwrap(), upstream.age_keygen().unwrap());
+        STAGE.clone()
+    }
+
+    fn make() -> Self {
+        let upstream = Arc::new(Upstream::new().unwrap());
+        let (own, other) = (Arc::new(upstream.age_keygen().unwrap()), Arc::new(upstream.age_keygen().unwrap()));
         let mut stage = Self { upstream, own, other, files: BTreeMap::new() };
         stage.add_files();
         stage
@@ -174,7 +184,8 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 }
 
 /// Runs both, and compares.
-fn compare(stage: &Stage, words: &[&str], stdin: &str, variables: &[(&str, &str)], different: &mut Vec<String>) {
+fn compare(stage: &Stage, Row { words, stdin, variables }: &Row<'_>) -> Vec<String> {
+    let mut different = Vec::new();
     let (their_folder, theirs) = stage.call_with(Program::Theirs, words, stdin, variables);
     let (our_folder, ours) = stage.call_with(Program::Ours, words, stdin, variables);
     let shown = |finished: &Finished| (finished.status.code(), masked(&String::from_utf8_lossy(&finished.stdout)));
@@ -200,139 +211,147 @@ fn compare(stage: &Stage, words: &[&str], stdin: &str, variables: &[(&str, &str)
             different.push(format!("{words:?}: {name} opens to other bytes"));
         }
     }
+    different
 }
+
+/// A call.
+struct Row<'a> {
+    words: &'a [&'a str],
+    stdin: &'a str,
+    variables: &'a [(&'a str, &'a str)],
+}
+
+/// Calls that take nothing but their words.
+const CALLS: &[&[&str]] = &[
+    &["decrypt", "sealed.yaml"],
+    &["decrypt", "sealed.json"],
+    &["decrypt", "sealed.env"],
+    &["decrypt", "sealed.ini"],
+    &["decrypt", "sealed.bin"],
+    &["-d", "sealed.yaml"],
+    &["--decrypt", "sealed.json"],
+    &["-d", "-i", "sealed.yaml"],
+    &["decrypt", "--in-place", "sealed.env"],
+    &["decrypt", "--output", "opened.yaml", "sealed.yaml"],
+    &["decrypt", "--output-type", "json", "sealed.yaml"],
+    &["decrypt", "--output-type", "yaml", "sealed.json"],
+    &["decrypt", "--output-type", "dotenv", "sealed.env"],
+    &["decrypt", "--output-type", "yaml", "sealed.ini"],
+    &["decrypt", "--output-type", "json", "sealed.ini"],
+    &["--indent", "2", "decrypt", "sealed.yaml"],
+    &["--indent", "3", "decrypt", "sealed.json"],
+    &["--config", "rules.yaml", "decrypt", "sealed.json"],
+    &["decrypt", "--extract", "[\"user\"]", "sealed.yaml"],
+    &["decrypt", "--extract", "['nested']['list'][1]", "sealed.yaml"],
+    &["decrypt", "--extract", "[\"nested\"]", "sealed.yaml"],
+    &["decrypt", "--extract", "[\"nested\"][\"list\"]", "sealed.yaml"],
+    &["decrypt", "--extract", "[\"ports\"]", "sealed.json"],
+    &["decrypt", "--extract", "[\"on\"]", "sealed.json"],
+    &["-d", "--extract", "[\"password\"]", "sealed.yaml"],
+    &["decrypt", "--extract", "[\"none\"]", "sealed.yaml"],
+    &["decrypt", "--extract", "[none]", "sealed.yaml"],
+    &["decrypt", "none.yaml"],
+    &["decrypt", "plain.yaml"],
+    &["decrypt", "empty.yaml"],
+    &["decrypt", "tampered.yaml"],
+    &["decrypt", "moved.yaml"],
+    &["decrypt", "unsigned.yaml"],
+    &["decrypt", "others.yaml"],
+    &["encrypt", "--age", "OWN", "plain.yaml"],
+    &["encrypt", "--age", "OWN,OTHER", "plain.json"],
+    &["encrypt", "--age", "OWN", "plain.env"],
+    &["encrypt", "--age", "OWN", "plain.ini"],
+    &["encrypt", "--age", "OWN", "plain.bin"],
+    &["-e", "-a", "OWN", "plain.yaml"],
+    &["-e", "-i", "-a", "OWN", "plain.yaml"],
+    &["encrypt", "-i", "--age", "OWN", "plain.json"],
+    &["encrypt", "--age", "OWN", "--output", "new.yaml", "plain.yaml"],
+    &["encrypt", "--age", "OWN", "--input-type", "yaml", "--output-type", "json", "plain.yaml"],
+    &["encrypt", "--age", "OWN", "--encrypted-regex", "^pass", "plain.yaml"],
+    &["encrypt", "--age", "OWN", "--unencrypted-regex", "^pass", "plain.yaml"],
+    &["encrypt", "--age", "OWN", "--encrypted-suffix", "word", "plain.yaml"],
+    &["encrypt", "--age", "OWN", "--unencrypted-suffix", "word", "plain.yaml"],
+    &["encrypt", "--age", "OWN", "--unencrypted-suffix", "a", "--encrypted-suffix", "b", "plain.yaml"],
+    &["--mac-only-encrypted", "encrypt", "--age", "OWN", "--encrypted-regex", "^pass", "plain.yaml"],
+    &["--encrypted-comment-regex", "about", "--age", "OWN", "-e", "plain.yaml"],
+    &["--unencrypted-comment-regex", "about", "--age", "OWN", "-e", "plain.yaml"],
+    &["--indent", "2", "encrypt", "--age", "OWN", "plain.yaml"],
+    &["--config", "rules.yaml", "encrypt", "secrets/db.yaml"],
+    &["--config", "rules.yaml", "encrypt", "both/db.yaml"],
+    &["--config", "rules.yaml", "encrypt", "-i", "shares/db.yaml"],
+    &["--config", "rules.yaml", "encrypt", "plain.yaml"],
+    &["--config", "rules.yaml", "encrypt", "--filename-override", "secrets/x.yaml", "plain.yaml"],
+    &["encrypt", "plain.yaml"],
+    &["encrypt", "none.yaml"],
+    &["encrypt", "--age", "OWN", "sealed.yaml"],
+    &["encrypt", "--age", "OWN", "empty.yaml"],
+    &["encrypt", "--age", "OWN", "list.yaml"],
+    &["set", "sealed.yaml", "[\"password\"]", "\"other\""],
+    &["set", "sealed.yaml", "[\"nested\"][\"list\"][0]", "{\"a\": true}"],
+    &["set", "sealed.yaml", "[\"new\"][\"deep\"]", "null"],
+    &["set", "--idempotent", "sealed.yaml", "[\"user\"]", "\"admin\""],
+    &["set", "--value-file", "sealed.json", "[\"user\"]", "new.json"],
+    &["set", "sealed.env", "[\"USER\"]", "\"root\""],
+    &["set", "sealed.yaml", "[\"user\"]", "not JSON"],
+    &["--set", "[\"user\"] \"root\"", "sealed.yaml"],
+    &["unset", "sealed.yaml", "[\"nested\"][\"list\"][0]"],
+    &["unset", "sealed.yaml", "[\"none\"]"],
+    &["unset", "--idempotent", "sealed.yaml", "[\"none\"]"],
+    &["rotate", "sealed.yaml"],
+    &["rotate", "-i", "sealed.json"],
+    &["-r", "-i", "sealed.yaml"],
+    &["rotate", "-i", "--add-age", "OTHER", "sealed.yaml"],
+    &["rotate", "-i", "--add-age", "OTHER", "--rm-age", "OWN", "sealed.yaml"],
+    &["rotate", "--rm-age", "OWN", "sealed.yaml"],
+    &["rotate", "--add-age", "OTHER", "none.yaml"],
+    &["filestatus", "sealed.yaml"],
+    &["filestatus", "plain.yaml"],
+    &["filestatus", "sealed.bin"],
+    &["filestatus", "unsigned.yaml"],
+    &["filestatus", "none.yaml"],
+    &["--config", "rules.yaml", "encrypt", "both/../secrets/db.yaml"],
+    &["--config", "both/../rules.yaml", "encrypt", "secrets/db.yaml"],
+    &["--config", "", "decrypt", "sealed.yaml"],
+    &["--config", "nulls.yaml", "decrypt", "sealed.yaml"],
+    &["--config", "bad-path.yaml", "decrypt", "sealed.yaml"],
+    &["--config", "pgp.yaml", "encrypt", "--age", "OWN", "plain.yaml"],
+    &["encrypt", "--age", "OWN", "merge.yaml"],
+    &["set", "sealed.yaml", "[\"user\"]"],
+    &["set", "sealed.yaml", "[\"sops\"]", "1"],
+    &["set", "sealed.yaml", "\"hunter2\"", "[\"user\"]"],
+    &["unset", "sealed.yaml", "user"],
+    &["decrypt", "--decryption-order", "pgp,age", "sealed.yaml"],
+    &["decrypt", "--decryption-order", "age,pgp,age", "sealed.yaml"],
+    &["decrypt", "--enable-local-keyservice", "sealed.yaml"],
+    &["decrypt", "--enable-local-keyservice=true", "sealed.yaml"],
+    &["decrypt", "--enable-local-keyservice=false", "sealed.yaml"],
+    &["exec-env", "sealed.env", "echo \"$USER, $TEXT\"; exit 7"],
+    &["exec-env", "sealed.env", "test -n \"$PATH\" && echo \"$SOPS_AGE_KEY_FILE\""],
+    &["exec-env", "--pristine", "sealed.env", "env | grep -v -e ^_ -e ^PWD | sort"],
+    &["exec-env", "--same-process", "sealed.env", "echo $USER; exit 5"],
+    &["exec-env", "sealed.yaml", "echo never"],
+    &["exec-env", "others.yaml", "echo never"],
+    &["exec-env", "sealed.env", "/none"],
+    &["exec-file", "sealed.yaml", "cat {}; exit 3"],
+    &["exec-file", "sealed.yaml", "basename {}; true"],
+    &["exec-file", "--no-fifo", "--filename", "x.yaml", "sealed.yaml", "cat {} {}; basename {}; stat -c %a {}"],
+    &["exec-file", "--output-type", "json", "sealed.yaml", "cat {}"],
+    &["exec-file", "tampered.yaml", "echo never"],
+];
 
 #[test]
 fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() {
     let stage = Stage::new();
-    let mut different = Vec::new();
-    for words in [
-        &["decrypt", "sealed.yaml"][..],
-        &["decrypt", "sealed.json"],
-        &["decrypt", "sealed.env"],
-        &["decrypt", "sealed.ini"],
-        &["decrypt", "sealed.bin"],
-        &["-d", "sealed.yaml"],
-        &["--decrypt", "sealed.json"],
-        &["-d", "-i", "sealed.yaml"],
-        &["decrypt", "--in-place", "sealed.env"],
-        &["decrypt", "--output", "opened.yaml", "sealed.yaml"],
-        &["decrypt", "--output-type", "json", "sealed.yaml"],
-        &["decrypt", "--output-type", "yaml", "sealed.json"],
-        &["decrypt", "--output-type", "dotenv", "sealed.env"],
-        &["decrypt", "--output-type", "yaml", "sealed.ini"],
-        &["decrypt", "--output-type", "json", "sealed.ini"],
-        &["--indent", "2", "decrypt", "sealed.yaml"],
-        &["--indent", "3", "decrypt", "sealed.json"],
-        &["--config", "rules.yaml", "decrypt", "sealed.json"],
-        &["decrypt", "--extract", "[\"user\"]", "sealed.yaml"],
-        &["decrypt", "--extract", "['nested']['list'][1]", "sealed.yaml"],
-        &["decrypt", "--extract", "[\"nested\"]", "sealed.yaml"],
-        &["decrypt", "--extract", "[\"nested\"][\"list\"]", "sealed.yaml"],
-        &["decrypt", "--extract", "[\"ports\"]", "sealed.json"],
-        &["decrypt", "--extract", "[\"on\"]", "sealed.json"],
-        &["-d", "--extract", "[\"password\"]", "sealed.yaml"],
-        &["decrypt", "--extract", "[\"none\"]", "sealed.yaml"],
-        &["decrypt", "--extract", "[none]", "sealed.yaml"],
-        &["decrypt", "none.yaml"],
-        &["decrypt", "plain.yaml"],
-        &["decrypt", "empty.yaml"],
-        &["decrypt", "tampered.yaml"],
-        &["decrypt", "moved.yaml"],
-        &["decrypt", "unsigned.yaml"],
-        &["decrypt", "others.yaml"],
-        &["encrypt", "--age", "OWN", "plain.yaml"],
-        &["encrypt", "--age", "OWN,OTHER", "plain.json"],
-        &["encrypt", "--age", "OWN", "plain.env"],
-        &["encrypt", "--age", "OWN", "plain.ini"],
-        &["encrypt", "--age", "OWN", "plain.bin"],
-        &["-e", "-a", "OWN", "plain.yaml"],
-        &["-e", "-i", "-a", "OWN", "plain.yaml"],
-        &["encrypt", "-i", "--age", "OWN", "plain.json"],
-        &["encrypt", "--age", "OWN", "--output", "new.yaml", "plain.yaml"],
-        &["encrypt", "--age", "OWN", "--input-type", "yaml", "--output-type", "json", "plain.yaml"],
-        &["encrypt", "--age", "OWN", "--encrypted-regex", "^pass", "plain.yaml"],
-        &["encrypt", "--age", "OWN", "--unencrypted-regex", "^pass", "plain.yaml"],
-        &["encrypt", "--age", "OWN", "--encrypted-suffix", "word", "plain.yaml"],
-        &["encrypt", "--age", "OWN", "--unencrypted-suffix", "word", "plain.yaml"],
-        &["encrypt", "--age", "OWN", "--unencrypted-suffix", "a", "--encrypted-suffix", "b", "plain.yaml"],
-        &["--mac-only-encrypted", "encrypt", "--age", "OWN", "--encrypted-regex", "^pass", "plain.yaml"],
-        &["--encrypted-comment-regex", "about", "--age", "OWN", "-e", "plain.yaml"],
-        &["--unencrypted-comment-regex", "about", "--age", "OWN", "-e", "plain.yaml"],
-        &["--indent", "2", "encrypt", "--age", "OWN", "plain.yaml"],
-        &["--config", "rules.yaml", "encrypt", "secrets/db.yaml"],
-        &["--config", "rules.yaml", "encrypt", "both/db.yaml"],
-        &["--config", "rules.yaml", "encrypt", "-i", "shares/db.yaml"],
-        &["--config", "rules.yaml", "encrypt", "plain.yaml"],
-        &["--config", "rules.yaml", "encrypt", "--filename-override", "secrets/x.yaml", "plain.yaml"],
-        &["encrypt", "plain.yaml"],
-        &["encrypt", "none.yaml"],
-        &["encrypt", "--age", "OWN", "sealed.yaml"],
-        &["encrypt", "--age", "OWN", "empty.yaml"],
-        &["encrypt", "--age", "OWN", "list.yaml"],
-        &["set", "sealed.yaml", "[\"password\"]", "\"other\""],
-        &["set", "sealed.yaml", "[\"nested\"][\"list\"][0]", "{\"a\": true}"],
-        &["set", "sealed.yaml", "[\"new\"][\"deep\"]", "null"],
-        &["set", "--idempotent", "sealed.yaml", "[\"user\"]", "\"admin\""],
-        &["set", "--value-file", "sealed.json", "[\"user\"]", "new.json"],
-        &["set", "sealed.env", "[\"USER\"]", "\"root\""],
-        &["set", "sealed.yaml", "[\"user\"]", "not JSON"],
-        &["--set", "[\"user\"] \"root\"", "sealed.yaml"],
-        &["unset", "sealed.yaml", "[\"nested\"][\"list\"][0]"],
-        &["unset", "sealed.yaml", "[\"none\"]"],
-        &["unset", "--idempotent", "sealed.yaml", "[\"none\"]"],
-        &["rotate", "sealed.yaml"],
-        &["rotate", "-i", "sealed.json"],
-        &["-r", "-i", "sealed.yaml"],
-        &["rotate", "-i", "--add-age", "OTHER", "sealed.yaml"],
-        &["rotate", "-i", "--add-age", "OTHER", "--rm-age", "OWN", "sealed.yaml"],
-        &["rotate", "--rm-age", "OWN", "sealed.yaml"],
-        &["rotate", "--add-age", "OTHER", "none.yaml"],
-        &["filestatus", "sealed.yaml"],
-        &["filestatus", "plain.yaml"],
-        &["filestatus", "sealed.bin"],
-        &["filestatus", "unsigned.yaml"],
-        &["filestatus", "none.yaml"],
-        &["--config", "rules.yaml", "encrypt", "both/../secrets/db.yaml"],
-        &["--config", "both/../rules.yaml", "encrypt", "secrets/db.yaml"],
-        &["--config", "", "decrypt", "sealed.yaml"],
-        &["--config", "nulls.yaml", "decrypt", "sealed.yaml"],
-        &["--config", "bad-path.yaml", "decrypt", "sealed.yaml"],
-        &["--config", "pgp.yaml", "encrypt", "--age", "OWN", "plain.yaml"],
-        &["encrypt", "--age", "OWN", "merge.yaml"],
-        &["set", "sealed.yaml", "[\"user\"]"],
-        &["set", "sealed.yaml", "[\"sops\"]", "1"],
-        &["set", "sealed.yaml", "\"hunter2\"", "[\"user\"]"],
-        &["unset", "sealed.yaml", "user"],
-        &["decrypt", "--decryption-order", "pgp,age", "sealed.yaml"],
-        &["decrypt", "--decryption-order", "age,pgp,age", "sealed.yaml"],
-        &["decrypt", "--enable-local-keyservice", "sealed.yaml"],
-        &["decrypt", "--enable-local-keyservice=true", "sealed.yaml"],
-        &["decrypt", "--enable-local-keyservice=false", "sealed.yaml"],
-        &["exec-env", "sealed.env", "echo \"$USER, $TEXT\"; exit 7"],
-        &["exec-env", "sealed.env", "test -n \"$PATH\" && echo \"$SOPS_AGE_KEY_FILE\""],
-        &["exec-env", "--pristine", "sealed.env", "env | grep -v -e ^_ -e ^PWD | sort"],
-        &["exec-env", "--same-process", "sealed.env", "echo $USER; exit 5"],
-        &["exec-env", "sealed.yaml", "echo never"],
-        &["exec-env", "others.yaml", "echo never"],
-        &["exec-env", "sealed.env", "/none"],
-        &["exec-file", "sealed.yaml", "cat {}; exit 3"],
-        &["exec-file", "sealed.yaml", "basename {}; true"],
-        &["exec-file", "--no-fifo", "--filename", "x.yaml", "sealed.yaml", "cat {} {}; basename {}; stat -c %a {}"],
-        &["exec-file", "--output-type", "json", "sealed.yaml", "cat {}"],
-        &["exec-file", "tampered.yaml", "echo never"],
-    ] {
-        compare(&stage, words, "", &[], &mut different);
-    }
+    let mut rows: Vec<Row<'_>> = CALLS.iter().map(|words| Row { words, stdin: "", variables: &[] }).collect();
+    let sealed = String::from_utf8(stage.files["sealed.yaml"].clone()).unwrap();
     for (words, stdin) in [
-        (&["encrypt", "--age", "OWN", "--filename-override", "x.yaml"][..], PLAIN),
+        (&["decrypt", "--input-type", "yaml", "--output-type", "yaml"][..], sealed.as_str()),
+        (&["encrypt", "--age", "OWN", "--filename-override", "x.yaml"], PLAIN),
         (&["encrypt", "--age", "OWN"], PLAIN),
         (&["set", "--value-stdin", "sealed.yaml", "[\"user\"]"], "\"from standard input\""),
     ] {
-        compare(&stage, words, stdin, &[], &mut different);
+        rows.push(Row { words, stdin, variables: &[] });
     }
-    let sealed = String::from_utf8(stage.files["sealed.yaml"].clone()).unwrap();
-    compare(&stage, &["decrypt", "--input-type", "yaml", "--output-type", "yaml"], &sealed, &[], &mut different);
     for (words, variables) in [
         (&["encrypt", "plain.yaml"][..], &[("SOPS_AGE_RECIPIENTS", "OWN")][..]),
         (&["encrypt", "secrets/db.yaml"], &[("SOPS_CONFIG", "rules.yaml")]),
@@ -348,8 +367,20 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
         (&["edit", "sealed.yaml"], &[("EDITOR", "./none.sh")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "false")]),
     ] {
-        compare(&stage, words, "", variables, &mut different);
+        rows.push(Row { words, stdin: "", variables });
     }
+    let (left, different) = (Mutex::new(rows.iter()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(row) = { left.lock().unwrap().next() } {
+                    let found = compare(&stage, row);
+                    different.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    let different = different.into_inner().unwrap();
     assert!(different.is_empty(), "{}", different.join("\n\n"));
 }
 
