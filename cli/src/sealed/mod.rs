@@ -55,12 +55,12 @@ pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed
     let NewTerms { groups, shamir_threshold, rule, mac_only_encrypted } = terms;
     let groups = wrap(&key, &groups, shamir_threshold)?;
     let terms = Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None };
-    Ok(plain.seal(&key, terms, &Vectors::default(), Timestamp::now(), &mut OsRng)?)
+    Ok(plain.seal(&key, terms, Vectors::default(), Timestamp::now(), &mut OsRng)?)
 }
 
 /// Seals a file that was opened and changed. What did not change in it keeps its token.
 pub(crate) fn seal_again(opened: &Opened, plain: Plain, terms: Terms) -> Result<Document<Sealed>, SealedError> {
-    Ok(plain.seal(&opened.key, terms, &opened.document.vectors(), Timestamp::now(), &mut OsRng)?)
+    Ok(plain.seal(&opened.key, terms, opened.document.vectors(), Timestamp::now(), &mut OsRng)?)
 }
 
 /// Wraps a data key, or its shares, for the recipients of each group.

@@ -96,7 +96,7 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<()
         return Ok(());
     }
     let recipients = wrap(&opened.key, &creation.groups, threshold)?;
-    let document = document.with_recipients(recipients, threshold).map_err(SealedError::Seal);
+    let document = document.with_recipients(&opened.key, recipients, threshold).map_err(SealedError::Seal);
     place.replace(written(document, &place)?.as_bytes())
 }
 

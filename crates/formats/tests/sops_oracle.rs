@@ -112,7 +112,7 @@ fn sealed_here(
         SopsError::Ini(_) => TestCaseError::reject("a key or section that stands twice is refused here"),
         _ => TestCaseError::fail(format!("{error:?}\n{text}")),
     })?;
-    let sealed = plain.seal(key, terms_of(opened, name), &Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng);
+    let sealed = plain.seal(key, terms_of(opened, name), Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng);
     let sealed = sealed.map_err(|error| TestCaseError::fail(format!("{error:?}\n{text}\n{shown}")))?;
     let found = sealed.text(None).unwrap();
     let kept = if has_odd_comments(text) { without_comments } else { masked };
@@ -157,7 +157,7 @@ fn terms_of(opened: &Document<Verified>, name: &str) -> Terms {
 
 /// Seals what was opened, unchanged: every token stays, only the time and the code are new.
 fn sealed_again(opened: &Document<Verified>, key: &DataKey, shown: &str) -> Result<(), TestCaseError> {
-    let sealed = opened.plain().seal(key, opened.terms(), &opened.vectors(), Timestamp::UNIX_EPOCH, &mut OsRng);
+    let sealed = opened.plain().seal(key, opened.terms(), opened.vectors(), Timestamp::UNIX_EPOCH, &mut OsRng);
     let sealed = sealed.map_err(|error| TestCaseError::fail(format!("{error:?}\n{shown}")))?;
     let found = sealed.text(None).unwrap();
     let tokens = |text: &str| {

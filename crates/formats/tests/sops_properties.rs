@@ -120,7 +120,7 @@ fn seal_every_way(plain: Plain) {
         version: None,
     };
     let (key, store) = (DataKey::new(SecretBytes::new(KEY.to_vec())), plain.store());
-    let Ok(sealed) = plain.seal(&key, terms, &Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng) else { return };
+    let Ok(sealed) = plain.seal(&key, terms, Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng) else { return };
     let text = sealed.text(None).unwrap();
     let mut unlock = Document::<Sealed>::parse(text.as_bytes(), store).unwrap().unlock();
     let request = unlock.next().unwrap();

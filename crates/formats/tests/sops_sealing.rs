@@ -39,7 +39,7 @@ fn terms(rule: Option<(RuleKind, &str)>) -> Terms {
 }
 
 fn seal(plain: Plain, key: &DataKey, terms: Terms) -> Result<Document<Sealed>, SealError> {
-    plain.seal(key, terms, &Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng)
+    plain.seal(key, terms, Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng)
 }
 
 /// Seals a text under the usual terms.
@@ -64,7 +64,7 @@ fn copy(key: &DataKey) -> DataKey {
 /// Seals an opened file again after a change to its text.
 fn sealed_again(document: &Document<Verified>, key: &DataKey, text: &str) -> String {
     let plain = Plain::parse(text.as_bytes(), document.store()).unwrap();
-    let sealed = plain.seal(key, document.terms(), &document.vectors(), Timestamp::UNIX_EPOCH, &mut OsRng).unwrap();
+    let sealed = plain.seal(key, document.terms(), document.vectors(), Timestamp::UNIX_EPOCH, &mut OsRng).unwrap();
     sealed.text(None).unwrap()
 }
 
@@ -75,7 +75,7 @@ fn what_was_opened_and_not_changed_is_sealed_with_the_tokens_that_it_had() {
         let document = Document::parse(&bytes, Store::from_path(&path)).unwrap();
         let (document, key) = Keys::named(&["one", "two"]).open_with_key(document).unwrap();
         let plain = document.plain();
-        let again = plain.seal(&key, document.terms(), &document.vectors(), Timestamp::UNIX_EPOCH, &mut OsRng);
+        let again = plain.seal(&key, document.terms(), document.vectors(), Timestamp::UNIX_EPOCH, &mut OsRng);
         let again = again.unwrap().text(None).unwrap();
         let before = String::from_utf8(bytes).unwrap();
         let changed = again.split("ENC[").skip(1).filter(|token| !before.contains(token.split(']').next().unwrap()));
@@ -201,7 +201,10 @@ fn recipients_change_without_a_change_to_anything_else() {
     ] {
         let before = sealed(text, store, &key);
         let document = Document::<Sealed>::parse(before.as_bytes(), store).unwrap();
-        let after = document.with_recipients(vec![vec![recipient("another")]], 0).unwrap().text(None).unwrap();
+        let others = || vec![vec![recipient("another")]];
+        let with_a_wrong_key = document.clone().with_recipients(&new_data_key(&mut OsRng).unwrap(), others(), 0);
+        assert!(matches!(with_a_wrong_key, Err(SealError::Unopened(_))));
+        let after = document.with_recipients(&key, others(), 0).unwrap().text(None).unwrap();
         assert_eq!(after, before.replace("someone", "another"));
         let whole = open(&after, store, &key).whole().unwrap();
         assert_eq!(whole.expose_secret(), open(&before, store, &key).whole().unwrap().expose_secret());
@@ -315,6 +318,8 @@ fn a_part_is_printed_by_itself() {
         ("z", Store::Yaml),
         ("b.c", Store::Dotenv),
         ("b.c", Store::Binary),
+        ("b.d", Store::Dotenv),
+        ("b.d", Store::Ini),
         ("other", Store::Yaml),
     ] {
         let plain = Plain::parse(TREE.as_bytes(), Store::Yaml).unwrap();

@@ -61,6 +61,8 @@ impl PathError {
 /// A part of a file in the clear.
 pub struct Part {
     raw: Raw,
+    /// The key that leads to it, to say what can't be written.
+    key: String,
     /// The documents after the first, which sops prints behind a mapping.
     others: Vec<Vec<RawEntry>>,
 }
@@ -76,7 +78,7 @@ impl Part {
         let file = raw::read(&wrapped, Store::Json, MAX_LOCAL_BYTES).map_err(|_| PathError::NotJson)?;
         let entries = file.documents.into_iter().next().unwrap_or_default();
         match <[RawEntry; 1]>::try_from(entries) {
-            Ok([RawEntry::Pair(_, raw)]) => Ok(Self { raw, others: Vec::new() }),
+            Ok([RawEntry::Pair(key, raw)]) => Ok(Self { raw, key, others: Vec::new() }),
             _ => Err(PathError::NotJson),
         }
     }
@@ -87,7 +89,6 @@ impl Part {
     ///
     /// Refuses what the format can't say.
     pub fn write(self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
-        let (kind, key) = (store, "data".to_owned());
         let part = match self.raw {
             Raw::Scalar(Scalar::Text(text)) => return Ok(SecretBytes::new(text.into_bytes())),
             Raw::Scalar(Scalar::Bytes(bytes)) => return Ok(SecretBytes::new(bytes)),
@@ -97,10 +98,10 @@ impl Part {
             }
             part @ (Raw::Scalar(_) | Raw::List(_)) => part,
         };
-        let documents = vec![vec![RawEntry::Pair(key.clone(), part)]];
+        let documents = vec![vec![RawEntry::Pair(self.key, part)]];
         let (trees, slots) = tree::grow(documents, None, Reading::Clear)?;
         let text = Text { trees: &trees, slots: &slots, shown: tree::shown(&slots), block: None, indent };
-        text.value(kind).ok_or(SopsError::Nested { store, key })?
+        text.value(store)
     }
 }
 
@@ -131,7 +132,11 @@ impl Plain {
                 _ => return Err(PathError::OtherKind { path: here() }),
             };
         }
-        Ok(Part { raw, others: documents.collect() })
+        let key = path.iter().rev().find_map(|step| match step {
+            Segment::Key(key) => Some(key.clone()),
+            Segment::Index(_) => None,
+        });
+        Ok(Part { raw, key: key.unwrap_or_default(), others: documents.collect() })
     }
 
     /// Sets a value of the first document, and makes what is missing on the way to it. Tells whether anything changed.
@@ -140,16 +145,13 @@ impl Plain {
     ///
     /// Refuses a key of a list, a position in a mapping, and an empty path.
     pub fn set(&mut self, path: &[Segment], value: Part) -> Result<bool, PathError> {
-        let refused = |depth| PathError::OtherKind { path: walked(path, depth) };
         if path.first() == Some(&Segment::Key(raw::BLOCK.to_owned())) {
             return Err(PathError::File(SopsError::AlreadySealed));
         }
-        let mut root = Raw::Map(self.documents.first_mut().map(std::mem::take).unwrap_or_default());
-        let changed = if path.is_empty() { Err(refused(0)) } else { set(&mut root, path, 0, value.raw) };
-        if let (Raw::Map(entries), Some(first)) = (root, self.documents.first_mut()) {
-            *first = entries;
+        if path.is_empty() {
+            return Err(PathError::OtherKind { path: walked(path, 0) });
         }
-        changed
+        self.change_first(|root| set(root, path, 0, value.raw))
     }
 
     /// Takes a value out of the first document.
@@ -158,8 +160,13 @@ impl Plain {
     ///
     /// Says where the path leads nowhere.
     pub fn unset(&mut self, path: &[Segment]) -> Result<(), PathError> {
+        self.change_first(|root| unset(root, path, 0))
+    }
+
+    /// Changes the first document, whose root stays a mapping.
+    fn change_first<T>(&mut self, change: impl FnOnce(&mut Raw) -> T) -> T {
         let mut root = Raw::Map(self.documents.first_mut().map(std::mem::take).unwrap_or_default());
-        let done = unset(&mut root, path, 0);
+        let done = change(&mut root);
         if let (Raw::Map(entries), Some(first)) = (root, self.documents.first_mut()) {
             *first = entries;
         }

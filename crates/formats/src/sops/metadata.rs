@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::SopsError;
 use super::rules::{Rule, RuleKind};
+use super::seal::{Terms, is_threshold};
 use super::token::Token;
 use crate::WrappedKey;
 use crate::yaml::time::Time;
@@ -16,18 +17,10 @@ use crate::yaml::time::Time;
 /// The metadata of a file.
 #[derive(Clone)]
 pub(crate) struct Metadata {
-    /// One group or more; any key of a group opens the group.
-    pub(crate) groups: Vec<Vec<Recipient>>,
-    /// How many groups must be opened if there is more than one, as it was written; zero means all.
-    pub(crate) shamir_threshold: usize,
+    pub(crate) terms: Terms,
     pub(crate) last_modified: Time,
     /// Nothing if the file has no MAC; such a file opens for nobody.
     pub(crate) mac: Option<Token>,
-    pub(crate) mac_only_encrypted: bool,
-    /// Nothing if all values are sealed, as in a binary file.
-    pub(crate) rule: Option<Rule>,
-    /// The version of sops that wrote the file; nothing in files of very old ones.
-    pub(crate) version: Option<String>,
 }
 
 /// Who can open a group, with the data key or the share of it that was wrapped for them.
@@ -50,19 +43,21 @@ impl Metadata {
         let groups = groups(&fields)?;
         let shamir_threshold = shamir_threshold(&fields, groups.len())?;
         Ok(Self {
-            groups,
-            shamir_threshold,
             last_modified: fields.time("lastmodified")?.ok_or_else(|| fields.refuse("lastmodified", "is missing"))?,
             mac: mac(&fields)?,
-            mac_only_encrypted: fields.boolean("mac_only_encrypted")?,
-            rule: Some(rule(&fields)?),
-            version: fields.text("version")?.map(str::to_owned),
+            terms: Terms {
+                groups,
+                shamir_threshold,
+                mac_only_encrypted: fields.boolean("mac_only_encrypted")?,
+                rule: Some(rule(&fields)?),
+                version: fields.text("version")?.map(str::to_owned),
+            },
         })
     }
 
     /// Returns how many groups must be opened.
     pub(crate) fn threshold(&self) -> usize {
-        match (self.groups.len(), self.shamir_threshold) {
+        match (self.terms.groups.len(), self.terms.shamir_threshold) {
             (1, _) => 1,
             (groups, 0) => groups,
             (_, threshold) => threshold,
@@ -71,22 +66,23 @@ impl Metadata {
 
     /// Returns the block as sops writes it: the fields of each mapping in the order of their names, and none that is empty.
     pub(crate) fn block(&self) -> Map<String, Value> {
-        let mut fields = match self.groups.as_slice() {
+        let Terms { groups, shamir_threshold, rule, mac_only_encrypted, version } = &self.terms;
+        let mut fields = match groups.as_slice() {
             [group] => written(group),
             groups => BTreeMap::from([("key_groups", groups.iter().map(|group| written_in_groups(group)).collect())]),
         };
-        if self.shamir_threshold > 0 {
-            fields.insert("shamir_threshold", self.shamir_threshold.into());
+        if *shamir_threshold > 0 {
+            fields.insert("shamir_threshold", (*shamir_threshold).into());
         }
-        if self.mac_only_encrypted {
+        if *mac_only_encrypted {
             fields.insert("mac_only_encrypted", true.into());
         }
-        if let Some(rule) = &self.rule {
+        if let Some(rule) = rule {
             fields.insert(rule.kind().field(), rule.text().into());
         }
         fields.insert("lastmodified", self.last_modified.to_seconds().into());
         fields.insert("mac", self.mac.as_ref().map_or("", |mac| &mac.text).into());
-        fields.insert("version", self.version.as_deref().unwrap_or_default().into());
+        fields.insert("version", version.as_deref().unwrap_or_default().into());
         sorted(fields)
     }
 }
@@ -310,10 +306,9 @@ fn huawei(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
     Ok(WrappedKey::HuaweiKms { key_id: fields.required("key_id")?, enc: fields.required("enc")? })
 }
 
-/// With one group there is no sharing, whatever the threshold says.
 fn shamir_threshold(fields: &Fields<'_>, groups: usize) -> Result<usize, SopsError> {
     let threshold = fields.count("shamir_threshold")?;
-    if groups > 1 && (threshold > groups || threshold == 1) {
+    if !is_threshold(threshold, groups) {
         return Err(fields.refuse("shamir_threshold", "is below 2 or above the number of key groups"));
     }
     Ok(threshold)

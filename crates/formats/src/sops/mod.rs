@@ -69,6 +69,23 @@ pub enum Store {
 }
 
 impl Store {
+    const ALL: [Self; 5] = [Self::Yaml, Self::Json, Self::Dotenv, Self::Ini, Self::Binary];
+
+    /// Returns the format that sops has this name for.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|store| store.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Yaml => "yaml",
+            Self::Json => "json",
+            Self::Dotenv => "dotenv",
+            Self::Ini => "ini",
+            Self::Binary => "binary",
+        }
+    }
+
     /// Returns the format that sops takes a file of this name for.
     pub fn from_path(path: &Path) -> Self {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -86,13 +103,7 @@ impl Store {
 impl fmt::Display for Store {
     /// Writes the name that sops has for the format.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Yaml => "yaml",
-            Self::Json => "json",
-            Self::Dotenv => "dotenv",
-            Self::Ini => "ini",
-            Self::Binary => "binary",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -211,7 +222,7 @@ impl Document<Sealed> {
     fn parse_within(bytes: &[u8], store: Store, limit: usize) -> Result<Self, SopsError> {
         let file = raw::read(bytes, store, limit)?;
         let metadata = Metadata::parse(&file.block.ok_or(SopsError::NotSealed)?.into_map()?)?;
-        let (trees, slots) = tree::grow(file.documents, metadata.rule.as_ref(), Reading::Sealed)?;
+        let (trees, slots) = tree::grow(file.documents, metadata.terms.rule.as_ref(), Reading::Sealed)?;
         let document = Self { store, trees, slots, metadata, state: Sealed };
         if store == Store::Binary && !document.is_binary() {
             return Err(SopsError::BinaryShape);
@@ -255,12 +266,12 @@ impl<S> Document<S> {
 
     /// Tells whether the file names the version that wrote it and has a message authentication code, as every file of sops does.
     pub fn is_signed(&self) -> bool {
-        self.metadata.version.is_some() && self.metadata.mac.is_some()
+        self.metadata.terms.version.is_some() && self.metadata.mac.is_some()
     }
 
     /// Returns who can open the file, by group and in the order in which they are asked.
     pub fn recipients(&self) -> Vec<String> {
-        self.metadata.groups.iter().flatten().map(|recipient| recipient.wrapped.recipient()).collect()
+        self.metadata.terms.groups.iter().flatten().map(|recipient| recipient.wrapped.recipient()).collect()
     }
 }
 
@@ -305,11 +316,8 @@ impl Document<Verified> {
     ///
     /// Refuses what the format can't say.
     pub fn whole_as(&self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
-        let shown = self.slots.iter().zip(&self.state.opened).map(|(slot, opened)| match (opened, &slot.content) {
-            (Some(opened), _) => Shown::Opened(opened),
-            (None, SlotContent::Plain(scalar)) => Shown::Plain(scalar),
-            (None, SlotContent::Sealed(token)) => Shown::Sealed(token),
-        });
+        let shown = self.slots.iter().zip(&self.state.opened);
+        let shown = shown.map(|(slot, opened)| Shown::of(&slot.content, opened.as_ref()));
         let text = Text { trees: &self.trees, slots: &self.slots, shown: shown.collect(), block: None, indent };
         text.write(store)
     }

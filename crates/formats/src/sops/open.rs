@@ -3,6 +3,8 @@
 //! Source: sops 3.13.3, `Tree.Decrypt` in `sops.go` and `DecryptTree` in `cmd/sops/common/common.go`. The code is
 //! a SHA-512 over the plaintext of all values in the order of the file, without separators, comments left out.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -48,11 +50,11 @@ pub(crate) fn open(
 ) -> Result<Vec<Option<OpenedValue>>, UnlockError> {
     let mac = metadata.mac.as_ref().ok_or(UnlockError::NoMac)?;
     let expected = cipher.open(mac, &mac_place(metadata)).ok_or(UnlockError::MacDamaged)?;
-    let mut hash = begin_hash(metadata.mac_only_encrypted);
+    let mut hash = begin_hash(metadata.terms.mac_only_encrypted);
     let mut opened = Vec::with_capacity(slots.len());
     for slot in slots {
         let value = open_slot(slot, cipher)?;
-        if !slot.is_comment && (slot.selected || !metadata.mac_only_encrypted) {
+        if !slot.is_comment && (slot.selected || !metadata.terms.mac_only_encrypted) {
             feed(&mut hash, &slot.content, value.as_ref());
         }
         opened.push(value);
@@ -135,30 +137,33 @@ fn normal_form(kind: ValueKind, text: &str) -> Option<String> {
     }
 }
 
-fn feed(hash: &mut Sha512, content: &SlotContent, opened: Option<&OpenedValue>) {
+/// Feeds the code of a file with a value: what was opened, or what stands in the clear.
+pub(crate) fn feed(hash: &mut Sha512, content: &SlotContent, opened: Option<&OpenedValue>) {
     match (content, opened) {
         (_, Some(OpenedValue { kind: ValueKind::Bool, text })) => hash.update(truth(text.expose_secret() == b"true")),
         (_, Some(value)) => hash.update(value.text.expose_secret()),
-        (SlotContent::Plain(scalar), None) => feed_plain(hash, scalar),
+        (SlotContent::Plain(scalar), None) => hash.update(plaintext(scalar).unwrap_or_default()),
         (SlotContent::Sealed(_), None) => {}
     }
 }
 
-pub(crate) fn feed_plain(hash: &mut Sha512, scalar: &Scalar) {
-    match scalar {
-        Scalar::Null => {}
-        Scalar::Bool(value) => hash.update(truth(*value)),
-        Scalar::Int(value) => hash.update(value.to_string()),
-        Scalar::Uint(value) => hash.update(value.to_string()),
-        Scalar::Float(value) => hash.update(go_number::plain(*value)),
-        Scalar::Time(time) => hash.update(time.to_nanos()),
-        Scalar::Text(text) => hash.update(text),
-        Scalar::Bytes(bytes) => hash.update(bytes),
-        Scalar::Merge => hash.update("<<"),
-    }
+/// Returns the text of a value that is sealed and hashed; nothing for null.
+pub(crate) fn plaintext(scalar: &Scalar) -> Option<Cow<'_, [u8]>> {
+    let written = |text: String| Cow::Owned(text.into_bytes());
+    Some(match scalar {
+        Scalar::Null => return None,
+        Scalar::Bool(value) => truth(*value).as_bytes().into(),
+        Scalar::Int(value) => written(value.to_string()),
+        Scalar::Uint(value) => written(value.to_string()),
+        Scalar::Float(value) => written(go_number::plain(*value)),
+        Scalar::Time(time) => written(time.to_nanos()),
+        Scalar::Text(text) => text.as_bytes().into(),
+        Scalar::Bytes(bytes) => bytes.into(),
+        Scalar::Merge => b"<<".into(),
+    })
 }
 
-pub(crate) fn truth(value: bool) -> &'static str {
+fn truth(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 

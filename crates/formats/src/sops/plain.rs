@@ -6,9 +6,9 @@
 use super::error::SopsError;
 use super::open::OpenedValue;
 use super::raw::{self, Comment, Raw, RawEntry, RawItem};
-use super::text::Text;
+use super::text::{Shown, Text};
 use super::token::ValueKind;
-use super::tree::{self, Entry, Item, Reading, SlotContent, Tree};
+use super::tree::{self, Entry, Item, Reading, Tree};
 use super::{Document, MAX_LOCAL_BYTES, Store, Verified};
 use crate::SecretBytes;
 use crate::yaml::resolve::Scalar;
@@ -24,7 +24,8 @@ impl Plain {
     ///
     /// # Errors
     ///
-    /// Refuses a file over [`MAX_LOCAL_BYTES`], what can't be read as its format, a file without any document, and one that has sops metadata already.
+    /// Refuses a file over [`MAX_LOCAL_BYTES`], what can't be read as its format, a file without any document, and one that has
+    /// sops metadata already.
     pub fn parse(bytes: &[u8], store: Store) -> Result<Self, SopsError> {
         if store == Store::Binary {
             raw::check_length(bytes, MAX_LOCAL_BYTES)?;
@@ -111,23 +112,23 @@ impl Document<Verified> {
         }
     }
 
-    /// sops forgets that a comment stood behind a value when it opens it.
     fn comment(&self, slot: usize, inline: bool) -> Comment {
-        let was_sealed = matches!(self.state.opened.get(slot), Some(Some(_)));
-        let text = match self.scalar(slot) {
-            Scalar::Text(text) => text,
-            Scalar::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            _ => String::new(),
-        };
-        Comment { text, inline: inline && !was_sealed }
+        let shown = self.shown(slot);
+        let text = String::from_utf8_lossy(shown.text().unwrap_or_default()).into_owned();
+        Comment { text, inline: shown.stays_inline(inline) }
     }
 
     fn scalar(&self, slot: usize) -> Scalar {
-        match (self.state.opened.get(slot), self.slots.get(slot).map(|slot| &slot.content)) {
-            (Some(Some(opened)), _) => opened.scalar(),
-            (_, Some(SlotContent::Plain(scalar))) => scalar.clone(),
-            _ => Scalar::Null,
+        match self.shown(slot) {
+            Shown::Opened(opened) => opened.scalar(),
+            Shown::Plain(scalar) => scalar.clone(),
+            Shown::Sealed(_) => Scalar::Null,
         }
+    }
+
+    fn shown(&self, slot: usize) -> Shown<'_> {
+        let opened = self.state.opened.get(slot).and_then(Option::as_ref);
+        self.slots.get(slot).map_or(Shown::Plain(&Scalar::Null), |slot| Shown::of(&slot.content, opened))
     }
 }
 

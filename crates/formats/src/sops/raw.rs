@@ -319,9 +319,7 @@ impl Reader<'_> {
         let mut lines = HashMap::with_capacity(pairs.len());
         for (key_node, value) in pairs {
             let key = unique_key(key_node, self.document, || self.key_path(), &mut lines)?;
-            if self.attached.is_some() {
-                check_merge(key_node, value, self.document)?;
-            }
+            check_merge(key_node, value, self.document)?;
             self.pair(key, key_node, value, entries)?;
         }
         if own_comments {

@@ -23,10 +23,10 @@ use super::text::Text;
 use super::token::{Token, ValueKind};
 use super::tree::{self, Reading, Slot, SlotContent};
 use super::unlock::UnlockError;
-use super::{Document, Sealed, Verified};
+use super::{Document, Leaf, Sealed, Verified};
 use crate::yaml::resolve::Scalar;
 use crate::yaml::time::Time;
-use crate::{DataKey, KeyPath, SecretBytes, go_number};
+use crate::{DataKey, KeyPath, SecretBytes};
 
 /// The version of sops whose format is written.
 pub const VERSION: &str = "3.13.3";
@@ -103,7 +103,7 @@ pub struct Terms {
     pub rule: Option<Rule>,
     /// Whether the code of the file covers only what is sealed.
     pub mac_only_encrypted: bool,
-    /// The version of sops that the file says wrote it; [`VERSION`], if nothing.
+    /// The version of sops that the file says wrote it. Nothing in files of very old ones; what is sealed then says [`VERSION`].
     pub version: Option<String>,
 }
 
@@ -118,31 +118,28 @@ impl Terms {
         if groups == 0 || self.groups.iter().any(Vec::is_empty) {
             return Err(SealError::NoRecipient);
         }
-        if groups > 1 && (threshold == 1 || threshold > groups) {
+        if !is_threshold(threshold, groups) {
             return Err(SealError::Threshold { threshold, groups });
         }
         Ok(())
     }
 
     fn metadata(self, now: Timestamp) -> Metadata {
-        let Self { groups, shamir_threshold, rule, mac_only_encrypted, version } = self;
-        Metadata {
-            groups,
-            shamir_threshold,
-            last_modified: Time::from_timestamp(now),
-            mac: None,
-            mac_only_encrypted,
-            rule,
-            version: Some(version.unwrap_or_else(|| VERSION.to_owned())),
-        }
+        let version = Some(self.version.unwrap_or_else(|| VERSION.to_owned()));
+        Metadata { terms: Self { version, ..self }, last_modified: Time::from_timestamp(now), mac: None }
     }
+}
+
+/// Tells whether so many of the key groups can be needed, where zero stands for all. With one group there is no sharing, whatever
+/// the threshold says.
+pub(crate) fn is_threshold(threshold: usize, groups: usize) -> bool {
+    groups <= 1 || (threshold != 1 && threshold <= groups)
 }
 
 impl<S> Document<S> {
     /// Returns the terms under which the file was sealed.
     pub fn terms(&self) -> Terms {
-        let Metadata { groups, shamir_threshold, rule, mac_only_encrypted, version, .. } = self.metadata.clone();
-        Terms { groups, shamir_threshold, rule, mac_only_encrypted, version }
+        self.metadata.terms.clone()
     }
 }
 
@@ -183,7 +180,7 @@ pub fn parts(
 
 /// The vectors of the values that a file had, by their places, types and texts, in the order of the file. Each is used for one
 /// value, so that of two equal values in a list nobody sees that they are equal.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Vectors(HashMap<[u8; 32], VecDeque<[u8; IV_LEN]>>);
 
 impl Document<Verified> {
@@ -204,7 +201,8 @@ fn vector_of(slot: &Slot, opened: &OpenedValue) -> Option<([u8; 32], [u8; IV_LEN
     let SlotContent::Sealed(token) = &slot.content else {
         return None;
     };
-    let text = plaintext(&opened.scalar())?;
+    let scalar = opened.scalar();
+    let text = open::plaintext(&scalar)?;
     Some((name_of_value(slot, token.kind, &text), token.iv.as_slice().try_into().ok()?))
 }
 
@@ -227,19 +225,19 @@ impl Plain {
         self,
         key: &DataKey,
         terms: Terms,
-        vectors: &Vectors,
+        vectors: Vectors,
         now: Timestamp,
         rng: &mut impl CryptoRngCore,
     ) -> Result<Document<Sealed>, SealError> {
         terms.check()?;
-        let length = key.expose_secret().len();
-        let cipher = Cipher::new(key.expose_secret()).ok_or(SealError::KeyLength { length })?;
+        let cipher = cipher(key)?;
         let mut metadata = terms.metadata(now);
-        let (trees, mut slots) = tree::grow(self.documents, metadata.rule.as_ref(), Reading::Clear)?;
-        let code = code(&slots, metadata.mac_only_encrypted);
-        let mut sealer = Sealer { cipher: &cipher, vectors: vectors.clone(), rng };
+        let rule = metadata.terms.rule.as_ref();
+        let (trees, mut slots) = tree::grow(self.documents, rule, Reading::Clear)?;
+        let code = code(&slots, metadata.terms.mac_only_encrypted);
+        let mut sealer = Sealer { cipher: &cipher, vectors, rng };
         for slot in &mut slots {
-            sealer.slot(slot, metadata.rule.as_ref())?;
+            sealer.slot(slot, rule)?;
         }
         let place = open::mac_place(&metadata);
         metadata.mac = Some(sealer.token(code.as_bytes(), Some(ValueKind::Str), &place, None)?);
@@ -249,13 +247,16 @@ impl Plain {
     }
 }
 
+fn cipher(key: &DataKey) -> Result<Cipher, SealError> {
+    let length = key.expose_secret().len();
+    Cipher::new(key.expose_secret()).ok_or(SealError::KeyLength { length })
+}
+
 /// Returns the message authentication code of a file in the clear.
 fn code(slots: &[Slot], mac_only_encrypted: bool) -> Zeroizing<String> {
     let mut hash = open::begin_hash(mac_only_encrypted);
     for slot in slots.iter().filter(|slot| !slot.is_comment && (slot.selected || !mac_only_encrypted)) {
-        if let SlotContent::Plain(scalar) = &slot.content {
-            open::feed_plain(&mut hash, scalar);
-        }
+        open::feed(&mut hash, &slot.content, None);
     }
     open::end_hash(hash)
 }
@@ -273,7 +274,7 @@ impl<R: CryptoRngCore> Sealer<'_, R> {
         let SlotContent::Plain(scalar) = &slot.content else {
             return Ok(());
         };
-        let Some(text) = plaintext(scalar).filter(|text| slot.selected && !text.is_empty()) else {
+        let Some(text) = open::plaintext(scalar).filter(|text| slot.selected && !text.is_empty()) else {
             return Ok(());
         };
         let kind = if slot.is_comment { None } else { Some(kind_of(scalar)) };
@@ -301,22 +302,6 @@ impl<R: CryptoRngCore> Sealer<'_, R> {
         }
         self.cipher.seal(text, kind, place, &vector).ok_or(SealError::File(SopsError::TooManyLeaves))
     }
-}
-
-/// Returns the text of a value that is sealed and hashed; nothing for null.
-fn plaintext(scalar: &Scalar) -> Option<Zeroizing<Vec<u8>>> {
-    let text = match scalar {
-        Scalar::Null => return None,
-        Scalar::Bool(value) => open::truth(*value).as_bytes().to_owned(),
-        Scalar::Int(value) => value.to_string().into_bytes(),
-        Scalar::Uint(value) => value.to_string().into_bytes(),
-        Scalar::Float(value) => go_number::plain(*value).into_bytes(),
-        Scalar::Time(time) => time.to_nanos().into_bytes(),
-        Scalar::Text(text) => text.as_bytes().to_owned(),
-        Scalar::Bytes(bytes) => bytes.clone(),
-        Scalar::Merge => b"<<".to_vec(),
-    };
-    Some(Zeroizing::new(text))
 }
 
 fn kind_of(scalar: &Scalar) -> ValueKind {
@@ -348,30 +333,37 @@ impl Document<Sealed> {
     ///
     /// # Errors
     ///
-    /// Refuses groups without recipients and a threshold that does not fit them.
-    pub fn with_recipients(mut self, groups: Vec<Vec<Recipient>>, shamir_threshold: usize) -> Result<Self, SealError> {
-        let terms = Terms { groups, shamir_threshold, ..self.terms() };
-        terms.check()?;
-        self.metadata.groups = terms.groups;
-        self.metadata.shamir_threshold = terms.shamir_threshold;
+    /// Refuses groups without recipients, a threshold that does not fit them, and a file that would not open again.
+    pub fn with_recipients(
+        mut self,
+        key: &DataKey,
+        groups: Vec<Vec<Recipient>>,
+        shamir_threshold: usize,
+    ) -> Result<Self, SealError> {
+        self.metadata.terms.groups = groups;
+        self.metadata.terms.shamir_threshold = shamir_threshold;
+        self.metadata.terms.check()?;
+        self.check_that_it_opens(&cipher(key)?)?;
         Ok(self)
     }
 
     fn check_that_it_opens(&self, cipher: &Cipher) -> Result<(), SealError> {
         let text = self.text(None)?;
         let read = Self::parse_local(text.as_bytes(), self.store).map_err(SealError::Unreadable)?;
-        let places =
-            |document: &Self| document.leaves().map(|leaf| (leaf.document, leaf.path.clone())).collect::<Vec<_>>();
-        let (before, after) = (places(self), places(&read));
-        let first_other = before.iter().zip(&after).position(|(before, after)| before != after);
-        let first_other = first_other.or_else(|| (before.len() != after.len()).then(|| before.len().min(after.len())));
-        if let Some(at) = first_other {
-            let (document, path) = before.get(at).or(after.get(at)).cloned().unwrap_or_default();
-            return Err(SealError::Moved { document, path });
+        if let Some(Leaf { document, path, .. }) = self.first_moved(&read) {
+            return Err(SealError::Moved { document, path: path.clone() });
         }
-        let _: Vec<Option<OpenedValue>> =
-            open::open(&read.slots, &read.metadata, cipher).map_err(SealError::Unopened)?;
-        Ok(())
+        open::open(&read.slots, &read.metadata, cipher).map(drop).map_err(SealError::Unopened)
+    }
+
+    /// Returns the first value that does not stand in another file where it stands here, or that is there only.
+    fn first_moved<'a>(&'a self, other: &'a Self) -> Option<Leaf<'a>> {
+        let mut others = other.leaves();
+        let is_moved = |leaf: &Leaf<'_>| {
+            others.next().is_none_or(|other| (leaf.document, leaf.path) != (other.document, other.path))
+        };
+        let moved = self.leaves().find(is_moved);
+        moved.or_else(|| others.next())
     }
 }
 

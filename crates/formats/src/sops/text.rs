@@ -12,7 +12,7 @@ use super::error::SopsError;
 use super::open::OpenedValue;
 use super::raw::{BLOCK, FLAT_PREFIX};
 use super::token::{Token, ValueKind};
-use super::tree::{Entry, Item, Slot, Tree};
+use super::tree::{Entry, Item, Slot, SlotContent, Tree};
 use super::{Store, flat};
 use crate::ini::{self, OutKey, OutSection};
 use crate::yaml::emit::{self, Out, OutEntry, OutItem};
@@ -57,20 +57,16 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Writes the one value of the first document as sops prints a value by itself; nothing if the format has no such form.
-    pub(crate) fn value(&self, store: Store) -> Option<Result<SecretBytes, SopsError>> {
-        let [Entry::Pair(_, tree)] = self.first() else {
-            return None;
-        };
+    /// Writes the first value of the first document as sops prints a value by itself.
+    pub(crate) fn value(&self, store: Store) -> Result<SecretBytes, SopsError> {
+        let (key, tree) = self.first().iter().find_map(pair).ok_or(SopsError::NothingToSeal)?;
         match (store, tree) {
-            (Store::Yaml, Tree::Leaf(slot)) => {
-                Some(Ok(SecretBytes::new((self.shown(*slot).in_yaml() + "\n").into_bytes())))
-            }
-            (Store::Yaml, tree) => Some(Ok(emit::write(&[self.out(tree)], emit::USUAL_INDENT))),
-            (Store::Json, tree) => Some(self.json_of(&|writer| writer.node(Node::Tree(tree), 0))),
-            (Store::Ini, Tree::Leaf(slot)) => Some(self.json_of(&|writer| writer.leaf(*slot))),
-            (Store::Dotenv, Tree::Leaf(slot)) => Some(Ok(SecretBytes::concat(&[&self.shown(*slot).printed()]))),
-            (Store::Ini | Store::Dotenv | Store::Binary, _) => None,
+            (Store::Yaml, Tree::Leaf(slot)) => Ok(SecretBytes::new((self.shown(*slot).in_yaml() + "\n").into_bytes())),
+            (Store::Yaml, tree) => Ok(emit::write(&[self.out(tree)], emit::USUAL_INDENT)),
+            (Store::Json, tree) => self.json_of(&|writer| writer.node(Node::Tree(tree), 0)),
+            (Store::Ini, Tree::Leaf(slot)) => self.json_of(&|writer| writer.leaf(*slot)),
+            (Store::Dotenv, Tree::Leaf(slot)) => Ok(SecretBytes::concat(&[&self.shown(*slot).printed()])),
+            (Store::Ini | Store::Dotenv | Store::Binary, _) => Err(SopsError::Nested { store, key: key.to_owned() }),
         }
     }
 
@@ -245,8 +241,17 @@ impl<'a> Text<'a> {
 type WriteJson<'w> = dyn Fn(&mut JsonWriter<'_, '_>) -> Result<(), SopsError> + 'w;
 
 impl<'a> Shown<'a> {
+    /// Returns what is written for a slot: what was opened in it, else what stands there.
+    pub(crate) fn of(content: &'a SlotContent, opened: Option<&'a OpenedValue>) -> Self {
+        match (opened, content) {
+            (Some(opened), _) => Self::Opened(opened),
+            (None, SlotContent::Plain(scalar)) => Self::Plain(scalar),
+            (None, SlotContent::Sealed(token)) => Self::Sealed(token),
+        }
+    }
+
     /// Returns a text, or the text of a comment.
-    fn text(self) -> Option<&'a [u8]> {
+    pub(crate) fn text(self) -> Option<&'a [u8]> {
         match self {
             Self::Sealed(token) => Some(token.text.as_bytes()),
             Self::Opened(OpenedValue { kind: ValueKind::Str | ValueKind::Bytes, text }) => Some(text.expose_secret()),
@@ -258,7 +263,7 @@ impl<'a> Shown<'a> {
     }
 
     /// sops forgets that a comment stood behind a value when it opens it.
-    fn stays_inline(self, inline: bool) -> bool {
+    pub(crate) fn stays_inline(self, inline: bool) -> bool {
         inline && !matches!(self, Self::Opened(_))
     }
 

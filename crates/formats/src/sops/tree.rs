@@ -233,11 +233,7 @@ impl Grower<'_> {
 
 /// Returns what is written for the slots of a file that nobody has opened.
 pub(crate) fn shown(slots: &[Slot]) -> Vec<Shown<'_>> {
-    let shown = slots.iter().map(|slot| match &slot.content {
-        SlotContent::Sealed(token) => Shown::Sealed(token),
-        SlotContent::Plain(scalar) => Shown::Plain(scalar),
-    });
-    shown.collect()
+    slots.iter().map(|slot| Shown::of(&slot.content, None)).collect()
 }
 
 fn cost(segment: &Segment) -> usize {

@@ -128,8 +128,13 @@ impl Document<Sealed> {
     pub fn unlock(self) -> Unlock {
         let mut queue = VecDeque::new();
         if self.metadata.mac.is_some() {
-            let keys =
-                self.metadata.groups.iter().enumerate().flat_map(|(group, keys)| keys.iter().map(move |k| (group, k)));
+            let keys = self
+                .metadata
+                .terms
+                .groups
+                .iter()
+                .enumerate()
+                .flat_map(|(group, keys)| keys.iter().map(move |k| (group, k)));
             queue.extend(keys.enumerate().map(|(id, (group, recipient))| Question {
                 group,
                 request: KeyRequest { id: RequestId(id), wrapped: recipient.wrapped.clone() },
@@ -180,7 +185,7 @@ impl Unlock {
         if found != wanted {
             return Err(format!("it unwraps to {found} bytes where {wanted} are needed"));
         }
-        if self.document.metadata.groups.len() == 1 {
+        if self.document.metadata.terms.groups.len() == 1 {
             let cipher = self.fitting(key.expose_secret()).ok_or("it unwraps to a key that does not open this file")?;
             self.opened = Some(Opened { cipher, key, recipients: vec![recipient.to_owned()] });
             return Ok(());
@@ -195,7 +200,7 @@ impl Unlock {
     }
 
     fn key_length(&self) -> usize {
-        if self.document.metadata.groups.len() == 1 { KEY_LEN } else { SHARE_LEN }
+        if self.document.metadata.terms.groups.len() == 1 { KEY_LEN } else { SHARE_LEN }
     }
 
     fn open_groups(&self) -> usize {

@@ -34,7 +34,8 @@ pub(super) type Lines<'a> = Vec<&'a [u8]>;
 /// How far sops indents a level where nothing else is said.
 pub(crate) const USUAL_INDENT: u8 = 4;
 
-/// Writes documents, each a mapping; go-yaml takes an indent below 2 or above 9 for 2. The text is measured first, so that its buffer never moves.
+/// Writes documents, each a mapping; go-yaml takes an indent below 2 or above 9 for 2. The text is measured first, so that its
+/// buffer never moves.
 pub(crate) fn write(documents: &[Out<'_>], indent: u8) -> SecretBytes {
     let mut measure = Emitter::new(Sink { bytes: Vec::new(), length: 0, keep: false }, indent);
     measure.stream(documents);
