@@ -76,13 +76,16 @@ pub(crate) fn sops_command() -> clap::Command {
 
 /// Where a value is set on the command line, a word in the wrong place may be that value, so it is not shown.
 fn without_values(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    if words.iter().any(|word| word == "set" || word == "--set") {
-        for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
+    let sets = |word: &OsString| word == "set" || word == "--set" || word.as_encoded_bytes().starts_with(b"--set=");
+    if words.iter().any(sets) {
+        for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
             if error.get(kind).is_some() {
                 error.insert(kind, ContextValue::String("(not shown)".to_owned()));
             }
         }
-        let _ = error.remove(ContextKind::Suggested);
+        for kind in [ContextKind::Suggested, ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
+            let _ = error.remove(kind);
+        }
     }
     error
 }

@@ -1,8 +1,8 @@
 //! The `seal` command line: seals secrets so that they can be committed.
 //!
 //! `main` turns arguments into one command and its error into text, a hint and an exit code; everything else stands in
-//! `commands`, one file a command, and for those who call the program `sops`, in `sops`. Plaintext comes in from a file, standard input or a prompt, and what goes out is
-//! sealed. Freed memory is wiped, whichever library held it.
+//! `commands`, one file a command, and for those who call the program `sops`, in `sops`. Plaintext comes in from a file,
+//! standard input or a prompt, and what goes out is sealed. Freed memory is wiped, whichever library held it.
 
 mod args;
 mod certificate;

@@ -1,8 +1,9 @@
 //! `.sops.yaml`: who shall open a new file, what shall be sealed in it, and how files are indented.
 //!
-//! Source: sops 3.13.3, `config/config.go`. As there, the file is looked for from the working folder upwards, the first rule whose
-//! `path_regex` matches counts, and unknown fields are passed over. Stricter: when a file is sealed, an expression that does not
-//! compile is refused in whichever rule it stands, and so is a key of a kind that can't be wrapped for, in the rule that counts.
+//! Source: sops 3.13.3, `config/config.go`. As there, the file is looked for from the working folder upwards, the first rule
+//! whose `path_regex` matches counts, and unknown fields are passed over. Stricter: when a file is sealed, an expression that
+//! does not compile is refused in whichever rule it stands, and so is a key of a kind that can't be wrapped for, in the rule that
+//! counts.
 
 use std::fs;
 use std::io;
@@ -87,12 +88,12 @@ impl OneOrSeveral {
 struct KeyGroup {
     merge: Option<Vec<KeyGroup>>,
     age: Option<Vec<String>>,
-    pgp: Option<Vec<String>>,
+    pgp: Option<Vec<serde_json::Value>>,
     kms: Option<Vec<serde_json::Value>>,
     gcp_kms: Option<Vec<serde_json::Value>>,
     hckms: Option<Vec<serde_json::Value>>,
     azure_keyvault: Option<Vec<serde_json::Value>>,
-    hc_vault: Option<Vec<String>>,
+    hc_vault: Option<Vec<serde_json::Value>>,
 }
 
 /// Where the master keys of a new file come from.
@@ -257,17 +258,18 @@ impl Configuration {
         Ok(Self { path, file })
     }
 
-    fn check_expressions(&self) -> Result<(), CreationError> {
-        for (at, rule) in self.file.creation_rules.iter().flatten().enumerate() {
+    /// Returns which paths each rule is for, and refuses any other expression that does not compile too.
+    fn path_expressions(&self, rules: &[CreationRule]) -> Result<Vec<Expression>, CreationError> {
+        let mut expressions = Vec::with_capacity(rules.len());
+        for (at, rule) in rules.iter().enumerate() {
             let refused = |field| CreationError::Expression { path: self.path.clone(), rule: at + 1, field };
-            if rule.path_regex.as_deref().is_some_and(|pattern| Expression::new(pattern).is_none()) {
-                return Err(refused("path_regex"));
-            }
+            let pattern = rule.path_regex.as_deref().unwrap_or_default();
+            expressions.push(Expression::new(pattern).ok_or_else(|| refused("path_regex"))?);
             for (kind, text) in rule.rules() {
                 Rule::new(kind, &text).ok_or_else(|| refused(kind.field()))?;
             }
         }
-        Ok(())
+        Ok(expressions)
     }
 
     /// Returns how files are indented.
@@ -283,17 +285,18 @@ impl Configuration {
         }
     }
 
-    /// Returns what the first rule says that matches a file, given by its cleaned path; nothing if there are no rules at all. Where
-    /// the keys are named already, those of the rule are not looked at.
+    /// Returns what the first rule says that matches a file, given by its cleaned path; nothing if there are no rules at all.
+    /// Where the keys are named already, those of the rule are not looked at.
     pub(crate) fn creation(&self, file: &Path, keys: Keys) -> Result<Option<Creation>, CreationError> {
         let Some(rules) = &self.file.creation_rules else {
             return Ok(None);
         };
-        self.check_expressions()?;
+        let paths = self.path_expressions(rules)?;
         let path = cleaned(&self.path);
         let relative = path.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file);
-        let matching = rules.iter().enumerate().find(|(_, rule)| rule.matches(relative));
-        let (at, rule) =
+        let text = relative.to_string_lossy();
+        let matching = rules.iter().enumerate().zip(&paths).find(|(_, path)| path.matches(&text));
+        let ((at, rule), _) =
             matching.ok_or_else(|| CreationError::NoRule { path: self.path.clone(), file: relative.to_owned() })?;
         self.of_rule(at + 1, rule, keys).map(Some)
     }
@@ -318,11 +321,6 @@ impl Configuration {
 }
 
 impl CreationRule {
-    fn matches(&self, path: &Path) -> bool {
-        let pattern = self.path_regex.as_deref().unwrap_or_default();
-        Expression::new(pattern).is_some_and(|expression| expression.matches(&path.to_string_lossy()))
-    }
-
     fn rules(&self) -> Vec<(RuleKind, String)> {
         let text = |kind| match kind {
             RuleKind::UnencryptedSuffix => &self.unencrypted_suffix,
@@ -361,16 +359,17 @@ impl CreationRule {
 
 impl KeyGroup {
     fn keys(&self) -> Result<Vec<MasterKey>, MasterKeyError> {
-        let is_named = |keys: Option<usize>| keys.is_some_and(|count| count > 0);
         let others = [
-            ("pgp", is_named(self.pgp.as_ref().map(Vec::len))),
-            ("kms", is_named(self.kms.as_ref().map(Vec::len))),
-            ("gcp_kms", is_named(self.gcp_kms.as_ref().map(Vec::len))),
-            ("hckms", is_named(self.hckms.as_ref().map(Vec::len))),
-            ("azure_keyvault", is_named(self.azure_keyvault.as_ref().map(Vec::len))),
-            ("hc_vault", is_named(self.hc_vault.as_ref().map(Vec::len))),
+            ("pgp", &self.pgp),
+            ("kms", &self.kms),
+            ("gcp_kms", &self.gcp_kms),
+            ("hckms", &self.hckms),
+            ("azure_keyvault", &self.azure_keyvault),
+            ("hc_vault", &self.hc_vault),
         ];
-        if let Some((field, _)) = others.into_iter().find(|(_, is_named)| *is_named) {
+        if let Some((field, _)) =
+            others.into_iter().find(|(_, keys)| keys.as_ref().is_some_and(|keys| !keys.is_empty()))
+        {
             return Err(MasterKeyError::Unsupported { name: format!("{field} of a key group") });
         }
         let mut keys = Vec::new();

@@ -58,18 +58,18 @@ impl Identities {
         }
     }
 
-    /// Unwraps a data key with the first identity that opens it.
+    /// Unwraps a data key with the first identity that opens it. The command is run if none that is there does.
     pub(crate) fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, Refusal> {
         let mut refusals = Vec::new();
-        let commanded = self.command.as_deref().zip(recipient(wrapped));
-        let commanded = commanded.map(|(command, recipient)| ask(command, recipient));
-        for identities in self.found.iter().chain(commanded.as_ref().and_then(|asked| asked.as_ref().ok())) {
-            match identities.answer(wrapped) {
+        let found = self.found.iter().map(|identities| identities.answer(wrapped));
+        let commanded = self.command.as_deref().zip(recipient(wrapped)).into_iter();
+        let commanded = commanded.map(|(command, recipient)| ask(command, recipient)?.answer(wrapped));
+        for answer in found.chain(commanded) {
+            match answer {
                 Ok(key) => return Ok(key),
                 Err(Refusal(reason)) => refusals.push(reason),
             }
         }
-        refusals.extend(commanded.and_then(Result::err));
         if self.found.is_empty() {
             refusals.extend(self.missed.iter().cloned());
         }
@@ -98,8 +98,8 @@ fn users_file() -> Option<PathBuf> {
 }
 
 /// Runs the user's command, which gets nothing secret and prints identities.
-fn ask(command: &str, recipient: &str) -> Result<AgeIdentities, String> {
-    let refused = |why: &dyn std::fmt::Display| format!("{KEY_COMMAND}: {why}");
+fn ask(command: &str, recipient: &str) -> Result<AgeIdentities, Refusal> {
+    let refused = |why: &dyn std::fmt::Display| Refusal(format!("{KEY_COMMAND}: {why}"));
     let words = shlex::split(command).filter(|words| !words.is_empty());
     let words = words.ok_or_else(|| refused(&"a quote is not closed, or there is no program"))?;
     let (program, arguments) = words.split_first().ok_or_else(|| refused(&"there is no program"))?;

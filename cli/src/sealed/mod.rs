@@ -30,9 +30,9 @@ pub(crate) struct Opened {
     pub(crate) key: DataKey,
 }
 
-/// Opens the text of a sealed file.
-pub(crate) fn open(text: &[u8], store: Store, identities: &Identities) -> Result<Opened, SealedError> {
-    let mut unlock = Document::<Sealed>::parse_local(text, store)?.unlock();
+/// Opens a sealed file.
+pub(crate) fn open(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
+    let mut unlock = document.unlock();
     while let Some(request) = unlock.next() {
         unlock.answer(request.id, identities.answer(&request.wrapped));
     }
@@ -73,15 +73,7 @@ pub(crate) fn wrap(key: &DataKey, groups: &Groups, threshold: usize) -> Result<V
     wrapped.collect()
 }
 
-/// Returns the format of a file: the one that is asked for, else what its name says.
+/// Returns the format of a file: the one that is asked for, else, also for one that sops does not know, what its name says.
 pub(crate) fn store_of(path: &Path, asked: Option<&str>) -> Store {
-    match asked {
-        Some("yaml") => Store::Yaml,
-        Some("json") => Store::Json,
-        Some("dotenv") => Store::Dotenv,
-        Some("ini") => Store::Ini,
-        Some("binary") => Store::Binary,
-        // sops goes by the name of the file for a type that it does not know.
-        Some(_) | None => Store::from_path(path),
-    }
+    asked.and_then(Store::named).unwrap_or_else(|| Store::from_path(path))
 }

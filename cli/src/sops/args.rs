@@ -65,7 +65,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct Global {
     /// Read this configuration, instead of the .sops.yaml in the working folder or above it
-    #[arg(long, value_name = "FILE", env = "SOPS_CONFIG", global = true)]
+    #[arg(long, value_name = "FILE", env = "SOPS_CONFIG", hide_env_values = true, global = true)]
     pub(crate) config: Option<OsString>,
 
     /// Indent YAML and JSON by this many spaces
@@ -85,12 +85,23 @@ pub(crate) struct Global {
     pub(crate) encrypted_comment_regex: Option<String>,
 
     /// Ask for keys of these kinds first, with commas between them; all that can be asked for are age keys so far
-    #[arg(long, value_name = "KIND,...", env = "SOPS_DECRYPTION_ORDER", global = true)]
+    #[arg(long, value_name = "KIND,...", env = "SOPS_DECRYPTION_ORDER", hide_env_values = true, global = true)]
     pub(crate) decryption_order: Option<String>,
 
     /// Accepted for sops's sake: keys are always looked for on this machine
-    #[arg(long, env = "SOPS_ENABLE_LOCAL_KEYSERVICE", value_parser = truth, global = true, hide = true, num_args = 0..=1, require_equals = true,
-        default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(
+        long,
+        env = "SOPS_ENABLE_LOCAL_KEYSERVICE",
+        hide_env_values = true,
+        value_parser = truth,
+        global = true,
+        hide = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
     pub(crate) enable_local_keyservice: bool,
 
     /// Accepted for sops's sake: nothing ever asks for newer versions
@@ -192,11 +203,17 @@ pub(crate) struct Types {
     pub(crate) filename_override: Option<PathBuf>,
 }
 
+impl From<Formats> for Types {
+    fn from(formats: Formats) -> Self {
+        Self { formats, filename_override: None }
+    }
+}
+
 /// Who shall open a new file, and what is sealed in it; for all that is not said, .sops.yaml is asked.
 #[derive(Args)]
 pub(crate) struct CreationFlags {
     /// Seal for these age recipients
-    #[arg(short, long, value_name = "RECIPIENT,...", env = "SOPS_AGE_RECIPIENTS")]
+    #[arg(short, long, value_name = "RECIPIENT,...", env = "SOPS_AGE_RECIPIENTS", hide_env_values = true)]
     pub(crate) age: Option<String>,
 
     /// Seal what does not stand under a key with this ending

@@ -2,7 +2,7 @@
 //! and what stands in it is wiped.
 
 use std::env;
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,12 @@ use crate::sealed;
 pub(crate) struct Desk(TempDir);
 
 impl Desk {
-    /// Makes the folder.
+    /// Makes the folder in the first place where one can be made: in memory, else where temporary files go.
     pub(crate) fn new() -> io::Result<Self> {
-        let private = Permissions::from_mode(0o700);
-        Builder::new().prefix("seal-").permissions(private).tempdir_in(in_memory()).map(Self)
+        let make = |folder: PathBuf| {
+            Builder::new().prefix("seal-").permissions(Permissions::from_mode(0o700)).tempdir_in(folder).map(Self)
+        };
+        in_memory().find_map(|folder| make(folder).ok()).map_or_else(|| make(env::temp_dir()), Ok)
     }
 
     /// Returns where a file of this name is, or will be.
@@ -73,9 +75,8 @@ impl Drop for Sheet {
     }
 }
 
-/// Returns the user's own folder in memory, else the shared one, else the one for temporary files.
-fn in_memory() -> PathBuf {
+/// Returns the user's own folder in memory, and the shared one.
+fn in_memory() -> impl Iterator<Item = PathBuf> {
     let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let places = own.into_iter().chain([PathBuf::from("/dev/shm")]);
-    places.into_iter().find(|path| fs::metadata(path).is_ok_and(|folder| folder.is_dir())).unwrap_or_else(env::temp_dir)
+    own.into_iter().chain([PathBuf::from("/dev/shm")])
 }

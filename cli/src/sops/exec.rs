@@ -16,7 +16,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::process::Command;
 use waxwing_formats::SecretBytes;
 
-use super::args::{ExecEnvArgs, ExecFileArgs, Formats, Global, Types};
+use super::args::{ExecEnvArgs, ExecFileArgs, Global, Types};
 use super::child::Watch;
 use super::desk::Desk;
 use super::fault::Fault;
@@ -24,6 +24,9 @@ use super::place::Place;
 
 /// The name of the file, if none is asked for.
 const USUAL_NAME: &str = "tmp-file";
+
+const EXEC_ENV: &str = "exec-env";
+const EXEC_FILE: &str = "exec-file";
 
 /// Runs a command with the values of a file in its environment.
 pub(crate) fn env(args: &ExecEnvArgs, global: &Global) -> Result<(), Fault> {
@@ -43,17 +46,15 @@ pub(crate) fn env(args: &ExecEnvArgs, global: &Global) -> Result<(), Fault> {
         shell.env(name, OsString::from_vec(value.expose_secret().to_vec()));
     }
     match same_process {
-        true => Err(Fault::not_run(command, &shell.exec())),
-        false => status(command, Watch::new().and_then(|mut watch| watch.run(Command::from(shell)))),
+        true => Err(Fault::not_run(EXEC_ENV, &shell.exec())),
+        false => status(EXEC_ENV, Watch::new().and_then(|mut watch| watch.run(Command::from(shell)))),
     }
 }
 
 /// Runs a command with the text of a file in a file whose name stands where `{}` stands in the command.
 pub(crate) fn file(args: &ExecFileArgs, global: &Global) -> Result<(), Fault> {
     let ExecFileArgs { file, command, no_fifo, filename, formats } = args;
-    let Formats { input_type, output_type } = formats.clone();
-    let types = Types { formats: Formats { input_type, output_type }, filename_override: None };
-    let place = Place::new(Some(file), &types, global)?;
+    let place = Place::new(Some(file), &formats.clone().into(), global)?;
     let name = Path::new(filename.as_deref().unwrap_or(USUAL_NAME));
     let is_name = matches!(name.components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]);
     if !is_name {
@@ -67,12 +68,12 @@ pub(crate) fn file(args: &ExecFileArgs, global: &Global) -> Result<(), Fault> {
     match no_fifo {
         true => {
             let sheet = desk.put(name, &text).map_err(refused)?;
-            status(command, watch.run(shell(command, sheet.path())))
+            status(EXEC_FILE, watch.run(shell(command, sheet.path())))
         }
         false => {
             let pipe = desk.place(name);
             feed(&pipe, text).map_err(refused)?;
-            status(command, watch.run(shell(command, &pipe)))
+            status(EXEC_FILE, watch.run(shell(command, &pipe)))
         }
     }
 }
@@ -95,8 +96,8 @@ fn shell(command: &str, file: &Path) -> Command {
 }
 
 /// The exit code of the command is ours.
-fn status(command: &str, ended: io::Result<Option<ExitStatus>>) -> Result<(), Fault> {
-    match ended.map_err(|error| Fault::not_run(command, &error))? {
+fn status(verb: &str, ended: io::Result<Option<ExitStatus>>) -> Result<(), Fault> {
+    match ended.map_err(|error| Fault::not_run(verb, &error))? {
         None => Err(Fault::interrupted()),
         Some(status) if status.success() => Ok(()),
         Some(status) => {

@@ -14,6 +14,8 @@ use crate::sealed::{CreationError, MasterKeyError, SealedError};
 pub(crate) struct Fault {
     code: u8,
     fact: String,
+    /// Whether the fact names the file that it is about.
+    names_file: bool,
     hint: Option<String>,
 }
 
@@ -47,7 +49,11 @@ const SEALED_ALREADY: u8 = 203;
 
 impl Fault {
     fn new(code: u8, fact: impl Into<String>, hint: Option<&str>) -> Self {
-        Self { code, fact: fact.into(), hint: hint.map(str::to_owned) }
+        Self { code, fact: fact.into(), names_file: false, hint: hint.map(str::to_owned) }
+    }
+
+    fn with_name(self) -> Self {
+        Self { names_file: true, ..self }
     }
 
     /// Returns the exit code.
@@ -62,12 +68,11 @@ impl Fault {
 
     /// Names the file that it is about; nothing for standard input.
     pub(crate) fn in_file(self, file: Option<&Path>) -> Self {
-        let name = file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
-        // Who says that a file can't be read has named it.
-        if self.fact.contains(&name) {
+        if self.names_file {
             return self;
         }
-        Self { fact: format!("{name}: {}", self.fact), ..self }
+        let name = name_of(file);
+        Self { fact: format!("{name}: {}", self.fact), names_file: true, ..self }
     }
 
     /// No file was named.
@@ -77,13 +82,13 @@ impl Fault {
 
     /// There is no file of this name.
     pub(crate) fn no_such_file(file: &Path) -> Self {
-        Self::new(NO_FILE, format!("there is no file {}", file.display()), None)
+        Self::new(NO_FILE, format!("there is no file {}", file.display()), None).with_name()
     }
 
     /// Recipients of a file that does not exist can't change.
     pub(crate) fn no_file_to_change(file: &Path) -> Self {
         let fact = format!("there is no file {} whose recipients could change", file.display());
-        Self::new(NEW_WITH_CHANGED_KEYS, fact, Some("make it with `sops edit`"))
+        Self::new(NEW_WITH_CHANGED_KEYS, fact, Some("make it with `sops edit`")).with_name()
     }
 
     /// Flags contradict each other.
@@ -127,7 +132,7 @@ impl Fault {
 
     /// Nobody answers a question.
     pub(crate) fn unanswered(file: &Path) -> Self {
-        Self::new(GENERIC, format!("nobody says whether {} may change", file.display()), Some("pass --yes"))
+        Self::new(GENERIC, format!("nobody says whether {} may change", file.display()), Some("pass --yes")).with_name()
     }
 
     /// What should be set is not of the form PATH VALUE.
@@ -179,9 +184,9 @@ impl Fault {
         Self::new(GENERIC, format!("the key {name:?} can't be the name of a variable"), Some("use `sops exec-file`"))
     }
 
-    /// The command can't be run.
-    pub(crate) fn not_run(command: &str, error: &io::Error) -> Self {
-        Self::new(GENERIC, format!("failed to run {command:?}: {error}"), None)
+    /// The command of `exec-env` or `exec-file` can't be run. A secret may stand in it, so it is not shown.
+    pub(crate) fn not_run(verb: &str, error: &io::Error) -> Self {
+        Self::new(GENERIC, format!("failed to run the command of {verb}: {error}"), None)
     }
 
     /// The command failed, with a code that is now ours.
@@ -201,8 +206,8 @@ impl Fault {
 
     /// A file can't be read.
     pub(crate) fn unreadable(file: Option<&Path>, error: &io::Error) -> Self {
-        let name = file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
-        Self::new(UNREADABLE, format!("failed to read {name}: {error}"), None)
+        let fault = Self::new(UNREADABLE, format!("failed to read {}: {error}", name_of(file)), None);
+        Self { names_file: file.is_some(), ..fault }
     }
 
     /// A file whose status is asked for can't be read.
@@ -212,7 +217,7 @@ impl Fault {
 
     /// A file can't be written.
     pub(crate) fn unwritable(file: &Path, error: &io::Error) -> Self {
-        Self::new(UNWRITABLE, format!("failed to write {}: {error}", file.display()), None)
+        Self::new(UNWRITABLE, format!("failed to write {}: {error}", file.display()), None).with_name()
     }
 
     /// The file in the clear can't be sealed as it is.
@@ -232,8 +237,12 @@ impl Fault {
 
     /// Passes on a failure to print.
     pub(crate) fn from_cli(error: &crate::error::Error) -> Self {
-        Self { code: UNWRITABLE, fact: with_causes(error), hint: error.hint() }
+        Self { hint: error.hint(), ..Self::new(UNWRITABLE, with_causes(error), None) }
     }
+}
+
+fn name_of(file: Option<&Path>) -> String {
+    file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
 }
 
 impl From<SealedError> for Fault {
@@ -256,7 +265,8 @@ impl From<SealedError> for Fault {
 
 impl From<CreationError> for Fault {
     fn from(error: CreationError) -> Self {
-        Self::new(GENERIC, with_causes(&error), error.hint())
+        let names_file = matches!(error, CreationError::NoRule { .. });
+        Self { names_file, ..Self::new(GENERIC, with_causes(&error), error.hint()) }
     }
 }
 

@@ -3,13 +3,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use waxwing_formats::sops::{Plain, Store};
+use waxwing_formats::sops::{Document, Plain, Sealed, Store};
 use zeroize::Zeroizing;
 
 use super::args::{Global, Target, Types};
 use super::fault::Fault;
 use crate::output;
-use crate::sealed::{self, Configuration, Identities, Layouts, Opened, Secrecy, cleaned, store_of};
+use crate::sealed::{self, Configuration, Identities, Layouts, Opened, SealedError, Secrecy, cleaned, store_of};
 
 /// A file of the command line with all that depends on its name.
 pub(crate) struct Place {
@@ -57,8 +57,18 @@ impl Place {
 
     /// Reads and opens the sealed file.
     pub(crate) fn open(&self) -> Result<Opened, Fault> {
-        let opened = sealed::open(&self.read()?, self.input, &Identities::at_hand());
-        opened.map_err(|error| self.fault(error))
+        self.unlock(self.sealed()?, &Identities::at_hand())
+    }
+
+    /// Reads the sealed file.
+    pub(crate) fn sealed(&self) -> Result<Document<Sealed>, Fault> {
+        let document = Document::<Sealed>::parse_local(&self.read()?, self.input);
+        document.map_err(|error| self.fault(SealedError::File(error)))
+    }
+
+    /// Opens the sealed file, which was read already.
+    pub(crate) fn unlock(&self, document: Document<Sealed>, identities: &Identities) -> Result<Opened, Fault> {
+        sealed::open(document, identities).map_err(|error| self.fault(error))
     }
 
     /// Reads the file in the clear, which is to be sealed in the format of the output.
@@ -109,7 +119,7 @@ impl Place {
 }
 
 /// Returns the configuration that is named, or found.
-pub(crate) fn configuration(global: &Global) -> Result<Option<Configuration>, Fault> {
+fn configuration(global: &Global) -> Result<Option<Configuration>, Fault> {
     match &global.config {
         Some(path) if !path.is_empty() => Configuration::read(Path::new(path)).map(Some).map_err(Fault::from),
         _ => {

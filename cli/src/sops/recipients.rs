@@ -3,24 +3,24 @@
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
-use waxwing_formats::sops::{Document, Recipient, Sealed};
+use waxwing_formats::sops::Recipient;
 
-use super::args::{ChangedKeys, Formats, Global, RotateArgs, Types, UpdatekeysArgs};
+use super::args::{ChangedKeys, Formats, Global, RotateArgs, UpdatekeysArgs};
 use super::encrypt::written;
 use super::fault::Fault;
 use super::place::Place;
 use crate::output;
-use crate::sealed::{self, Groups, Identities, Keys, MasterKey, NewTerms, SealedError, Secrecy, seal_anew, wrap};
+use crate::sealed::{Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap};
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
 pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
     let RotateArgs { file, target, types, changed } = args;
     let file = file.as_deref().ok_or_else(Fault::no_file)?;
+    Place::check(Some(file), target)?;
     if !file.exists() && (changed.add_age.is_some() || changed.rm_age.is_some()) {
         return Err(Fault::no_file_to_change(file));
     }
     let place = Place::new(Some(file), types, global)?;
-    Place::check(Some(file), target)?;
     let opened = place.open()?;
     let terms = opened.document.terms();
     let new = NewTerms {
@@ -58,8 +58,9 @@ fn changed_groups(mut groups: Groups, changed: &ChangedKeys) -> Result<Groups, F
 /// Gives files the recipients that the configuration says. With several files, each is tried.
 pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
     let mut failed = Vec::new();
+    let identities = Identities::at_hand();
     for file in &args.files {
-        if let Err(fault) = update_file(file, args, global) {
+        if let Err(fault) = update_file(file, args, global, &identities) {
             failed.push(fault.in_file(Some(file)));
         }
     }
@@ -73,14 +74,12 @@ pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault
     Err(if args.files.len() == 1 { last } else { last.and_so_did(count, args.files.len()) })
 }
 
-fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
+fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: &Identities) -> Result<(), Fault> {
     let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
-    let types = Types { formats, filename_override: None };
-    let place = Place::new(Some(file), &types, global)?;
+    let place = Place::new(Some(file), &formats.into(), global)?;
     let configuration = place.configuration.as_ref().ok_or_else(Fault::no_recipients)?;
     let creation = configuration.creation(&place.name, Keys::OfTheRule)?.ok_or_else(Fault::no_recipients)?;
-    let text = place.read()?;
-    let document = Document::<Sealed>::parse_local(&text, place.input).map_err(SealedError::File)?;
+    let document = place.sealed()?;
     let terms = document.terms();
     let threshold = terms.shamir_threshold.min(creation.groups.0.len());
     let changes = changes(&terms.groups, &creation.groups);
@@ -88,15 +87,15 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global) -> Result<()
         output::note(&format!("{} has the recipients of the configuration already", file.display()));
         return Ok(());
     }
-    let opened = sealed::open(&text, place.input, &Identities::at_hand()).map_err(|error| place.fault(error))?;
+    let Opened { key, .. } = place.unlock(document.clone(), identities)?;
     let shown = format!("{} will change:\n{}", file.display(), changes.concat());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
     if !args.yes && !is_agreed(file)? {
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
-    let recipients = wrap(&opened.key, &creation.groups, threshold)?;
-    let document = document.with_recipients(&opened.key, recipients, threshold).map_err(SealedError::Seal);
+    let recipients = wrap(&key, &creation.groups, threshold)?;
+    let document = document.with_recipients(&key, recipients, threshold).map_err(SealedError::Seal);
     place.replace(written(document, &place)?.as_bytes())
 }
 

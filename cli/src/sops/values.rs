@@ -6,7 +6,7 @@ use waxwing_formats::Segment;
 use waxwing_formats::sops::{Part, PathError, Plain};
 use zeroize::Zeroizing;
 
-use super::args::{Formats, Global, SetArgs, Types, UnsetArgs};
+use super::args::{Global, SetArgs, Types, UnsetArgs};
 use super::decrypt::path;
 use super::encrypt::written;
 use super::fault::Fault;
@@ -16,7 +16,7 @@ use crate::sealed::{self, SealedError, seal_again};
 /// Sets one value.
 pub(crate) fn set(args: &SetArgs, global: &Global) -> Result<(), Fault> {
     let json = json(args)?;
-    let place = Place::new(Some(&args.file), &types(&args.formats), global)?;
+    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?;
     set_value(&place, &index(&args.path)?, &json, args.idempotent)
 }
 
@@ -34,7 +34,7 @@ fn set_value(place: &Place, path: &[Segment], json: &[u8], idempotent: bool) -> 
 
 /// Takes one value out.
 pub(crate) fn unset(args: &UnsetArgs, global: &Global) -> Result<(), Fault> {
-    let place = Place::new(Some(&args.file), &types(&args.formats), global)?;
+    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?;
     let path = index(&args.path)?;
     change(&place, |plain| match plain.unset(&path) {
         Err(PathError::NoKey { .. } | PathError::NoItem { .. }) if args.idempotent => Ok(false),
@@ -69,8 +69,4 @@ fn json(args: &SetArgs) -> Result<Zeroizing<Vec<u8>>, Fault> {
         true => sealed::read(file).map_err(|error| Fault::unreadable(file, &error)),
         false => Ok(Zeroizing::new(value.as_bytes().to_vec())),
     }
-}
-
-fn types(formats: &Formats) -> Types {
-    Types { formats: formats.clone(), filename_override: None }
 }
