@@ -10,7 +10,7 @@ mod masked;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -84,6 +84,7 @@ impl Stage {
             ("bad-path.yaml", "creation_rules: [{path_regex: '('}]\n"),
             ("pgp.yaml", "creation_rules: [{pgp: ABCD}]\n"),
             ("merge.yaml", "<<: 1\na: 2\n"),
+            ("merge.json", "{\"<<\": 1, \"a\": {\"<<\": [1]}}"),
             ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\n"),
         ] {
             self.files.insert(name.to_owned(), text.as_bytes().to_vec());
@@ -316,6 +317,7 @@ const CALLS: &[&[&str]] = &[
     &["--config", "bad-path.yaml", "decrypt", "sealed.yaml"],
     &["--config", "pgp.yaml", "encrypt", "--age", "OWN", "plain.yaml"],
     &["encrypt", "--age", "OWN", "merge.yaml"],
+    &["encrypt", "--age", "OWN", "merge.json"],
     &["set", "sealed.yaml", "[\"user\"]"],
     &["set", "sealed.yaml", "[\"sops\"]", "1"],
     &["set", "sealed.yaml", "\"hunter2\"", "[\"user\"]"],
@@ -412,7 +414,19 @@ fn updatekeys_gives_files_the_recipients_of_the_rules_and_leaves_their_values() 
         assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
         let after = fs::read_to_string(folder.path().join("both/db.yaml")).unwrap();
         assert_eq!(after.contains(&stage.other.recipient), answer == "y\n");
+        if answer == "y\n" {
+            leaves_what_is_up_to_date(&stage, &words, after);
+        }
     }
+}
+
+fn leaves_what_is_up_to_date(stage: &Stage, words: &[&str], text: String) {
+    let mut stage = stage.clone();
+    stage.files.insert("both/db.yaml".to_owned(), text.clone().into_bytes());
+    let (folder, finished) = stage.call(Program::Ours, words);
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert_eq!(finished.stderr, "note: both/db.yaml has the recipients of the configuration already\n");
+    assert_eq!(fs::read_to_string(folder.path().join("both/db.yaml")).unwrap(), text);
 }
 
 #[test]
@@ -428,6 +442,10 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         let text = format!("creation_rules:\n- {rule}\n").into_bytes();
         stage.files.insert(name.to_owned(), text);
     }
+    stage.files.insert("a".to_owned(), b"user: admin\n".to_vec());
+    stage.files.insert("nul.env".to_owned(), b"A=a\0b\n".to_vec());
+    let sealed = stage.call(Program::Ours, &["encrypt", "--age", "OWN", "nul.env"]).1.stdout;
+    stage.files.insert("nul.env".to_owned(), sealed);
     let mut report = String::new();
     for words in [
         &[][..],
@@ -452,6 +470,7 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["decrypt", "-i", "tampered.yaml"],
         &["decrypt", "moved.yaml"],
         &["decrypt", "plain.yaml"],
+        &["decrypt", "--input-type", "yaml", "a"],
         &["decrypt", "--output-type", "binary", "sealed.yaml"],
         &["decrypt", "--output", "none/x.yaml", "sealed.yaml"],
         &["decrypt", "--extract", "[\"nested\"", "sealed.yaml"],
@@ -462,11 +481,13 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["set", "sealed.yaml", "[\"user\"]", "my", "hunter2"],
         &["--set", "[\"user\"]\"my] hunter2\"", "sealed.yaml"],
         &["--set", "[\"user\"]", "sealed.yaml"],
+        &["--set=[\"user\"]", "sealed.yaml", "hunter2"],
         &["unset", "sealed.yaml", "[\"none\"]"],
         &["rotate", "-i", "--rm-age", "OWN", "sealed.yaml"],
         &["updatekeys", "--yes", "sealed.yaml"],
         &["updatekeys", "--yes", "none.yaml", "sealed.yaml"],
         &["filestatus", "plain.bin"],
+        &["exec-env", "nul.env", "echo hunter2"],
     ] {
         let (folder, finished) = stage.call(Program::Ours, words);
         let told = finished.stderr.replace(&folder.path().display().to_string(), "FOLDER");
@@ -487,13 +508,31 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
 #[test]
 fn an_editor_that_writes_what_can_not_be_sealed_is_run_again_if_somebody_wants_that() {
     let mut stage = Stage::new();
-    let script = "#!/bin/sh\nif [ -e again ]; then sed -i s/admin/root/ \"$1\"; else touch again; sed -i s/user:/user/ \"$1\"; fi\n";
+    let script = "#!/bin/sh\nif [ -e again ]; then sed -i 's/^user admin/user: root/' \"$1\"; else touch again; sed -i s/user:/user/ \"$1\"; fi\n";
     stage.files.insert("edit.sh".to_owned(), script.as_bytes().to_vec());
-    for (answer, code) in [("\n", 2), ("", 2)] {
+    for (answer, code, user) in [("\n", 0, "root"), ("", 2, "admin")] {
         let (folder, finished) =
             stage.call_with(Program::Ours, &["edit", "sealed.yaml"], answer, &[("EDITOR", "./edit.sh")]);
         assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
-        assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
+        let opened = String::from_utf8(stage.opened(folder.path(), "sealed.yaml").unwrap()).unwrap();
+        assert_eq!(opened, PLAIN.replace("admin", user));
+    }
+}
+
+#[test]
+fn a_command_that_prints_identities_is_run_only_if_no_other_identity_opens_the_file() {
+    let stage = Stage::new();
+    let command = "sh -c 'touch asked; cat key.txt'";
+    for (program, file, is_asked) in [
+        (Program::Theirs, "key.txt", true),
+        (Program::Ours, "key.txt", false),
+        (Program::Ours, "other.txt", true),
+        (Program::Ours, "none.txt", true),
+    ] {
+        let variables = [("SOPS_AGE_KEY_FILE", file), ("SOPS_AGE_KEY_CMD", command)];
+        let (folder, finished) = stage.call_with(program, &["decrypt", "sealed.yaml"], "", &variables);
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+        assert_eq!(folder.path().join("asked").exists(), is_asked, "{program:?} {file}");
     }
 }
 
@@ -531,6 +570,52 @@ fn a_file_that_is_replaced_keeps_its_permissions_its_links_and_its_other_names()
     set("other.yaml");
     assert_ne!(fs::read(path("a.yaml")).unwrap(), before);
     assert_eq!(fs::read(path("a.yaml")).unwrap(), fs::read(path("other.yaml")).unwrap());
+}
+
+#[test]
+fn a_file_that_can_not_be_replaced_as_a_whole_is_written_over() {
+    let stage = Stage::new();
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("key.txt"), &stage.files["key.txt"]).unwrap();
+    let program = ours(folder.path());
+    let set = "exec \"$0\" set kept/a.yaml '[\"user\"]' '\"root\"'";
+    // Who has no name in a user namespace has no way around permissions there, not even as root.
+    for (flags, before, mode) in [
+        (&["--user"][..], "! touch kept/b 2> /dev/null", 0o555),
+        (&["--mount", "--map-root-user"], "mount --bind kept/a.yaml kept/a.yaml", 0o755),
+    ] {
+        let kept = folder.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        let file = kept.join("a.yaml");
+        fs::write(&file, &stage.files["sealed.yaml"]).unwrap();
+        let inode = fs::metadata(&file).unwrap().ino();
+        fs::set_permissions(&kept, fs::Permissions::from_mode(mode)).unwrap();
+        let call = Call::new(Path::new("unshare"), folder.path()).args(flags).args(["sh", "-c"]).dir(folder.path());
+        let call = call.arg(format!("{before} && {set}")).arg(&program).env("SOPS_AGE_KEY_FILE", "key.txt");
+        let finished = call.run().unwrap();
+        fs::set_permissions(&kept, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(finished.status.code(), Some(0), "{flags:?}: {}", finished.stderr);
+        assert_eq!(fs::metadata(&file).unwrap().ino(), inode);
+        assert_eq!(fs::read_dir(&kept).unwrap().count(), 1);
+        let opened = stage.opened(folder.path(), "kept/a.yaml").unwrap();
+        assert_eq!(String::from_utf8(opened).unwrap(), PLAIN.replace("admin", "root"));
+        fs::remove_dir_all(&kept).unwrap();
+    }
+}
+
+#[test]
+fn plain_text_lies_where_the_user_has_memory_of_his_own_or_else_in_that_of_all() {
+    let stage = Stage::new();
+    let own = TempDir::new().unwrap();
+    let own = own.path().to_str().unwrap();
+    // Not even root can make a folder in the last two.
+    for (runtime, place) in [(own, own), ("/none", "/dev/shm"), ("/dev/null", "/dev/shm"), ("/proc", "/dev/shm")] {
+        let words = ["exec-file", "--no-fifo", "sealed.yaml", "echo {}"];
+        let (_, finished) = stage.call_with(Program::Ours, &words, "", &[("XDG_RUNTIME_DIR", runtime)]);
+        assert_eq!(finished.status.code(), Some(0), "{runtime}: {}", finished.stderr);
+        let seen = String::from_utf8(finished.stdout).unwrap();
+        assert!(seen.starts_with(&format!("{place}/seal-")), "{runtime}: {seen}");
+    }
 }
 
 #[test]
