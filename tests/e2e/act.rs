@@ -60,7 +60,9 @@ impl Stage {
     /// Removes files from the repository and commits that; returns the commit.
     pub(crate) fn remove(&self, paths: &[&str]) -> String {
         paths.iter().for_each(|path| self.repo.remove(path).unwrap());
-        self.repo.commit("removal").unwrap()
+        let commit = self.repo.commit("removal").unwrap();
+        self.announce(&commit);
+        commit
     }
 
     /// Tells whether there is such an object, such as `configmap/settings`, or any of a kind, such as `inventories`.

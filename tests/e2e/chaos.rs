@@ -261,7 +261,7 @@ impl Scene {
 
 impl Tenant {
     fn new(world: &World, random: &mut Random) -> Self {
-        let stage = Stage::on(world.cluster, "chaos");
+        let stage = Stage::on(world.cluster, "chaos").polled();
         stage.make_administrator();
         let mut fleet = Fleet::new(&stage, random.fork());
         let commit = fleet.change_and_commit(&stage);

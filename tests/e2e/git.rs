@@ -187,9 +187,7 @@ fn a_forced_push_is_followed_and_what_it_forgot_is_pruned() {
 
     stage.repo.reset(&first).unwrap();
     stage.repo.write("app/config.yaml", CONFIG.replace("good", "rewritten")).unwrap();
-    stage.repo.git(&["commit", "--quiet", "--all", "--message", "another history"]).unwrap();
-    stage.repo.force().unwrap();
-    stage.applied(&stage.repo.head().unwrap());
+    stage.applied(&stage.commit(&[]));
     assert_eq!(stage.get("configmap/settings").unwrap()["data"]["greeting"], "rewritten");
     assert!(stage.get("configmap/forgotten").is_err(), "what the new history doesn't have is gone");
 }
@@ -206,7 +204,7 @@ fn a_source_that_cannot_work_says_why_and_what_to_do() {
     stage.credentials("both", &server, "username: fleet\npassword: x\nbearerToken: x\n");
     stage.credentials("ca", &server, "");
     stage.credentials("foreign-ca", &other, "username: fleet\npassword: mistaken\n");
-    stage.repo.git(&["push", "--quiet", "origin", "HEAD:refs/heads/other"]).unwrap();
+    stage.repo.git(&["branch", "other"]).unwrap();
     let missing = "0123456789012345678901234567890123456789";
     let (nothing, unreachable) = (server.url("nothing"), "https://127.0.0.1:1/x.git");
     let table = [

@@ -17,6 +17,7 @@ mod bind_into;
 mod canary;
 mod chaos;
 mod chart;
+mod crds;
 mod drift;
 mod git;
 mod kustomize;

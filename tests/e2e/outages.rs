@@ -68,7 +68,7 @@ impl World {
     /// Makes a tenant with a repository in which the folder `app` has these ConfigMaps, and waits until they are applied. The
     /// Sync comes back by itself in an hour after success, and after `retry` when somebody has to change something.
     pub(crate) fn tenant(&self, name: &str, retry: &str, maps: &[(&str, &str)]) -> (Stage, String) {
-        let stage = Stage::on(self.cluster, name);
+        let stage = Stage::on(self.cluster, name).polled();
         let commit = commit_maps(&stage, maps);
         stage.sync("./app", "");
         stage.applied(&commit);

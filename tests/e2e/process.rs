@@ -2,23 +2,19 @@
 //! the same key and without doing anything twice, and ends when it is asked to.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Failure, Tools, eventually};
+use waxwing_harness::{Cluster, Controller, ControllerOptions, Failure, Tools, eventually};
 
-use crate::stage::{OwnCluster, Stage, certificate_of, is_of_the_test, start_controller};
+use crate::stage::{Alone, Stage, certificate_of, is_of_the_test, start_controller};
 
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_controller_becomes_ready_keeps_its_key_and_ends_on_sigterm() -> Result<(), Failure> {
-    let cluster = Cluster::start(ClusterOptions::default())?;
-    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(crds).text()?;
-    cluster.kubectl(&["create", "namespace", "waxwing-system"])?;
-    let mut controller = Controller::start(&cluster, ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &[]))?;
+    let alone = Alone::new();
+    let mut controller = start_controller(alone.cluster(), &[])?;
     let certificate = controller.get("/v1/cert.pem")?;
     assert!(certificate.1.starts_with("-----BEGIN CERTIFICATE-----"), "{certificate:?}");
     controller.kill();
@@ -32,8 +28,8 @@ fn the_controller_becomes_ready_keeps_its_key_and_ends_on_sigterm() -> Result<()
 
 #[test]
 fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing() -> Result<(), Failure> {
-    let own = OwnCluster::start(ClusterOptions { audit: true, ..ClusterOptions::default() });
-    let cluster = own.0;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     let mut controller = start_controller(cluster, &["--log-level", "off"])?;
     let stage = Stage::on(cluster, "restart");
     let commit = stage.commit(&[
@@ -69,8 +65,8 @@ exec "KUSTOMIZE" "$@"
 
 #[test]
 fn a_controller_that_is_asked_to_end_amid_a_sync_says_so_and_finishes_it() -> Result<(), Failure> {
-    let own = OwnCluster::start(ClusterOptions::default());
-    let cluster = own.0;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     let stage = Stage::on(cluster, "amid");
     let folder = stage.upstream.home().to_owned();
     let kustomize = Tools::locate()?.path("kustomize")?;

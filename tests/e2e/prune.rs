@@ -1,10 +1,10 @@
 //! Proves what pruning does and what holds it back, and how a deleted Sync ends.
 
 use serde_json::Value;
-use waxwing_harness::{ClusterOptions, eventually};
+use waxwing_harness::eventually;
 
 use crate::act::{config_map, message};
-use crate::stage::{OwnCluster, PATIENCE, Stage, cluster, condition, start_controller};
+use crate::stage::{Alone, PATIENCE, Stage, cluster, condition, start_controller};
 
 /// A claim that nothing here fulfils: it is not healthy before a test says so.
 const CLAIM: &str = r#"
@@ -291,8 +291,8 @@ spec:
 #[test]
 fn an_object_whose_api_is_away_is_not_taken_for_gone() {
     // While it is there no namespace of the cluster can end.
-    let own = OwnCluster::start(ClusterOptions::default());
-    let cluster = own.0;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     let _controller = start_controller(cluster, &[]).unwrap();
     let stage = Stage::on(cluster, "absent");
     let commit = stage.commit(&[("app/a.yaml", &config_map("a", "one"))]);

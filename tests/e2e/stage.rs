@@ -1,8 +1,8 @@
 //! What most tests here need: the shared cluster with our resources, one controller, and a namespace of the test's own.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -37,19 +37,24 @@ pub(crate) fn further_cluster(options: ClusterOptions) -> &'static Cluster {
     cluster
 }
 
-/// A cluster of a test's own, which ends with this value: while it is idle it still costs the others time.
-pub(crate) struct OwnCluster(pub(crate) &'static Cluster);
+/// The cluster of the tests that start a controller of their own, or want none: one of them at a time has it. Namespaces of the
+/// tests before may be there, with their Syncs suspended.
+pub(crate) struct Alone(MutexGuard<'static, Option<&'static Cluster>>);
 
-impl OwnCluster {
-    /// Starts a cluster with Waxwing's definitions and namespace.
-    pub(crate) fn start(options: ClusterOptions) -> Self {
-        Self(further_cluster(options))
+impl Alone {
+    /// Waits until no other test has the cluster; the first one starts it.
+    pub(crate) fn new() -> Self {
+        static CLUSTER: Mutex<Option<&'static Cluster>> = Mutex::new(None);
+        let mut cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+        if cluster.is_none() {
+            let options = ClusterOptions { controller_manager: true, audit: true, ..ClusterOptions::default() };
+            *cluster = Some(further_cluster(options));
+        }
+        Self(cluster)
     }
-}
 
-impl Drop for OwnCluster {
-    fn drop(&mut self) {
-        self.0.end();
+    pub(crate) fn cluster(&self) -> &'static Cluster {
+        self.0.unwrap()
     }
 }
 
@@ -84,6 +89,8 @@ pub(crate) struct Stage {
     pub(crate) repo: GitRepo,
     pub(crate) upstream: Upstream,
     pub(crate) age: AgeKey,
+    /// Whether the repository is asked for news every second, and not when there are any.
+    polled: bool,
 }
 
 impl Stage {
@@ -104,9 +111,15 @@ impl Stage {
         let namespace = format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let upstream = Upstream::new().unwrap();
         let age = upstream.age_keygen().unwrap();
-        let stage = Self { cluster, namespace, repo: GitRepo::new().unwrap(), upstream, age };
+        let stage = Self { cluster, namespace, repo: GitRepo::new().unwrap(), upstream, age, polled: false };
         cluster.apply_yaml(&tenant(&stage.namespace, &stage.age)).unwrap();
         stage
+    }
+
+    /// Lets the repository be asked for news every second, where nobody can be told of a commit.
+    pub(crate) fn polled(mut self) -> Self {
+        self.polled = true;
+        self
     }
 
     /// Writes files into the repository and commits them; returns the commit.
@@ -114,7 +127,22 @@ impl Stage {
         for (path, text) in files {
             self.repo.write(path, text).unwrap();
         }
-        self.repo.commit("change").unwrap()
+        let commit = self.repo.commit("change").unwrap();
+        self.announce(&commit);
+        commit
+    }
+
+    /// Has the repository asked for a commit now, if there is a GitSource yet: asked every second, those of all tests would keep
+    /// the controller busy.
+    pub(crate) fn announce(&self, commit: &str) {
+        if self.polled {
+            return;
+        }
+        let request = serde_json::json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": commit}}});
+        match self.cluster.merge(&self.path("gitsource/fleet").unwrap(), &request) {
+            Err(failure) if !failure.is_not_found() => panic!("{failure}"),
+            Ok(_) | Err(_) => {}
+        }
     }
 
     /// Creates the GitSource and a Sync of the folder `path`; `more` is YAML that goes into the Sync's spec.
@@ -122,17 +150,18 @@ impl Stage {
         let keys = "secrets:\n  keysFrom: [{secretRef: {name: sops-age}}]";
         let sync = format!("path: {path}\nserviceAccountName: deployer\n{keys}\n{more}");
         let both =
-            format!("{}---{}", self.source_document("fleet", &self.every_second()), self.sync_document("app", &sync));
+            format!("{}---{}", self.source_document("fleet", &self.own_repository()), self.sync_document("app", &sync));
         self.cluster.apply_yaml(&both).unwrap();
     }
 
     /// Creates the GitSource of the tenant's repository.
     pub(crate) fn source(&self) {
-        self.git_source("fleet", &self.every_second());
+        self.git_source("fleet", &self.own_repository());
     }
 
-    fn every_second(&self) -> String {
-        format!("{{url: '{}', interval: 1s}}", self.repo.file_url())
+    fn own_repository(&self) -> String {
+        let interval = if self.polled { "1s" } else { "1h" };
+        format!("{{url: '{}', interval: {interval}}}", self.repo.file_url())
     }
 
     /// Creates a GitSource of any repository; `spec` is YAML in one line.

@@ -1,8 +1,8 @@
 //! An installation of Sealed Secrets can be taken over and given back: both controllers use the same key Secrets.
 
-use waxwing_harness::{ClusterOptions, SealedSecretsController, Upstream, eventually};
+use waxwing_harness::{SealedSecretsController, Upstream, eventually};
 
-use crate::stage::{OwnCluster, PATIENCE, start_controller};
+use crate::stage::{Alone, PATIENCE, start_controller};
 
 /// Where the Sealed Secrets controller has its keys.
 const NAMESPACE: &str = "kube-system";
@@ -17,8 +17,8 @@ const KEYS: &str = "sealedsecrets.bitnami.com/sealed-secrets-key=active";
 
 #[test]
 fn sealing_keys_are_taken_over_from_the_sealed_secrets_controller_and_given_back() {
-    let own = OwnCluster::start(ClusterOptions { controller_manager: true, ..ClusterOptions::default() });
-    let cluster = own.0;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     let waxwing = start_controller(cluster, &["--namespace", NAMESPACE]).unwrap();
     let ours = waxwing.get("/v1/cert.pem").unwrap().1;
     let given_back = SealedSecretsController::start(cluster).unwrap();

@@ -45,7 +45,6 @@ async fn a_branch_a_tag_and_a_commit_lead_to_their_files() {
     let first = repo.head().unwrap();
     repo.tag("v1").unwrap();
     repo.git(&["tag", "light"]).unwrap();
-    repo.git(&["push", "--quiet", "origin", "refs/tags/light"]).unwrap();
     repo.write("a.yaml", "second").unwrap();
     let second = repo.commit("second").unwrap();
     let (server, url) = open_server(&repo);
@@ -109,7 +108,6 @@ async fn each_new_commit_and_each_forced_push_is_one_fetch_of_what_is_new() {
     }
     assert_eq!(server.count(GitOperation::Fetch), 7);
     repo.reset(&first).unwrap();
-    repo.force().unwrap();
     trees.push(bench.fetch(&main).await.unwrap().tree);
 
     let contents: Vec<String> = trees.iter().map(|tree| text(tree, "a.yaml")).collect();
@@ -121,15 +119,15 @@ async fn each_new_commit_and_each_forced_push_is_one_fetch_of_what_is_new() {
 #[tokio::test]
 async fn branches_whose_names_collide_as_folders_are_fetched_one_after_the_other() {
     let repo = repo_with("x");
-    repo.git(&["push", "--quiet", "origin", "HEAD:refs/heads/team"]).unwrap();
+    repo.git(&["branch", "team"]).unwrap();
     let (server, url) = open_server(&repo);
     let bench = Bench::new();
     let fetch = |name| anonymous(&server, &url, branch(name));
     bench.fetch(&fetch("team")).await.unwrap();
-    repo.git(&["push", "--quiet", "origin", ":refs/heads/team"]).unwrap();
+    repo.git(&["branch", "--delete", "team"]).unwrap();
     repo.write("a.yaml", "y").unwrap();
     repo.commit("second").unwrap();
-    repo.git(&["push", "--quiet", "origin", "HEAD:refs/heads/team/blue"]).unwrap();
+    repo.git(&["branch", "team/blue"]).unwrap();
     assert_eq!(text(&bench.fetch(&fetch("team/blue")).await.unwrap().tree, "a.yaml"), "y");
 }
 
@@ -240,7 +238,6 @@ async fn who_knows_the_id_of_anothers_commit_does_not_get_it_unless_the_server_g
     bench.fetch(&stranger(&url, commit(&public), credentials())).await.unwrap();
 
     repo.reset(&public).unwrap();
-    repo.force().unwrap();
     repo.git(&["-C", repo.bare().to_str().unwrap(), "gc", "--quiet", "--prune=now"]).unwrap();
     let error = bench.fetch(&stranger(&url, commit(&withdrawn), credentials())).await.unwrap_err();
     assert!(matches!(error, SourceError::ReferenceNotFound { .. }), "{error:?}");
@@ -339,7 +336,6 @@ async fn a_name_that_is_not_there_and_an_empty_repository_are_told_apart() {
     repo.write("a.yaml", "x").unwrap();
     repo.commit("first").unwrap();
     repo.git(&["tag", "blob", "HEAD:a.yaml"]).unwrap();
-    repo.git(&["push", "--quiet", "origin", "refs/tags/blob"]).unwrap();
     let missing = "1".repeat(40);
     let table = [
         (branch("mian"), "there is no branch mian".to_owned()),

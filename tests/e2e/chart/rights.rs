@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, eventually};
+use waxwing_harness::{Cluster, Controller, ControllerOptions, eventually};
 
 use super::render;
 use crate::act::{config_map, message};
-use crate::stage::{OwnCluster, PATIENCE, SYSTEM, Stage, certificate_of};
+use crate::stage::{Alone, PATIENCE, SYSTEM, Stage, certificate_of};
 
 const SECRET: &str =
     "apiVersion: v1\nkind: Secret\nmetadata: {name: NAME, namespace: NAMESPACE}\nstringData: {key: VALUE}\n";
@@ -110,8 +110,8 @@ fn unwatched(stage: &Stage, controller: &Controller) {
 
 #[test]
 fn the_controller_does_its_work_with_exactly_the_rights_of_the_chart() {
-    let own = OwnCluster::start(ClusterOptions { audit: true, ..ClusterOptions::default() });
-    let cluster = own.0;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     let mut controller = in_the_whole_cluster(cluster);
     controller.kill();
     in_one_namespace(cluster);

@@ -151,7 +151,7 @@ fn a_sync_for_which_the_api_server_is_too_slow_says_so_and_goes_on_from_there() 
 #[test]
 fn a_sync_that_somebody_writes_while_it_gets_its_finalizer_is_applied_at_once() {
     let world = world();
-    let stage = Stage::on(world.cluster, "finalizer");
+    let stage = Stage::on(world.cluster, "finalizer").polled();
     let finalizer = format!("/namespaces/{}/syncs/app?fieldManager=waxwing-finalizer", stage.namespace);
     world.proxy.inject(Rule::new(Fault::Delay(Duration::from_secs(1))).on(finalizer.as_str()).times(1));
     let commit = commit_maps(&stage, &[("a", "one")]);

@@ -36,7 +36,7 @@ fn after_an_old_backup_was_restored_the_cluster_is_as_git_has_it_and_the_watches
     eventually(PATIENCE, "drift put back", || stage.get("configmap/c")).unwrap();
     stage.patch_spec(r#"{"path": "./other"}"#);
     stage.ready("False", |message| message.contains("other"));
-    let other = Stage::on(world.cluster, "backup-new");
+    let other = Stage::on(world.cluster, "backup-new").polled();
     let first = commit_maps(&other, &[("a", "ours")]);
     other.sync("./app", "");
     other.applied(&first);

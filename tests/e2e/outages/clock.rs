@@ -23,7 +23,7 @@ fn a_clock_that_is_put_forward_or_back_makes_nothing_late_or_early_and_nobody_bu
     let clock = Clock::new().unwrap();
     let with_clock = ControllerOptions { environment: clock.environment(), ..options(&world.proxy) };
     let controller = Controller::start(world.cluster, with_clock).unwrap();
-    let stage = Stage::on(world.cluster, "clock");
+    let stage = Stage::on(world.cluster, "clock").polled();
     stage.repo.write("app/web.yaml", WEB).unwrap();
     let first = commit_maps(&stage, &[("a", "one")]);
     stage.sync("./app", "");

@@ -16,7 +16,7 @@ fn a_full_volume_is_told_and_over_when_what_is_committed_fits_again() {
     world.controller.kill();
     let small = ControllerOptions { volume: Some(VOLUME), ..options(&world.proxy) };
     let small = Controller::start(world.cluster, small).unwrap();
-    let stage = Stage::on(world.cluster, "disk");
+    let stage = Stage::on(world.cluster, "disk").polled();
     let first = commit_maps(&stage, &[("a", "one")]);
     stage.sync("./app", "");
     stage.applied(&first);

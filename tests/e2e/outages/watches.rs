@@ -31,7 +31,7 @@ fn what_happens_while_watches_are_broken_is_seen_afterwards() {
         stage.kubectl(&["delete", &format!("configmap/{deleted}")]).unwrap();
         let theirs = r#"{"data": {"key": "theirs"}}"#;
         stage.kubectl(&["patch", &format!("configmap/{changed}"), "--type=merge", "--patch", theirs]).unwrap();
-        let other = Stage::on(world.cluster, "watches-new");
+        let other = Stage::on(world.cluster, "watches-new").polled();
         let first = commit_maps(&other, &[("a", "ours")]);
         other.sync("./app", "");
         let watches = || world.proxy.requests_since(since).iter().filter(|request| request.verb == "watch").count();

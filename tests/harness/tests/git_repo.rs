@@ -15,7 +15,7 @@ fn the_same_steps_give_the_same_commit_ids() -> Result<(), Failure> {
 }
 
 #[test]
-fn the_bare_repository_has_branches_tags_and_forced_pushes() -> Result<(), Failure> {
+fn the_bare_repository_has_the_branches_and_tags_of_the_working_tree_and_forgets_with_it() -> Result<(), Failure> {
     let repo = GitRepo::new()?;
     repo.write("a", "1")?;
     let first = repo.commit("first")?;
@@ -26,7 +26,6 @@ fn the_bare_repository_has_branches_tags_and_forced_pushes() -> Result<(), Failu
     let side = repo.commit("side")?;
     repo.branch("main")?;
     repo.reset(&first)?;
-    repo.force()?;
     let served = |name: &str| repo.git(&["ls-remote", &repo.file_url(), name]);
     assert!(served("refs/heads/main")?.starts_with(&first));
     assert!(served("refs/heads/side")?.starts_with(&side));

@@ -101,12 +101,18 @@ fn the_audit_log_has_the_bodies_of_requests_that_change_something() -> Result<()
 }
 
 #[test]
-fn a_cluster_can_be_stopped_comes_back_with_its_data_and_leaves_no_folder() -> Result<(), Failure> {
+fn a_cluster_can_be_stopped_comes_back_with_its_data_or_older_data_and_leaves_no_folder() -> Result<(), Failure> {
     let cluster = Cluster::start(ClusterOptions::default())?;
     cluster.kubectl(&["create", "configmap", "kept", "--from-literal=a=b"])?;
+    let backup = cluster.back_up()?;
+    cluster.kubectl(&["create", "configmap", "later"])?;
     cluster.stop_api_server();
     assert!(cluster.kubectl(&["get", "configmap", "kept"]).is_err());
     cluster.start_api_server()?;
+    cluster.kubectl(&["get", "configmap", "later"])?;
+    cluster.restore(&backup)?;
+    let later = cluster.get("/api/v1/namespaces/default/configmaps/later");
+    assert!(later.is_err_and(|failure| failure.is_not_found()));
     assert_eq!(cluster.kubectl(&["get", "configmap", "kept", "--output=jsonpath={.data.a}"])?, "b");
     cluster.freeze_api_server();
     assert!(cluster.kubectl(&["get", "configmap", "kept", "--request-timeout=1s"]).is_err());

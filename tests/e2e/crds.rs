@@ -1,19 +1,8 @@
 //! The definitions of the custom resources on a real API server: what it takes, what it refuses and what it says then.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may stop where it stands")]
+use waxwing_harness::Failure;
 
-use std::path::Path;
-
-use waxwing_harness::{Cluster, Failure};
-
-/// Returns a cluster that has our definitions.
-fn cluster() -> Result<&'static Cluster, Failure> {
-    let cluster = Cluster::shared()?;
-    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(crds).text()?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])?;
-    Ok(cluster)
-}
+use crate::stage::{Alone, workspace};
 
 fn git_source(spec: &str) -> String {
     format!(
@@ -29,10 +18,10 @@ fn sync(spec: &str) -> String {
 
 #[test]
 fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object() -> Result<(), Failure> {
-    let cluster = cluster()?;
-    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    let replace = ["apply", "--server-side", "--dry-run=server", "--filename"];
-    let finished = cluster.kubectl_call(&replace).arg(crds).run()?;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
+    let replace = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename"];
+    let finished = cluster.kubectl_call(&replace).arg(workspace().join("crds")).run()?;
     assert_eq!(finished.stderr, "");
     let good = [
         git_source("{url: 'https://git.example.com/fleet.git'}"),
@@ -65,7 +54,8 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
 
 #[test]
 fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
-    let cluster = cluster()?;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     let good = "url: 'https://git.example.com/fleet.git'";
     let source = |more: &str| git_source(&format!("{{{good}, {more}}}"));
     let from = |more: &str| sync(&format!("{{sourceRef: {{name: fleet}}, {more}}}"));
@@ -112,7 +102,8 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
 
 #[test]
 fn one_line_of_kubectl_get_says_whether_it_is_fine_and_since_when() -> Result<(), Failure> {
-    let cluster = cluster()?;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     cluster.apply_yaml(&sync("{sourceRef: {name: fleet}}").replace("tried", "shown"))?;
     let status = r#"{"status": {"lastAppliedRevision": "main@sha1:1f3d0c1b", "counts": {"objects": 12}, "conditions": [{
         "type": "Ready", "status": "False", "reason": "MacMismatch", "message": "db.yaml was changed without sops",
@@ -127,12 +118,13 @@ fn one_line_of_kubectl_get_says_whether_it_is_fine_and_since_when() -> Result<()
     let line = lines.next().expect("one object").join(" ");
     assert!(line.starts_with("shown False "), "{line}");
     assert!(line.contains(" main@sha1:1f3d0c1b db.yaml was changed without sops "), "{line}");
-    Ok(())
+    cluster.kubectl(&["delete", "wxs", "shown"]).map(drop)
 }
 
 #[test]
 fn an_inventory_holds_a_thousand_entries_and_never_changes_hands() -> Result<(), Failure> {
-    let cluster = cluster()?;
+    let alone = Alone::new();
+    let cluster = alone.cluster();
     let entry = |number: usize| {
         format!(
             r#"{{"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "default", "name": "d{number}",
@@ -158,5 +150,5 @@ fn an_inventory_holds_a_thousand_entries_and_never_changes_hands() -> Result<(),
         let finished = cluster.kubectl_call(&apply).stdin(object).run()?;
         assert!(finished.stderr.contains(said), "{}", finished.stderr);
     }
-    Ok(())
+    cluster.kubectl(&["delete", "inventories.waxwing.dev", "tried-0"]).map(drop)
 }
