@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{cert, completion, new, plan, seal};
+use crate::commands::{audit, cert, completion, new, plan, seal, verify};
 use crate::error::Error;
 use crate::sops::{self, SopsArgs};
 
@@ -37,11 +37,12 @@ Examples:
   seal -f secret.yaml --cert cluster.pem > sealed.yaml
   seal new db --prompt password > db.yaml
   seal plan clusters/prod --against origin/main
+  seal verify
 
 Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output
-  2  `seal plan` found changes
+  2  `seal plan` found changes, or `seal verify` what should not be committed
 `seal sops` has the codes of sops; its help lists them.";
 
 #[derive(Subcommand)]
@@ -49,6 +50,8 @@ enum Command {
     Cert(cert::CertArgs),
     New(Box<new::NewArgs>),
     Plan(plan::PlanArgs),
+    Verify(verify::VerifyArgs),
+    Audit(audit::AuditArgs),
     Sops(Box<SopsArgs>),
     Completion(completion::CompletionArgs),
 }
@@ -126,6 +129,8 @@ impl Cli {
             Some(Command::Cert(args)) => cert::run(&args).map(|()| Outcome::Done),
             Some(Command::New(args)) => new::run(*args).map(|()| Outcome::Done),
             Some(Command::Plan(args)) => plan::run(&args),
+            Some(Command::Verify(args)) => verify::run(&args),
+            Some(Command::Audit(args)) => audit::run(&args).map(|()| Outcome::Done),
             Some(Command::Sops(args)) => Call::Sops(args).run(),
             Some(Command::Completion(args)) => completion::run(&args).map(|()| Outcome::Done),
         }
@@ -137,6 +142,6 @@ impl Cli {
 pub(crate) enum Outcome {
     /// There is nothing more to say.
     Done,
-    /// There are changes, which a script may want to know.
-    Changes,
+    /// There is what was looked for, which a script may want to know.
+    Found,
 }

@@ -8,6 +8,7 @@ use crate::certificate::FetchError;
 use crate::cluster::ClusterError;
 use crate::input::{InputError, ValueError};
 use crate::output::OutputError;
+use crate::sealed::CreationError;
 use crate::sops::Fault;
 
 /// Why a command failed. None of it quotes a value.
@@ -46,6 +47,9 @@ pub(crate) enum Error {
     /// The result could not be printed.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// The rules of `.sops.yaml` can't be had.
+    #[error(transparent)]
+    Rules(#[from] CreationError),
     /// A command of sops failed.
     #[error(transparent)]
     Sops(#[from] Fault),
@@ -73,6 +77,7 @@ impl Error {
             Self::Cluster(error) => error.hint(),
             Self::Seal(error) => error.hint().map(str::to_owned),
             Self::Output(_) => None,
+            Self::Rules(error) => error.hint().map(str::to_owned),
             Self::Sops(fault) => fault.hint(),
         }
     }

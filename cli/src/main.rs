@@ -13,6 +13,8 @@ mod input;
 mod output;
 mod sealed;
 mod sops;
+mod tree;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
 fn finish(result: Result<Outcome, error::Error>) -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Changes) => ExitCode::from(2),
+        Ok(Outcome::Found) => ExitCode::from(2),
         Err(error) => {
             output::complain(&error);
             ExitCode::from(error.code())

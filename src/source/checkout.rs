@@ -10,7 +10,7 @@ use gix::objs;
 use gix::odb;
 
 use super::mirror::{ObjectFault, read_checked};
-use super::tree::{Objects, Tree};
+use super::tree::{Objects, Tree, TreeError};
 
 /// The largest file in bytes that is read, as in the controller.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -32,6 +32,9 @@ pub enum CheckoutError {
     /// A revision was asked for where there is no repository.
     #[error("{} is not in a Git repository", .0.display())]
     NoRepository(PathBuf),
+    /// A folder in it can't be listed.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// The repository doesn't have the revision.
     #[error("the Git repository in {} has no commit {revision}", path.display())]
     NoRevision {
@@ -49,6 +52,7 @@ impl CheckoutError {
             Self::Folder { .. } => "name a folder that exists",
             Self::Repository(_) => "check that `git status` works there",
             Self::NoRepository(_) => "name a folder to compare with",
+            Self::Tree(_) => "check the names and permissions of the files there",
             Self::NoRevision { .. } => "fetch it first; a shallow clone has only some commits",
         }
     }

@@ -5,13 +5,14 @@
 //! its [`Tree`], which is shared between all that want the same commit.
 //!
 //! For a command line on a developer's machine there are two more ways: [`WorkingFolder`] has the files as they lie on the
-//! disk, and [`revision_in`] finds any revision of the repository around a folder.
+//! disk and knows which of them would be committed, and [`revision_in`] finds any revision of the repository around a folder.
 //!
 //! This room knows NO secret of a workload and no cluster: credentials for Git come in as its own types. It reads no
 //! Git configuration, no environment variable and no proxy setting, starts no program, follows no redirect, and writes
 //! only below the directory of its [`Store`]. gix is used here and nowhere else.
 
 mod checkout;
+mod committable;
 mod confined;
 mod error;
 mod fetch;

@@ -41,6 +41,11 @@ impl WorkingFolder {
         Ok((working_folder, path))
     }
 
+    /// Returns the folder on the disk that paths are relative to.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn path_of(&self, real: &Path) -> Option<RepoPath> {
         RepoPath::parse(real.strip_prefix(&self.root).ok()?.to_str()?).ok()
     }

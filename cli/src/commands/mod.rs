@@ -1,7 +1,9 @@
 //! The commands, one file each: what it takes, and right below what it does.
 
+pub(crate) mod audit;
 pub(crate) mod cert;
 pub(crate) mod completion;
 pub(crate) mod new;
 pub(crate) mod plan;
 pub(crate) mod seal;
+pub(crate) mod verify;

@@ -115,7 +115,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Outcome, Error> {
         Form::Text => output::print(&diff.text(TextStyle { colour: args.color.is_on() }))?,
         Form::Json => output::print(&output::json(&diff)?)?,
     }
-    Ok(if diff.is_empty() { Outcome::Done } else { Outcome::Changes })
+    Ok(if diff.is_empty() { Outcome::Done } else { Outcome::Found })
 }
 
 /// Renders what to compare with: another folder, or the same one in another revision, where it may not exist yet.

@@ -5,14 +5,17 @@
 //! does not compile is refused in whichever rule it stands, and so is a key of a kind that can't be wrapped for, in the rule that
 //! counts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 use waxwing_formats::sops::{Expression, Rule, RuleKind, Store};
 use waxwing_formats::yaml::{self, YamlError};
 
+use super::named;
 use super::recipients::{Groups, MasterKey, MasterKeyError, distinct};
 
 /// The name of the file.
@@ -88,12 +91,12 @@ impl OneOrSeveral {
 struct KeyGroup {
     merge: Option<Vec<KeyGroup>>,
     age: Option<Vec<String>>,
-    pgp: Option<Vec<serde_json::Value>>,
-    kms: Option<Vec<serde_json::Value>>,
-    gcp_kms: Option<Vec<serde_json::Value>>,
-    hckms: Option<Vec<serde_json::Value>>,
-    azure_keyvault: Option<Vec<serde_json::Value>>,
-    hc_vault: Option<Vec<serde_json::Value>>,
+    pgp: Option<Vec<Value>>,
+    kms: Option<Vec<Value>>,
+    gcp_kms: Option<Vec<Value>>,
+    hckms: Option<Vec<Value>>,
+    azure_keyvault: Option<Vec<Value>>,
+    hc_vault: Option<Vec<Value>>,
 }
 
 /// Where the master keys of a new file come from.
@@ -126,6 +129,16 @@ pub(crate) struct Creation {
     /// All rules about what is sealed: there may be only one, but the command line may name another.
     pub(crate) rules: Vec<(RuleKind, String)>,
     pub(crate) mac_only_encrypted: bool,
+}
+
+/// What a rule says about the files that it is for, whether they are sealed already or not.
+pub(crate) struct Expected {
+    /// Who shall be able to open them, by group, as [`WrappedKey::recipient`](waxwing_formats::WrappedKey::recipient) names them.
+    pub(crate) groups: Vec<BTreeSet<String>>,
+    /// What is sealed in them.
+    pub(crate) rule: Rule,
+    /// Whether the rule says which files it is for; one that does not is for files that nobody needs to seal, too.
+    pub(crate) is_for_some: bool,
 }
 
 /// How many spaces a level is indented by in each format, where that is said.
@@ -291,14 +304,45 @@ impl Configuration {
         let Some(rules) = &self.file.creation_rules else {
             return Ok(None);
         };
+        let no_rule = || CreationError::NoRule { path: self.path.clone(), file: self.relative(file) };
+        let (number, rule) = self.matching(rules, file)?.ok_or_else(no_rule)?;
+        self.of_rule(number, rule, keys).map(Some)
+    }
+
+    /// Returns what the first rule says that matches a file, given by its cleaned path; nothing if none does. Keys of all kinds
+    /// count, whether they can be wrapped for or not.
+    pub(crate) fn expected(&self, file: &Path) -> Result<Option<Expected>, CreationError> {
+        let Some((number, rule)) = self.matching(self.file.creation_rules.as_deref().unwrap_or_default(), file)? else {
+            return Ok(None);
+        };
+        let Creation { rules, .. } = self.of_rule(number, rule, Keys::Named)?;
+        let refused =
+            |kind: RuleKind| CreationError::Expression { path: self.path.clone(), rule: number, field: kind.field() };
+        let sealed = match rules.first() {
+            Some((kind, text)) => Rule::new(*kind, text).ok_or_else(|| refused(*kind))?,
+            None => Rule::usual(),
+        };
+        let is_for_some = rule.path_regex.as_ref().is_some_and(|pattern| !pattern.is_empty());
+        Ok(Some(Expected { groups: rule.names(), rule: sealed, is_for_some }))
+    }
+
+    /// Returns the first rule that matches a file, with its number from 1.
+    fn matching<'r>(
+        &self,
+        rules: &'r [CreationRule],
+        file: &Path,
+    ) -> Result<Option<(usize, &'r CreationRule)>, CreationError> {
         let paths = self.path_expressions(rules)?;
-        let path = cleaned(&self.path);
-        let relative = path.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file);
+        let relative = self.relative(file);
         let text = relative.to_string_lossy();
-        let matching = rules.iter().enumerate().zip(&paths).find(|(_, path)| path.matches(&text));
-        let ((at, rule), _) =
-            matching.ok_or_else(|| CreationError::NoRule { path: self.path.clone(), file: relative.to_owned() })?;
-        self.of_rule(at + 1, rule, keys).map(Some)
+        let matching = (1..).zip(rules).zip(&paths).find(|(_, path)| path.matches(&text));
+        Ok(matching.map(|(rule, _)| rule))
+    }
+
+    /// Returns the path from the folder of the configuration, where the file is below it.
+    fn relative(&self, file: &Path) -> PathBuf {
+        let path = cleaned(&self.path);
+        path.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file).to_owned()
     }
 
     fn of_rule(&self, number: usize, rule: &CreationRule, keys: Keys) -> Result<Creation, CreationError> {
@@ -334,6 +378,26 @@ impl CreationRule {
         said.filter(|(_, text)| !text.is_empty()).collect()
     }
 
+    /// Returns the names of all keys by group, of whatever kind.
+    fn names(&self) -> Vec<BTreeSet<String>> {
+        if let Some(groups) = self.key_groups.as_ref().filter(|groups| !groups.is_empty()) {
+            return groups.iter().map(KeyGroup::names).collect();
+        }
+        let names = |kind: fn(&str) -> String, keys: &Option<OneOrSeveral>| -> Vec<String> {
+            keys.iter().flat_map(OneOrSeveral::names).map(kind).collect()
+        };
+        let all = [
+            names(named::age, &self.age),
+            names(named::pgp, &self.pgp),
+            names(named::aws, &self.kms),
+            names(named::gcp, &self.gcp_kms),
+            names(named::huawei, &self.hckms),
+            names(named::azure, &self.azure_keyvault),
+            names(named::vault, &self.hc_vault_transit_uri),
+        ];
+        vec![all.into_iter().flatten().collect()]
+    }
+
     /// Key groups take the place of the keys that stand in the rule itself.
     fn groups(&self) -> Result<Groups, MasterKeyError> {
         if let Some(groups) = self.key_groups.as_ref().filter(|groups| !groups.is_empty()) {
@@ -358,6 +422,28 @@ impl CreationRule {
 }
 
 impl KeyGroup {
+    fn names(&self) -> BTreeSet<String> {
+        let merged = self.merge.iter().flatten().flat_map(Self::names);
+        let age = self.age.iter().flatten().flat_map(|names| names.split(',')).map(named::age);
+        let texts = |keys: &Option<Vec<Value>>, field: Option<&str>, kind: fn(&str) -> String| -> Vec<String> {
+            let text = |key: &Value| field.map_or(Some(key), |field| key.get(field))?.as_str().map(kind);
+            keys.iter().flatten().filter_map(text).collect()
+        };
+        let azure = |key: &Value| {
+            let text = |field| key.get(field).and_then(Value::as_str).unwrap_or_default();
+            named::azure(&format!("{}/keys/{}", text("vaultUrl"), text("key")))
+        };
+        let others = [
+            texts(&self.pgp, None, named::pgp),
+            texts(&self.kms, Some("arn"), named::aws),
+            texts(&self.gcp_kms, Some("resource_id"), named::gcp),
+            texts(&self.hckms, Some("key_id"), named::huawei),
+            texts(&self.hc_vault, None, named::vault),
+            self.azure_keyvault.iter().flatten().map(azure).collect(),
+        ];
+        merged.chain(age).chain(others.into_iter().flatten()).collect()
+    }
+
     fn keys(&self) -> Result<Vec<MasterKey>, MasterKeyError> {
         let others = [
             ("pgp", &self.pgp),

@@ -7,6 +7,7 @@ mod creation;
 mod disk;
 mod error;
 mod identities;
+mod named;
 mod recipients;
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use rand_core::OsRng;
 use waxwing_formats::DataKey;
 use waxwing_formats::sops::{self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Vectors, Verified};
 
-pub(crate) use creation::{Configuration, Creation, CreationError, Keys, Layouts, cleaned};
+pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
 pub(crate) use disk::{Secrecy, read, replace, write};
 pub(crate) use error::SealedError;
 pub(crate) use identities::Identities;
@@ -76,4 +77,10 @@ pub(crate) fn wrap(key: &DataKey, groups: &Groups, threshold: usize) -> Result<V
 /// Returns the format of a file: the one that is asked for, else, also for one that sops does not know, what its name says.
 pub(crate) fn store_of(path: &Path, asked: Option<&str>) -> Store {
     asked.and_then(Store::named).unwrap_or_else(|| Store::from_path(path))
+}
+
+/// Tells whether a file that anybody may have written is one of sops, whole or damaged. Any text can speak of sealed values; a
+/// sealed file of any bytes is a JSON object.
+pub(crate) fn is_sealed(bytes: &[u8], store: Store) -> bool {
+    sops::is_sealed(bytes, store) && (store != Store::Binary || bytes.trim_ascii_start().starts_with(b"{"))
 }

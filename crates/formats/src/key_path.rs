@@ -13,6 +13,16 @@ pub enum Segment {
     Index(usize),
 }
 
+impl Segment {
+    /// Returns the key, where it is one.
+    pub(crate) fn as_key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Index(_) => None,
+        }
+    }
+}
+
 /// The steps from a document's root to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyPath(Vec<Segment>);

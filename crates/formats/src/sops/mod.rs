@@ -264,6 +264,12 @@ impl<S> Document<S> {
         self.slots.iter().filter(|slot| !slot.is_comment).map(Slot::leaf)
     }
 
+    /// Returns the values that stand in the clear, but for empty ones, in the order of the file.
+    pub fn in_the_clear(&self) -> impl Iterator<Item = Leaf<'_>> {
+        let plain = |slot: &&Slot| matches!(slot.content, SlotContent::Plain(_)) && !slot.content.is_empty();
+        self.slots.iter().filter(|slot| !slot.is_comment).filter(plain).map(Slot::leaf)
+    }
+
     /// Tells whether the file names the version that wrote it and has a message authentication code, as every file of sops does.
     pub fn is_signed(&self) -> bool {
         self.metadata.terms.version.is_some() && self.metadata.mac.is_some()

@@ -6,12 +6,13 @@
 use super::error::SopsError;
 use super::open::OpenedValue;
 use super::raw::{self, Comment, Raw, RawEntry, RawItem};
+use super::rules::Rule;
 use super::text::{Shown, Text};
 use super::token::ValueKind;
 use super::tree::{self, Entry, Item, Reading, Tree};
 use super::{Document, MAX_LOCAL_BYTES, Store, Verified};
-use crate::SecretBytes;
 use crate::yaml::resolve::Scalar;
+use crate::{KeyPath, SecretBytes};
 
 /// A file in the clear.
 pub struct Plain {
@@ -42,6 +43,18 @@ impl Plain {
     /// Returns the format of the file.
     pub fn store(&self) -> Store {
         self.store
+    }
+
+    /// Returns where the values stand that would be sealed by a rule, in the order of the file: the document, from 0, and the
+    /// path in it. Empty values never are.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a file with more than [`MAX_LEAVES`](super::MAX_LEAVES) values.
+    pub fn to_seal(self, rule: &Rule) -> Result<Vec<(usize, KeyPath)>, SopsError> {
+        let (_, slots) = tree::grow(self.documents, Some(rule), Reading::Clear)?;
+        let selected = slots.into_iter().filter(|slot| slot.selected && !slot.is_comment && !slot.content.is_empty());
+        Ok(selected.map(|slot| (slot.document, slot.path)).collect())
     }
 
     /// Returns the same tree as a file of another format, which may not be able to hold it: then it is refused when it is

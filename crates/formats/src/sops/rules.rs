@@ -5,6 +5,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::{KeyPath, Segment};
+
 /// What the one rule of a file looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleKind {
@@ -43,6 +45,10 @@ impl RuleKind {
             Self::UnencryptedCommentRegex => "unencrypted_comment_regex",
             Self::EncryptedCommentRegex => "encrypted_comment_regex",
         }
+    }
+
+    fn is_about_comments(self) -> bool {
+        matches!(self, Self::UnencryptedCommentRegex | Self::EncryptedCommentRegex)
     }
 
     fn is_suffix(self) -> bool {
@@ -97,6 +103,12 @@ impl Rule {
         &self.text
     }
 
+    /// Tells whether the value at a path is sealed; nothing where comments decide that.
+    pub fn seals(&self, path: &KeyPath) -> Option<bool> {
+        let keys = path.segments().iter().filter_map(Segment::as_key);
+        (!self.kind.is_about_comments()).then(|| self.selects(keys, false))
+    }
+
     /// Tells whether what stands under `keys` is sealed. Each key on the path is looked at by itself; `marked` says
     /// whether a comment in force matches.
     pub(crate) fn selects<'a>(&self, mut keys: impl Iterator<Item = &'a str>, marked: bool) -> bool {
@@ -114,8 +126,7 @@ impl Rule {
 
     /// Tells whether a comment matches the file's rule about comments.
     pub(crate) fn marks(&self, comment: &str) -> bool {
-        matches!(self.kind, RuleKind::UnencryptedCommentRegex | RuleKind::EncryptedCommentRegex)
-            && self.matches(comment)
+        self.kind.is_about_comments() && self.matches(comment)
     }
 
     /// Tells whether a comment that matches stays readable because of its own text: both kinds of rule want that,

@@ -50,6 +50,17 @@ pub(crate) enum SlotContent {
     Plain(Scalar),
 }
 
+impl SlotContent {
+    /// Tells whether there is nothing to seal.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Plain(Scalar::Null) => true,
+            Self::Plain(Scalar::Text(text)) => text.is_empty(),
+            Self::Plain(_) | Self::Sealed(_) => false,
+        }
+    }
+}
+
 /// What the text of a file is taken for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
@@ -171,10 +182,7 @@ impl Grower<'_> {
     }
 
     fn selected(&self, marked: bool) -> bool {
-        let keys = self.path.iter().filter_map(|segment| match segment {
-            Segment::Key(key) => Some(key.as_str()),
-            Segment::Index(_) => None,
-        });
+        let keys = self.path.iter().filter_map(Segment::as_key);
         self.rule.is_none_or(|rule| rule.selects(keys, marked))
     }
 

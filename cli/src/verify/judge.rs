@@ -1,0 +1,151 @@
+//! Judges one file: whether it is sealed, whether it is sealed as its rule says, and whether anything else in it is secret.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use waxwing::source::RepoPath;
+use waxwing_formats::sops::{Document, Plain, Sealed, SopsError, Store};
+use waxwing_formats::{KeyPath, yaml};
+
+use super::report::{Check, Finding, Level, Place};
+use super::secrets::{self, Generated};
+use crate::error::with_causes;
+use crate::sealed::{Expected, is_sealed};
+
+/// What came of it.
+#[derive(Default)]
+pub(crate) struct Judged {
+    pub(crate) is_sealed: bool,
+    /// The files that a kustomization in it makes Secrets of.
+    pub(crate) generated: Vec<Generated>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl From<Finding> for Judged {
+    fn from(finding: Finding) -> Self {
+        Self { findings: vec![finding], ..Self::default() }
+    }
+}
+
+/// Judges a file, of which a rule may expect something.
+pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>) -> Judged {
+    let store = Store::from_path(Path::new(file.as_str()));
+    if is_sealed(bytes, store) {
+        let findings = judge_sealed(file, bytes, store, expected);
+        return Judged { is_sealed: true, findings, ..Judged::default() };
+    }
+    let mut judged = judge_manifests(file, bytes, store);
+    let is_under_a_rule = |expected: &&Expected| expected.is_for_some && file.file_name() != Some(".sops.yaml");
+    if let Some(expected) = expected.filter(is_under_a_rule).filter(|_| !judged.is_sealed) {
+        judged.findings.extend(judge_plain(file, bytes, store, expected));
+    }
+    judged.findings.extend(private_key(file, bytes));
+    judged
+}
+
+fn judge_sealed(file: &RepoPath, bytes: &[u8], store: Store, expected: Option<&Expected>) -> Vec<Finding> {
+    let document = match Document::<Sealed>::parse_local(bytes, store) {
+        Ok(document) => document,
+        Err(error) => return vec![Finding::error(Check::Damaged, Place::file(file), with_causes(&error))],
+    };
+    let mut findings = secrets::in_the_clear(file, &document);
+    if !document.is_signed() {
+        let message = "the file names no version or has no message authentication code, so nobody can open it";
+        findings.push(Finding::error(Check::Damaged, Place::file(file), message));
+    }
+    if let Some(expected) = expected {
+        let is_wanted = |path: &KeyPath| expected.rule.seals(path) == Some(true);
+        let plain = document.in_the_clear().filter(|leaf| is_wanted(leaf.path));
+        let place = |document_index, path| Place::value(file, (document_index, document.documents()), path);
+        findings.extend(plain.map(|leaf| unsealed(place(leaf.document, leaf.path))));
+        findings.extend(other_recipients(file, &document, expected));
+    }
+    findings
+}
+
+fn unsealed(place: Place) -> Finding {
+    Finding::error(Check::PlainValue, place, "the rule in .sops.yaml wants this sealed")
+}
+
+/// Compares who can open a file with who should, group by group.
+fn other_recipients(file: &RepoPath, document: &Document<Sealed>, expected: &Expected) -> Vec<Finding> {
+    let groups = document.terms().groups;
+    let count = groups.len().max(expected.groups.len());
+    let mut groups =
+        groups.iter().map(|group| group.iter().map(|one| one.wrapped().recipient()).collect::<BTreeSet<_>>());
+    let mut findings = Vec::new();
+    for number in 1..=count {
+        let (has, wants) =
+            (groups.next().unwrap_or_default(), expected.groups.get(number - 1).cloned().unwrap_or_default());
+        let within = if count > 1 { format!("key group {number}: ") } else { String::new() };
+        let mut found = |message: String| {
+            let message = format!("{within}{message}");
+            findings.push(Finding::error(Check::Recipients, Place::file(file), message));
+        };
+        has.difference(&wants).for_each(|name| found(format!("{name} can open it and is not in the rule")));
+        wants.difference(&has).for_each(|name| found(format!("{name} can't open it and is in the rule")));
+    }
+    findings
+}
+
+/// A file in the clear of which a rule says that something in it is sealed. A rule for `.yaml` at large is for many objects that
+/// have nothing secret; of those that are no Secrets it is a warning.
+fn judge_plain(file: &RepoPath, bytes: &[u8], store: Store, expected: &Expected) -> Vec<Finding> {
+    let paths = match Plain::parse(bytes, store).and_then(|plain| plain.to_seal(&expected.rule)) {
+        Ok(paths) => paths,
+        Err(SopsError::NothingToSeal) => return Vec::new(),
+        Err(error) => {
+            let message =
+                format!("a rule in .sops.yaml is for this file, and it can't be read: {}", with_causes(&error));
+            return vec![Finding::warning(Check::NotRead, Place::file(file), message)];
+        }
+    };
+    let documents = paths.iter().map(|(document, _)| document + 1).max().unwrap_or_default();
+    let place = |(document, path): &(usize, KeyPath)| match store {
+        Store::Binary => Place::file(file),
+        _ => Place::value(file, (*document, documents), path),
+    };
+    let is_for_kubernetes = secrets::is_kustomization(file) || is_all_manifests(bytes, store);
+    let level = if is_for_kubernetes { Level::Warning } else { Level::Error };
+    paths.iter().map(|value| Finding { level, ..unsealed(place(value)) }).collect()
+}
+
+/// Looks at the objects in a file. What can't be read, as a template of Helm, is said only where a rule is for it, and not here.
+fn judge_manifests(file: &RepoPath, bytes: &[u8], store: Store) -> Judged {
+    let mut judged = Judged::default();
+    if !matches!(store, Store::Yaml | Store::Json) && !secrets::is_kustomization(file) {
+        return judged;
+    }
+    let documents = yaml::manifests(bytes).unwrap_or_default();
+    let count = documents.iter().map(|document| document.index + 1).max().unwrap_or_default();
+    for document in &documents {
+        let place = |path: &KeyPath| Place::value(file, (document.index, count), path);
+        let found = secrets::in_manifest(&document.value, &KeyPath::root(), &place);
+        judged.is_sealed |= found.is_sealed;
+        judged.findings.extend(found.findings);
+        if secrets::is_kustomization(file) {
+            let (generated, findings) = secrets::of_generators(file, &document.value, &place);
+            judged.generated.extend(generated);
+            judged.findings.extend(findings);
+        }
+    }
+    judged
+}
+
+/// Tells whether everything in a file is an object of Kubernetes.
+fn is_all_manifests(bytes: &[u8], store: Store) -> bool {
+    let is_object = |value: &serde_json::Value| value.get("apiVersion").is_some() && value.get("kind").is_some();
+    matches!(store, Store::Yaml | Store::Json)
+        && yaml::manifests(bytes).is_ok_and(|documents| documents.iter().all(|document| is_object(&document.value)))
+}
+
+/// A line that begins a private key, as age and OpenSSL write them.
+fn private_key(file: &RepoPath, bytes: &[u8]) -> Option<Finding> {
+    let begins = |line: &[u8]| {
+        let line = line.trim_ascii();
+        let is_pem = line.starts_with(b"-----BEGIN ") && line.ends_with(b"PRIVATE KEY-----");
+        is_pem || (line.starts_with(b"AGE-SECRET-KEY-") && line.len() > 40)
+    };
+    let (line, _) = (1..).zip(bytes.split(|byte| *byte == b'\n')).find(|(_, line)| begins(line))?;
+    Some(Finding::error(Check::PrivateKey, Place::file(file), format!("a private key begins in line {line}")))
+}

@@ -1,0 +1,83 @@
+//! What may not be committed, found without any key: values in the clear that should be sealed, files whose recipients are not
+//! those of the rules, sealed files that are damaged, and private keys.
+//!
+//! `mod.rs` goes through the files and says for each which rule of `.sops.yaml` it is under; `judge` looks at one file, `secrets`
+//! at the manifests in it, `report` holds what was found and writes it. Nothing here opens anything, and no value is shown.
+
+mod judge;
+mod report;
+mod secrets;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use waxwing::source::{Files, RepoPath, TreeError};
+
+use crate::error::Error;
+use crate::sealed::{Configuration, CreationError, Expected, cleaned};
+use crate::tree::Tree;
+use judge::{Judged, judge};
+pub(crate) use report::Report;
+use report::{Check, Finding, Place};
+
+/// Looks at the files at or below some paths.
+///
+/// # Errors
+/// Fails when a path or a configuration can't be read.
+pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>) -> Result<Report, Error> {
+    let mut configurations = Configurations::new(named)?;
+    let mut report = Report::default();
+    for path in paths {
+        let Tree { folder, files } = Tree::at(path)?;
+        let (mut generated, mut sealed) = (Vec::new(), HashMap::new());
+        for file in files {
+            let expected = configurations.expected(&folder.root().join(file.as_str()))?;
+            let judged = match folder.bytes(&file) {
+                Ok(blob) => judge(&file, &blob.bytes, expected.as_ref()),
+                Err(error) => Judged::from(not_read(&file, &error)),
+            };
+            sealed.insert(file, judged.is_sealed);
+            generated.extend(judged.generated);
+            report.findings.extend(judged.findings);
+        }
+        report.files += sealed.len();
+        report.sealed += sealed.values().filter(|is_sealed| **is_sealed).count();
+        report.findings.extend(generated.iter().filter_map(|generated| secrets::in_a_file(generated, &sealed)));
+    }
+    report.settle();
+    Ok(report)
+}
+
+fn not_read(file: &RepoPath, error: &TreeError) -> Finding {
+    Finding::warning(Check::NotRead, Place::file(file), format!("the file was not looked into: {error}"))
+}
+
+/// The configuration that holds for each folder.
+struct Configurations {
+    named: Option<Configuration>,
+    /// By the folder of a file; the nearest from there upwards counts.
+    found: HashMap<PathBuf, Option<Configuration>>,
+}
+
+impl Configurations {
+    fn new(named: Option<&Path>) -> Result<Self, CreationError> {
+        Ok(Self { named: named.map(Configuration::read).transpose()?, found: HashMap::new() })
+    }
+
+    /// Returns what the rules say of a file.
+    fn expected(&mut self, file: &Path) -> Result<Option<Expected>, CreationError> {
+        let file = cleaned(file);
+        if let Some(named) = &self.named {
+            return named.expected(&file);
+        }
+        let folder = file.parent().unwrap_or(&file).to_owned();
+        if !self.found.contains_key(&folder) {
+            let found = Configuration::find(&folder)?;
+            self.found.insert(folder.clone(), found);
+        }
+        match self.found.get(&folder) {
+            Some(Some(configuration)) => configuration.expected(&file),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Secrets in manifests and kustomizations: the values of theirs that stand in the clear.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use waxwing::source::RepoPath;
+use waxwing_formats::sealed_secret::{SealedItem, SealedSecretManifest};
+use waxwing_formats::sops::{Document, Sealed};
+use waxwing_formats::{KeyPath, Segment};
+
+use super::report::{Check, Finding, Place};
+
+/// The fields of a Secret that hold its values.
+const FIELDS: [&str; 2] = ["data", "stringData"];
+
+/// A file that a kustomization makes a Secret of.
+pub(crate) struct Generated {
+    file: RepoPath,
+    kustomization: RepoPath,
+}
+
+/// What was found in a manifest.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// There is a SealedSecret in it.
+    pub(crate) is_sealed: bool,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Tells whether Kustomize takes a file of this name for a kustomization.
+pub(crate) fn is_kustomization(file: &RepoPath) -> bool {
+    matches!(file.file_name(), Some("kustomization.yaml" | "kustomization.yml" | "Kustomization"))
+}
+
+/// Looks at an object, and at those of a list.
+pub(crate) fn in_manifest(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place) -> Found {
+    let mut found = Found::default();
+    if let Some(items) = object.get("items").and_then(Value::as_array).filter(|_| is_list(object)) {
+        for (index, item) in items.iter().enumerate() {
+            let inner = in_manifest(item, &path.key("items").index(index), place);
+            found.is_sealed |= inner.is_sealed;
+            found.findings.extend(inner.findings);
+        }
+    } else if SealedSecretManifest::is_sealed_secret(object) {
+        found.is_sealed = true;
+        found.findings = damaged_items(object, path, place);
+    } else if is_secret(object) {
+        for field in FIELDS {
+            let values = object.get(field).and_then(Value::as_object).into_iter().flatten();
+            let plain = values.filter(|(_, value)| !matches!(value, Value::Null) && *value != "");
+            found.findings.extend(plain.map(|(key, _)| plain_secret(place(&path.key(field).key(key)))));
+        }
+    }
+    found
+}
+
+fn is_list(object: &Value) -> bool {
+    text(object, "kind").is_some_and(|kind| kind.ends_with("List"))
+}
+
+fn is_secret(object: &Value) -> bool {
+    text(object, "apiVersion") == Some("v1") && text(object, "kind") == Some("Secret")
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    object.get(field).and_then(Value::as_str)
+}
+
+fn plain_secret(place: Place) -> Finding {
+    Finding::error(Check::PlainSecret, place, "a value of a Secret is in the clear")
+}
+
+/// Looks at the sealed values of a SealedSecret, as far as can be seen without a key.
+fn damaged_items(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place) -> Vec<Finding> {
+    let items = object.pointer("/spec/encryptedData").and_then(Value::as_object).into_iter().flatten();
+    let damaged = items.filter_map(|(key, item)| {
+        let message = match item.as_str().map(SealedItem::parse) {
+            Some(Ok(_)) => return None,
+            Some(Err(error)) => error.to_string(),
+            None => "the sealed value is not text".to_owned(),
+        };
+        Some(Finding::error(Check::Damaged, place(&path.key("spec").key("encryptedData").key(key)), message))
+    });
+    damaged.collect()
+}
+
+/// Looks for values of Secrets in the clear in a file that is sealed otherwise.
+pub(crate) fn in_the_clear(file: &RepoPath, document: &Document<Sealed>) -> Vec<Finding> {
+    let Ok(objects) = document.skeletons(&mut |_, _, _| String::new()) else {
+        return Vec::new();
+    };
+    let is_value = |path: &KeyPath| match path.segments() {
+        [Segment::Key(field), _, ..] => FIELDS.contains(&field.as_str()),
+        _ => false,
+    };
+    let of_secret = |index: usize| objects.get(index).is_some_and(is_secret);
+    let plain = document.in_the_clear().filter(|leaf| of_secret(leaf.document) && is_value(leaf.path));
+    plain.map(|leaf| plain_secret(Place::value(file, (leaf.document, document.documents()), leaf.path))).collect()
+}
+
+/// Returns the files that the `secretGenerator` of a kustomization reads, and what it says in the clear itself.
+pub(crate) fn of_generators(
+    file: &RepoPath,
+    kustomization: &Value,
+    place: &dyn Fn(&KeyPath) -> Place,
+) -> (Vec<Generated>, Vec<Finding>) {
+    let folder = file.parent().unwrap_or_default();
+    let (mut generated, mut findings) = (Vec::new(), Vec::new());
+    let generators = kustomization.get("secretGenerator").and_then(Value::as_array).into_iter().flatten();
+    for (index, generator) in generators.enumerate() {
+        let texts = |field: &str| match generator.get(field) {
+            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(text)) => vec![text.as_str()],
+            _ => Vec::new(),
+        };
+        let files = texts("files").into_iter().map(|text| text.split_once('=').map_or(text, |(_, file)| file));
+        let read = files.chain(texts("envs")).chain(texts("env")).filter_map(|path| folder.join(path).ok());
+        generated.extend(read.map(|read| Generated { file: read, kustomization: file.clone() }));
+        let path = KeyPath::root().key("secretGenerator").index(index).key("literals");
+        let literals = texts("literals").len();
+        findings.extend((0..literals).map(|literal| plain_secret(place(&path.index(literal)))));
+    }
+    (generated, findings)
+}
+
+/// Judges a file that a kustomization makes a Secret of, if it is one of those that were looked at.
+pub(crate) fn in_a_file(generated: &Generated, sealed: &HashMap<RepoPath, bool>) -> Option<Finding> {
+    sealed.get(&generated.file).filter(|is_sealed| !**is_sealed)?;
+    let message = format!("the secretGenerator of {} reads this file, and it is in the clear", generated.kustomization);
+    Some(Finding::error(Check::PlainSecret, Place::file(&generated.file), message))
+}

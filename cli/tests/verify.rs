@@ -1,0 +1,243 @@
+//! `seal verify`: what should not be committed is found without any key, named by file and key path, and never shown.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use support::{Folder, Ran, run};
+use waxwing_harness::{AgeKey, Call, Failure, GitRepo, Upstream};
+
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n";
+const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {colour: blue}\n";
+const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2}\n";
+/// As the controller of Flux wants it, and one for files that are secret as a whole.
+const RULES: &str = r"creation_rules:
+- path_regex: ^secret/
+  age: RECIPIENT
+- path_regex: \.yaml$
+  encrypted_regex: ^(data|stringData)$
+  age: RECIPIENT
+";
+
+/// A repository with rules, someone who can open its files, and a stranger.
+struct Tree {
+    repo: GitRepo,
+    upstream: Upstream,
+    own: AgeKey,
+    stranger: AgeKey,
+}
+
+impl Tree {
+    fn new() -> Result<Self, Failure> {
+        let (repo, upstream) = (GitRepo::new()?, Upstream::new()?);
+        let (own, stranger) = (upstream.age_keygen()?, upstream.age_keygen()?);
+        repo.write(".sops.yaml", RULES.replace("RECIPIENT", &own.recipient))?;
+        Ok(Self { repo, upstream, own, stranger })
+    }
+
+    /// Seals with the real sops, for a file of this name.
+    fn sops(&self, name: &str, plain: &str, recipients: &[&AgeKey], more: &[&str]) -> Result<String, Failure> {
+        let recipients: Vec<_> = recipients.iter().map(|key| key.recipient.as_str()).collect();
+        let all = recipients.join(",");
+        let arguments = [&["encrypt", "--age", &all, "--filename-override", name], more].concat();
+        self.upstream.sops(&arguments)?.stdin(plain).text()
+    }
+
+    fn verify(&self, arguments: &[&str]) -> Ran {
+        let seal = Call::new(Path::new(env!("CARGO_BIN_EXE_seal")), &self.repo.tree());
+        let ran = run(seal.arg("verify").args(arguments));
+        for secret in ["hunter2", "aHVudGVyMg", "AGE-SECRET-KEY-1"] {
+            assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{secret} in {ran:?}");
+        }
+        ran
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let ran = self.verify(&[arguments, &["--output", "json"]].concat());
+        serde_json::from_str(&ran.stdout).expect("one JSON object")
+    }
+}
+
+const VALUES: [&str; 2] = ["--encrypted-regex", "^(data|stringData)$"];
+
+/// Returns a SealedSecret with one value.
+fn sealed_secret() -> String {
+    let arguments = ["new", "token", "-n", "shop", "--cert", "cluster.pem", "--from-literal", "password=hunter2"];
+    Folder::new().seal(&arguments, "").stdout
+}
+
+#[test]
+fn a_tree_in_which_all_is_sealed_as_the_rules_say_has_no_errors() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    tree.repo.write("app/db.yaml", tree.sops("db.yaml", SECRET, &[&tree.own], &VALUES)?)?;
+    tree.repo.write("app/token.yaml", sealed_secret())?;
+    tree.repo.write("app/web.yaml", DEPLOYMENT)?;
+    tree.repo.write("secret/api.env", tree.sops("api.env", "TOKEN=hunter2\n", &[&tree.own], &[])?)?;
+    tree.repo.write("app/kustomization.yaml", "secretGenerator: [{name: api, envs: [../secret/api.env]}]\n")?;
+    tree.repo.write("README.md", "How sops writes: ENC[AES256_GCM,data:...]\n")?;
+    tree.repo.write("chart/templates/web.yaml", "{{- if .Values.on }}\nkind: Secret\n{{- end }}\n")?;
+    tree.repo.write(".gitignore", "*.decrypted\nbuild/\n")?;
+    tree.repo.write("app/db.yaml.decrypted", SECRET)?;
+    tree.repo.write("build/secret.yaml", SECRET)?;
+    let ran = tree.verify(&[]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    insta::assert_snapshot!(ran.stdout);
+    let ran = tree.verify(&["app", "secret"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "5 files, 3 sealed, 0 errors, 0 warnings\n"));
+    Ok(())
+}
+
+#[test]
+fn whatever_should_not_be_committed_is_named_and_not_shown() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"password": "aHVudGVyMg=="}},
+    ]});
+    let ours = |plain: &str, more: &[&str]| tree.sops("x.yaml", plain, &[&tree.own], more);
+    let damaged = ours(SECRET, &VALUES)?.replacen("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:!", 1);
+    let (weak, other) = (["--encrypted-regex", "^user$"], tree.sops("x.yaml", SECRET, &[&tree.stranger], &VALUES)?);
+    let both = tree.sops("x.yaml", SECRET, &[&tree.own, &tree.stranger], &VALUES)?;
+    let files = [
+        ("app/plain.yaml", SECRET.to_owned()),
+        ("app/several.yaml", format!("{CONFIG}---\n{SECRET}")),
+        ("app/list.json", list.to_string()),
+        ("app/weak.yaml", ours(&SECRET.replace("{password", "{user: me, password"), &weak)?),
+        ("app/other.yaml", other),
+        ("app/both.yaml", both),
+        ("app/damaged.yaml", damaged),
+        ("app/unsigned.yaml", ours(SECRET, &VALUES)?.lines().filter(|line| !line.contains(" mac:")).map(|line| format!("{line}\n")).collect()),
+        ("app/cut.yaml", sealed_secret().replacen("password: A", "password: !", 1)),
+        ("gen/kustomization.yaml", "secretGenerator:\n- name: a\n  literals: [password=hunter2]\n- name: b\n  envs: [b.env]\n  files: [key=c.txt]\n".to_owned()),
+        ("gen/b.env", "PASSWORD=hunter2\n".to_owned()),
+        ("gen/c.txt", "hunter2".to_owned()),
+        ("secret/plain.env", "PASSWORD=hunter2\nEMPTY=\n".to_owned()),
+        ("secret/any.bin", "hunter2".to_owned()),
+        ("secret/broken.yaml", "password: [hunter2\n".to_owned()),
+        ("keys/age.txt", format!("# throw-away\n{}\n", tree.stranger.identity)),
+        ("keys/tls.pem", "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n".to_owned()),
+        ("lfs.bin", "version https://git-lfs.github.com/spec/v1\n".to_owned()),
+    ];
+    for (name, text) in files {
+        tree.repo.write(name, text)?;
+    }
+    tree.repo.write("tracked.yaml", SECRET)?;
+    tree.repo.commit("with a file that is ignored later")?;
+    tree.repo.write(".gitignore", "tracked.yaml\n")?;
+    let ran = tree.verify(&[]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), ""));
+    let text = ran.stdout.replace(&tree.own.recipient, "OWN").replace(&tree.stranger.recipient, "STRANGER");
+    insta::assert_snapshot!(text);
+    Ok(())
+}
+
+#[test]
+fn scripts_get_json_and_code_scanning_gets_sarif() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    tree.repo.write("größe/my secret.yaml", format!("{CONFIG}---\n{SECRET}"))?;
+    let found = tree.json(&[]);
+    assert_eq!((&found["files"], &found["sealed"]), (&json!(2), &json!(0)));
+    let secret = json!({
+        "level": "error", "check": "plain-secret", "file": "größe/my secret.yaml", "document": 1,
+        "keyPath": "/stringData/password", "message": "a value of a Secret is in the clear",
+    });
+    assert_eq!(found["findings"][0], secret);
+
+    let ran = tree.verify(&["--output", "sarif"]);
+    assert_eq!(ran.code, Some(2));
+    let log: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let rules: Vec<_> =
+        run["tool"]["driver"]["rules"].as_array().into_iter().flatten().map(|rule| &rule["id"]).collect();
+    for result in run["results"].as_array().expect("results") {
+        assert!(rules.contains(&&result["ruleId"]), "{result}");
+    }
+    let first = &run["results"][0];
+    assert_eq!((&first["ruleId"], &first["level"]), (&json!("plain-secret"), &json!("error")));
+    let location = &first["locations"][0];
+    assert_eq!(location["physicalLocation"]["artifactLocation"]["uri"], "gr%C3%B6%C3%9Fe/my%20secret.yaml");
+    assert_eq!(location["logicalLocations"][0]["fullyQualifiedName"], "/stringData/password");
+    Ok(())
+}
+
+/// A file as sops would write it that is sealed for a key of each kind; nobody can open it, which is not asked for.
+fn for_every_kind() -> Value {
+    let token = "ENC[AES256_GCM,data:AAAA,iv:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,tag:AAAAAAAAAAAAAAAAAAAAAA==,type:str]";
+    let at = "2026-01-01T00:00:00Z";
+    json!({
+        "password": token,
+        "sops": {
+            "kms": [{"arn": "arn:aws:kms:eu-1:1:key/a", "role": "arn:aws:iam::1:role/r", "created_at": at, "enc": "x"}],
+            "gcp_kms": [{"resource_id": "projects/p/locations/l/keyRings/r/cryptoKeys/k", "created_at": at, "enc": "x"}],
+            "azure_kv": [{"vault_url": "https://v.vault.azure.net", "name": "k", "version": "7", "created_at": at, "enc": "x"}],
+            "hc_vault": [{"vault_address": "https://vault.example.com:8200", "engine_path": "team/transit", "key_name": "k", "created_at": at, "enc": "x"}],
+            "age": [{"recipient": "age1example", "enc": "x"}],
+            "pgp": [{"fp": "85D77543B3D624B63CEA9E6DBC17301B491B3F21", "created_at": at, "enc": "x"}],
+            "lastmodified": at, "mac": token, "version": "3.13.3",
+        },
+    })
+}
+
+#[test]
+fn keys_of_every_kind_are_compared_with_those_of_the_rule_however_it_names_them() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    tree.repo.write("all.json", for_every_kind().to_string())?;
+    let flat = r"creation_rules:
+- age: age1example
+  pgp: 85D7 7543 B3D6 24B6 3CEA  9E6D BC17 301B 491B 3F21
+  kms: arn:aws:kms:eu-1:1:key/a+arn:aws:iam::1:role/r
+  gcp_kms: projects/p/locations/l/keyRings/r/cryptoKeys/k
+  azure_keyvault: https://v.vault.azure.net/keys/k/8
+  hc_vault_transit_uri: https://vault.example.com:8200/v1/team/transit/keys/k
+";
+    let group = r"creation_rules:
+- key_groups:
+  - merge: [{pgp: [85D77543B3D624B63CEA9E6DBC17301B491B3F21]}]
+    age: [age1example]
+    kms: [{arn: 'arn:aws:kms:eu-1:1:key/a', role: 'arn:aws:iam::1:role/r'}]
+    gcp_kms: [{resource_id: projects/p/locations/l/keyRings/r/cryptoKeys/k}]
+    azure_keyvault: [{vaultUrl: 'https://v.vault.azure.net', key: k, version: '7'}]
+    hc_vault: ['https://vault.example.com:8200/v1/team/transit/keys/k']
+";
+    for rules in [flat, group] {
+        tree.repo.write(".sops.yaml", rules)?;
+        assert_eq!(tree.json(&["all.json"])["findings"], json!([]), "{rules}");
+    }
+    for (was, is) in
+        [("key/a", "key/b"), ("age1example", "age1other"), ("491B 3F21", "491B 3F22"), ("/keys/k/8", "/keys/l/8")]
+    {
+        tree.repo.write("other.yaml", flat.replace(was, is))?;
+        let found = tree.json(&["all.json", "--config", "other.yaml"]);
+        let checks: Vec<_> =
+            found["findings"].as_array().into_iter().flatten().map(|finding| &finding["check"]).collect();
+        assert_eq!(checks, ["recipients", "recipients"], "{is}: one is missing, one is there and should not be");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_of_its_own() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    let ran = tree.verify(&["nothing"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("nothing"), "{}", ran.stderr);
+    tree.repo.write(".sops.yaml", "creation_rules:\n- path_regex: '('\n")?;
+    let ran = tree.verify(&[]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("creation rule 1: path_regex is not a valid expression"), "{}", ran.stderr);
+    Ok(())
+}
+
+#[test]
+fn a_folder_without_a_repository_is_looked_at_as_a_whole() {
+    let folder = Folder::new();
+    folder.write("secret.yaml", SECRET);
+    let ran = folder.seal(&["verify", "secret.yaml"], "");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stdout.starts_with("error: secret.yaml, /stringData/password: "), "{}", ran.stdout);
+    let ran = folder.seal(&["verify"], "");
+    assert!(ran.stdout.contains("error: cluster.key: a private key begins in line 1 (private-key)"), "{}", ran.stdout);
+}
