@@ -30,7 +30,7 @@ demo-programs:
 .PHONY: bench
 bench: ## Measure against bare loops; B=syncs runs one benchmark, SCALE=0.1 a tenth of each
 	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kustomize age age-keygen sops
-	@cargo build --locked --release --package waxwing --package waxwing-bench
+	@cargo build --locked --release --package waxwing --package seal --package waxwing-bench
 	@"$(target)/release/waxwing-bench" $(B)
 
 .PHONY: tools

@@ -8,6 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "only JSON is indexed, where what is missing reads as null")]
 
 mod bare;
+mod command_line;
 mod drift;
 mod error;
 mod fairness;
@@ -37,11 +38,12 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 type Bench = fn(Scale) -> Result<(), Error>;
 
 /// Each benchmark with its name.
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("syncs", syncs::run),
     ("objects", objects::run),
     ("sealed", sealed::run),
     ("sops", sops::run),
+    ("command-line", command_line::run),
     ("drift", drift::run),
     ("repository", repository::run),
     ("fairness", fairness::run),

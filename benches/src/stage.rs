@@ -68,7 +68,7 @@ impl Stage {
 
     /// Starts the controller that stands beside this program.
     pub(crate) fn controller(&self) -> Result<Controller, Error> {
-        let mut options = ControllerOptions::new(program()?, &["--allow-file-sources"]);
+        let mut options = ControllerOptions::new(program("waxwing")?, &["--allow-file-sources"]);
         options.kubeconfig = Some(self.cluster.kubeconfig_as(CONTROLLER)?);
         Ok(Controller::start(&self.cluster, options)?)
     }
@@ -190,12 +190,12 @@ subjects: [{{kind: User, name: {CONTROLLER}}}]
     )
 }
 
-/// Returns the controller that was built together with this program.
-fn program() -> Result<PathBuf, Error> {
-    let beside = std::env::current_exe().map_err(other)?.with_file_name("waxwing");
+/// Returns `waxwing` or `seal` as it was built together with this program.
+pub(crate) fn program(name: &str) -> Result<PathBuf, Error> {
+    let beside = std::env::current_exe().map_err(other)?.with_file_name(name);
     match beside.is_file() {
         true => Ok(beside),
-        false => Err(Error::Setting("there is no waxwing beside this program\nhint: run it by `make bench`")),
+        false => Err(other(format!("there is no {name} beside this program\nhint: run it by `make bench`"))),
     }
 }
 

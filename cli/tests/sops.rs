@@ -705,3 +705,32 @@ fn an_edited_text_stands_in_a_private_folder_that_is_gone_afterwards() {
         assert!(!Path::new(lines[2]).parent().unwrap().exists());
     }
 }
+
+#[test]
+fn several_files_are_opened_in_one_go_or_none_is() {
+    let stage = Stage::new();
+    let single = |name: &str| String::from_utf8(stage.call(Program::Theirs, &["decrypt", name]).1.stdout).unwrap();
+    let (yaml, json, env) = (single("sealed.yaml"), single("sealed.json"), single("sealed.env"));
+    for older in [&["-d"][..], &["decrypt"]] {
+        let (_, ran) = stage.call(Program::Ours, &[older, &["sealed.yaml", "sealed.yaml", "sealed.env"]].concat());
+        let printed = String::from_utf8(ran.stdout).unwrap();
+        assert_eq!((ran.status.code(), printed), (Some(0), format!("{yaml}---\n{yaml}{env}")));
+    }
+    let (folder, ran) = stage.call(Program::Ours, &["decrypt", "--in-place", "sealed.yaml", "sealed.json"]);
+    assert_eq!((ran.status.code(), ran.stdout.len()), (Some(0), 0));
+    let left = |folder: &TempDir, name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!((left(&folder, "sealed.yaml"), left(&folder, "sealed.json")), (yaml, json));
+
+    for words in [&["decrypt"][..], &["decrypt", "--in-place"]] {
+        let files = ["sealed.yaml", "tampered.yaml", "sealed.json", "none.yaml"];
+        let (folder, ran) = stage.call(Program::Ours, &[words, &files].concat());
+        assert_eq!((ran.status.code(), ran.stdout.len()), (Some(1), 0));
+        assert!(left(&folder, "sealed.yaml").contains("ENC["), "nothing is written where one is refused");
+        insta::assert_snapshot!("what is said where two of several files fail", ran.stderr);
+    }
+    for (words, code) in [(["-e", "plain.yaml", "plain.json"], 1), (["decrypt", "sealed.yaml", "sealed.json"], 8)] {
+        let output: &[&str] = if code == 8 { &["--output", "out"] } else { &[] };
+        let (_, ran) = stage.call(Program::Ours, &[&words, output].concat());
+        assert_eq!((ran.status.code(), ran.stdout.len()), (Some(code), 0), "{}", ran.stderr);
+    }
+}

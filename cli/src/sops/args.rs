@@ -125,9 +125,9 @@ fn truth(text: &str) -> Result<bool, &'static str> {
 /// The flags of sops without a command.
 #[derive(Args)]
 pub(crate) struct Older {
-    /// The file
+    /// The file; with -d there may be several
     #[arg(value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 
     /// Open the file
     #[arg(short, long)]
@@ -267,11 +267,13 @@ pub(crate) struct EncryptArgs {
 }
 
 /// Open a file and print it; without a file, what comes from standard input
+///
+/// Several files are printed one after the other, with `---` between those in YAML, when all of them were opened.
 #[derive(Args)]
 pub(crate) struct DecryptArgs {
-    /// The sealed file
+    /// The sealed files
     #[arg(value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 
     #[command(flatten)]
     pub(crate) target: Target,

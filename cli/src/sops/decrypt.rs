@@ -1,31 +1,70 @@
 //! `sops decrypt` and `sops filestatus`.
 
-use waxwing_formats::Segment;
-use waxwing_formats::sops::{Document, Sealed, SopsError};
+use std::path::Path;
 
-use super::args::{DecryptArgs, FilestatusArgs, Global};
+use waxwing_formats::sops::{Document, Sealed, SopsError, Store};
+use waxwing_formats::{SecretBytes, Segment};
+
+use super::args::{DecryptArgs, FilestatusArgs, Global, Target, Types};
 use super::fault::Fault;
 use super::place::Place;
 use crate::output;
-use crate::sealed::{self, SealedError, Secrecy, store_of};
+use crate::sealed::{self, Identities, SealedError, Secrecy, store_of};
 
-/// Opens a file, or a part of one.
+/// Opens files, or a part of each. Where one of several does not open, none is printed or written.
 pub(crate) fn run(args: &DecryptArgs, global: &Global) -> Result<(), Fault> {
-    let DecryptArgs { file, target, types, extract } = args;
-    Place::check(file.as_deref(), target)?;
-    let place = Place::new(file.as_deref(), types, global)?;
+    let DecryptArgs { files, target, types, extract } = args;
     let path = extract.as_deref().map(path).transpose()?.filter(|path| !path.is_empty());
-    let opened = place.open()?;
+    let files: Vec<Option<&Path>> = match files.as_slice() {
+        [] => vec![None],
+        files => files.iter().map(|file| Some(file.as_path())).collect(),
+    };
+    if files.len() > 1 && target.output.is_some() {
+        return Err(Fault::conflicting("several files can't be written to one by --output"));
+    }
+    files.iter().try_for_each(|file| Place::check(*file, target))?;
+    let identities = Identities::at_hand();
+    let (mut opened, mut failed) = (Vec::new(), Vec::new());
+    for &file in &files {
+        match open(file, types, global, &identities, path.as_deref()) {
+            Ok(one) => opened.push(one),
+            Err(fault) if files.len() > 1 => failed.push(fault.in_file(file)),
+            Err(fault) => failed.push(fault),
+        }
+    }
+    Fault::of_several(failed, files.len())?;
+    print(opened, target)
+}
+
+fn print(opened: Vec<(Place, SecretBytes)>, target: &Target) -> Result<(), Fault> {
+    for (at, (place, text)) in opened.into_iter().enumerate() {
+        if at > 0 && !target.in_place && place.output == Store::Yaml {
+            output::print("---\n").map_err(|error| Fault::from_cli(&error))?;
+        }
+        place.put(text.expose_secret(), target, Secrecy::Plain)?;
+    }
+    Ok(())
+}
+
+fn open(
+    file: Option<&Path>,
+    types: &Types,
+    global: &Global,
+    identities: &Identities,
+    path: Option<&[Segment]>,
+) -> Result<(Place, SecretBytes), Fault> {
+    let place = Place::new(file, types, global)?;
+    let opened = place.unlock(place.sealed()?, identities)?;
     let text = match path {
         None => opened.document.whole_as(place.output, place.indent()),
         Some(path) => {
-            let part = opened.document.plain().into_part(&path);
+            let part = opened.document.plain().into_part(path);
             let part = part.map_err(|error| place.fault(SealedError::Path(error)))?;
             part.write(place.output, place.indent())
         }
     };
     let text = text.map_err(|error| place.fault(Fault::of_output(error)))?;
-    place.put(text.expose_secret(), target, Secrecy::Plain)
+    Ok((place, text))
 }
 
 /// Reads a path such as `["key"]['other key'][0]`; as in sops, nothing in it is escaped.

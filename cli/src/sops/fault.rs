@@ -7,6 +7,7 @@ use std::path::Path;
 use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
 
 use crate::error::with_causes;
+use crate::output;
 use crate::sealed::{CreationError, MasterKeyError, SealedError};
 
 /// A failure with its exit code.
@@ -199,9 +200,22 @@ impl Fault {
         Self::new(INTERRUPTED, "asked to end: the file is left as it was", None)
     }
 
-    /// Several files failed, of which this one is the last that is told about.
-    pub(crate) fn and_so_did(self, failed: usize, all: usize) -> Self {
-        Self { code: GENERIC, fact: format!("{} ({failed} of {all} files failed)", self.fact), ..self }
+    /// Tells of what failed for so many files, if anything did; the last of it is the failure of all.
+    pub(crate) fn of_several(mut failed: Vec<Self>, all: usize) -> Result<(), Self> {
+        let count = failed.len();
+        let Some(last) = failed.pop() else {
+            return Ok(());
+        };
+        for fault in &failed {
+            output::complain_of(fault, fault.hint());
+        }
+        let fact = format!("{} ({count} of {all} files failed)", last.fact);
+        Err(if all == 1 { last } else { Self { code: GENERIC, fact, ..last } })
+    }
+
+    /// There is a second file for a command that takes one.
+    pub(crate) fn second_file() -> Self {
+        Self::new(GENERIC, "there is more than one file", Some("only -d, `decrypt` and `updatekeys` take several"))
     }
 
     /// A file can't be read.

@@ -64,14 +64,7 @@ pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault
             failed.push(fault.in_file(Some(file)));
         }
     }
-    let count = failed.len();
-    let Some(last) = failed.pop() else {
-        return Ok(());
-    };
-    for fault in &failed {
-        output::complain_of(fault, fault.hint());
-    }
-    Err(if args.files.len() == 1 { last } else { last.and_so_did(count, args.files.len()) })
+    Fault::of_several(failed, args.files.len())
 }
 
 fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: &Identities) -> Result<(), Fault> {
