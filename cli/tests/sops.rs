@@ -384,6 +384,82 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
     assert!(different.is_empty(), "{}", different.join("\n\n"));
 }
 
+/// A kind of age key: who is sealed for, and what is set so that it opens.
+type Kind<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+
+/// Adds the throw-away SSH keys, as `keys/NAME` and for a user whose home is `home`.
+fn add_ssh_keys(stage: &mut Stage) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/keys/tests/fixtures/ssh");
+    for entry in fs::read_dir(fixtures).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        stage.files.insert(format!("keys/{}", name.to_string_lossy()), fs::read(path).unwrap());
+    }
+    for (from, to) in [("keys/ed25519", "home/.ssh/id_ed25519"), ("keys/rsa", "home/.ssh/id_rsa")] {
+        stage.files.insert(to.to_owned(), stage.files[from].clone());
+    }
+}
+
+/// What one program seals for a kind of key, both open.
+fn both_open(stage: &Stage, (recipient, variables): Kind<'_>) {
+    let mut stage = stage.clone();
+    for sealer in [Program::Theirs, Program::Ours] {
+        let (_, sealed) = stage.call_with(sealer, &["encrypt", "--age", recipient, "plain.yaml"], "", variables);
+        assert_eq!(sealed.status.code(), Some(0), "{sealer:?} {recipient}: {}", sealed.stderr);
+        assert!(String::from_utf8_lossy(&sealed.stdout).contains(&format!("recipient: {recipient}\n")));
+        stage.files.insert("kind.yaml".to_owned(), sealed.stdout);
+        for opener in [Program::Theirs, Program::Ours] {
+            let (_, opened) = stage.call_with(opener, &["decrypt", "kind.yaml"], "", variables);
+            assert_eq!(String::from_utf8_lossy(&opened.stdout), PLAIN, "{opener:?} {variables:?}: {}", opened.stderr);
+        }
+    }
+}
+
+/// The commands take a kind of key wherever sops does.
+fn commands_take(stage: &Stage, (recipient, variables): Kind<'_>) {
+    let mut stage = stage.clone();
+    let config = format!("creation_rules:\n- age: {recipient}\n");
+    stage.files.insert("kind-rules.yaml".to_owned(), config.into_bytes());
+    let (_, sealed) = stage.call_with(Program::Theirs, &["encrypt", "--age", recipient, "plain.yaml"], "", variables);
+    stage.files.insert("kind.yaml".to_owned(), sealed.stdout);
+    let mut different = Vec::new();
+    for (words, variables) in [
+        (&["decrypt", "kind.yaml"][..], &[][..]),
+        (&["rotate", "-i", "--add-age", "OWN", "kind.yaml"], variables),
+        (&["rotate", "-i", "--add-age", recipient, "sealed.yaml"], variables),
+        (&["--config", "kind-rules.yaml", "encrypt", "plain.yaml"], variables),
+        (&["encrypt", "plain.yaml"], &[variables, &[("SOPS_AGE_RECIPIENTS", recipient)]].concat()),
+    ] {
+        different.extend(compare(&stage, &Row { words, stdin: "", variables }));
+    }
+    assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+#[test]
+fn ssh_keys_open_and_seal_as_with_sops_wherever_they_are_found() {
+    let mut stage = Stage::new();
+    add_ssh_keys(&mut stage);
+    let public = |name: &str| String::from_utf8(stage.files[&format!("keys/{name}.pub")].clone()).unwrap();
+    let (ed25519, rsa) = (public("ed25519").trim().to_owned(), public("rsa").trim().to_owned());
+    let kinds: [Kind<'_>; 8] = [
+        (&ed25519, &[("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/ed25519")]),
+        (&ed25519, &[("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/ed25519.pkcs8"), ("SOPS_AGE_KEY_FILE", "none.txt")]),
+        (&ed25519, &[("SOPS_AGE_SSH_PRIVATE_KEY_CMD", "cat 'keys/ed25519'")]),
+        (&ed25519, &[("HOME", "home")]),
+        (&rsa, &[("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/rsa"), ("SOPS_AGE_KEY", "nonsense")]),
+        (&rsa, &[("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/rsa.pkcs1")]),
+        (&rsa, &[("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/rsa.pkcs8")]),
+        (&rsa, &[("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/other"), ("HOME", "home")]),
+    ];
+    let stage = &stage;
+    thread::scope(|scope| {
+        for kind in kinds {
+            scope.spawn(move || both_open(stage, kind));
+        }
+        scope.spawn(|| commands_take(stage, kinds[0]));
+        scope.spawn(|| commands_take(stage, kinds[4]));
+    });
+}
+
 #[test]
 fn updatekeys_gives_files_the_recipients_of_the_rules_and_leaves_their_values() {
     let stage = Stage::new();

@@ -1,7 +1,6 @@
 //! The age identities that are at hand, from where sops 3.13.3 looks for them (`age/keysource.go`).
 //!
-//! SSH keys are not read. A place that can't be read is named when nothing opens, and does not keep the others from being
-//! tried.
+//! A place that can't be read is named when nothing opens, and does not keep the others from being tried.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,32 +13,40 @@ use zeroize::Zeroizing;
 const KEYS: &str = "SOPS_AGE_KEY";
 const KEY_FILE: &str = "SOPS_AGE_KEY_FILE";
 const KEY_COMMAND: &str = "SOPS_AGE_KEY_CMD";
-/// What the command is told: for whom a key is wanted.
+const SSH_KEY_FILE: &str = "SOPS_AGE_SSH_PRIVATE_KEY_FILE";
+const SSH_KEY_COMMAND: &str = "SOPS_AGE_SSH_PRIVATE_KEY_CMD";
+/// What a command is told: for whom a key is wanted.
 const RECIPIENT: &str = "SOPS_AGE_RECIPIENT";
 
 /// All identities that are at hand.
 pub(crate) struct Identities {
     found: Vec<AgeIdentities>,
-    /// Prints an identity for a recipient.
-    command: Option<String>,
-    /// Where nothing was found, and why.
-    missed: Vec<String>,
+    /// Commands that print an identity for a recipient, by the variable they stand in.
+    commands: Vec<(&'static str, String)>,
+    /// Where nothing was looked for.
+    unset: Vec<&'static str>,
+    /// What could not be read, and why.
+    unread: Vec<String>,
 }
 
 impl Identities {
-    /// Reads the environment and the user's key file.
+    /// Reads the environment and the user's key files: SSH keys first, as sops does.
     pub(crate) fn at_hand() -> Self {
-        let mut identities = Self { found: Vec::new(), command: env::var(KEY_COMMAND).ok(), missed: Vec::new() };
+        let mut identities = Self { found: Vec::new(), commands: Vec::new(), unset: Vec::new(), unread: Vec::new() };
+        identities.take_named_file(SSH_KEY_FILE);
+        for path in users_ssh_keys() {
+            identities.take_file(&path);
+        }
         match env::var(KEYS).map(Zeroizing::new) {
             Ok(keys) => identities.take(KEYS, one_a_line(&keys).as_bytes()),
-            Err(_) => identities.missed.push(format!("{KEYS} is not set")),
+            Err(_) => identities.unset.push(KEYS),
         }
-        match env::var_os(KEY_FILE).map(PathBuf::from) {
-            Some(path) => identities.take_file(&path),
-            None => identities.missed.push(format!("{KEY_FILE} is not set")),
-        }
+        identities.take_named_file(KEY_FILE);
         if let Some(path) = users_file() {
             identities.take_file(&path);
+        }
+        for variable in [SSH_KEY_COMMAND, KEY_COMMAND] {
+            identities.commands.extend(env::var(variable).ok().map(|command| (variable, command)));
         }
         identities
     }
@@ -47,31 +54,45 @@ impl Identities {
     fn take(&mut self, place: &str, text: &[u8]) {
         match AgeIdentities::parse(text) {
             Ok(found) => self.found.push(found),
-            Err(error) => self.missed.push(format!("{place}: {error}")),
+            Err(error) => self.unread.push(format!("{place}: {error}")),
+        }
+    }
+
+    fn take_named_file(&mut self, variable: &'static str) {
+        match env::var_os(variable).map(PathBuf::from) {
+            Some(path) => self.take_file(&path),
+            None => self.unset.push(variable),
         }
     }
 
     fn take_file(&mut self, path: &Path) {
         match super::read(Some(path)) {
             Ok(text) => self.take(&path.display().to_string(), &text),
-            Err(error) => self.missed.push(format!("{}: {error}", path.display())),
+            Err(error) => self.unread.push(format!("{}: {error}", path.display())),
         }
     }
 
-    /// Unwraps a data key with the first identity that opens it.
+    /// Unwraps a data key with the first identity that opens it. The commands are run when nothing else does.
     pub(crate) fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, Refusal> {
         let mut refusals = Vec::new();
-        let commanded = self.command.as_deref().zip(recipient(wrapped));
-        let commanded = commanded.map(|(command, recipient)| ask(command, recipient));
-        for identities in self.found.iter().chain(commanded.as_ref().and_then(|asked| asked.as_ref().ok())) {
+        for identities in &self.found {
             match identities.answer(wrapped) {
                 Ok(key) => return Ok(key),
                 Err(Refusal(reason)) => refusals.push(reason),
             }
         }
-        refusals.extend(commanded.and_then(Result::err));
+        let commands =
+            recipient(wrapped).map(|recipient| self.commands.iter().map(move |command| (command, recipient)));
+        for ((variable, command), recipient) in commands.into_iter().flatten() {
+            let asked = ask(variable, command, recipient);
+            match asked.and_then(|identities| identities.answer(wrapped).map_err(|Refusal(reason)| reason)) {
+                Ok(key) => return Ok(key),
+                Err(reason) => refusals.push(reason),
+            }
+        }
+        refusals.extend(self.unread.iter().cloned());
         if self.found.is_empty() {
-            refusals.extend(self.missed.iter().cloned());
+            refusals.extend(self.unset.iter().map(|variable| format!("{variable} is not set")));
         }
         Err(Refusal(refusals.join("; ")))
     }
@@ -90,6 +111,13 @@ fn one_a_line(keys: &str) -> Zeroizing<String> {
     Zeroizing::new(lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join("\n"))
 }
 
+/// Returns those of the user's SSH keys that are there.
+fn users_ssh_keys() -> impl Iterator<Item = PathBuf> {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let keys = home.into_iter().flat_map(|home| ["id_ed25519", "id_rsa"].map(|name| home.join(".ssh").join(name)));
+    keys.filter(|path| path.exists())
+}
+
 /// Returns where the user's identities are, if they are there.
 fn users_file() -> Option<PathBuf> {
     let configured = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
@@ -98,8 +126,8 @@ fn users_file() -> Option<PathBuf> {
 }
 
 /// Runs the user's command, which gets nothing secret and prints identities.
-fn ask(command: &str, recipient: &str) -> Result<AgeIdentities, String> {
-    let refused = |why: &dyn std::fmt::Display| format!("{KEY_COMMAND}: {why}");
+fn ask(variable: &str, command: &str, recipient: &str) -> Result<AgeIdentities, String> {
+    let refused = |why: &dyn std::fmt::Display| format!("{variable}: {why}");
     let words = shlex::split(command).filter(|words| !words.is_empty());
     let words = words.ok_or_else(|| refused(&"a quote is not closed, or there is no program"))?;
     let (program, arguments) = words.split_first().ok_or_else(|| refused(&"there is no program"))?;

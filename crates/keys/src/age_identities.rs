@@ -1,7 +1,7 @@
 //! age identities from a key file, and what they unwrap.
 //!
-//! Native X25519 identities only (<https://age-encryption.org/v1>). Plugins, SSH keys, passphrases and post-quantum
-//! identities are refused by name: a controller that runs no programs and asks nobody can't use the first three.
+//! Native X25519 identities (<https://age-encryption.org/v1>) and SSH keys. Post-quantum identities, plugins and what a passphrase
+//! protects are refused by name: who runs no programs and asks nobody, such as a controller, can't use the last two.
 //! The `age` crate wipes its keys; the identity text is borrowed and left to the caller to wipe.
 
 use std::io::Read;
@@ -11,16 +11,42 @@ use age::{DecryptError, Decryptor};
 use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
 use zeroize::Zeroizing;
 
+use crate::ssh::{SshIdentity, SshKeyError};
+
 /// The identities of one key file.
-pub struct AgeIdentities(Vec<Identity>);
+pub struct AgeIdentities(Vec<AgeIdentity>);
+
+enum AgeIdentity {
+    X25519(Identity),
+    Ssh(Box<SshIdentity>),
+}
+
+impl AgeIdentity {
+    fn recipient(&self) -> String {
+        match self {
+            Self::X25519(identity) => identity.to_public().to_string(),
+            Self::Ssh(identity) => identity.recipient().to_string(),
+        }
+    }
+
+    fn as_age(&self) -> &dyn age::Identity {
+        match self {
+            Self::X25519(identity) => identity,
+            Self::Ssh(identity) => identity.as_ref(),
+        }
+    }
+}
 
 impl AgeIdentities {
-    /// Parses a key file: one identity a line, `#` comments and empty lines between them.
+    /// Parses a key file: one identity a line, `#` comments and empty lines between them; or one private SSH key.
     ///
     /// # Errors
     /// Refuses a file without identities and one with a line of any other kind; gives the line's number, never its
     /// text.
     pub fn parse(file: &[u8]) -> Result<Self, IdentityError> {
+        if is_ssh_key(file) {
+            return Ok(Self(vec![AgeIdentity::Ssh(Box::new(SshIdentity::from_pem(file)?))]));
+        }
         let text = std::str::from_utf8(file).map_err(|_| IdentityError::NotText)?;
         let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
         let identities = lines.map(|(line, number)| parse_line(line, number)).collect::<Result<Vec<_>, _>>()?;
@@ -29,7 +55,7 @@ impl AgeIdentities {
 
     /// Returns the recipients that the identities open for, such as `age1...`; these are public.
     pub fn recipients(&self) -> Vec<String> {
-        self.0.iter().map(|identity| identity.to_public().to_string()).collect()
+        self.0.iter().map(AgeIdentity::recipient).collect()
     }
 
     /// Unwraps a data key.
@@ -49,7 +75,7 @@ impl AgeIdentities {
         if decryptor.is_scrypt() {
             return Err("it is wrapped with a passphrase, which is not supported; use an age recipient".to_owned());
         }
-        let identities = self.0.iter().map(|identity| identity as &dyn age::Identity);
+        let identities = self.0.iter().map(AgeIdentity::as_age);
         let plaintext = decryptor.decrypt(identities).map_err(|error| self.explain(&error))?;
         read_key(plaintext)
     }
@@ -79,6 +105,21 @@ pub enum IdentityError {
     /// There is no identity in it.
     #[error("the age key file has no identity")]
     Empty,
+    /// A passphrase protects it.
+    #[error("the age key file is {kind} with a passphrase, which nobody can be asked for")]
+    Locked {
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// It is an SSH key that can't be read.
+    #[error("failed to read the SSH key in the age key file")]
+    DamagedSshKey,
+    /// It is an SSH key that age has no use for.
+    #[error("the age key file is {kind}, which is not supported")]
+    UnsupportedSshKey {
+        /// What it is, with its article.
+        kind: &'static str,
+    },
     /// A line is of a kind that is known and not supported.
     #[error("line {line} of the age key file is {kind}, which is not supported")]
     Unsupported {
@@ -98,15 +139,39 @@ pub enum IdentityError {
 impl IdentityError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
-        "put in what `age-keygen` prints: a line that begins with AGE-SECRET-KEY-1"
+        match self {
+            Self::DamagedSshKey | Self::UnsupportedSshKey { .. } => {
+                "put in an ed25519 or RSA key as ssh-keygen makes it, or what `age-keygen` prints"
+            }
+            Self::Locked { .. } => "put in a key without a passphrase, such as what `age-keygen` prints",
+            Self::NotText | Self::Empty | Self::Unsupported { .. } | Self::NotAnIdentity { .. } => {
+                "put in what `age-keygen` prints: a line that begins with AGE-SECRET-KEY-1"
+            }
+        }
     }
 }
 
-fn parse_line(line: &str, number: usize) -> Result<Identity, IdentityError> {
+impl From<SshKeyError> for IdentityError {
+    fn from(error: SshKeyError) -> Self {
+        match error {
+            SshKeyError::Damaged => Self::DamagedSshKey,
+            SshKeyError::Unsupported(kind) => Self::UnsupportedSshKey { kind },
+            SshKeyError::Locked => Self::Locked { kind: "an SSH key" },
+        }
+    }
+}
+
+/// Tells whether a file is a private key in PEM; an armored age file begins alike.
+fn is_ssh_key(file: &[u8]) -> bool {
+    let file = file.trim_ascii_start();
+    file.starts_with(b"-----BEGIN ") && !file.starts_with(ARMOR)
+}
+
+fn parse_line(line: &str, number: usize) -> Result<AgeIdentity, IdentityError> {
     if let Some((_, kind)) = UNSUPPORTED.iter().find(|(prefix, _)| line.starts_with(prefix)) {
         return Err(IdentityError::Unsupported { line: number, kind });
     }
-    line.parse().map_err(|_| IdentityError::NotAnIdentity { line: number })
+    line.parse().map(AgeIdentity::X25519).map_err(|_| IdentityError::NotAnIdentity { line: number })
 }
 
 /// Reads one key into a buffer of fixed size, so that nothing is left behind by growth.
@@ -129,10 +194,10 @@ fn read_key(mut plaintext: impl Read) -> Result<DataKey, String> {
 /// A data key has 32 bytes and a Shamir share of it 33; anything near that is judged by who uses it.
 const MAX_KEY_LEN: usize = 64;
 const DAMAGED: &str = "it is damaged, or not an age file";
-const UNSUPPORTED: [(&str, &str); 5] = [
+const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE";
+const UNSUPPORTED: [(&str, &str); 4] = [
     ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
     ("AGE-PLUGIN-", "a plugin identity"),
     ("age-encryption.org/", "an encrypted identity file"),
     ("-----BEGIN AGE ENCRYPTED FILE", "an encrypted identity file"),
-    ("-----BEGIN ", "an SSH or PEM key"),
 ];

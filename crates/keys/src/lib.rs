@@ -9,6 +9,7 @@ mod age_recipient;
 mod keyring;
 mod sealing_certificate;
 mod sealing_key;
+mod ssh;
 
 pub use age_identities::{AgeIdentities, IdentityError};
 pub use age_recipient::{AgeRecipient, RecipientError, WrapError};
