@@ -461,6 +461,26 @@ fn ssh_keys_open_and_seal_as_with_sops_wherever_they_are_found() {
 }
 
 #[test]
+fn post_quantum_keys_open_and_seal_as_with_sops() {
+    let mut stage = Stage::new();
+    let key = stage.upstream.age_keygen_hybrid().unwrap();
+    stage.files.insert("hybrid.txt".to_owned(), key.identity.clone().into_bytes());
+    let both = format!("{} {}", key.identity.lines().last().unwrap(), stage.own.identity.lines().last().unwrap());
+    let kinds: [Kind<'_>; 3] = [
+        (&key.recipient, &[("SOPS_AGE_KEY", &both), ("SOPS_AGE_KEY_FILE", "none.txt")]),
+        (&key.recipient, &[("SOPS_AGE_KEY_FILE", "hybrid.txt")]),
+        (&key.recipient, &[("SOPS_AGE_KEY_CMD", "cat hybrid.txt")]),
+    ];
+    let stage = &stage;
+    thread::scope(|scope| {
+        for kind in kinds {
+            scope.spawn(move || both_open(stage, kind));
+        }
+        scope.spawn(|| commands_take(stage, kinds[0]));
+    });
+}
+
+#[test]
 fn updatekeys_gives_files_the_recipients_of_the_rules_and_leaves_their_values() {
     let stage = Stage::new();
     let words = ["--config", "rules.yaml", "encrypt", "--age", "OWN", "-i", "both/db.yaml"];

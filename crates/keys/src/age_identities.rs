@@ -1,7 +1,7 @@
 //! age identities from a key file, and what they unwrap.
 //!
-//! Native X25519 identities (<https://age-encryption.org/v1>) and SSH keys. Post-quantum identities, plugins and what a passphrase
-//! protects are refused by name: who runs no programs and asks nobody, such as a controller, can't use the last two.
+//! Native X25519 identities (<https://age-encryption.org/v1>), post-quantum ones and SSH keys. Plugins and what a passphrase
+//! protects are refused by name: who runs no programs and asks nobody, such as a controller, can't use them.
 //! The `age` crate wipes its keys; the identity text is borrowed and left to the caller to wipe.
 
 use std::io::Read;
@@ -11,6 +11,7 @@ use age::{DecryptError, Decryptor};
 use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
 use zeroize::Zeroizing;
 
+use crate::hybrid::{self, HybridIdentity};
 use crate::ssh::{SshIdentity, SshKeyError};
 
 /// The identities of one key file.
@@ -18,6 +19,7 @@ pub struct AgeIdentities(Vec<AgeIdentity>);
 
 enum AgeIdentity {
     X25519(Identity),
+    Hybrid(Box<HybridIdentity>),
     Ssh(Box<SshIdentity>),
 }
 
@@ -25,6 +27,7 @@ impl AgeIdentity {
     fn recipient(&self) -> String {
         match self {
             Self::X25519(identity) => identity.to_public().to_string(),
+            Self::Hybrid(identity) => identity.recipient().to_string(),
             Self::Ssh(identity) => identity.recipient().to_string(),
         }
     }
@@ -32,6 +35,7 @@ impl AgeIdentity {
     fn as_age(&self) -> &dyn age::Identity {
         match self {
             Self::X25519(identity) => identity,
+            Self::Hybrid(identity) => identity.as_ref(),
             Self::Ssh(identity) => identity.as_ref(),
         }
     }
@@ -171,7 +175,11 @@ fn parse_line(line: &str, number: usize) -> Result<AgeIdentity, IdentityError> {
     if let Some((_, kind)) = UNSUPPORTED.iter().find(|(prefix, _)| line.starts_with(prefix)) {
         return Err(IdentityError::Unsupported { line: number, kind });
     }
-    line.parse().map(AgeIdentity::X25519).map_err(|_| IdentityError::NotAnIdentity { line: number })
+    let identity = match line.starts_with(hybrid::IDENTITY_PREFIX) {
+        true => HybridIdentity::parse(line).map(|identity| AgeIdentity::Hybrid(Box::new(identity))),
+        false => line.parse().ok().map(AgeIdentity::X25519),
+    };
+    identity.ok_or(IdentityError::NotAnIdentity { line: number })
 }
 
 /// Reads one key into a buffer of fixed size, so that nothing is left behind by growth.
@@ -195,8 +203,7 @@ fn read_key(mut plaintext: impl Read) -> Result<DataKey, String> {
 const MAX_KEY_LEN: usize = 64;
 const DAMAGED: &str = "it is damaged, or not an age file";
 const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE";
-const UNSUPPORTED: [(&str, &str); 4] = [
-    ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
+const UNSUPPORTED: [(&str, &str); 3] = [
     ("AGE-PLUGIN-", "a plugin identity"),
     ("age-encryption.org/", "an encrypted identity file"),
     ("-----BEGIN AGE ENCRYPTED FILE", "an encrypted identity file"),

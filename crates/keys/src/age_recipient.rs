@@ -1,6 +1,6 @@
 //! age recipients: who a data key is wrapped for.
 //!
-//! Native X25519 recipients (<https://age-encryption.org/v1>) and SSH keys; plugins and post-quantum recipients are refused by
+//! Native X25519 recipients (<https://age-encryption.org/v1>), post-quantum ones and SSH keys; those of plugins are refused by
 //! name. Each recipient gets an armored age file of its own, as in sops 3.13.3, `age/keysource.go`.
 
 use std::fmt;
@@ -12,6 +12,7 @@ use age::armor::{ArmoredWriter, Format};
 use age::x25519::Recipient;
 use waxwing_formats::{DataKey, WrappedKey};
 
+use crate::hybrid::{self, HybridRecipient};
 use crate::ssh::{SshKeyError, SshRecipient};
 
 /// A recipient that can be wrapped for.
@@ -25,6 +26,7 @@ pub struct AgeRecipient {
 #[derive(Clone)]
 enum Key {
     X25519(Recipient),
+    Hybrid(Box<HybridRecipient>),
     Ssh(SshRecipient),
 }
 
@@ -36,6 +38,7 @@ impl AgeRecipient {
     pub fn wrap(&self, key: &DataKey) -> Result<WrappedKey, WrapError> {
         let recipient: &dyn age::Recipient = match &self.key {
             Key::X25519(recipient) => recipient,
+            Key::Hybrid(recipient) => recipient.as_ref(),
             Key::Ssh(recipient) => recipient,
         };
         let encryptor = Encryptor::with_recipients([recipient].into_iter()).map_err(|_| WrapError)?;
@@ -67,6 +70,8 @@ impl FromStr for AgeRecipient {
                 SshKeyError::Unsupported(kind) => RecipientError::Unsupported { recipient: text.to_owned(), kind },
                 SshKeyError::Damaged | SshKeyError::Locked => not_a_recipient(),
             })?
+        } else if text.starts_with(hybrid::RECIPIENT_PREFIX) {
+            HybridRecipient::parse(text).map(|key| Key::Hybrid(Box::new(key))).ok_or_else(not_a_recipient)?
         } else {
             text.parse().map(Key::X25519).map_err(|_| not_a_recipient())?
         };
@@ -125,8 +130,10 @@ impl RecipientError {
 
 type Test = fn(&str) -> bool;
 
-const UNSUPPORTED: [(Test, &str); 2] = [
-    (|text| text.starts_with("age1pq1"), "a post-quantum recipient"),
+const UNSUPPORTED: [(Test, &str); 1] = [
     // The name of a plugin stands between two ones; what follows the last 1 has none.
-    (|text| text.starts_with("age1") && text.matches('1').count() > 1, "a recipient of a plugin"),
+    (
+        |text| text.starts_with("age1") && !text.starts_with(hybrid::RECIPIENT_PREFIX) && text.matches('1').count() > 1,
+        "a recipient of a plugin",
+    ),
 ];

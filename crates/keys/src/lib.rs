@@ -6,6 +6,7 @@
 
 mod age_identities;
 mod age_recipient;
+mod hybrid;
 mod keyring;
 mod sealing_certificate;
 mod sealing_key;
