@@ -18,7 +18,7 @@ use std::thread;
 
 use masked::masked;
 use tempfile::TempDir;
-use waxwing_harness::{AgeKey, Call, Finished, Upstream};
+use waxwing_harness::{AgeKey, Call, Finished, Tools, Upstream};
 
 /// What is sealed in the table.
 const PLAIN: &str = "# about\nuser: admin\npassword: hunter2\nnested:\n    list:\n        - one\n        - 2\n    port_unencrypted: 5432\n";
@@ -387,12 +387,16 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
 /// A kind of age key: who is sealed for, and what is set so that it opens.
 type Kind<'a> = (&'a str, &'a [(&'a str, &'a str)]);
 
-/// Adds the throw-away SSH keys, as `keys/NAME` and for a user whose home is `home`.
-fn add_ssh_keys(stage: &mut Stage) {
+/// Adds the throw-away keys, as `keys/NAME`, and SSH keys for a user whose home is `home`.
+fn add_keys(stage: &mut Stage) {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/keys/tests/fixtures/ssh");
     for entry in fs::read_dir(fixtures).unwrap() {
         let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
         stage.files.insert(format!("keys/{}", name.to_string_lossy()), fs::read(path).unwrap());
+    }
+    for name in ["locked.age", "locked.bin"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/keys/tests/fixtures/age").join(name);
+        stage.files.insert(format!("keys/{name}"), fs::read(path).unwrap());
     }
     for (from, to) in [("keys/ed25519", "home/.ssh/id_ed25519"), ("keys/rsa", "home/.ssh/id_rsa")] {
         stage.files.insert(to.to_owned(), stage.files[from].clone());
@@ -437,7 +441,7 @@ fn commands_take(stage: &Stage, (recipient, variables): Kind<'_>) {
 #[test]
 fn ssh_keys_open_and_seal_as_with_sops_wherever_they_are_found() {
     let mut stage = Stage::new();
-    add_ssh_keys(&mut stage);
+    add_keys(&mut stage);
     let public = |name: &str| String::from_utf8(stage.files[&format!("keys/{name}.pub")].clone()).unwrap();
     let (ed25519, rsa) = (public("ed25519").trim().to_owned(), public("rsa").trim().to_owned());
     let kinds: [Kind<'_>; 8] = [
@@ -457,6 +461,57 @@ fn ssh_keys_open_and_seal_as_with_sops_wherever_they_are_found() {
         }
         scope.spawn(|| commands_take(stage, kinds[0]));
         scope.spawn(|| commands_take(stage, kinds[4]));
+    });
+}
+
+#[test]
+fn whoever_has_a_key_with_a_passphrase_is_asked_for_it_at_the_terminal() {
+    let mut stage = Stage::new();
+    add_keys(&mut stage);
+    stage.files.insert("terminal.py".to_owned(), include_bytes!("support/terminal.py").to_vec());
+    stage.files.insert("locked-home/.ssh/id_rsa".to_owned(), stage.files["keys/rsa.locked"].clone());
+    let public = |name: &str| String::from_utf8(stage.files[&format!("keys/{name}.pub")].clone()).unwrap();
+    let own = "age1d4cqk0wxqw3tj9rk6dugwd2qfd7pvmv8ht0nw4mdy8v837a5afnq5c9x38";
+    let theirs = Tools::locate().unwrap().path("sops").unwrap().display().to_string();
+    let stage = &stage;
+    let asked = |recipient: &str, variables: &[(&str, &str)], answer: &str| {
+        let mut stage = stage.clone();
+        let (_, sealed) = stage.call(Program::Theirs, &["encrypt", "--age", recipient, "plain.yaml"]);
+        stage.files.insert("kind.yaml".to_owned(), sealed.stdout);
+        for program in [theirs.as_str(), ".programs/sops"] {
+            // The call of ours makes the link that is run at the terminal.
+            let (folder, _) = stage.call(Program::Ours, &["--version"]);
+            let words = ["terminal.py", answer, program, "decrypt", "kind.yaml"];
+            let mut call = Call::new(Path::new("python3"), folder.path()).args(words).dir(folder.path());
+            for (name, value) in variables {
+                call = call.env(name, value);
+            }
+            let opened = call.run().unwrap();
+            let (code, text) = match answer {
+                "open sesame" => (0, PLAIN),
+                _ => (128, ""),
+            };
+            let shown = (opened.status.code(), String::from_utf8_lossy(&opened.stdout).into_owned());
+            assert_eq!(shown, (Some(code), text.to_owned()), "{program} {variables:?}: {}", opened.stderr);
+        }
+    };
+    let (ed25519, rsa) = (public("ed25519").trim().to_owned(), public("rsa").trim().to_owned());
+    thread::scope(|scope| {
+        for (recipient, variables) in [
+            (ed25519.as_str(), [("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/ed25519.locked")]),
+            (&rsa, [("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "keys/rsa.locked")]),
+            (&rsa, [("HOME", "locked-home")]),
+            (own, [("SOPS_AGE_KEY_FILE", "keys/locked.age")]),
+            (own, [("SOPS_AGE_KEY_CMD", "cat keys/locked.bin")]),
+        ] {
+            let asked = &asked;
+            scope.spawn(move || {
+                asked(recipient, &variables, "open sesame");
+                if variables[0].1 == "keys/ed25519.locked" || variables[0].1 == "keys/locked.age" {
+                    asked(recipient, &variables, "what");
+                }
+            });
+        }
     });
 }
 

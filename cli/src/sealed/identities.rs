@@ -1,13 +1,15 @@
 //! The age identities that are at hand, from where sops 3.13.3 looks for them (`age/keysource.go`).
 //!
-//! A place that can't be read is named when nothing opens, and does not keep the others from being tried.
+//! A place that can't be read is named when nothing opens, and does not keep the others from being tried. Keys with a passphrase come
+//! last, and their user is asked once for each, at the terminal; sops asks for identity files at a gpg-agent too.
 
+use std::cell::OnceCell;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use waxwing_formats::{DataKey, Refusal, WrappedKey};
-use waxwing_keys::AgeIdentities;
+use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
+use waxwing_keys::{AgeIdentities, LockedIdentities};
 use zeroize::Zeroizing;
 
 const KEYS: &str = "SOPS_AGE_KEY";
@@ -21,6 +23,7 @@ const RECIPIENT: &str = "SOPS_AGE_RECIPIENT";
 /// All identities that are at hand.
 pub(crate) struct Identities {
     found: Vec<AgeIdentities>,
+    locked: Vec<Locked>,
     /// Commands that print an identity for a recipient, by the variable they stand in.
     commands: Vec<(&'static str, String)>,
     /// Where nothing was looked for.
@@ -32,12 +35,14 @@ pub(crate) struct Identities {
 impl Identities {
     /// Reads the environment and the user's key files: SSH keys first, as sops does.
     pub(crate) fn at_hand() -> Self {
-        let mut identities = Self { found: Vec::new(), commands: Vec::new(), unset: Vec::new(), unread: Vec::new() };
+        let mut identities =
+            Self { found: Vec::new(), locked: Vec::new(), commands: Vec::new(), unset: Vec::new(), unread: Vec::new() };
         identities.take_named_file(SSH_KEY_FILE);
         for path in users_ssh_keys() {
             identities.take_file(&path);
         }
         match env::var(KEYS).map(Zeroizing::new) {
+            Ok(keys) if keys.starts_with("-----BEGIN ") => identities.take(KEYS, keys.as_bytes()),
             Ok(keys) => identities.take(KEYS, one_a_line(&keys).as_bytes()),
             Err(_) => identities.unset.push(KEYS),
         }
@@ -52,9 +57,10 @@ impl Identities {
     }
 
     fn take(&mut self, place: &str, text: &[u8]) {
-        match AgeIdentities::parse(text) {
-            Ok(found) => self.found.push(found),
-            Err(error) => self.unread.push(format!("{place}: {error}")),
+        match Key::read(place, text) {
+            Ok(Key::Open(found)) => self.found.push(found),
+            Ok(Key::Locked(locked)) => self.locked.push(locked),
+            Err(error) => self.unread.push(error),
         }
     }
 
@@ -72,7 +78,8 @@ impl Identities {
         }
     }
 
-    /// Unwraps a data key with the first identity that opens it. The commands are run when nothing else does.
+    /// Unwraps a data key with the first identity that opens it. The commands are run when no other does, and whoever has a
+    /// passphrase is asked for it in the end.
     pub(crate) fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, Refusal> {
         let mut refusals = Vec::new();
         for identities in &self.found {
@@ -81,11 +88,19 @@ impl Identities {
                 Err(Refusal(reason)) => refusals.push(reason),
             }
         }
-        let commands =
-            recipient(wrapped).map(|recipient| self.commands.iter().map(move |command| (command, recipient)));
-        for ((variable, command), recipient) in commands.into_iter().flatten() {
-            let asked = ask(variable, command, recipient);
-            match asked.and_then(|identities| identities.answer(wrapped).map_err(|Refusal(reason)| reason)) {
+        let mut printed = Vec::new();
+        for ((variable, command), recipient) in self.commands.iter().zip(recipient(wrapped).into_iter().cycle()) {
+            match ask(variable, command, recipient) {
+                Ok(Key::Open(identities)) => match identities.answer(wrapped) {
+                    Ok(key) => return Ok(key),
+                    Err(Refusal(reason)) => refusals.push(reason),
+                },
+                Ok(Key::Locked(locked)) => printed.push(locked),
+                Err(reason) => refusals.push(reason),
+            }
+        }
+        for locked in self.locked.iter().chain(&printed).filter(|locked| locked.identities.may_open(wrapped)) {
+            match locked.answer(wrapped) {
                 Ok(key) => return Ok(key),
                 Err(reason) => refusals.push(reason),
             }
@@ -95,6 +110,46 @@ impl Identities {
             refusals.extend(self.unset.iter().map(|variable| format!("{variable} is not set")));
         }
         Err(Refusal(refusals.join("; ")))
+    }
+}
+
+/// The identities of one place.
+enum Key {
+    Open(AgeIdentities),
+    Locked(Locked),
+}
+
+impl Key {
+    fn read(place: &str, text: &[u8]) -> Result<Self, String> {
+        match LockedIdentities::recognize(text) {
+            Some(identities) => {
+                Ok(Self::Locked(Locked { place: place.to_owned(), identities, unlocked: OnceCell::new() }))
+            }
+            None => AgeIdentities::parse(text).map(Self::Open).map_err(|error| format!("{place}: {error}")),
+        }
+    }
+}
+
+/// Identities with a passphrase.
+struct Locked {
+    place: String,
+    identities: LockedIdentities,
+    /// What came of asking for it.
+    unlocked: OnceCell<Result<AgeIdentities, String>>,
+}
+
+impl Locked {
+    fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, String> {
+        let unlocked = self.unlocked.get_or_init(|| self.unlock());
+        let identities = unlocked.as_ref().map_err(|reason| format!("{}: {reason}", self.place))?;
+        identities.answer(wrapped).map_err(|Refusal(reason)| reason)
+    }
+
+    fn unlock(&self) -> Result<AgeIdentities, String> {
+        let passphrase = rpassword::prompt_password(format!("Passphrase for {}: ", self.place));
+        let passphrase =
+            passphrase.map_err(|error| format!("it has a passphrase, and nobody can be asked: {error}"))?;
+        self.identities.unlock(&SecretBytes::new(passphrase.into_bytes())).map_err(|error| error.to_string())
     }
 }
 
@@ -126,7 +181,7 @@ fn users_file() -> Option<PathBuf> {
 }
 
 /// Runs the user's command, which gets nothing secret and prints identities.
-fn ask(variable: &str, command: &str, recipient: &str) -> Result<AgeIdentities, String> {
+fn ask(variable: &str, command: &str, recipient: &str) -> Result<Key, String> {
     let refused = |why: &dyn std::fmt::Display| format!("{variable}: {why}");
     let words = shlex::split(command).filter(|words| !words.is_empty());
     let words = words.ok_or_else(|| refused(&"a quote is not closed, or there is no program"))?;
@@ -138,5 +193,5 @@ fn ask(variable: &str, command: &str, recipient: &str) -> Result<AgeIdentities, 
     if !output.status.success() {
         return Err(refused(&output.status));
     }
-    AgeIdentities::parse(&text).map_err(|error| refused(&error))
+    Key::read(variable, &text)
 }

@@ -49,7 +49,10 @@ impl AgeIdentities {
     /// text.
     pub fn parse(file: &[u8]) -> Result<Self, IdentityError> {
         if is_ssh_key(file) {
-            return Ok(Self(vec![AgeIdentity::Ssh(Box::new(SshIdentity::from_pem(file)?))]));
+            return Ok(SshIdentity::from_pem(file)?.into());
+        }
+        if is_age_file(file) {
+            return Err(IdentityError::Locked { kind: "an identity file" });
         }
         let text = std::str::from_utf8(file).map_err(|_| IdentityError::NotText)?;
         let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
@@ -74,24 +77,53 @@ impl AgeIdentities {
     }
 
     fn unwrap(&self, armored: &str) -> Result<DataKey, String> {
-        let armor = age::armor::ArmoredReader::new(armored.trim().as_bytes());
-        let decryptor = Decryptor::new_buffered(armor).map_err(|_| DAMAGED.to_owned())?;
-        if decryptor.is_scrypt() {
-            return Err("it is wrapped with a passphrase, which is not supported; use an age recipient".to_owned());
-        }
-        let identities = self.0.iter().map(AgeIdentity::as_age);
-        let plaintext = decryptor.decrypt(identities).map_err(|error| self.explain(&error))?;
-        read_key(plaintext)
-    }
-
-    fn explain(&self, error: &DecryptError) -> String {
-        match error {
-            DecryptError::NoMatchingKeys => {
+        open(armored, self.0.iter().map(AgeIdentity::as_age)).map_err(|error| match error {
+            UnwrapError::Age(DecryptError::NoMatchingKeys) => {
                 format!("no identity matches; there are identities for {}", self.recipients().join(", "))
             }
-            _ => DAMAGED.to_owned(),
-        }
+            error => error.to_string(),
+        })
     }
+}
+
+impl From<SshIdentity> for AgeIdentities {
+    fn from(identity: SshIdentity) -> Self {
+        Self(vec![AgeIdentity::Ssh(Box::new(identity))])
+    }
+}
+
+/// Unwraps a data key with an identity of another crate.
+///
+/// # Errors
+/// Says why it can't.
+pub fn unwrap_with(identity: &dyn age::Identity, wrapped: &WrappedKey) -> Result<DataKey, UnwrapError> {
+    match wrapped {
+        WrappedKey::Age { enc, .. } => open(enc, std::iter::once(identity)),
+        _ => Err(UnwrapError::Age(DecryptError::NoMatchingKeys)),
+    }
+}
+
+fn open<'a>(armored: &str, identities: impl Iterator<Item = &'a dyn age::Identity>) -> Result<DataKey, UnwrapError> {
+    let armor = age::armor::ArmoredReader::new(armored.trim().as_bytes());
+    let decryptor = Decryptor::new_buffered(armor).map_err(UnwrapError::Age)?;
+    if decryptor.is_scrypt() {
+        return Err(UnwrapError::Passphrase);
+    }
+    read_key(decryptor.decrypt(identities).map_err(UnwrapError::Age)?)
+}
+
+/// Why a data key could not be unwrapped.
+#[derive(Debug, thiserror::Error)]
+pub enum UnwrapError {
+    /// It is wrapped with a passphrase.
+    #[error("it is wrapped with a passphrase, which is not supported; use an age recipient")]
+    Passphrase,
+    /// It is longer than any data key.
+    #[error("it is too long to be a data key")]
+    TooLong,
+    /// It is damaged, or the identity says otherwise.
+    #[error("it is damaged, or not an age file")]
+    Age(#[source] DecryptError),
 }
 
 impl std::fmt::Debug for AgeIdentities {
@@ -110,7 +142,7 @@ pub enum IdentityError {
     #[error("the age key file has no identity")]
     Empty,
     /// A passphrase protects it.
-    #[error("the age key file is {kind} with a passphrase, which nobody can be asked for")]
+    #[error("the age key file is {kind} with a passphrase, and nobody is asked for one here")]
     Locked {
         /// What it is, with its article.
         kind: &'static str,
@@ -124,13 +156,11 @@ pub enum IdentityError {
         /// What it is, with its article.
         kind: &'static str,
     },
-    /// A line is of a kind that is known and not supported.
-    #[error("line {line} of the age key file is {kind}, which is not supported")]
-    Unsupported {
+    /// A line is the identity of a plugin.
+    #[error("line {line} of the age key file is for a plugin, and no programs are run here")]
+    Plugin {
         /// The line's number, from 1.
         line: usize,
-        /// What it is, with its article.
-        kind: &'static str,
     },
     /// A line is nothing that is known.
     #[error("line {line} of the age key file is not an age identity")]
@@ -148,7 +178,7 @@ impl IdentityError {
                 "put in an ed25519 or RSA key as ssh-keygen makes it, or what `age-keygen` prints"
             }
             Self::Locked { .. } => "put in a key without a passphrase, such as what `age-keygen` prints",
-            Self::NotText | Self::Empty | Self::Unsupported { .. } | Self::NotAnIdentity { .. } => {
+            Self::NotText | Self::Empty | Self::Plugin { .. } | Self::NotAnIdentity { .. } => {
                 "put in what `age-keygen` prints: a line that begins with AGE-SECRET-KEY-1"
             }
         }
@@ -171,9 +201,15 @@ fn is_ssh_key(file: &[u8]) -> bool {
     file.starts_with(b"-----BEGIN ") && !file.starts_with(ARMOR)
 }
 
+/// Tells whether a file is an age file, armored or not.
+pub(crate) fn is_age_file(file: &[u8]) -> bool {
+    let file = file.trim_ascii_start();
+    file.starts_with(ARMOR) || file.starts_with(b"age-encryption.org/")
+}
+
 fn parse_line(line: &str, number: usize) -> Result<AgeIdentity, IdentityError> {
-    if let Some((_, kind)) = UNSUPPORTED.iter().find(|(prefix, _)| line.starts_with(prefix)) {
-        return Err(IdentityError::Unsupported { line: number, kind });
+    if line.starts_with(PLUGIN_PREFIX) {
+        return Err(IdentityError::Plugin { line: number });
     }
     let identity = match line.starts_with(hybrid::IDENTITY_PREFIX) {
         true => HybridIdentity::parse(line).map(|identity| AgeIdentity::Hybrid(Box::new(identity))),
@@ -183,28 +219,23 @@ fn parse_line(line: &str, number: usize) -> Result<AgeIdentity, IdentityError> {
 }
 
 /// Reads one key into a buffer of fixed size, so that nothing is left behind by growth.
-fn read_key(mut plaintext: impl Read) -> Result<DataKey, String> {
+fn read_key(mut plaintext: impl Read) -> Result<DataKey, UnwrapError> {
     let mut buffer = Zeroizing::new([0; MAX_KEY_LEN + 1]);
     let mut len = 0;
     while let Some(free) = buffer.get_mut(len..).filter(|free| !free.is_empty()) {
         match plaintext.read(free) {
             Ok(0) => break,
             Ok(read) => len += read,
-            Err(_) => return Err(DAMAGED.to_owned()),
+            Err(error) => return Err(UnwrapError::Age(DecryptError::Io(error))),
         }
     }
     match buffer.get(..len).filter(|key| key.len() <= MAX_KEY_LEN) {
         Some(key) => Ok(DataKey::new(SecretBytes::concat(&[key]))),
-        None => Err("it is too long to be a data key".to_owned()),
+        None => Err(UnwrapError::TooLong),
     }
 }
 
 /// A data key has 32 bytes and a Shamir share of it 33; anything near that is judged by who uses it.
 const MAX_KEY_LEN: usize = 64;
-const DAMAGED: &str = "it is damaged, or not an age file";
 const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE";
-const UNSUPPORTED: [(&str, &str); 3] = [
-    ("AGE-PLUGIN-", "a plugin identity"),
-    ("age-encryption.org/", "an encrypted identity file"),
-    ("-----BEGIN AGE ENCRYPTED FILE", "an encrypted identity file"),
-];
+const PLUGIN_PREFIX: &str = "AGE-PLUGIN-";

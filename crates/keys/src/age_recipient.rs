@@ -7,9 +7,9 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
-use age::Encryptor;
 use age::armor::{ArmoredWriter, Format};
 use age::x25519::Recipient;
+use age::{EncryptError, Encryptor};
 use waxwing_formats::{DataKey, WrappedKey};
 
 use crate::hybrid::{self, HybridRecipient};
@@ -41,10 +41,18 @@ impl AgeRecipient {
             Key::Hybrid(recipient) => recipient.as_ref(),
             Key::Ssh(recipient) => recipient,
         };
-        let encryptor = Encryptor::with_recipients([recipient].into_iter()).map_err(|_| WrapError)?;
-        let enc = armored(encryptor, key.expose_secret()).map_err(|_| WrapError)?;
-        Ok(WrappedKey::Age { recipient: self.to_string(), enc })
+        wrap_with(recipient, &self.name, key).map_err(|_| WrapError)
     }
+}
+
+/// Wraps a data key for a recipient of another crate, which is called `name`.
+///
+/// # Errors
+/// Fails if the recipient does.
+pub fn wrap_with(recipient: &dyn age::Recipient, name: &str, key: &DataKey) -> Result<WrappedKey, EncryptError> {
+    let encryptor = Encryptor::with_recipients(std::iter::once(recipient))?;
+    let enc = armored(encryptor, key.expose_secret()).map_err(EncryptError::Io)?;
+    Ok(WrappedKey::Age { recipient: name.to_owned(), enc })
 }
 
 fn armored(encryptor: Encryptor, key: &[u8]) -> std::io::Result<String> {

@@ -1,7 +1,7 @@
 //! SSH keys as age recipients and identities: the stanzas `ssh-ed25519` and `ssh-rsa` of filippo.io/age 1.3, `agessh/agessh.go`.
 //!
-//! Key files are taken apart by `ssh-key` and `pkcs8`; private RSA operations are aws-lc-rs, as everywhere in this crate. Not here:
-//! keys that a passphrase protects, which are recognized and refused.
+//! Key files are taken apart, and those with a passphrase unlocked, by `ssh-key` and `pkcs8`; private RSA operations are aws-lc-rs, as
+//! everywhere in this crate. Not here: asking for a passphrase.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -57,6 +57,12 @@ enum PrivateHalf {
     Rsa(OaepPrivateDecryptingKey),
 }
 
+/// A private SSH key with a passphrase. Its public half can be read without.
+pub(crate) struct LockedSshKey {
+    recipient: SshRecipient,
+    key: PrivateKey,
+}
+
 /// Why an SSH key can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SshKeyError {
@@ -90,6 +96,18 @@ impl SshRecipient {
             _ => return Err(OTHER_KIND),
         };
         Ok(Self { wire: PublicKey::from(key).to_bytes().map_err(|_| SshKeyError::Damaged)?, key: half })
+    }
+
+    /// Tells whether a stanza may be for this key.
+    fn is_meant_by(&self, stanza: &Stanza) -> bool {
+        stanza.tag == self.kind() && stanza.args.first().is_some_and(|tag| *tag == self.tag())
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.key {
+            PublicHalf::Ed25519(_) => ED25519,
+            PublicHalf::Rsa(_) => RSA,
+        }
     }
 
     /// Returns what tells stanzas for this key from others: the first 4 bytes of SHA-256(key on the wire), in base64.
@@ -143,11 +161,7 @@ impl SshRecipient {
 
 impl fmt::Display for SshRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.key {
-            PublicHalf::Ed25519(_) => ED25519,
-            PublicHalf::Rsa(_) => RSA,
-        };
-        write!(f, "{kind} {}", STANDARD.encode(&self.wire))
+        write!(f, "{} {}", self.kind(), STANDARD.encode(&self.wire))
     }
 }
 
@@ -214,6 +228,27 @@ impl SshIdentity {
     /// Returns the public half, which is wrapped for.
     pub(crate) fn recipient(&self) -> &SshRecipient {
         &self.recipient
+    }
+}
+
+impl LockedSshKey {
+    /// Reads a key in OpenSSH's form, if it is one and has a passphrase.
+    pub(crate) fn from_pem(file: &[u8]) -> Option<Self> {
+        let block = pem::first_block(file, &[OPENSSH])?;
+        let key = PrivateKey::from_bytes(&block.der).ok().filter(PrivateKey::is_encrypted)?;
+        let recipient = SshRecipient::new(key.public_key().key_data().clone()).ok()?;
+        Some(Self { recipient, key })
+    }
+
+    /// Tells whether a stanza may be for this key.
+    pub(crate) fn is_meant_by(&self, stanza: &Stanza) -> bool {
+        self.recipient.is_meant_by(stanza)
+    }
+
+    /// Unlocks the key; [`SshKeyError::Locked`] if the passphrase is another.
+    pub(crate) fn unlock(&self, passphrase: &[u8]) -> Result<SshIdentity, SshKeyError> {
+        let key = self.key.decrypt(passphrase).map_err(|_| SshKeyError::Locked)?;
+        SshIdentity::from_openssh(&key).map_err(|_| SshKeyError::Damaged)
     }
 }
 
