@@ -515,6 +515,66 @@ fn whoever_has_a_key_with_a_passphrase_is_asked_for_it_at_the_terminal() {
     });
 }
 
+/// A recipient and an identity of the plugin in `support/age-plugin-mirror.py`, and a recipient of one that there is not.
+const MIRROR: &str = "age1mirror1washsamfdensafl90n";
+const MIRROR_IDENTITY: &str = "AGE-PLUGIN-MIRROR-1WASHSAMFDENS098PAQ";
+const NOBODY: &str = "age1nobody1washsamfdenslwcqyy";
+
+#[test]
+fn plugins_of_age_wrap_and_unwrap_as_with_sops() {
+    let mut stage = Stage::new();
+    let programs = TempDir::new().unwrap();
+    let plugin = programs.path().join("age-plugin-mirror");
+    fs::write(&plugin, include_bytes!("support/age-plugin-mirror.py")).unwrap();
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let own = stage.own.identity.lines().last().unwrap().to_owned();
+    for (name, text) in [
+        ("mirror.txt", format!("# a plugin\n{MIRROR_IDENTITY}\n")),
+        ("both.txt", format!("{MIRROR_IDENTITY}\r\n{own}\n")),
+        ("damaged.txt", MIRROR_IDENTITY.replace("MIRROR", "MIRRORS")),
+    ] {
+        stage.files.insert(name.to_owned(), text.into_bytes());
+    }
+    stage.files.insert("terminal.py".to_owned(), include_bytes!("support/terminal.py").to_vec());
+    let kinds: [Kind<'_>; 3] = [
+        (MIRROR, &[("PATH", &path), ("SOPS_AGE_KEY_FILE", "mirror.txt")]),
+        (MIRROR, &[("PATH", &path), ("SOPS_AGE_KEY_FILE", "both.txt")]),
+        (MIRROR, &[("PATH", &path), ("SOPS_AGE_KEY", MIRROR_IDENTITY)]),
+    ];
+    let (_, sealed) = stage.call_with(Program::Theirs, &["encrypt", "--age", MIRROR, "plain.yaml"], "", kinds[0].1);
+    stage.files.insert("mirrored.yaml".to_owned(), sealed.stdout);
+    let mut different = Vec::new();
+    for (words, variables) in [
+        (&["encrypt", "--age", MIRROR, "plain.yaml"][..], &[][..]),
+        (&["encrypt", "--age", NOBODY, "plain.yaml"], kinds[0].1),
+        (&["encrypt", "--age", &MIRROR.replace("mirror", "mirrors"), "plain.yaml"], kinds[0].1),
+        (&["decrypt", "mirrored.yaml"], &[("SOPS_AGE_KEY_FILE", "mirror.txt")]),
+        (&["decrypt", "mirrored.yaml"], &[("PATH", &path), ("SOPS_AGE_KEY_FILE", "damaged.txt")]),
+        (&["decrypt", "mirrored.yaml"], &[("PATH", &path), ("SOPS_AGE_KEY_FILE", "mirror.txt"), ("MIRROR", "refuses")]),
+        (&["encrypt", "--age", MIRROR, "plain.yaml"], &[("PATH", &path), ("MIRROR", "refuses")]),
+        (&["encrypt", "--age", MIRROR, "plain.yaml"], &[("PATH", &path), ("MIRROR", "ends")]),
+    ] {
+        different.extend(compare(&stage, &Row { words, stdin: "", variables }));
+    }
+    assert!(different.is_empty(), "{}", different.join("\n\n"));
+    let (folder, _) = stage.call(Program::Ours, &["--version"]);
+    for program in [Tools::locate().unwrap().path("sops").unwrap(), folder.path().join(".programs/sops")] {
+        let words = ["terminal.py", "open sesame", &program.display().to_string(), "decrypt", "mirrored.yaml"];
+        let call = Call::new(Path::new("python3"), folder.path()).args(words).dir(folder.path());
+        let opened =
+            call.env("PATH", &path).env("SOPS_AGE_KEY_FILE", "mirror.txt").env("MIRROR", "asks").run().unwrap();
+        assert_eq!(String::from_utf8_lossy(&opened.stdout), PLAIN, "{}: {}", program.display(), opened.stderr);
+    }
+    let stage = &stage;
+    thread::scope(|scope| {
+        for kind in kinds {
+            scope.spawn(move || both_open(stage, kind));
+        }
+        scope.spawn(|| commands_take(stage, kinds[2]));
+    });
+}
+
 #[test]
 fn post_quantum_keys_open_and_seal_as_with_sops() {
     let mut stage = Stage::new();

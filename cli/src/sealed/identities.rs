@@ -1,16 +1,20 @@
 //! The age identities that are at hand, from where sops 3.13.3 looks for them (`age/keysource.go`).
 //!
-//! A place that can't be read is named when nothing opens, and does not keep the others from being tried. Keys with a passphrase come
-//! last, and their user is asked once for each, at the terminal; sops asks for identity files at a gpg-agent too.
+//! A place that can't be read is named when nothing opens, and does not keep the others from being tried. Plugins and keys with a
+//! passphrase come last; the user is asked once for each passphrase, at the terminal; sops asks for identity files at a gpg-agent too.
 
 use std::cell::OnceCell;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use age::secrecy::ExposeSecret;
 use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
-use waxwing_keys::{AgeIdentities, LockedIdentities};
+use waxwing_keys::{AgeIdentities, IdentityError, LockedIdentities};
 use zeroize::Zeroizing;
+
+use super::plugins::{self, PluginIdentity};
+use super::terminal::Terminal;
 
 const KEYS: &str = "SOPS_AGE_KEY";
 const KEY_FILE: &str = "SOPS_AGE_KEY_FILE";
@@ -22,8 +26,7 @@ const RECIPIENT: &str = "SOPS_AGE_RECIPIENT";
 
 /// All identities that are at hand.
 pub(crate) struct Identities {
-    found: Vec<AgeIdentities>,
-    locked: Vec<Locked>,
+    keys: Vec<Key>,
     /// Commands that print an identity for a recipient, by the variable they stand in.
     commands: Vec<(&'static str, String)>,
     /// Where nothing was looked for.
@@ -35,8 +38,7 @@ pub(crate) struct Identities {
 impl Identities {
     /// Reads the environment and the user's key files: SSH keys first, as sops does.
     pub(crate) fn at_hand() -> Self {
-        let mut identities =
-            Self { found: Vec::new(), locked: Vec::new(), commands: Vec::new(), unset: Vec::new(), unread: Vec::new() };
+        let mut identities = Self { keys: Vec::new(), commands: Vec::new(), unset: Vec::new(), unread: Vec::new() };
         identities.take_named_file(SSH_KEY_FILE);
         for path in users_ssh_keys() {
             identities.take_file(&path);
@@ -58,8 +60,7 @@ impl Identities {
 
     fn take(&mut self, place: &str, text: &[u8]) {
         match Key::read(place, text) {
-            Ok(Key::Open(found)) => self.found.push(found),
-            Ok(Key::Locked(locked)) => self.locked.push(locked),
+            Ok(keys) => self.keys.extend(keys),
             Err(error) => self.unread.push(error),
         }
     }
@@ -78,54 +79,77 @@ impl Identities {
         }
     }
 
-    /// Unwraps a data key with the first identity that opens it. The commands are run when no other does, and whoever has a
-    /// passphrase is asked for it in the end.
+    /// Unwraps a data key with the first identity that opens it. The commands are run when no key does that is at hand; plugins, and
+    /// whoever has a passphrase, are asked in the end.
     pub(crate) fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, Refusal> {
         let mut refusals = Vec::new();
-        for identities in &self.found {
-            match identities.answer(wrapped) {
-                Ok(key) => return Ok(key),
-                Err(Refusal(reason)) => refusals.push(reason),
-            }
+        let (open, asking): (Vec<&Key>, Vec<&Key>) = self.keys.iter().partition(|key| key.is_open());
+        if let Some(key) = first(open, wrapped, &mut refusals) {
+            return Ok(key);
         }
         let mut printed = Vec::new();
         for ((variable, command), recipient) in self.commands.iter().zip(recipient(wrapped).into_iter().cycle()) {
             match ask(variable, command, recipient) {
-                Ok(Key::Open(identities)) => match identities.answer(wrapped) {
-                    Ok(key) => return Ok(key),
-                    Err(Refusal(reason)) => refusals.push(reason),
-                },
-                Ok(Key::Locked(locked)) => printed.push(locked),
+                Ok(keys) => printed.extend(keys),
                 Err(reason) => refusals.push(reason),
             }
         }
-        for locked in self.locked.iter().chain(&printed).filter(|locked| locked.identities.may_open(wrapped)) {
-            match locked.answer(wrapped) {
-                Ok(key) => return Ok(key),
-                Err(reason) => refusals.push(reason),
-            }
+        let (open, printed): (Vec<&Key>, Vec<&Key>) = printed.iter().partition(|key| key.is_open());
+        if let Some(key) = first(open.into_iter().chain(asking).chain(printed), wrapped, &mut refusals) {
+            return Ok(key);
         }
         refusals.extend(self.unread.iter().cloned());
-        if self.found.is_empty() {
+        if self.keys.is_empty() {
             refusals.extend(self.unset.iter().map(|variable| format!("{variable} is not set")));
         }
         Err(Refusal(refusals.join("; ")))
     }
 }
 
-/// The identities of one place.
+/// Returns what the first key unwraps that can; adds to the refusals what the others say.
+fn first<'a>(
+    keys: impl IntoIterator<Item = &'a Key>,
+    wrapped: &WrappedKey,
+    refusals: &mut Vec<String>,
+) -> Option<DataKey> {
+    keys.into_iter().find_map(|key| key.answer(wrapped).map_err(|reason| refusals.push(reason)).ok())
+}
+
+/// A key that was found.
 enum Key {
     Open(AgeIdentities),
+    Plugin(PluginIdentity),
     Locked(Locked),
 }
 
 impl Key {
-    fn read(place: &str, text: &[u8]) -> Result<Self, String> {
-        match LockedIdentities::recognize(text) {
-            Some(identities) => {
-                Ok(Self::Locked(Locked { place: place.to_owned(), identities, unlocked: OnceCell::new() }))
-            }
-            None => AgeIdentities::parse(text).map(Self::Open).map_err(|error| format!("{place}: {error}")),
+    /// Reads the keys of one place.
+    fn read(place: &str, text: &[u8]) -> Result<Vec<Self>, String> {
+        if let Some(identities) = LockedIdentities::recognize(text) {
+            let locked = Locked { place: place.to_owned(), identities, unlocked: OnceCell::new() };
+            return Ok(vec![Self::Locked(locked)]);
+        }
+        let (plugins, rest) = plugins::taken_out(text)
+            .map_err(|line| format!("{place}: line {line} of the age key file is not the identity of a plugin"))?;
+        let mut keys: Vec<Self> = plugins.into_iter().map(Self::Plugin).collect();
+        match AgeIdentities::parse(&rest) {
+            Ok(identities) => keys.push(Self::Open(identities)),
+            Err(IdentityError::Empty) if !keys.is_empty() => {}
+            Err(error) => return Err(format!("{place}: {error}")),
+        }
+        Ok(keys)
+    }
+
+    /// Tells whether it opens without running a program or asking anyone.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, String> {
+        match self {
+            Self::Open(identities) => identities.answer(wrapped).map_err(|Refusal(reason)| reason),
+            Self::Plugin(identity) => identity.answer(wrapped),
+            Self::Locked(locked) => locked.answer(wrapped),
         }
     }
 }
@@ -140,16 +164,19 @@ struct Locked {
 
 impl Locked {
     fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, String> {
+        if !self.identities.may_open(wrapped) {
+            return Err(format!("{}: it is for another recipient", self.place));
+        }
         let unlocked = self.unlocked.get_or_init(|| self.unlock());
         let identities = unlocked.as_ref().map_err(|reason| format!("{}: {reason}", self.place))?;
         identities.answer(wrapped).map_err(|Refusal(reason)| reason)
     }
 
     fn unlock(&self) -> Result<AgeIdentities, String> {
-        let passphrase = rpassword::prompt_password(format!("Passphrase for {}: ", self.place));
-        let passphrase =
-            passphrase.map_err(|error| format!("it has a passphrase, and nobody can be asked: {error}"))?;
-        self.identities.unlock(&SecretBytes::new(passphrase.into_bytes())).map_err(|error| error.to_string())
+        let passphrase = Terminal::secret(&format!("Passphrase for {}: ", self.place))
+            .map_err(|error| format!("it has a passphrase, and nobody can be asked: {error}"))?;
+        let passphrase = SecretBytes::concat(&[passphrase.expose_secret().as_bytes()]);
+        self.identities.unlock(&passphrase).map_err(|error| error.to_string())
     }
 }
 
@@ -181,7 +208,7 @@ fn users_file() -> Option<PathBuf> {
 }
 
 /// Runs the user's command, which gets nothing secret and prints identities.
-fn ask(variable: &str, command: &str, recipient: &str) -> Result<Key, String> {
+fn ask(variable: &str, command: &str, recipient: &str) -> Result<Vec<Key>, String> {
     let refused = |why: &dyn std::fmt::Display| format!("{variable}: {why}");
     let words = shlex::split(command).filter(|words| !words.is_empty());
     let words = words.ok_or_else(|| refused(&"a quote is not closed, or there is no program"))?;

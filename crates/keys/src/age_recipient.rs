@@ -1,7 +1,7 @@
 //! age recipients: who a data key is wrapped for.
 //!
-//! Native X25519 recipients (<https://age-encryption.org/v1>), post-quantum ones and SSH keys; those of plugins are refused by
-//! name. Each recipient gets an armored age file of its own, as in sops 3.13.3, `age/keysource.go`.
+//! Native X25519 recipients (<https://age-encryption.org/v1>), post-quantum ones and SSH keys. Those of plugins
+//! are not known here. Each recipient gets an armored age file of its own, as in sops 3.13.3, `age/keysource.go`.
 
 use std::fmt;
 use std::io::Write;
@@ -68,10 +68,6 @@ impl FromStr for AgeRecipient {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        let unsupported = UNSUPPORTED.iter().find(|(is_this, _)| is_this(text));
-        if let Some((_, kind)) = unsupported {
-            return Err(RecipientError::Unsupported { recipient: text.to_owned(), kind });
-        }
         let not_a_recipient = || RecipientError::NotARecipient { text: shown(text) };
         let key = if text.starts_with("ssh-") {
             SshRecipient::from_line(text).map(Key::Ssh).map_err(|error| match error {
@@ -135,13 +131,3 @@ impl RecipientError {
         "give a public key: what `age-keygen` prints (age1...), or one of SSH (ssh-ed25519 ..., ssh-rsa ...)"
     }
 }
-
-type Test = fn(&str) -> bool;
-
-const UNSUPPORTED: [(Test, &str); 1] = [
-    // The name of a plugin stands between two ones; what follows the last 1 has none.
-    (
-        |text| text.starts_with("age1") && !text.starts_with(hybrid::RECIPIENT_PREFIX) && text.matches('1').count() > 1,
-        "a recipient of a plugin",
-    ),
-];
