@@ -149,6 +149,30 @@ fn no_banned_crate_is_locked() {
     }
 }
 
+/// Built together with `seal`, the controller has an `age` with the feature too: what it calls decides.
+#[test]
+fn the_controller_has_no_way_to_run_a_plugin_of_age() {
+    for (folder, words) in [
+        ("crates/keys/src", &["plugin::", "PluginV1"][..]),
+        ("src", &["plugin::", "PluginV1", "age::", "unwrap_with", "wrap_with", "LockedIdentities"]),
+    ] {
+        for path in sources(&root().join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let found = code.flat_map(|line| words.iter().filter(move |word| has_word(line, word))).next();
+            assert!(found.is_none(), "{} names {found:?}", path.display());
+        }
+    }
+    for manifest in ["Cargo.toml", "crates/keys/Cargo.toml"] {
+        assert!(!fs::read_to_string(root().join(manifest)).unwrap().contains("\"plugin\""), "{manifest}");
+    }
+}
+
+/// Tells whether a line has a word that no other word ends with.
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric()))
+}
+
 #[test]
 fn the_plan_hides_the_prefix_that_handles_have() {
     let redact = fs::read_to_string(root().join("crates/plan/src/diff/redact.rs")).unwrap();

@@ -3,6 +3,8 @@
 use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
 use waxwing_keys::WrapError;
 
+use super::plugins::PluginError;
+
 /// Why a sealed file could not be opened or made; none of it quotes a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealedError {
@@ -18,6 +20,9 @@ pub(crate) enum SealedError {
     /// The data key could not be wrapped.
     #[error(transparent)]
     Wrap(#[from] WrapError),
+    /// A plugin could not wrap it.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
     /// A path leads nowhere in it.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -31,6 +36,7 @@ impl SealedError {
             Self::Unlock(error) => Some(error.hint()),
             Self::Seal(error) => Some(error.hint()),
             Self::Path(error) => Some(error.hint()),
+            Self::Plugin(error) => error.hint(),
             Self::Wrap(_) => None,
         }
     }

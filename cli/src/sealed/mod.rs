@@ -1,6 +1,7 @@
 //! SOPS files on the disk: read, opened with the keys that are at hand, sealed, and written back.
 //!
-//! `identities` finds the keys, `recipients` wraps for those who shall have one, `creation` reads `.sops.yaml`, `disk` writes.
+//! `identities` finds the keys, `recipients` wraps for those who shall have one, `plugins` runs programs that do either,
+//! `terminal` asks the user, `creation` reads `.sops.yaml`, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
 mod creation;
@@ -8,7 +9,9 @@ mod disk;
 mod error;
 mod identities;
 mod named;
+mod plugins;
 mod recipients;
+mod terminal;
 
 use std::path::Path;
 

@@ -8,25 +8,36 @@ use waxwing_formats::WrappedKey;
 use waxwing_keys::{AgeRecipient, RecipientError};
 
 use super::error::SealedError;
+use super::plugins::PluginRecipient;
 
 /// A master key that data keys are wrapped with.
 #[derive(Clone, Debug)]
 pub(crate) enum MasterKey {
     /// An age recipient.
     Age(AgeRecipient),
+    /// An age recipient of a plugin.
+    Plugin(PluginRecipient),
 }
 
 impl MasterKey {
     /// Reads age recipients, with commas between them.
     pub(crate) fn age(list: &str) -> Result<Vec<Self>, MasterKeyError> {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names.map(|name| name.parse().map(Self::Age).map_err(MasterKeyError::Age)).collect()
+        names.map(Self::age_recipient).collect()
+    }
+
+    fn age_recipient(name: &str) -> Result<Self, MasterKeyError> {
+        match PluginRecipient::recognize(name) {
+            Some(recipient) => Ok(Self::Plugin(recipient)),
+            None => name.parse().map(Self::Age).map_err(MasterKeyError::Age),
+        }
     }
 
     /// Wraps a data key or a share.
     pub(crate) fn wrap(&self, key: &DataKey) -> Result<WrappedKey, SealedError> {
         match self {
             Self::Age(recipient) => Ok(recipient.wrap(key)?),
+            Self::Plugin(recipient) => Ok(recipient.wrap(key)?),
         }
     }
 
@@ -34,13 +45,14 @@ impl MasterKey {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Age(recipient) => format!("age {recipient}"),
+            Self::Plugin(recipient) => format!("age {recipient}"),
         }
     }
 
     /// Returns the master key that a wrapped key of a file is for.
     pub(crate) fn of(wrapped: &WrappedKey) -> Result<Self, MasterKeyError> {
         match wrapped {
-            WrappedKey::Age { recipient, .. } => recipient.parse().map(Self::Age).map_err(MasterKeyError::Age),
+            WrappedKey::Age { recipient, .. } => Self::age_recipient(recipient),
             other => Err(MasterKeyError::Unsupported { name: other.recipient() }),
         }
     }

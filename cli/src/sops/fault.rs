@@ -271,7 +271,7 @@ impl From<SealedError> for Fault {
                 GENERIC
             }
             SealedError::Seal(_) => NOT_SEALED,
-            SealedError::File(_) | SealedError::Wrap(_) | SealedError::Path(_) => GENERIC,
+            SealedError::File(_) | SealedError::Wrap(_) | SealedError::Plugin(_) | SealedError::Path(_) => GENERIC,
         };
         Self::new(code, with_causes(&error), error.hint())
     }

@@ -1,7 +1,7 @@
 //! age identities from a key file, and what they unwrap.
 //!
-//! Native X25519 identities only (<https://age-encryption.org/v1>). Plugins, SSH keys, passphrases and post-quantum
-//! identities are refused by name: a controller that runs no programs and asks nobody can't use the first three.
+//! Native X25519 identities (<https://age-encryption.org/v1>), post-quantum ones and SSH keys. Plugins and what a passphrase
+//! protects are refused by name: who runs no programs and asks nobody, such as a controller, can't use them.
 //! The `age` crate wipes its keys; the identity text is borrowed and left to the caller to wipe.
 
 use std::io::Read;
@@ -11,16 +11,49 @@ use age::{DecryptError, Decryptor};
 use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
 use zeroize::Zeroizing;
 
+use crate::hybrid::{self, HybridIdentity};
+use crate::ssh::{SshIdentity, SshKeyError};
+
 /// The identities of one key file.
-pub struct AgeIdentities(Vec<Identity>);
+pub struct AgeIdentities(Vec<AgeIdentity>);
+
+enum AgeIdentity {
+    X25519(Identity),
+    Hybrid(Box<HybridIdentity>),
+    Ssh(Box<SshIdentity>),
+}
+
+impl AgeIdentity {
+    fn recipient(&self) -> String {
+        match self {
+            Self::X25519(identity) => identity.to_public().to_string(),
+            Self::Hybrid(identity) => identity.recipient().to_string(),
+            Self::Ssh(identity) => identity.recipient().to_string(),
+        }
+    }
+
+    fn as_age(&self) -> &dyn age::Identity {
+        match self {
+            Self::X25519(identity) => identity,
+            Self::Hybrid(identity) => identity.as_ref(),
+            Self::Ssh(identity) => identity.as_ref(),
+        }
+    }
+}
 
 impl AgeIdentities {
-    /// Parses a key file: one identity a line, `#` comments and empty lines between them.
+    /// Parses a key file: one identity a line, `#` comments and empty lines between them; or one private SSH key.
     ///
     /// # Errors
     /// Refuses a file without identities and one with a line of any other kind; gives the line's number, never its
     /// text.
     pub fn parse(file: &[u8]) -> Result<Self, IdentityError> {
+        if is_ssh_key(file) {
+            return Ok(SshIdentity::from_pem(file)?.into());
+        }
+        if is_age_file(file) {
+            return Err(IdentityError::Locked { kind: "an identity file" });
+        }
         let text = std::str::from_utf8(file).map_err(|_| IdentityError::NotText)?;
         let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
         let identities = lines.map(|(line, number)| parse_line(line, number)).collect::<Result<Vec<_>, _>>()?;
@@ -29,7 +62,7 @@ impl AgeIdentities {
 
     /// Returns the recipients that the identities open for, such as `age1...`; these are public.
     pub fn recipients(&self) -> Vec<String> {
-        self.0.iter().map(|identity| identity.to_public().to_string()).collect()
+        self.0.iter().map(AgeIdentity::recipient).collect()
     }
 
     /// Unwraps a data key.
@@ -44,24 +77,53 @@ impl AgeIdentities {
     }
 
     fn unwrap(&self, armored: &str) -> Result<DataKey, String> {
-        let armor = age::armor::ArmoredReader::new(armored.trim().as_bytes());
-        let decryptor = Decryptor::new_buffered(armor).map_err(|_| DAMAGED.to_owned())?;
-        if decryptor.is_scrypt() {
-            return Err("it is wrapped with a passphrase, which is not supported; use an age recipient".to_owned());
-        }
-        let identities = self.0.iter().map(|identity| identity as &dyn age::Identity);
-        let plaintext = decryptor.decrypt(identities).map_err(|error| self.explain(&error))?;
-        read_key(plaintext)
-    }
-
-    fn explain(&self, error: &DecryptError) -> String {
-        match error {
-            DecryptError::NoMatchingKeys => {
+        open(armored, self.0.iter().map(AgeIdentity::as_age)).map_err(|error| match error {
+            UnwrapError::Age(DecryptError::NoMatchingKeys) => {
                 format!("no identity matches; there are identities for {}", self.recipients().join(", "))
             }
-            _ => DAMAGED.to_owned(),
-        }
+            error => error.to_string(),
+        })
     }
+}
+
+impl From<SshIdentity> for AgeIdentities {
+    fn from(identity: SshIdentity) -> Self {
+        Self(vec![AgeIdentity::Ssh(Box::new(identity))])
+    }
+}
+
+/// Unwraps a data key with an identity of another crate.
+///
+/// # Errors
+/// Says why it can't.
+pub fn unwrap_with(identity: &dyn age::Identity, wrapped: &WrappedKey) -> Result<DataKey, UnwrapError> {
+    match wrapped {
+        WrappedKey::Age { enc, .. } => open(enc, std::iter::once(identity)),
+        _ => Err(UnwrapError::Age(DecryptError::NoMatchingKeys)),
+    }
+}
+
+fn open<'a>(armored: &str, identities: impl Iterator<Item = &'a dyn age::Identity>) -> Result<DataKey, UnwrapError> {
+    let armor = age::armor::ArmoredReader::new(armored.trim().as_bytes());
+    let decryptor = Decryptor::new_buffered(armor).map_err(UnwrapError::Age)?;
+    if decryptor.is_scrypt() {
+        return Err(UnwrapError::Passphrase);
+    }
+    read_key(decryptor.decrypt(identities).map_err(UnwrapError::Age)?)
+}
+
+/// Why a data key could not be unwrapped.
+#[derive(Debug, thiserror::Error)]
+pub enum UnwrapError {
+    /// It is wrapped with a passphrase.
+    #[error("it is wrapped with a passphrase, which is not supported; use an age recipient")]
+    Passphrase,
+    /// It is longer than any data key.
+    #[error("it is too long to be a data key")]
+    TooLong,
+    /// It is damaged, or the identity says otherwise.
+    #[error("it is damaged, or not an age file")]
+    Age(#[source] DecryptError),
 }
 
 impl std::fmt::Debug for AgeIdentities {
@@ -79,13 +141,26 @@ pub enum IdentityError {
     /// There is no identity in it.
     #[error("the age key file has no identity")]
     Empty,
-    /// A line is of a kind that is known and not supported.
-    #[error("line {line} of the age key file is {kind}, which is not supported")]
-    Unsupported {
-        /// The line's number, from 1.
-        line: usize,
+    /// A passphrase protects it.
+    #[error("the age key file is {kind} with a passphrase, and nobody is asked for one here")]
+    Locked {
         /// What it is, with its article.
         kind: &'static str,
+    },
+    /// It is an SSH key that can't be read.
+    #[error("failed to read the SSH key in the age key file")]
+    DamagedSshKey,
+    /// It is an SSH key that age has no use for.
+    #[error("the age key file is {kind}, which is not supported")]
+    UnsupportedSshKey {
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// A line is the identity of a plugin.
+    #[error("line {line} of the age key file is for a plugin, and no programs are run here")]
+    Plugin {
+        /// The line's number, from 1.
+        line: usize,
     },
     /// A line is nothing that is known.
     #[error("line {line} of the age key file is not an age identity")]
@@ -98,41 +173,69 @@ pub enum IdentityError {
 impl IdentityError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
-        "put in what `age-keygen` prints: a line that begins with AGE-SECRET-KEY-1"
+        match self {
+            Self::DamagedSshKey | Self::UnsupportedSshKey { .. } => {
+                "put in an ed25519 or RSA key as ssh-keygen makes it, or what `age-keygen` prints"
+            }
+            Self::Locked { .. } => "put in a key without a passphrase, such as what `age-keygen` prints",
+            Self::NotText | Self::Empty | Self::Plugin { .. } | Self::NotAnIdentity { .. } => {
+                "put in what `age-keygen` prints: a line that begins with AGE-SECRET-KEY-1"
+            }
+        }
     }
 }
 
-fn parse_line(line: &str, number: usize) -> Result<Identity, IdentityError> {
-    if let Some((_, kind)) = UNSUPPORTED.iter().find(|(prefix, _)| line.starts_with(prefix)) {
-        return Err(IdentityError::Unsupported { line: number, kind });
+impl From<SshKeyError> for IdentityError {
+    fn from(error: SshKeyError) -> Self {
+        match error {
+            SshKeyError::Damaged => Self::DamagedSshKey,
+            SshKeyError::Unsupported(kind) => Self::UnsupportedSshKey { kind },
+            SshKeyError::Locked => Self::Locked { kind: "an SSH key" },
+        }
     }
-    line.parse().map_err(|_| IdentityError::NotAnIdentity { line: number })
+}
+
+/// Tells whether a file is a private key in PEM; an armored age file begins alike.
+fn is_ssh_key(file: &[u8]) -> bool {
+    let file = file.trim_ascii_start();
+    file.starts_with(b"-----BEGIN ") && !file.starts_with(ARMOR)
+}
+
+/// Tells whether a file is an age file, armored or not.
+pub(crate) fn is_age_file(file: &[u8]) -> bool {
+    let file = file.trim_ascii_start();
+    file.starts_with(ARMOR) || file.starts_with(b"age-encryption.org/")
+}
+
+fn parse_line(line: &str, number: usize) -> Result<AgeIdentity, IdentityError> {
+    if line.starts_with(PLUGIN_PREFIX) {
+        return Err(IdentityError::Plugin { line: number });
+    }
+    let identity = match line.starts_with(hybrid::IDENTITY_PREFIX) {
+        true => HybridIdentity::parse(line).map(|identity| AgeIdentity::Hybrid(Box::new(identity))),
+        false => line.parse().ok().map(AgeIdentity::X25519),
+    };
+    identity.ok_or(IdentityError::NotAnIdentity { line: number })
 }
 
 /// Reads one key into a buffer of fixed size, so that nothing is left behind by growth.
-fn read_key(mut plaintext: impl Read) -> Result<DataKey, String> {
+fn read_key(mut plaintext: impl Read) -> Result<DataKey, UnwrapError> {
     let mut buffer = Zeroizing::new([0; MAX_KEY_LEN + 1]);
     let mut len = 0;
     while let Some(free) = buffer.get_mut(len..).filter(|free| !free.is_empty()) {
         match plaintext.read(free) {
             Ok(0) => break,
             Ok(read) => len += read,
-            Err(_) => return Err(DAMAGED.to_owned()),
+            Err(error) => return Err(UnwrapError::Age(DecryptError::Io(error))),
         }
     }
     match buffer.get(..len).filter(|key| key.len() <= MAX_KEY_LEN) {
         Some(key) => Ok(DataKey::new(SecretBytes::concat(&[key]))),
-        None => Err("it is too long to be a data key".to_owned()),
+        None => Err(UnwrapError::TooLong),
     }
 }
 
 /// A data key has 32 bytes and a Shamir share of it 33; anything near that is judged by who uses it.
 const MAX_KEY_LEN: usize = 64;
-const DAMAGED: &str = "it is damaged, or not an age file";
-const UNSUPPORTED: [(&str, &str); 5] = [
-    ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
-    ("AGE-PLUGIN-", "a plugin identity"),
-    ("age-encryption.org/", "an encrypted identity file"),
-    ("-----BEGIN AGE ENCRYPTED FILE", "an encrypted identity file"),
-    ("-----BEGIN ", "an SSH or PEM key"),
-];
+const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE";
+const PLUGIN_PREFIX: &str = "AGE-PLUGIN-";

@@ -1,20 +1,34 @@
 //! age recipients: who a data key is wrapped for.
 //!
-//! Native X25519 recipients only (<https://age-encryption.org/v1>); plugins, SSH keys and post-quantum recipients are refused
-//! by name. Each recipient gets an armored age file of its own, as in sops 3.13.3, `age/keysource.go`.
+//! Native X25519 recipients (<https://age-encryption.org/v1>), post-quantum ones and SSH keys. Those of plugins
+//! are not known here. Each recipient gets an armored age file of its own, as in sops 3.13.3, `age/keysource.go`.
 
 use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
-use age::Encryptor;
 use age::armor::{ArmoredWriter, Format};
 use age::x25519::Recipient;
+use age::{EncryptError, Encryptor};
 use waxwing_formats::{DataKey, WrappedKey};
+
+use crate::hybrid::{self, HybridRecipient};
+use crate::ssh::{SshKeyError, SshRecipient};
 
 /// A recipient that can be wrapped for.
 #[derive(Clone)]
-pub struct AgeRecipient(Recipient);
+pub struct AgeRecipient {
+    /// What it was given as, which is what a file calls it: behind an SSH key there may be a comment.
+    name: String,
+    key: Key,
+}
+
+#[derive(Clone)]
+enum Key {
+    X25519(Recipient),
+    Hybrid(Box<HybridRecipient>),
+    Ssh(SshRecipient),
+}
 
 impl AgeRecipient {
     /// Wraps a data key, or a share of one.
@@ -22,11 +36,23 @@ impl AgeRecipient {
     /// # Errors
     /// Fails only if age does, which needs no more than memory and random numbers.
     pub fn wrap(&self, key: &DataKey) -> Result<WrappedKey, WrapError> {
-        let recipients = [&self.0 as &dyn age::Recipient];
-        let encryptor = Encryptor::with_recipients(recipients.into_iter()).map_err(|_| WrapError)?;
-        let enc = armored(encryptor, key.expose_secret()).map_err(|_| WrapError)?;
-        Ok(WrappedKey::Age { recipient: self.to_string(), enc })
+        let recipient: &dyn age::Recipient = match &self.key {
+            Key::X25519(recipient) => recipient,
+            Key::Hybrid(recipient) => recipient.as_ref(),
+            Key::Ssh(recipient) => recipient,
+        };
+        wrap_with(recipient, &self.name, key).map_err(|_| WrapError)
     }
+}
+
+/// Wraps a data key for a recipient of another crate, which is called `name`.
+///
+/// # Errors
+/// Fails if the recipient does.
+pub fn wrap_with(recipient: &dyn age::Recipient, name: &str, key: &DataKey) -> Result<WrappedKey, EncryptError> {
+    let encryptor = Encryptor::with_recipients(std::iter::once(recipient))?;
+    let enc = armored(encryptor, key.expose_secret()).map_err(EncryptError::Io)?;
+    Ok(WrappedKey::Age { recipient: name.to_owned(), enc })
 }
 
 fn armored(encryptor: Encryptor, key: &[u8]) -> std::io::Result<String> {
@@ -42,11 +68,18 @@ impl FromStr for AgeRecipient {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        let unsupported = UNSUPPORTED.iter().find(|(is_this, _)| is_this(text));
-        if let Some((_, kind)) = unsupported {
-            return Err(RecipientError::Unsupported { recipient: text.to_owned(), kind });
-        }
-        text.parse().map(Self).map_err(|_| RecipientError::NotARecipient { text: shown(text) })
+        let not_a_recipient = || RecipientError::NotARecipient { text: shown(text) };
+        let key = if text.starts_with("ssh-") {
+            SshRecipient::from_line(text).map(Key::Ssh).map_err(|error| match error {
+                SshKeyError::Unsupported(kind) => RecipientError::Unsupported { recipient: text.to_owned(), kind },
+                SshKeyError::Damaged | SshKeyError::Locked => not_a_recipient(),
+            })?
+        } else if text.starts_with(hybrid::RECIPIENT_PREFIX) {
+            HybridRecipient::parse(text).map(|key| Key::Hybrid(Box::new(key))).ok_or_else(not_a_recipient)?
+        } else {
+            text.parse().map(Key::X25519).map_err(|_| not_a_recipient())?
+        };
+        Ok(Self { name: text.to_owned(), key })
     }
 }
 
@@ -58,7 +91,7 @@ fn shown(text: &str) -> String {
 
 impl fmt::Display for AgeRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.name)
     }
 }
 
@@ -95,15 +128,6 @@ pub enum RecipientError {
 impl RecipientError {
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
-        "give the public key that `age-keygen` prints: it begins with age1"
+        "give a public key: what `age-keygen` prints (age1...), or one of SSH (ssh-ed25519 ..., ssh-rsa ...)"
     }
 }
-
-type Test = fn(&str) -> bool;
-
-const UNSUPPORTED: [(Test, &str); 3] = [
-    (|text| text.starts_with("age1pq1"), "a post-quantum recipient"),
-    (|text| text.starts_with("ssh-"), "an SSH key"),
-    // The name of a plugin stands between two ones; what follows the last 1 has none.
-    (|text| text.starts_with("age1") && text.matches('1').count() > 1, "a recipient of a plugin"),
-];

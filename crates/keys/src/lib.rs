@@ -6,11 +6,15 @@
 
 mod age_identities;
 mod age_recipient;
+mod hybrid;
 mod keyring;
+mod locked_identities;
 mod sealing_certificate;
 mod sealing_key;
+mod ssh;
 
-pub use age_identities::{AgeIdentities, IdentityError};
-pub use age_recipient::{AgeRecipient, RecipientError, WrapError};
+pub use age_identities::{AgeIdentities, IdentityError, UnwrapError, unwrap_with};
+pub use age_recipient::{AgeRecipient, RecipientError, WrapError, wrap_with};
 pub use keyring::Keyring;
+pub use locked_identities::{LockedIdentities, UnlockIdentitiesError};
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};

@@ -215,7 +215,7 @@ fn check_numbers(pkcs1: &[u8]) -> Result<Fingerprint, KeyError> {
 }
 
 /// aws-lc-rs reads decryption keys as PKCS#8 only, so PKCS#1 is wrapped in it (RFC 5208 section 5).
-fn private_key(pkcs1: &[u8]) -> Result<OaepPrivateDecryptingKey, KeyError> {
+pub(crate) fn private_key(pkcs1: &[u8]) -> Result<OaepPrivateDecryptingKey, KeyError> {
     let wrapped = PrivateKeyInfo::new(ALGORITHM_ID, pkcs1).to_der().map_err(|_| KeyError::Damaged)?;
     let wrapped = Zeroizing::new(wrapped);
     let key = PrivateDecryptingKey::from_pkcs8(&wrapped).map_err(|_| KeyError::Damaged)?;

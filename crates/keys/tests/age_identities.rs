@@ -55,7 +55,7 @@ fn each_unusable_key_file_is_refused_by_line_and_never_quoted() {
         ("no text", vec![0xff, 0xfe, 0]),
         ("a mistyped identity", format!("# note\n{broken}").into_bytes()),
         ("a recipient", b"\nage1d4cqk0wxqw3tj9rk6dugwd2qfd7pvmv8ht0nw4mdy8v837a5afnq5c9x38\n".to_vec()),
-        ("a post-quantum identity", format!("{good}\nAGE-SECRET-KEY-PQ-1SECRETSECRET\n").into_bytes()),
+        ("a damaged post-quantum identity", format!("{good}\nAGE-SECRET-KEY-PQ-1SECRETSECRET\n").into_bytes()),
         ("a plugin identity", b"AGE-PLUGIN-YUBIKEY-1SECRET\n".to_vec()),
         ("an encrypted file", b"age-encryption.org/v1\n-> scrypt SECRET 18\n".to_vec()),
         ("an armored encrypted file", b"-----BEGIN AGE ENCRYPTED FILE-----\nSECRET\n".to_vec()),

@@ -50,7 +50,19 @@ impl Upstream {
     /// # Errors
     /// [`Failure`] when it is not installed or fails.
     pub fn age_keygen(&self) -> Result<AgeKey, Failure> {
-        let identity = self.call("age-keygen")?.text()?;
+        self.age_keygen_of(&[])
+    }
+
+    /// Makes a new post-quantum age identity with age-keygen.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is not installed or fails.
+    pub fn age_keygen_hybrid(&self) -> Result<AgeKey, Failure> {
+        self.age_keygen_of(&["-pq"])
+    }
+
+    fn age_keygen_of(&self, arguments: &[&str]) -> Result<AgeKey, Failure> {
+        let identity = self.call("age-keygen")?.args(arguments).text()?;
         let recipient = self.call("age-keygen")?.arg("-y").stdin(identity.clone()).text()?.trim().to_owned();
         Ok(AgeKey { identity, recipient })
     }
