@@ -33,7 +33,10 @@ struct Tree {
 impl Tree {
     fn new() -> Result<Self, Failure> {
         let (repo, upstream) = (GitRepo::new()?, Upstream::new()?);
-        let (own, stranger) = (upstream.age_keygen()?, upstream.age_keygen()?);
+        let mut keys = [upstream.age_keygen()?, upstream.age_keygen()?];
+        // Recipients are listed in their order.
+        keys.sort_by(|own, stranger| own.recipient.cmp(&stranger.recipient));
+        let [own, stranger] = keys;
         repo.write(".sops.yaml", RULES.replace("RECIPIENT", &own.recipient))?;
         Ok(Self { repo, upstream, own, stranger })
     }
