@@ -222,6 +222,25 @@ fn keys_of_every_kind_are_compared_with_those_of_the_rule_however_it_names_them(
 }
 
 #[test]
+fn what_a_rule_does_not_say_a_sealed_file_may_have_from_the_command_line() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    tree.repo.write("app/db.yaml", tree.sops("db.yaml", SECRET, &[&tree.own], &VALUES)?)?;
+    for (rule, checks) in [
+        (format!("path_regex: ^app/\n  age: {}", tree.own.recipient), json!([])),
+        ("encrypted_regex: ^(data|stringData)$".to_owned(), json!([])),
+        ("encrypted_regex: ^(metadata|data|stringData)$".to_owned(), json!(["plain-value"])),
+        (format!("age: {}", tree.stranger.recipient), json!(["recipients", "recipients"])),
+        (format!("path_regex: ^other/\n  age: {}", tree.stranger.recipient), json!([])),
+    ] {
+        tree.repo.write(".sops.yaml", format!("creation_rules:\n- {rule}\n"))?;
+        let found = tree.json(&["app"]);
+        let found: Vec<_> = found["findings"].as_array().into_iter().flatten().map(|one| &one["check"]).collect();
+        assert_eq!(json!(found), checks, "{rule}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_read_is_an_error_of_its_own() -> Result<(), Failure> {
     let tree = Tree::new()?;
     let ran = tree.verify(&["nothing"]);

@@ -133,10 +133,11 @@ pub(crate) struct Creation {
 
 /// What a rule says about the files that it is for, whether they are sealed already or not.
 pub(crate) struct Expected {
-    /// Who shall be able to open them, by group, as [`WrappedKey::recipient`](waxwing_formats::WrappedKey::recipient) names them.
+    /// Who shall be able to open them, by group, as [`WrappedKey::recipient`](waxwing_formats::WrappedKey::recipient) names them;
+    /// all of the groups are empty if the rule leaves that to the command line.
     pub(crate) groups: Vec<BTreeSet<String>>,
-    /// What is sealed in them.
-    pub(crate) rule: Rule,
+    /// What is sealed in them, if the rule says that.
+    pub(crate) rule: Option<Rule>,
     /// Whether the rule says which files it is for; one that does not is for files that nobody needs to seal, too.
     pub(crate) is_for_some: bool,
 }
@@ -318,12 +319,9 @@ impl Configuration {
         let Creation { rules, .. } = self.of_rule(number, rule, Keys::Named)?;
         let refused =
             |kind: RuleKind| CreationError::Expression { path: self.path.clone(), rule: number, field: kind.field() };
-        let sealed = match rules.first() {
-            Some((kind, text)) => Rule::new(*kind, text).ok_or_else(|| refused(*kind))?,
-            None => Rule::usual(),
-        };
+        let sealed = rules.first().map(|(kind, text)| Rule::new(*kind, text).ok_or_else(|| refused(*kind)));
         let is_for_some = rule.path_regex.as_ref().is_some_and(|pattern| !pattern.is_empty());
-        Ok(Some(Expected { groups: rule.names(), rule: sealed, is_for_some }))
+        Ok(Some(Expected { groups: rule.names(), rule: sealed.transpose()?, is_for_some }))
     }
 
     /// Returns the first rule that matches a file, with its number from 1.

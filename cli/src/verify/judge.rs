@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use waxwing::source::RepoPath;
-use waxwing_formats::sops::{Document, Plain, Sealed, SopsError, Store};
+use waxwing_formats::sops::{Document, Plain, Rule, Sealed, SopsError, Store};
 use waxwing_formats::{KeyPath, yaml};
 
 use super::report::{Check, Finding, Level, Place};
@@ -54,7 +54,7 @@ fn judge_sealed(file: &RepoPath, bytes: &[u8], store: Store, expected: Option<&E
         findings.push(Finding::error(Check::Damaged, Place::file(file), message));
     }
     if let Some(expected) = expected {
-        let is_wanted = |path: &KeyPath| expected.rule.seals(path) == Some(true);
+        let is_wanted = |path: &KeyPath| expected.rule.as_ref().and_then(|rule| rule.seals(path)) == Some(true);
         let plain = document.in_the_clear().filter(|leaf| is_wanted(leaf.path));
         let place = |document_index, path| Place::value(file, (document_index, document.documents()), path);
         findings.extend(plain.map(|leaf| unsealed(place(leaf.document, leaf.path))));
@@ -67,8 +67,12 @@ fn unsealed(place: Place) -> Finding {
     Finding::error(Check::PlainValue, place, "the rule in .sops.yaml wants this sealed")
 }
 
-/// Compares who can open a file with who should, group by group.
+/// Compares who can open a file with who should, group by group. A rule without any keys is for files that get theirs from the
+/// command line.
 fn other_recipients(file: &RepoPath, document: &Document<Sealed>, expected: &Expected) -> Vec<Finding> {
+    if expected.groups.iter().all(BTreeSet::is_empty) {
+        return Vec::new();
+    }
     let groups = document.terms().groups;
     let count = groups.len().max(expected.groups.len());
     let mut groups =
@@ -91,7 +95,8 @@ fn other_recipients(file: &RepoPath, document: &Document<Sealed>, expected: &Exp
 /// A file in the clear of which a rule says that something in it is sealed. A rule for `.yaml` at large is for many objects that
 /// have nothing secret; of those that are no Secrets it is a warning.
 fn judge_plain(file: &RepoPath, bytes: &[u8], store: Store, expected: &Expected) -> Vec<Finding> {
-    let paths = match Plain::parse(bytes, store).and_then(|plain| plain.to_seal(&expected.rule)) {
+    let rule = expected.rule.clone().unwrap_or_else(Rule::usual);
+    let paths = match Plain::parse(bytes, store).and_then(|plain| plain.to_seal(&rule)) {
         Ok(paths) => paths,
         Err(SopsError::NothingToSeal) => return Vec::new(),
         Err(error) => {
