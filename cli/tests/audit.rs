@@ -69,6 +69,12 @@ sealed-secrets key
     let listed: Value = serde_json::from_str(&masked(&ran.stdout)).expect("one JSON object");
     assert_eq!(listed, json!({"recipients": {"age ONE": {"files": ["one.env"], "shares": []}}}));
 
+    repo.write("lfs.bin", "version https://git-lfs.github.com/spec/v1\n")?;
+    let ran = audit(&repo, &["lfs.bin"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "no sealed files\n"));
+    assert!(ran.stderr.starts_with("note: lfs.bin was not looked into: "), "{}", ran.stderr);
+    repo.remove("lfs.bin")?;
+
     repo.write("one.env", "A=ENC[\nsops_version=3.13.3\n")?;
     let ran = audit(&repo, &[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "a list that lacks something is none");

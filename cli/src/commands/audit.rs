@@ -85,8 +85,10 @@ pub(crate) fn run(args: &AuditArgs) -> Result<(), Error> {
                         wrong.push(refused(&error, error.hint()));
                     }
                 }
-                // Neither is a sealed file.
-                Err(TreeError::TooLarge { .. } | TreeError::LfsPointer(_)) => {}
+                // Most of these are no sealed files; whoever knows of one has to know that it is not in the list.
+                Err(error @ (TreeError::TooLarge { .. } | TreeError::LfsPointer(_))) => {
+                    output::note(&format!("{file} was not looked into: {error}"));
+                }
                 Err(error) => wrong.push(refused(&error, "check the permissions of the file")),
             }
         }

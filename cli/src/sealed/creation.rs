@@ -5,6 +5,7 @@
 //! does not compile is refused in whichever rule it stands, and so is a key of a kind that can't be wrapped for, in the rule that
 //! counts.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -27,6 +28,8 @@ const MAX_DEPTH: usize = 100;
 pub(crate) struct Configuration {
     path: PathBuf,
     file: File,
+    /// Which paths each rule is for, once that was asked for.
+    paths: OnceCell<Vec<Expression>>,
 }
 
 /// What is left empty in the file counts as not said.
@@ -269,11 +272,14 @@ impl Configuration {
                 .map_err(|source| CreationError::Shape { path: path.clone(), source })?,
             None => File::default(),
         };
-        Ok(Self { path, file })
+        Ok(Self { path, file, paths: OnceCell::new() })
     }
 
     /// Returns which paths each rule is for, and refuses any other expression that does not compile too.
-    fn path_expressions(&self, rules: &[CreationRule]) -> Result<Vec<Expression>, CreationError> {
+    fn path_expressions(&self, rules: &[CreationRule]) -> Result<&[Expression], CreationError> {
+        if let Some(paths) = self.paths.get() {
+            return Ok(paths);
+        }
         let mut expressions = Vec::with_capacity(rules.len());
         for (at, rule) in rules.iter().enumerate() {
             let refused = |field| CreationError::Expression { path: self.path.clone(), rule: at + 1, field };
@@ -283,7 +289,7 @@ impl Configuration {
                 Rule::new(kind, &text).ok_or_else(|| refused(kind.field()))?;
             }
         }
-        Ok(expressions)
+        Ok(self.paths.get_or_init(|| expressions))
     }
 
     /// Returns how files are indented.
@@ -333,7 +339,7 @@ impl Configuration {
         let paths = self.path_expressions(rules)?;
         let relative = self.relative(file);
         let text = relative.to_string_lossy();
-        let matching = (1..).zip(rules).zip(&paths).find(|(_, path)| path.matches(&text));
+        let matching = (1..).zip(rules).zip(paths).find(|(_, path)| path.matches(&text));
         Ok(matching.map(|(rule, _)| rule))
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use waxwing::source::RepoPath;
+use waxwing_formats::KeyPath;
 use waxwing_formats::sops::{Document, Plain, Rule, Sealed, SopsError, Store};
-use waxwing_formats::{KeyPath, yaml};
+use waxwing_formats::yaml::{self, ManifestDocument};
 
 use super::report::{Check, Finding, Level, Place};
 use super::secrets::{self, Generated};
@@ -34,10 +35,15 @@ pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>) 
         let findings = judge_sealed(file, bytes, store, expected);
         return Judged { is_sealed: true, findings, ..Judged::default() };
     }
-    let mut judged = judge_manifests(file, bytes, store);
+    let is_read = matches!(store, Store::Yaml | Store::Json) || secrets::is_kustomization(file);
+    // What can't be read, as a template of Helm, is said only where a rule is for it, by `judge_plain`.
+    let documents = is_read.then(|| yaml::manifests(bytes).ok()).flatten();
+    let mut judged = judge_manifests(file, documents.as_deref().unwrap_or_default());
     let is_under_a_rule = |expected: &&Expected| expected.is_for_some && file.file_name() != Some(".sops.yaml");
     if let Some(expected) = expected.filter(is_under_a_rule).filter(|_| !judged.is_sealed) {
-        judged.findings.extend(judge_plain(file, bytes, store, expected));
+        let is_for_kubernetes = secrets::is_kustomization(file) || documents.as_deref().is_some_and(are_objects);
+        let level = if is_for_kubernetes { Level::Warning } else { Level::Error };
+        judged.findings.extend(judge_plain(file, bytes, store, expected, level));
     }
     judged.findings.extend(private_key(file, bytes));
     judged
@@ -94,7 +100,7 @@ fn other_recipients(file: &RepoPath, document: &Document<Sealed>, expected: &Exp
 
 /// A file in the clear of which a rule says that something in it is sealed. A rule for `.yaml` at large is for many objects that
 /// have nothing secret; of those that are no Secrets it is a warning.
-fn judge_plain(file: &RepoPath, bytes: &[u8], store: Store, expected: &Expected) -> Vec<Finding> {
+fn judge_plain(file: &RepoPath, bytes: &[u8], store: Store, expected: &Expected, level: Level) -> Vec<Finding> {
     let rule = expected.rule.clone().unwrap_or_else(Rule::usual);
     let paths = match Plain::parse(bytes, store).and_then(|plain| plain.to_seal(&rule)) {
         Ok(paths) => paths,
@@ -110,20 +116,14 @@ fn judge_plain(file: &RepoPath, bytes: &[u8], store: Store, expected: &Expected)
         Store::Binary => Place::file(file),
         _ => Place::value(file, (*document, documents), path),
     };
-    let is_for_kubernetes = secrets::is_kustomization(file) || is_all_manifests(bytes, store);
-    let level = if is_for_kubernetes { Level::Warning } else { Level::Error };
     paths.iter().map(|value| Finding { level, ..unsealed(place(value)) }).collect()
 }
 
-/// Looks at the objects in a file. What can't be read, as a template of Helm, is said only where a rule is for it, and not here.
-fn judge_manifests(file: &RepoPath, bytes: &[u8], store: Store) -> Judged {
+/// Looks at the objects in a file.
+fn judge_manifests(file: &RepoPath, documents: &[ManifestDocument]) -> Judged {
     let mut judged = Judged::default();
-    if !matches!(store, Store::Yaml | Store::Json) && !secrets::is_kustomization(file) {
-        return judged;
-    }
-    let documents = yaml::manifests(bytes).unwrap_or_default();
     let count = documents.iter().map(|document| document.index + 1).max().unwrap_or_default();
-    for document in &documents {
+    for document in documents {
         let place = |path: &KeyPath| Place::value(file, (document.index, count), path);
         let found = secrets::in_manifest(&document.value, &KeyPath::root(), &place);
         judged.is_sealed |= found.is_sealed;
@@ -138,10 +138,8 @@ fn judge_manifests(file: &RepoPath, bytes: &[u8], store: Store) -> Judged {
 }
 
 /// Tells whether everything in a file is an object of Kubernetes.
-fn is_all_manifests(bytes: &[u8], store: Store) -> bool {
-    let is_object = |value: &serde_json::Value| value.get("apiVersion").is_some() && value.get("kind").is_some();
-    matches!(store, Store::Yaml | Store::Json)
-        && yaml::manifests(bytes).is_ok_and(|documents| documents.iter().all(|document| is_object(&document.value)))
+fn are_objects(documents: &[ManifestDocument]) -> bool {
+    documents.iter().all(|ManifestDocument { value, .. }| value.get("apiVersion").and(value.get("kind")).is_some())
 }
 
 /// A line that begins a private key, as age and OpenSSL write them.

@@ -132,11 +132,8 @@ impl Plain {
                 _ => return Err(PathError::OtherKind { path: here() }),
             };
         }
-        let key = path.iter().rev().find_map(|step| match step {
-            Segment::Key(key) => Some(key.clone()),
-            Segment::Index(_) => None,
-        });
-        Ok(Part { raw, key: key.unwrap_or_default(), others: documents.collect() })
+        let key = path.iter().rev().find_map(Segment::as_key).unwrap_or_default().to_owned();
+        Ok(Part { raw, key, others: documents.collect() })
     }
 
     /// Sets a value of the first document, and makes what is missing on the way to it. Tells whether anything changed.

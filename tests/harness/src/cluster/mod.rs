@@ -180,13 +180,6 @@ impl Cluster {
         *self.api_server() = None;
     }
 
-    /// Ends all of it for good, as dropping does, where the value can't be dropped.
-    pub fn end(&self) {
-        lock(&self.others).clear();
-        self.stop_api_server();
-        *lock(&self.etcd) = None;
-    }
-
     /// Stops the API server without ending it: connections stay open, and nothing is answered.
     pub fn freeze_api_server(&self) {
         self.api_server().as_mut().into_iter().for_each(Process::freeze);
