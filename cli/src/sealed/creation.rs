@@ -12,12 +12,11 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
 use waxwing_formats::sops::{Expression, Rule, RuleKind, Store};
 use waxwing_formats::yaml::{self, YamlError};
 
 use super::named;
-use super::recipients::{Groups, MasterKey, MasterKeyError, distinct};
+use super::recipients::{Context, Groups, MasterKey, MasterKeyError, Names, distinct};
 
 /// The name of the file.
 const NAME: &str = ".sops.yaml";
@@ -54,6 +53,7 @@ struct StoreLayout {
 #[derive(Deserialize)]
 struct CreationRule {
     path_regex: Option<String>,
+    aws_profile: Option<String>,
     age: Option<OneOrSeveral>,
     pgp: Option<OneOrSeveral>,
     kms: Option<OneOrSeveral>,
@@ -94,21 +94,47 @@ impl OneOrSeveral {
 struct KeyGroup {
     merge: Option<Vec<KeyGroup>>,
     age: Option<Vec<String>>,
-    pgp: Option<Vec<Value>>,
-    kms: Option<Vec<Value>>,
-    gcp_kms: Option<Vec<Value>>,
-    hckms: Option<Vec<Value>>,
-    azure_keyvault: Option<Vec<Value>>,
-    hc_vault: Option<Vec<Value>>,
+    pgp: Option<Vec<String>>,
+    kms: Option<Vec<AwsEntry>>,
+    gcp_kms: Option<Vec<GcpEntry>>,
+    hckms: Option<Vec<HuaweiEntry>>,
+    azure_keyvault: Option<Vec<AzureEntry>>,
+    hc_vault: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct AwsEntry {
+    arn: String,
+    role: Option<String>,
+    context: Option<Context>,
+    aws_profile: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct GcpEntry {
+    resource_id: String,
+}
+
+#[derive(Deserialize)]
+struct HuaweiEntry {
+    key_id: String,
+}
+
+#[derive(Deserialize)]
+struct AzureEntry {
+    #[serde(rename = "vaultUrl")]
+    vault_url: String,
+    key: String,
+    version: Option<String>,
 }
 
 /// Where the master keys of a new file come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keys {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keys<'a> {
     /// The command line names them.
     Named,
-    /// The rule that counts does.
-    OfTheRule,
+    /// The rule that counts does; those of AWS KMS that have no context of their own get this one.
+    OfTheRule(&'a Context),
 }
 
 /// Returns the absolute path with every `.` and `..` carried out on the names alone, as Go's `filepath.Abs` does.
@@ -307,7 +333,7 @@ impl Configuration {
 
     /// Returns what the first rule says that matches a file, given by its cleaned path; nothing if there are no rules at all.
     /// Where the keys are named already, those of the rule are not looked at.
-    pub(crate) fn creation(&self, file: &Path, keys: Keys) -> Result<Option<Creation>, CreationError> {
+    pub(crate) fn creation(&self, file: &Path, keys: Keys<'_>) -> Result<Option<Creation>, CreationError> {
         let Some(rules) = &self.file.creation_rules else {
             return Ok(None);
         };
@@ -349,7 +375,7 @@ impl Configuration {
         path.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file).to_owned()
     }
 
-    fn of_rule(&self, number: usize, rule: &CreationRule, keys: Keys) -> Result<Creation, CreationError> {
+    fn of_rule(&self, number: usize, rule: &CreationRule, keys: Keys<'_>) -> Result<Creation, CreationError> {
         let path = || self.path.clone();
         let rules = rule.rules();
         if rules.len() > 1 {
@@ -358,9 +384,11 @@ impl Configuration {
         }
         let groups = match keys {
             Keys::Named => Groups::default(),
-            Keys::OfTheRule => {
-                rule.groups().map_err(|source| CreationError::MasterKey { path: path(), rule: number, source })?
-            }
+            Keys::OfTheRule(context) => rule.groups(context).map_err(|source| CreationError::MasterKey {
+                path: path(),
+                rule: number,
+                source,
+            })?,
         };
         let shamir_threshold = rule.shamir_threshold.unwrap_or_default();
         let mac_only_encrypted = rule.mac_only_encrypted.unwrap_or_default();
@@ -403,25 +431,22 @@ impl CreationRule {
     }
 
     /// Key groups take the place of the keys that stand in the rule itself.
-    fn groups(&self) -> Result<Groups, MasterKeyError> {
+    fn groups(&self, context: &Context) -> Result<Groups, MasterKeyError> {
         if let Some(groups) = self.key_groups.as_ref().filter(|groups| !groups.is_empty()) {
             return groups.iter().map(KeyGroup::keys).collect::<Result<_, _>>().map(Groups);
         }
-        let others = [
-            ("pgp", &self.pgp),
-            ("kms", &self.kms),
-            ("gcp_kms", &self.gcp_kms),
-            ("hckms", &self.hckms),
-            ("azure_keyvault", &self.azure_keyvault),
-            ("hc_vault_transit_uri", &self.hc_vault_transit_uri),
-        ];
-        for (field, names) in others {
-            if let Some(name) = names.as_ref().and_then(|names| names.names().first().copied()) {
-                return Err(MasterKeyError::Unsupported { name: format!("{field} {name}") });
-            }
-        }
-        let names = self.age.as_ref().map(OneOrSeveral::names).unwrap_or_default();
-        Ok(Groups(vec![MasterKey::age(&names.join(","))?]))
+        let names = |keys: &Option<OneOrSeveral>| keys.as_ref().map(|keys| keys.names().join(",")).unwrap_or_default();
+        let names = Names {
+            age: &names(&self.age),
+            pgp: &names(&self.pgp),
+            aws: &names(&self.kms),
+            aws_profile: self.aws_profile.as_deref().unwrap_or_default(),
+            gcp: &names(&self.gcp_kms),
+            azure: &names(&self.azure_keyvault),
+            vault: &names(&self.hc_vault_transit_uri),
+            huawei: &names(&self.hckms),
+        };
+        Ok(Groups(vec![MasterKey::named(&names, context)?]))
     }
 }
 
@@ -429,46 +454,46 @@ impl KeyGroup {
     fn names(&self) -> BTreeSet<String> {
         let merged = self.merge.iter().flatten().flat_map(Self::names);
         let age = self.age.iter().flatten().flat_map(|names| names.split(',')).map(named::age);
-        let texts = |keys: &Option<Vec<Value>>, field: Option<&str>, kind: fn(&str) -> String| -> Vec<String> {
-            let text = |key: &Value| field.map_or(Some(key), |field| key.get(field))?.as_str().map(kind);
-            keys.iter().flatten().filter_map(text).collect()
-        };
-        let azure = |key: &Value| {
-            let text = |field| key.get(field).and_then(Value::as_str).unwrap_or_default();
-            named::azure(&format!("{}/keys/{}", text("vaultUrl"), text("key")))
-        };
-        let others = [
-            texts(&self.pgp, None, named::pgp),
-            texts(&self.kms, Some("arn"), named::aws),
-            texts(&self.gcp_kms, Some("resource_id"), named::gcp),
-            texts(&self.hckms, Some("key_id"), named::huawei),
-            texts(&self.hc_vault, None, named::vault),
-            self.azure_keyvault.iter().flatten().map(azure).collect(),
-        ];
-        merged.chain(age).chain(others.into_iter().flatten()).collect()
+        let pgp = self.pgp.iter().flatten().map(|name| named::pgp(name));
+        let aws = self.kms.iter().flatten().map(|key| named::aws(&key.arn));
+        let gcp = self.gcp_kms.iter().flatten().map(|key| named::gcp(&key.resource_id));
+        let huawei = self.hckms.iter().flatten().map(|key| named::huawei(&key.key_id));
+        let azure = self.azure_keyvault.iter().flatten().map(|key| named::azure(&key.url()));
+        let vault = self.hc_vault.iter().flatten().map(|uri| named::vault(uri));
+        merged.chain(age).chain(pgp).chain(aws).chain(gcp).chain(huawei).chain(azure).chain(vault).collect()
     }
 
     fn keys(&self) -> Result<Vec<MasterKey>, MasterKeyError> {
-        let others = [
-            ("pgp", &self.pgp),
-            ("kms", &self.kms),
-            ("gcp_kms", &self.gcp_kms),
-            ("hckms", &self.hckms),
-            ("azure_keyvault", &self.azure_keyvault),
-            ("hc_vault", &self.hc_vault),
-        ];
-        if let Some((field, _)) =
-            others.into_iter().find(|(_, keys)| keys.as_ref().is_some_and(|keys| !keys.is_empty()))
-        {
-            return Err(MasterKeyError::Unsupported { name: format!("{field} of a key group") });
-        }
         let mut keys = Vec::new();
         for merged in self.merge.iter().flatten() {
             keys.extend(merged.keys()?);
         }
-        for names in self.age.iter().flatten() {
-            keys.extend(MasterKey::age(names)?);
+        for key in self.kms.iter().flatten() {
+            let role = key.role.as_ref().filter(|role| !role.is_empty()).map(|role| format!("+{role}"));
+            let (arn, none) = (format!("{}{}", key.arn, role.unwrap_or_default()), Context::new());
+            let names =
+                Names { aws: &arn, aws_profile: key.aws_profile.as_deref().unwrap_or_default(), ..Names::default() };
+            keys.extend(MasterKey::named(&names, key.context.as_ref().unwrap_or(&none))?);
         }
+        let joined = |names: Vec<String>| names.join(",");
+        let names = Names {
+            age: &joined(self.age.iter().flatten().cloned().collect()),
+            pgp: &joined(self.pgp.iter().flatten().cloned().collect()),
+            gcp: &joined(self.gcp_kms.iter().flatten().map(|key| key.resource_id.clone()).collect()),
+            huawei: &joined(self.hckms.iter().flatten().map(|key| key.key_id.clone()).collect()),
+            azure: &joined(self.azure_keyvault.iter().flatten().map(AzureEntry::url).collect()),
+            vault: &joined(self.hc_vault.iter().flatten().cloned().collect()),
+            ..Names::default()
+        };
+        keys.extend(MasterKey::named(&names, &Context::new())?);
         Ok(distinct(keys))
+    }
+}
+
+impl AzureEntry {
+    fn url(&self) -> String {
+        let version = self.version.as_ref().filter(|version| !version.is_empty());
+        let version = version.map(|version| format!("/{version}")).unwrap_or_default();
+        format!("{}/keys/{}{version}", self.vault_url.trim_end_matches('/'), self.key)
     }
 }

@@ -1,7 +1,7 @@
 //! Why a sealed file could not be opened or made.
 
 use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
-use waxwing_keys::WrapError;
+use waxwing_keys::{ServiceError, WrapError};
 
 use super::plugins::PluginError;
 
@@ -23,6 +23,14 @@ pub(crate) enum SealedError {
     /// A plugin could not wrap it.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A key service could not wrap it.
+    #[error("failed to wrap the data key for {recipient}")]
+    Service {
+        /// For whom.
+        recipient: String,
+        /// What the service said.
+        source: ServiceError,
+    },
     /// A path leads nowhere in it.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -37,7 +45,7 @@ impl SealedError {
             Self::Seal(error) => Some(error.hint()),
             Self::Path(error) => Some(error.hint()),
             Self::Plugin(error) => error.hint(),
-            Self::Wrap(_) => None,
+            Self::Wrap(_) | Self::Service { .. } => None,
         }
     }
 }

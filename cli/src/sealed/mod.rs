@@ -1,9 +1,10 @@
 //! SOPS files on the disk: read, opened with the keys that are at hand, sealed, and written back.
 //!
-//! `identities` finds the keys, `recipients` wraps for those who shall have one, `plugins` runs programs that do either,
-//! `terminal` asks the user, `creation` reads `.sops.yaml`, `disk` writes.
+//! `identities` finds the keys, those of age in `age_keys`; `recipients` wraps for those who shall have one; `services` calls key
+//! services and `plugins` runs programs that do either; `terminal` asks the user, `creation` reads `.sops.yaml`, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
+mod age_keys;
 mod creation;
 mod disk;
 mod error;
@@ -11,6 +12,7 @@ mod identities;
 mod named;
 mod plugins;
 mod recipients;
+mod services;
 mod terminal;
 
 use std::path::Path;
@@ -24,7 +26,7 @@ pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys
 pub(crate) use disk::{Secrecy, read, replace, write};
 pub(crate) use error::SealedError;
 pub(crate) use identities::Identities;
-pub(crate) use recipients::{Groups, MasterKey, MasterKeyError};
+pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context};
 
 /// A file that was opened.
 pub(crate) struct Opened {
@@ -34,9 +36,9 @@ pub(crate) struct Opened {
     pub(crate) key: DataKey,
 }
 
-/// Opens a sealed file.
+/// Opens a sealed file; the identities say in which order its keys are asked.
 pub(crate) fn open(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
-    let mut unlock = document.unlock();
+    let mut unlock = document.unlock_in_order(&identities.order());
     while let Some(request) = unlock.next() {
         unlock.answer(request.id, identities.answer(&request.wrapped));
     }

@@ -1,8 +1,11 @@
 //! How master keys are called in `.sops.yaml`, turned into how they are called in files and messages
 //! ([`WrappedKey::recipient`](waxwing_formats::WrappedKey::recipient)).
 //!
-//! Source: the `NewMasterKeyFrom...` functions of sops 3.13.3, one for each kind. What is not well-formed keeps its text, and
-//! matches nothing.
+//! What is not well-formed keeps its text, and matches nothing.
+
+use std::collections::BTreeMap;
+
+use waxwing_keys::{AwsKey, AzureKey, GcpKey, ServiceKey, ServiceKeyError, VaultKey};
 
 /// Names an age recipient.
 pub(crate) fn age(text: &str) -> String {
@@ -11,18 +14,17 @@ pub(crate) fn age(text: &str) -> String {
 
 /// Names a PGP key by its fingerprint, which may have spaces in it.
 pub(crate) fn pgp(text: &str) -> String {
-    format!("pgp {}", without_spaces(text))
+    format!("pgp {}", text.replace(' ', ""))
 }
 
-/// Names a key of AWS KMS; the role to take for it comes after a plus.
+/// Names a key of AWS KMS; the role to take for it is left out.
 pub(crate) fn aws(text: &str) -> String {
-    let text = without_spaces(text);
-    format!("aws-kms {}", text.split("+arn:").next().unwrap_or_default())
+    service(AwsKey::parse(text, &BTreeMap::new(), "").map(ServiceKey::Aws), "aws-kms", text)
 }
 
 /// Names a key of Google Cloud KMS.
 pub(crate) fn gcp(text: &str) -> String {
-    format!("gcp-kms {}", without_spaces(text))
+    service(GcpKey::parse(text).map(ServiceKey::Gcp), "gcp-kms", text)
 }
 
 /// Names a key of Huawei Cloud KMS.
@@ -32,25 +34,14 @@ pub(crate) fn huawei(text: &str) -> String {
 
 /// Names a key of Azure Key Vault; its version is left out.
 pub(crate) fn azure(text: &str) -> String {
-    let text = text.trim();
-    let named = text.split_once("/keys/").map(|(vault, rest)| (vault, rest.split('/').next().unwrap_or_default()));
-    named.map_or_else(|| format!("azure-kv {text}"), |(vault, name)| format!("azure-kv {vault}/keys/{name}"))
+    service(AzureKey::parse(text).map(ServiceKey::Azure), "azure-kv", text)
 }
 
 /// Names a key of a transit engine, given as `ADDRESS/v1/ENGINE/keys/NAME`.
 pub(crate) fn vault(text: &str) -> String {
-    let text = text.trim();
-    let parts = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let (host, path) = rest.split_once('/')?;
-        let (_, path) = path.trim_matches('/').split_once('/')?;
-        let (path, name) = path.rsplit_once('/')?;
-        let (engine, _) = path.rsplit_once('/')?;
-        Some(format!("vault-transit {scheme}://{host}/{engine}/{name}"))
-    };
-    parts().unwrap_or_else(|| format!("vault-transit {text}"))
+    service(VaultKey::parse(text).map(ServiceKey::Vault), "vault-transit", text)
 }
 
-fn without_spaces(text: &str) -> String {
-    text.replace(' ', "")
+fn service(key: Result<ServiceKey, ServiceKeyError>, scheme: &str, text: &str) -> String {
+    key.map_or_else(|_| format!("{scheme} {}", text.trim()), |key| key.recipient())
 }

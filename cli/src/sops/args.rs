@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::sealed::{Context, MasterKeyError, Names, context};
+
 /// Seal, open and change SOPS files, with the command line of sops
 ///
 /// Without a command, FILE is edited, or with -e, -d, -r or --set sealed, opened, rotated or changed: the older way to call sops.
@@ -30,6 +32,7 @@ Exit codes, as those of sops (`exec-env` and `exec-file` have that of their comm
     2  the input can't be read, or is not of its format
     3  the output can't be written
     4  what was opened can't be said in the format of the output
+    6  the encryption context is malformed
     7  the value of `set` is not JSON
     8  flags that can't be used together
    23  the file can't be sealed
@@ -84,7 +87,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "REGEX", global = true)]
     pub(crate) encrypted_comment_regex: Option<String>,
 
-    /// Ask for keys of these kinds first, with commas between them; all that can be asked for are age keys so far
+    /// Ask for keys of these kinds first, with commas between them: age, pgp, kms, gcp_kms, azure_kv, hc_vault
     #[arg(long, value_name = "KIND,...", env = "SOPS_DECRYPTION_ORDER", hide_env_values = true, global = true)]
     pub(crate) decryption_order: Option<String>,
 
@@ -158,6 +161,9 @@ pub(crate) struct Older {
     pub(crate) creation: CreationFlags,
 
     #[command(flatten)]
+    pub(crate) context: ContextFlag,
+
+    #[command(flatten)]
     pub(crate) changed: ChangedKeys,
 
     #[arg(
@@ -212,9 +218,8 @@ impl From<Formats> for Types {
 /// Who shall open a new file, and what is sealed in it; for all that is not said, .sops.yaml is asked.
 #[derive(Args)]
 pub(crate) struct CreationFlags {
-    /// Seal for these age recipients
-    #[arg(short, long, value_name = "RECIPIENT,...", env = "SOPS_AGE_RECIPIENTS", hide_env_values = true)]
-    pub(crate) age: Option<String>,
+    #[command(flatten)]
+    pub(crate) keys: KeyFlags,
 
     /// Seal what does not stand under a key with this ending
     #[arg(long, value_name = "SUFFIX")]
@@ -237,6 +242,73 @@ pub(crate) struct CreationFlags {
     pub(crate) shamir_secret_sharing_threshold: Option<usize>,
 }
 
+/// For whom a new file is sealed.
+#[derive(Args)]
+pub(crate) struct KeyFlags {
+    /// Seal for these age recipients
+    #[arg(short, long, value_name = "RECIPIENT,...", env = "SOPS_AGE_RECIPIENTS", hide_env_values = true)]
+    pub(crate) age: Option<String>,
+
+    /// Seal for the PGP keys with these fingerprints
+    #[arg(short, long, value_name = "FINGERPRINT,...", env = "SOPS_PGP_FP", hide_env_values = true)]
+    pub(crate) pgp: Option<String>,
+
+    /// Seal for these keys of AWS KMS; a role to assume stands behind its key and a plus
+    #[arg(short, long, value_name = "ARN,...", env = "SOPS_KMS_ARN", hide_env_values = true)]
+    pub(crate) kms: Option<String>,
+
+    /// Use this profile of the AWS configuration for the keys of --kms
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) aws_profile: Option<String>,
+
+    /// Seal for these keys of Google Cloud KMS
+    #[arg(long, value_name = "RESOURCE,...", env = "SOPS_GCP_KMS_IDS", hide_env_values = true)]
+    pub(crate) gcp_kms: Option<String>,
+
+    /// Seal for these keys of Azure Key Vault
+    #[arg(long, value_name = "URL,...", env = "SOPS_AZURE_KEYVAULT_URLS", hide_env_values = true)]
+    pub(crate) azure_kv: Option<String>,
+
+    /// Seal for these keys of transit engines of Vault
+    #[arg(long, value_name = "URI,...", env = "SOPS_VAULT_URIS", hide_env_values = true)]
+    pub(crate) hc_vault_transit: Option<String>,
+
+    /// Refused: keys of Huawei Cloud are not supported
+    #[arg(long, value_name = "KEY,...", env = "SOPS_HUAWEICLOUD_KMS_IDS", hide_env_values = true, hide = true)]
+    pub(crate) hckms: Option<String>,
+}
+
+impl KeyFlags {
+    /// Returns what is named.
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names {
+            age: text(&self.age),
+            pgp: text(&self.pgp),
+            aws: text(&self.kms),
+            aws_profile: text(&self.aws_profile),
+            gcp: text(&self.gcp_kms),
+            azure: text(&self.azure_kv),
+            vault: text(&self.hc_vault_transit),
+            huawei: text(&self.hckms),
+        }
+    }
+}
+
+/// What AWS KMS is told besides the data key.
+#[derive(Args)]
+pub(crate) struct ContextFlag {
+    /// Wrap with this encryption context for keys of AWS KMS, as in app:shop,stage:test
+    #[arg(long, value_name = "NAME:VALUE,...")]
+    pub(crate) encryption_context: Option<String>,
+}
+
+impl ContextFlag {
+    /// Reads the context.
+    pub(crate) fn context(&self) -> Result<Context, MasterKeyError> {
+        context(text(&self.encryption_context))
+    }
+}
+
 /// Recipients that come and go.
 #[derive(Args)]
 pub(crate) struct ChangedKeys {
@@ -247,6 +319,79 @@ pub(crate) struct ChangedKeys {
     /// Remove these age recipients
     #[arg(long, value_name = "RECIPIENT,...")]
     pub(crate) rm_age: Option<String>,
+
+    /// Add the PGP keys with these fingerprints
+    #[arg(long, value_name = "FINGERPRINT,...")]
+    pub(crate) add_pgp: Option<String>,
+
+    /// Remove the PGP keys with these fingerprints
+    #[arg(long, value_name = "FINGERPRINT,...")]
+    pub(crate) rm_pgp: Option<String>,
+
+    /// Add these keys of AWS KMS
+    #[arg(long, value_name = "ARN,...")]
+    pub(crate) add_kms: Option<String>,
+
+    /// Remove these keys of AWS KMS
+    #[arg(long, value_name = "ARN,...")]
+    pub(crate) rm_kms: Option<String>,
+
+    /// Add these keys of Google Cloud KMS
+    #[arg(long, value_name = "RESOURCE,...")]
+    pub(crate) add_gcp_kms: Option<String>,
+
+    /// Remove these keys of Google Cloud KMS
+    #[arg(long, value_name = "RESOURCE,...")]
+    pub(crate) rm_gcp_kms: Option<String>,
+
+    /// Add these keys of Azure Key Vault
+    #[arg(long, value_name = "URL,...")]
+    pub(crate) add_azure_kv: Option<String>,
+
+    /// Remove these keys of Azure Key Vault
+    #[arg(long, value_name = "URL,...")]
+    pub(crate) rm_azure_kv: Option<String>,
+
+    /// Add these keys of transit engines of Vault
+    #[arg(long, value_name = "URI,...")]
+    pub(crate) add_hc_vault_transit: Option<String>,
+
+    /// Remove these keys of transit engines of Vault
+    #[arg(long, value_name = "URI,...")]
+    pub(crate) rm_hc_vault_transit: Option<String>,
+}
+
+impl ChangedKeys {
+    /// Returns what is named of those that come.
+    pub(crate) fn added(&self) -> Names<'_> {
+        Names {
+            age: text(&self.add_age),
+            pgp: text(&self.add_pgp),
+            aws: text(&self.add_kms),
+            gcp: text(&self.add_gcp_kms),
+            azure: text(&self.add_azure_kv),
+            vault: text(&self.add_hc_vault_transit),
+            ..Names::default()
+        }
+    }
+
+    /// Returns what is named of those that go.
+    pub(crate) fn removed(&self) -> Names<'_> {
+        Names {
+            age: text(&self.rm_age),
+            pgp: text(&self.rm_pgp),
+            aws: text(&self.rm_kms),
+            gcp: text(&self.rm_gcp_kms),
+            azure: text(&self.rm_azure_kv),
+            vault: text(&self.rm_hc_vault_transit),
+            ..Names::default()
+        }
+    }
+}
+
+/// What is not said is nothing.
+fn text(said: &Option<String>) -> &str {
+    said.as_deref().unwrap_or_default()
 }
 
 /// Seal a file and print it; without a file, what comes from standard input
@@ -264,6 +409,9 @@ pub(crate) struct EncryptArgs {
 
     #[command(flatten)]
     pub(crate) creation: CreationFlags,
+
+    #[command(flatten)]
+    pub(crate) context: ContextFlag,
 }
 
 /// Open a file and print it; without a file, what comes from standard input
@@ -305,6 +453,9 @@ pub(crate) struct EditArgs {
 
     #[command(flatten)]
     pub(crate) creation: CreationFlags,
+
+    #[command(flatten)]
+    pub(crate) context: ContextFlag,
 }
 
 /// Set one value of a file, in place; what was not changed keeps its ciphertext
@@ -370,6 +521,9 @@ pub(crate) struct RotateArgs {
 
     #[command(flatten)]
     pub(crate) changed: ChangedKeys,
+
+    #[command(flatten)]
+    pub(crate) context: ContextFlag,
 }
 
 /// Give files the recipients that .sops.yaml says; values and data keys stay

@@ -7,7 +7,7 @@ use waxwing_formats::{SecretBytes, Segment};
 
 use super::args::{DecryptArgs, FilestatusArgs, Global, Target, Types};
 use super::fault::Fault;
-use super::place::Place;
+use super::place::{Place, identities};
 use crate::output;
 use crate::sealed::{self, Identities, SealedError, Secrecy, store_of};
 
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &DecryptArgs, global: &Global) -> Result<(), Fault> {
         return Err(Fault::conflicting("several files can't be written to one by --output"));
     }
     files.iter().try_for_each(|file| Place::check(*file, target))?;
-    let identities = Identities::at_hand();
+    let identities = identities(global.decryption_order.as_deref());
     let (mut opened, mut failed) = (Vec::new(), Vec::new());
     for &file in &files {
         match open(file, types, global, &identities, path.as_deref()) {

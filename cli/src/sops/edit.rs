@@ -27,7 +27,7 @@ pub(crate) fn run(args: &EditArgs, global: &Global) -> Result<(), Fault> {
     let place = Place::of_any(Some(file), &args.types, global)?;
     match file.exists() {
         true => edit(&place, file),
-        false => edit_new(&place, file, new_terms(&place, &args.creation, global)?),
+        false => edit_new(&place, file, new_terms(&place, &args.creation, &args.context, global)?),
     }
 }
 

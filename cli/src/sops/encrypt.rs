@@ -2,36 +2,43 @@
 
 use waxwing_formats::sops::{Document, Rule, RuleKind, Sealed, Store};
 
-use super::args::{CreationFlags, EncryptArgs, Global};
+use super::args::{ContextFlag, CreationFlags, EncryptArgs, Global};
 use super::fault::Fault;
 use super::place::Place;
 use crate::output;
-use crate::sealed::{Creation, Groups, Keys, MasterKey, MasterKeyError, NewTerms, SealedError, Secrecy, seal_anew};
+use crate::sealed::{Creation, Groups, Keys, MasterKey, NewTerms, SealedError, Secrecy, seal_anew};
 
 /// Seals a file.
 pub(crate) fn run(args: &EncryptArgs, global: &Global) -> Result<(), Fault> {
-    let EncryptArgs { file, target, types, creation } = args;
+    let EncryptArgs { file, target, types, creation, context } = args;
     Place::check(file.as_deref(), target)?;
     if file.is_none() && types.filename_override.is_none() {
         return Err(Fault::nameless());
     }
     let place = Place::new(file.as_deref(), types, global)?;
     let plain = place.plain()?;
-    let terms = new_terms(&place, creation, global)?;
+    let terms = new_terms(&place, creation, context, global)?;
     place.put(written(seal_anew(plain, terms), &place)?.as_bytes(), target, Secrecy::Sealed)
 }
 
 /// Puts together what the command line and the configuration say about a new file.
-pub(crate) fn new_terms(place: &Place, flags: &CreationFlags, global: &Global) -> Result<NewTerms, Fault> {
-    let named = flags.age.as_deref().filter(|names| !names.is_empty()).map(MasterKey::age).transpose()?;
-    refuse_other_keys()?;
-    let keys = if named.is_some() { Keys::Named } else { Keys::OfTheRule };
+pub(crate) fn new_terms(
+    place: &Place,
+    flags: &CreationFlags,
+    context: &ContextFlag,
+    global: &Global,
+) -> Result<NewTerms, Fault> {
+    let (names, context) = (flags.keys.names(), context.context()?);
+    let keys = if names.are_none() { Keys::OfTheRule(&context) } else { Keys::Named };
     let creation = match &place.configuration {
         Some(configuration) => configuration.creation(&place.name, keys)?,
         None => None,
     };
     let Creation { groups, shamir_threshold, rules, mac_only_encrypted } = creation.unwrap_or_default();
-    let groups = named.map_or(groups, Groups::one);
+    let groups = match keys {
+        Keys::Named => Groups::one(MasterKey::named(&names, &context)?),
+        Keys::OfTheRule(_) => groups,
+    };
     if groups.0.iter().all(Vec::is_empty) {
         return Err(Fault::no_recipients());
     }
@@ -43,24 +50,6 @@ pub(crate) fn new_terms(place: &Place, flags: &CreationFlags, global: &Global) -
         rule: if is_binary { pass_over(&said) } else { Some(only(&said)?) },
         mac_only_encrypted: !is_binary && (global.mac_only_encrypted || mac_only_encrypted),
     })
-}
-
-/// Where sops looks for master keys of other kinds than age.
-const OTHER_KEYS: [&str; 6] = [
-    "SOPS_PGP_FP",
-    "SOPS_KMS_ARN",
-    "SOPS_GCP_KMS_IDS",
-    "SOPS_AZURE_KEYVAULT_URLS",
-    "SOPS_VAULT_URIS",
-    "SOPS_HUAWEICLOUD_KMS_IDS",
-];
-
-/// Refuses to seal for fewer people than the environment says.
-fn refuse_other_keys() -> Result<(), Fault> {
-    match OTHER_KEYS.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
-        Some(name) => Err(MasterKeyError::Unsupported { name: format!("what {name} names") }.into()),
-        None => Ok(()),
-    }
 }
 
 /// Returns all rules that are said. A flag takes the place of the configuration's rule of the same kind, as in sops.

@@ -32,6 +32,7 @@ const GENERIC: u8 = 1;
 const UNREADABLE: u8 = 2;
 const UNWRITABLE: u8 = 3;
 const NOT_DUMPED: u8 = 4;
+const BAD_CONTEXT: u8 = 6;
 const NOT_JSON: u8 = 7;
 const CONFLICTING: u8 = 8;
 const NOT_SEALED: u8 = 23;
@@ -271,7 +272,11 @@ impl From<SealedError> for Fault {
                 GENERIC
             }
             SealedError::Seal(_) => NOT_SEALED,
-            SealedError::File(_) | SealedError::Wrap(_) | SealedError::Plugin(_) | SealedError::Path(_) => GENERIC,
+            SealedError::File(_)
+            | SealedError::Wrap(_)
+            | SealedError::Plugin(_)
+            | SealedError::Service { .. }
+            | SealedError::Path(_) => GENERIC,
         };
         Self::new(code, with_causes(&error), error.hint())
     }
@@ -286,6 +291,7 @@ impl From<CreationError> for Fault {
 
 impl From<MasterKeyError> for Fault {
     fn from(error: MasterKeyError) -> Self {
-        Self::new(GENERIC, with_causes(&error), Some(error.hint()))
+        let code = if matches!(error, MasterKeyError::Context) { BAD_CONTEXT } else { GENERIC };
+        Self::new(code, with_causes(&error), Some(error.hint()))
     }
 }

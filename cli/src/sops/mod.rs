@@ -67,7 +67,7 @@ fn complete(args: &CompletionArgs) -> Result<(), Fault> {
 
 /// The older way to call sops, without a command.
 fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
-    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, changed, extract } = older;
+    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, context, changed, extract } = older;
     let several = [decrypt, encrypt, rotate, set.is_some()].into_iter().filter(|mode| *mode).count() > 1;
     if several {
         return Err(Fault::conflicting("-e, -d, -r and --set can't be used together"));
@@ -78,9 +78,9 @@ fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
     }
     match set {
         Some(set) => values::set_in_one_word(file, &set, types, global),
-        None if encrypt => encrypt::run(&EncryptArgs { file, target, types, creation }, global),
+        None if encrypt => encrypt::run(&EncryptArgs { file, target, types, creation, context }, global),
         None if decrypt => decrypt::run(&DecryptArgs { files, target, types, extract }, global),
-        None if rotate => recipients::rotate(&RotateArgs { file, target, types, changed }, global),
-        None => edit::run(&EditArgs { file, types, creation }, global),
+        None if rotate => recipients::rotate(&RotateArgs { file, target, types, changed, context }, global),
+        None => edit::run(&EditArgs { file, types, creation, context }, global),
     }
 }

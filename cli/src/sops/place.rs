@@ -21,6 +21,8 @@ pub(crate) struct Place {
     pub(crate) output: Store,
     pub(crate) configuration: Option<Configuration>,
     layouts: Layouts,
+    /// Which kinds of keys are asked first, if that is said.
+    order: Option<String>,
 }
 
 impl Place {
@@ -42,7 +44,8 @@ impl Place {
         let configuration = configuration(global)?;
         let said = configuration.as_ref().map(Configuration::layouts).unwrap_or_default();
         let layouts = global.indent.map_or(said, Layouts::all);
-        Ok(Self { file: file.map(Path::to_owned), name, input, output, configuration, layouts })
+        let order = global.decryption_order.clone();
+        Ok(Self { file: file.map(Path::to_owned), name, input, output, configuration, layouts, order })
     }
 
     /// Returns the path of a file that is not standard input.
@@ -57,7 +60,7 @@ impl Place {
 
     /// Reads and opens the sealed file.
     pub(crate) fn open(&self) -> Result<Opened, Fault> {
-        self.unlock(self.sealed()?, &Identities::at_hand())
+        self.unlock(self.sealed()?, &identities(self.order.as_deref()))
     }
 
     /// Reads the sealed file.
@@ -115,6 +118,14 @@ impl Place {
     pub(crate) fn replace(&self, bytes: &[u8]) -> Result<(), Fault> {
         let path = self.path()?;
         sealed::replace(path, bytes).map_err(|error| Fault::unwritable(path, &error))
+    }
+}
+
+/// Finds the keys that are at hand; they are asked in the order that is given, as `--decryption-order` has it.
+pub(crate) fn identities(order: Option<&str>) -> Identities {
+    match order {
+        None | Some("") => Identities::at_hand(),
+        Some(kinds) => Identities::at_hand().in_order(kinds.split(',').map(str::to_owned).collect()),
     }
 }
 

@@ -8,23 +8,25 @@ use waxwing_formats::sops::Recipient;
 use super::args::{ChangedKeys, Formats, Global, RotateArgs, UpdatekeysArgs};
 use super::encrypt::written;
 use super::fault::Fault;
-use super::place::Place;
+use super::place::{Place, identities};
 use crate::output;
-use crate::sealed::{Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap};
+use crate::sealed::{
+    Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
+};
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
 pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
-    let RotateArgs { file, target, types, changed } = args;
+    let RotateArgs { file, target, types, changed, context } = args;
     let file = file.as_deref().ok_or_else(Fault::no_file)?;
     Place::check(Some(file), target)?;
-    if !file.exists() && (changed.add_age.is_some() || changed.rm_age.is_some()) {
+    if !file.exists() && !(changed.added().are_none() && changed.removed().are_none()) {
         return Err(Fault::no_file_to_change(file));
     }
     let place = Place::new(Some(file), types, global)?;
     let opened = place.open()?;
     let terms = opened.document.terms();
     let new = NewTerms {
-        groups: changed_groups(groups_of(&terms.groups)?, changed)?,
+        groups: changed_groups(groups_of(&terms.groups)?, changed, &context.context()?)?,
         shamir_threshold: terms.shamir_threshold,
         rule: terms.rule,
         mac_only_encrypted: terms.mac_only_encrypted,
@@ -41,16 +43,15 @@ fn groups_of(groups: &[Vec<Recipient>]) -> Result<Groups, Fault> {
 }
 
 /// Who comes goes into the first group; who goes leaves all of them.
-fn changed_groups(mut groups: Groups, changed: &ChangedKeys) -> Result<Groups, Fault> {
-    let read = |names: &Option<String>| MasterKey::age(names.as_deref().unwrap_or_default());
-    let (added, removed) = (read(&changed.add_age)?, read(&changed.rm_age)?);
+fn changed_groups(mut groups: Groups, changed: &ChangedKeys, context: &Context) -> Result<Groups, Fault> {
+    let added = MasterKey::named(&changed.added(), context)?;
+    let removed = MasterKey::named(&changed.removed(), context)?;
     if let Some(first) = groups.0.first_mut() {
-        let is_new = |key: &MasterKey| first.iter().all(|other| other.name() != key.name());
-        let new: Vec<_> = added.into_iter().filter(is_new).collect();
+        let new: Vec<_> = added.into_iter().filter(|key| first.iter().all(|other| !other.is(key))).collect();
         first.extend(new);
     }
     for group in &mut groups.0 {
-        group.retain(|key| removed.iter().all(|other| other.name() != key.name()));
+        group.retain(|key| removed.iter().all(|other| !other.is(key)));
     }
     Ok(groups)
 }
@@ -58,7 +59,7 @@ fn changed_groups(mut groups: Groups, changed: &ChangedKeys) -> Result<Groups, F
 /// Gives files the recipients that the configuration says. With several files, each is tried.
 pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
     let mut failed = Vec::new();
-    let identities = Identities::at_hand();
+    let identities = identities(global.decryption_order.as_deref());
     for file in &args.files {
         if let Err(fault) = update_file(file, args, global, &identities) {
             failed.push(fault.in_file(Some(file)));
@@ -71,7 +72,8 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: 
     let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
     let place = Place::new(Some(file), &formats.into(), global)?;
     let configuration = place.configuration.as_ref().ok_or_else(Fault::no_recipients)?;
-    let creation = configuration.creation(&place.name, Keys::OfTheRule)?.ok_or_else(Fault::no_recipients)?;
+    let creation =
+        configuration.creation(&place.name, Keys::OfTheRule(&Context::new()))?.ok_or_else(Fault::no_recipients)?;
     let document = place.sealed()?;
     let terms = document.terms();
     let threshold = terms.shamir_threshold.min(creation.groups.0.len());
@@ -95,14 +97,16 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: 
 /// Says for each group who comes and who goes.
 fn changes(old: &[Vec<Recipient>], new: &Groups) -> Vec<String> {
     let mut lines = Vec::new();
+    let is_for =
+        |recipient: &Recipient, key: &MasterKey| MasterKey::of(recipient.wrapped()).is_ok_and(|other| other.is(key));
     for group in 0..old.len().max(new.0.len()) {
-        let names =
-            |group: &Vec<Recipient>| group.iter().map(|recipient| recipient.wrapped().recipient()).collect::<Vec<_>>();
-        let old = old.get(group).map(names).unwrap_or_default();
-        let new: Vec<String> = new.0.get(group).into_iter().flatten().map(MasterKey::name).collect();
-        let line = |sign, name: &String| format!("  group {}: {sign} {name}\n", group + 1);
-        lines.extend(new.iter().filter(|name| !old.contains(name)).map(|name| line('+', name)));
-        lines.extend(old.iter().filter(|name| !new.contains(name)).map(|name| line('-', name)));
+        let old = old.get(group).map(Vec::as_slice).unwrap_or_default();
+        let new = new.0.get(group).map(Vec::as_slice).unwrap_or_default();
+        let comes = new.iter().filter(|key| !old.iter().any(|recipient| is_for(recipient, key)));
+        let goes = old.iter().filter(|recipient| !new.iter().any(|key| is_for(recipient, key)));
+        let line = |sign, name: String| format!("  group {}: {sign} {name}\n", group + 1);
+        lines.extend(comes.map(|key| line('+', key.name())));
+        lines.extend(goes.map(|recipient| line('-', recipient.wrapped().recipient())));
     }
     lines
 }

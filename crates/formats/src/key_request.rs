@@ -94,7 +94,24 @@ pub enum WrappedKey {
     },
 }
 
+/// The kinds of master keys of sops, by the names that `--decryption-order` has for them (`KeyTypeIdentifier` in sops 3.13.3).
+pub const KEY_KINDS: [&str; 7] = ["age", "pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"];
+
 impl WrappedKey {
+    /// Returns which kind of master key it is for: one of [`KEY_KINDS`], or `sealed-secret`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Age { .. } => "age",
+            Self::Pgp { .. } => "pgp",
+            Self::AwsKms { .. } => "kms",
+            Self::GcpKms { .. } => "gcp_kms",
+            Self::AzureKeyVault { .. } => "azure_kv",
+            Self::VaultTransit { .. } => "hc_vault",
+            Self::HuaweiKms { .. } => "hckms",
+            Self::SealedItem { .. } => "sealed-secret",
+        }
+    }
+
     /// Returns the scheme and the recipient in the form that messages and provenance use, such as
     /// `age age1...` or `pgp 0123...`. It never holds ciphertext.
     pub fn recipient(&self) -> String {

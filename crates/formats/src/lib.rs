@@ -18,5 +18,5 @@ pub mod yaml;
 
 pub use handle::{Handle, HandleInput, Salt};
 pub use key_path::{KeyPath, Segment};
-pub use key_request::{KeyRequest, Refusal, RequestId, WrappedKey};
+pub use key_request::{KEY_KINDS, KeyRequest, Refusal, RequestId, WrappedKey};
 pub use secret::{DataKey, SecretBytes};

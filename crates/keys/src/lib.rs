@@ -1,4 +1,4 @@
-//! Answers key requests and wraps data keys: age identities and recipients, and the cluster's sealing keys.
+//! Answers key requests and wraps data keys: age identities and recipients, keys of key services, and the cluster's sealing keys.
 //!
 //! A sealed document says which wrapped keys it has ([`KeyRequest`](waxwing_formats::KeyRequest)); what here holds
 //! private keys unwraps one or says why not ([`Refusal`](waxwing_formats::Refusal)). Private RSA operations happen
@@ -11,6 +11,7 @@ mod keyring;
 mod locked_identities;
 mod sealing_certificate;
 mod sealing_key;
+mod services;
 mod ssh;
 
 pub use age_identities::{AgeIdentities, IdentityError, UnwrapError, unwrap_with};
@@ -18,3 +19,4 @@ pub use age_recipient::{AgeRecipient, RecipientError, WrapError, wrap_with};
 pub use keyring::Keyring;
 pub use locked_identities::{LockedIdentities, UnlockIdentitiesError};
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
+pub use services::{AwsKey, AzureKey, GcpKey, ServiceError, ServiceKey, ServiceKeyError, VaultKey};

@@ -36,7 +36,7 @@ pub use rules::{Expression, Rule, RuleKind};
 pub use seal::{SealError, Terms, VERSION, Vectors, new_data_key, parts};
 pub use skeleton::Replace;
 pub use token::{TokenFault, ValueKind, is_token};
-pub use unlock::{Attempt, Unlock, UnlockError};
+pub use unlock::{Attempt, USUAL_ORDER, Unlock, UnlockError};
 
 use metadata::Metadata;
 use text::{Shown, Text};

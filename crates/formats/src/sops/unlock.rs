@@ -123,10 +123,19 @@ struct Share {
 /// How many combinations of shares are tried when one of them is wrong.
 const MAX_COMBINATIONS: usize = 256;
 
+/// Which kinds of keys are asked first, where nobody says otherwise (`DefaultDecryptionOrder` in sops 3.13.3, `sops.go`).
+pub const USUAL_ORDER: [&str; 2] = ["age", "pgp"];
+
 impl Document<Sealed> {
-    /// Begins to open the document.
+    /// Begins to open the document; in each group the kinds of [`USUAL_ORDER`] are asked first.
     pub fn unlock(self) -> Unlock {
-        let mut queue = VecDeque::new();
+        self.unlock_in_order(&USUAL_ORDER)
+    }
+
+    /// Begins to open the document; in each group keys of the kinds in `order` are asked first, in that order
+    /// ([`WrappedKey::kind`](crate::WrappedKey::kind)), the others as they stand in the file.
+    pub fn unlock_in_order(self, order: &[&str]) -> Unlock {
+        let mut queue = Vec::new();
         if self.metadata.mac.is_some() {
             let keys = self
                 .metadata
@@ -139,7 +148,10 @@ impl Document<Sealed> {
                 group,
                 request: KeyRequest { id: RequestId(id), wrapped: recipient.wrapped.clone() },
             }));
+            let rank = |kind: &str| order.iter().position(|first| *first == kind).unwrap_or(order.len());
+            queue.sort_by_key(|question| (question.group, rank(question.request.wrapped.kind())));
         }
+        let queue = VecDeque::from(queue);
         Unlock { document: self, queue, asked: None, shares: Vec::new(), attempts: Vec::new(), opened: None }
     }
 }

@@ -1,0 +1,72 @@
+//! What a call to a key service can end with, when it is not a key.
+//!
+//! A service may quote in its answer what it was asked, so of an answer only the status and the service's own code are kept.
+
+use std::time::Duration;
+
+/// Why a key service did not wrap or unwrap; none of it quotes what was sent or received.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// What a file says of the key is malformed, or its ciphertext is.
+    #[error("{what} is malformed")]
+    Malformed {
+        /// Which part.
+        what: &'static str,
+    },
+    /// There are no credentials, or they can't be read.
+    #[error("there are no credentials for {service}: {why}")]
+    NoCredentials {
+        /// The service.
+        service: &'static str,
+        /// What was looked for, or went wrong; no part of a credential.
+        why: String,
+    },
+    /// The service knows the caller, or not even that, and does not let it.
+    #[error("{service} does not allow it ({code})")]
+    Denied {
+        /// The service.
+        service: &'static str,
+        /// Its status or code.
+        code: String,
+    },
+    /// There is no such key, engine or version.
+    #[error("{service} has no such key ({code})")]
+    NotFound {
+        /// The service.
+        service: &'static str,
+        /// Its status or code.
+        code: String,
+    },
+    /// The ciphertext is not of this key, or was made with another context; or the key is disabled.
+    #[error("{service} does not unwrap it ({code})")]
+    Refused {
+        /// The service.
+        service: &'static str,
+        /// Its status or code.
+        code: String,
+    },
+    /// It was asked too often.
+    #[error("{service} was asked too often ({code})")]
+    Throttled {
+        /// The service.
+        service: &'static str,
+        /// Its status or code.
+        code: String,
+        /// How long it wants not to be asked, if it says that.
+        retry_after: Option<Duration>,
+    },
+    /// It can't be reached, is down, sealed, or too slow.
+    #[error("{service} can't be reached: {why}")]
+    Unavailable {
+        /// The service.
+        service: &'static str,
+        /// What went wrong, without addresses' credentials or bodies.
+        why: String,
+    },
+    /// It answered with something else than its documentation says.
+    #[error("{service} gave an answer that can't be read")]
+    Answer {
+        /// The service.
+        service: &'static str,
+    },
+}
