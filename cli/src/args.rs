@@ -77,10 +77,12 @@ pub(crate) fn sops_command() -> clap::Command {
     Sops::command()
 }
 
-/// Where a value is set on the command line, a word in the wrong place may be that value, so it is not shown.
+/// Where a value is set or a command is given on the command line, a word in the wrong place may be that value, or a part of a
+/// command with a secret in it, so it is not shown.
 fn without_values(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    let sets = |word: &OsString| word == "set" || word == "--set" || word.as_encoded_bytes().starts_with(b"--set=");
-    if words.iter().any(sets) {
+    let is_one = |word: &OsString| ["set", "--set", "exec-env", "exec-file"].iter().any(|one| word == one);
+    let takes_secrets = |word: &OsString| is_one(word) || word.as_encoded_bytes().starts_with(b"--set=");
+    if words.iter().any(takes_secrets) {
         for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
             if error.get(kind).is_some() {
                 error.insert(kind, ContextValue::String("(not shown)".to_owned()));
