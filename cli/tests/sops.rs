@@ -340,6 +340,19 @@ const CALLS: &[&[&str]] = &[
     &["exec-file", "--no-fifo", "--filename", "x.yaml", "sealed.yaml", "cat {} {}; basename {}; stat -c %a {}"],
     &["exec-file", "--output-type", "json", "sealed.yaml", "cat {}"],
     &["exec-file", "tampered.yaml", "echo never"],
+    &["decrypt", "--ignore-mac", "tampered.yaml"],
+    &["decrypt", "--ignore-mac", "unsigned.yaml"],
+    &["decrypt", "--ignore-mac", "moved.yaml"],
+    &["decrypt", "--ignore-mac", "others.yaml"],
+    &["-d", "--ignore-mac", "tampered.yaml"],
+    &["set", "--ignore-mac", "tampered.yaml", "[\"user\"]", "\"root\""],
+    &["set", "tampered.yaml", "[\"user\"]", "\"root\""],
+    &["--set", "[\"user\"] \"root\"", "--ignore-mac", "tampered.yaml"],
+    &["unset", "--ignore-mac", "unsigned.yaml", "[\"user\"]"],
+    &["unset", "tampered.yaml", "[\"user\"]"],
+    &["rotate", "-i", "--ignore-mac", "tampered.yaml"],
+    &["rotate", "-i", "tampered.yaml"],
+    &["-r", "-i", "--ignore-mac", "unsigned.yaml"],
 ];
 
 #[test]
@@ -367,6 +380,9 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
         (&["edit", "sealed.yaml"], &[("EDITOR", "./edit.sh")]),
         (&["sealed.json"], &[("SOPS_EDITOR", "./edit.sh"), ("EDITOR", "false")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "true")]),
+        (&["edit", "--ignore-mac", "tampered.yaml"], &[("EDITOR", "./edit.sh")]),
+        (&["edit", "tampered.yaml"], &[("EDITOR", "./edit.sh")]),
+        (&["--ignore-mac", "unsigned.yaml"], &[("EDITOR", "./edit.sh")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "./none.sh")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "false")]),
     ] {
@@ -709,6 +725,9 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["updatekeys", "--yes", "none.yaml", "sealed.yaml"],
         &["filestatus", "plain.bin"],
         &["exec-env", "nul.env", "echo hunter2"],
+        &["exec-env", "sealed.env", "echo", "hunter2"],
+        &["exec-file", "sealed.env", "echo", "--hunter2"],
+        &["decrypt", "--ignore-mac", "moved.yaml"],
     ] {
         let (folder, finished) = stage.call(Program::Ours, words);
         let told = finished.stderr.replace(&folder.path().display().to_string(), "FOLDER");

@@ -20,7 +20,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rand_core::OsRng;
 use waxwing_formats::DataKey;
-use waxwing_formats::sops::{self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Vectors, Verified};
+use waxwing_formats::sops::{self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Unlock, Unverified, Vectors};
 
 pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
 pub(crate) use disk::{Secrecy, read, replace, write};
@@ -30,20 +30,30 @@ pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, c
 
 /// A file that was opened.
 pub(crate) struct Opened {
-    /// What stands in it.
-    pub(crate) document: Document<Verified>,
+    /// What stands in it; who opened it knows whether its message authentication code was checked.
+    pub(crate) document: Document<Unverified>,
     /// What it is sealed with.
     pub(crate) key: DataKey,
 }
 
 /// Opens a sealed file; the identities say in which order its keys are asked.
 pub(crate) fn open(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
+    let (document, key) = unlock(document, identities).finish_with_key()?;
+    Ok(Opened { document: document.into(), key })
+}
+
+/// Opens a sealed file and does not check its message authentication code.
+pub(crate) fn open_unverified(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
+    let (document, key) = unlock(document, identities).finish_unverified()?;
+    Ok(Opened { document, key })
+}
+
+fn unlock(document: Document<Sealed>, identities: &Identities) -> Unlock {
     let mut unlock = document.unlock_in_order(&identities.order());
     while let Some(request) = unlock.next() {
         unlock.answer(request.id, identities.answer(&request.wrapped));
     }
-    let (document, key) = unlock.finish_with_key()?;
-    Ok(Opened { document, key })
+    unlock
 }
 
 /// Who shall be able to open a new file, and what shall be sealed in it.

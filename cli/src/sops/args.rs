@@ -166,6 +166,9 @@ pub(crate) struct Older {
     #[command(flatten)]
     pub(crate) changed: ChangedKeys,
 
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+
     #[arg(
         long,
         value_name = "PATH",
@@ -213,6 +216,14 @@ impl From<Formats> for Types {
     fn from(formats: Formats) -> Self {
         Self { formats, filename_override: None }
     }
+}
+
+/// Whether a file must be as it was sealed.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Trust {
+    /// Do not check that nothing was changed since the file was sealed, but for what is sealed in it
+    #[arg(long)]
+    pub(crate) ignore_mac: bool,
 }
 
 /// Who shall open a new file, and what is sealed in it; for all that is not said, .sops.yaml is asked.
@@ -435,6 +446,9 @@ pub(crate) struct DecryptArgs {
         help = "Print only what stands at this path, as in '[\"key\"][\"other key\"][0]'"
     )]
     pub(crate) extract: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Open a file in an editor and seal it again; what was not changed keeps its ciphertext
@@ -456,6 +470,9 @@ pub(crate) struct EditArgs {
 
     #[command(flatten)]
     pub(crate) context: ContextFlag,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Set one value of a file, in place; what was not changed keeps its ciphertext
@@ -486,6 +503,9 @@ pub(crate) struct SetArgs {
 
     #[command(flatten)]
     pub(crate) formats: Formats,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Take one value out of a file, in place; what was not changed keeps its ciphertext
@@ -504,6 +524,9 @@ pub(crate) struct UnsetArgs {
 
     #[command(flatten)]
     pub(crate) formats: Formats,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Seal all values of a file anew with a new data key, and print it
@@ -524,6 +547,9 @@ pub(crate) struct RotateArgs {
 
     #[command(flatten)]
     pub(crate) context: ContextFlag,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Give files the recipients that .sops.yaml says; values and data keys stay

@@ -24,7 +24,7 @@ use crate::sealed::{self, NewTerms, Opened, SealedError, Secrecy, seal_again, se
 /// Lets the user edit a file, or the example for a new one.
 pub(crate) fn run(args: &EditArgs, global: &Global) -> Result<(), Fault> {
     let file = args.file.as_deref().ok_or_else(Fault::no_file)?;
-    let place = Place::of_any(Some(file), &args.types, global)?;
+    let place = Place::of_any(Some(file), &args.types, global)?.trusting(args.trust);
     match file.exists() {
         true => edit(&place, file),
         false => edit_new(&place, file, new_terms(&place, &args.creation, &args.context, global)?),

@@ -225,6 +225,12 @@ impl Fault {
         Self { names_file: file.is_some(), ..fault }
     }
 
+    /// The folder in which the program was called is gone, or can't be looked into.
+    pub(crate) fn no_working_folder(error: &io::Error) -> Self {
+        let hint = "change to a folder that there is, or name the configuration with --config";
+        Self::new(UNREADABLE, format!("failed to find the working folder: {error}"), Some(hint))
+    }
+
     /// A file whose status is asked for can't be read.
     pub(crate) fn no_status(file: &Path, error: &io::Error) -> Self {
         Self { code: GENERIC, ..Self::unreadable(Some(file), error) }
@@ -256,7 +262,8 @@ impl Fault {
     }
 }
 
-fn name_of(file: Option<&Path>) -> String {
+/// Names a file, or standard input.
+pub(super) fn name_of(file: Option<&Path>) -> String {
     file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
 }
 

@@ -67,7 +67,8 @@ fn complete(args: &CompletionArgs) -> Result<(), Fault> {
 
 /// The older way to call sops, without a command.
 fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
-    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, context, changed, extract } = older;
+    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, context, changed, trust, extract } =
+        older;
     let several = [decrypt, encrypt, rotate, set.is_some()].into_iter().filter(|mode| *mode).count() > 1;
     if several {
         return Err(Fault::conflicting("-e, -d, -r and --set can't be used together"));
@@ -77,10 +78,10 @@ fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
         return Err(Fault::second_file());
     }
     match set {
-        Some(set) => values::set_in_one_word(file, &set, types, global),
+        Some(set) => values::set_in_one_word(file, &set, types, trust, global),
         None if encrypt => encrypt::run(&EncryptArgs { file, target, types, creation, context }, global),
-        None if decrypt => decrypt::run(&DecryptArgs { files, target, types, extract }, global),
-        None if rotate => recipients::rotate(&RotateArgs { file, target, types, changed, context }, global),
-        None => edit::run(&EditArgs { file, types, creation, context }, global),
+        None if decrypt => decrypt::run(&DecryptArgs { files, target, types, extract, trust }, global),
+        None if rotate => recipients::rotate(&RotateArgs { file, target, types, changed, context, trust }, global),
+        None => edit::run(&EditArgs { file, types, creation, context, trust }, global),
     }
 }

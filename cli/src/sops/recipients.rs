@@ -8,7 +8,7 @@ use waxwing_formats::sops::Recipient;
 use super::args::{ChangedKeys, Formats, Global, RotateArgs, UpdatekeysArgs};
 use super::encrypt::written;
 use super::fault::Fault;
-use super::place::{Place, identities};
+use super::place::{Place, Places, identities};
 use crate::output;
 use crate::sealed::{
     Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
@@ -16,13 +16,13 @@ use crate::sealed::{
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
 pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
-    let RotateArgs { file, target, types, changed, context } = args;
+    let RotateArgs { file, target, types, changed, context, trust } = args;
     let file = file.as_deref().ok_or_else(Fault::no_file)?;
     Place::check(Some(file), target)?;
     if !file.exists() && !(changed.added().are_none() && changed.removed().are_none()) {
         return Err(Fault::no_file_to_change(file));
     }
-    let place = Place::new(Some(file), types, global)?;
+    let place = Place::new(Some(file), types, global)?.trusting(*trust);
     let opened = place.open()?;
     let terms = opened.document.terms();
     let new = NewTerms {
@@ -59,18 +59,19 @@ fn changed_groups(mut groups: Groups, changed: &ChangedKeys, context: &Context) 
 /// Gives files the recipients that the configuration says. With several files, each is tried.
 pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
     let mut failed = Vec::new();
-    let identities = identities(global.decryption_order.as_deref());
+    let (places, identities) = (Places::new(global), identities(global.decryption_order.as_deref()));
+    let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
+    let types = formats.into();
     for file in &args.files {
-        if let Err(fault) = update_file(file, args, global, &identities) {
+        let place = places.at(Some(file), &types);
+        if let Err(fault) = place.and_then(|place| update_file(file, &place, args.yes, &identities)) {
             failed.push(fault.in_file(Some(file)));
         }
     }
     Fault::of_several(failed, args.files.len())
 }
 
-fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: &Identities) -> Result<(), Fault> {
-    let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
-    let place = Place::new(Some(file), &formats.into(), global)?;
+fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Identities) -> Result<(), Fault> {
     let configuration = place.configuration.as_ref().ok_or_else(Fault::no_recipients)?;
     let creation =
         configuration.creation(&place.name, Keys::OfTheRule(&Context::new()))?.ok_or_else(Fault::no_recipients)?;
@@ -85,13 +86,13 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: 
     let Opened { key, .. } = place.unlock(document.clone(), identities)?;
     let shown = format!("{} will change:\n{}", file.display(), changes.concat());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
-    if !args.yes && !is_agreed(file)? {
+    if !is_agreed_to && !is_agreed(file)? {
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
     let recipients = wrap(&key, &creation.groups, threshold)?;
     let document = document.with_recipients(&key, recipients, threshold).map_err(SealedError::Seal);
-    place.replace(written(document, &place)?.as_bytes())
+    place.replace(written(document, place)?.as_bytes())
 }
 
 /// Says for each group who comes and who goes.

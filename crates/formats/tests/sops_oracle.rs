@@ -316,3 +316,24 @@ fn whatever_sops_refuses_is_refused_here_and_the_list_of_what_it_accepts_is_know
         .collect();
     insta::assert_snapshot!(accepted.join("\n"));
 }
+
+#[test]
+fn what_opens_without_a_check_of_its_code_opens_with_sops_to_the_same_bytes() {
+    let Some(sops) = sops() else { return };
+    let keys = Keys::named(&["one", "two"]);
+    let mut compared = 0;
+    for defect in DEFECTS {
+        let (case, extension) = defect.base.split_once('.').unwrap();
+        let good = std::fs::read_to_string(fixtures().join(format!("good/{case}/sealed.{extension}"))).unwrap();
+        let (bad, name) = ((defect.edit)(good), format!("x.{extension}"));
+        let document = Document::parse(bad.as_bytes(), Store::from_path(Path::new(&name)));
+        let Some(opened) = document.ok().and_then(|document| keys.open_unverified(document).ok()) else { continue };
+        let arguments = ["--decrypt", "--ignore-mac", "--filename-override", &name, "/dev/stdin"];
+        let expected = run(&sops, bad.as_bytes(), &arguments);
+        let expected = expected.unwrap_or_else(|| panic!("sops refuses what opens here: {}", defect.name));
+        let whole = opened.whole().unwrap();
+        assert_eq!(String::from_utf8_lossy(whole.expose_secret()), String::from_utf8_lossy(&expected), "{}", defect.name);
+        compared += 1;
+    }
+    assert!(compared > 5, "{compared}");
+}

@@ -7,10 +7,11 @@ use super::error::SopsError;
 use super::open::OpenedValue;
 use super::raw::{self, Comment, Raw, RawEntry, RawItem};
 use super::rules::Rule;
+use super::state::Open;
 use super::text::{Shown, Text};
 use super::token::ValueKind;
 use super::tree::{self, Entry, Item, Reading, Tree};
-use super::{Document, MAX_LOCAL_BYTES, Store, Verified};
+use super::{Document, MAX_LOCAL_BYTES, Store};
 use crate::yaml::resolve::Scalar;
 use crate::{KeyPath, SecretBytes};
 
@@ -91,7 +92,7 @@ fn binary(bytes: &[u8]) -> Plain {
     Plain { store: Store::Binary, documents: vec![vec![data]] }
 }
 
-impl Document<Verified> {
+impl<S: Open> Document<S> {
     /// Returns the file as a tree that can be changed and sealed again.
     pub fn plain(&self) -> Plain {
         let documents = self.trees.iter().map(|tree| match tree {
@@ -140,7 +141,7 @@ impl Document<Verified> {
     }
 
     fn shown(&self, slot: usize) -> Shown<'_> {
-        let opened = self.state.opened.get(slot).and_then(Option::as_ref);
+        let opened = self.state.contents().opened.get(slot).and_then(Option::as_ref);
         self.slots.get(slot).map_or(Shown::Plain(&Scalar::Null), |slot| Shown::of(&slot.content, opened))
     }
 }

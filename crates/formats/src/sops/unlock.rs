@@ -10,10 +10,11 @@ use std::fmt::Write;
 use thiserror::Error;
 
 use super::cipher::Cipher;
-use super::open::{self, OpenedValue};
+use super::open;
 use super::shamir::{KEY_LEN, SHARE_LEN, combine};
+use super::state::{Contents, Sealed, Unverified, Verified};
 use super::tree::{Slot, SlotContent};
-use super::{Document, Sealed, Verified};
+use super::Document;
 use crate::{DataKey, KeyPath, KeyRequest, Refusal, RequestId};
 
 /// A recipient that was asked in vain.
@@ -291,18 +292,31 @@ impl Unlock {
     ///
     /// As [`Unlock::finish`].
     pub fn finish_with_key(self) -> Result<(Document<Verified>, DataKey), UnlockError> {
-        let opened = self.open_groups();
-        let Document { store, trees, slots, metadata, state: Sealed } = self.document;
-        let Some(Opened { cipher, key, recipients }) = self.opened else {
-            return Err(match metadata.mac {
-                None => UnlockError::NoMac,
-                Some(_) => UnlockError::NoKey { opened, needed: metadata.threshold(), attempts: self.attempts },
-            });
-        };
-        let opened: Vec<Option<OpenedValue>> = open::open(&slots, &metadata, &cipher)?;
+        if self.document.metadata.mac.is_none() {
+            return Err(UnlockError::NoMac);
+        }
+        let (Document { store, trees, slots, metadata, state: Sealed }, Opened { cipher, key, recipients }) = self.end()?;
+        let contents = Contents { opened: open::open(&slots, &metadata, &cipher)?, recipients };
         let places = super::places(trees.len(), &slots);
-        let document = Document { store, trees, slots, metadata, state: Verified { opened, recipients, places } };
-        Ok((document, key))
+        Ok((Document { store, trees, slots, metadata, state: Verified { contents, places } }, key))
+    }
+
+    /// Opens every value and does **not** check the message authentication code, which may be missing: for users who know that a
+    /// file of their own was changed, and want to mend it. A sealed value that was changed or moved is still refused.
+    ///
+    /// # Errors
+    ///
+    /// Says who was asked and why each did not help, or which value was changed.
+    pub fn finish_unverified(self) -> Result<(Document<Unverified>, DataKey), UnlockError> {
+        let (Document { store, trees, slots, metadata, state: Sealed }, Opened { cipher, key, recipients }) = self.end()?;
+        let contents = Contents { opened: open::open_unverified(&slots, &cipher)?, recipients };
+        Ok((Document { store, trees, slots, metadata, state: Unverified(contents) }, key))
+    }
+
+    fn end(self) -> Result<(Document<Sealed>, Opened), UnlockError> {
+        let (opened, needed) = (self.open_groups(), self.document.metadata.threshold());
+        let key = self.opened.ok_or(UnlockError::NoKey { opened, needed, attempts: self.attempts })?;
+        Ok((self.document, key))
     }
 }
 

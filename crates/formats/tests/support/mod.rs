@@ -18,7 +18,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use waxwing_formats::sops::{Document, Sealed, Store, UnlockError, Verified};
+use waxwing_formats::sops::{Document, Sealed, Store, Unlock, UnlockError, Unverified, Verified};
 use waxwing_formats::{DataKey, KeyRequest, Refusal, SecretBytes, WrappedKey};
 
 /// The folder of the sops fixtures.
@@ -79,11 +79,20 @@ impl Keys {
 
     /// Opens a document and keeps its data key.
     pub fn open_with_key(&self, document: Document<Sealed>) -> Result<(Document<Verified>, DataKey), UnlockError> {
+        self.unlock(document).finish_with_key()
+    }
+
+    /// Opens a document without a check of its code.
+    pub fn open_unverified(&self, document: Document<Sealed>) -> Result<Document<Unverified>, UnlockError> {
+        self.unlock(document).finish_unverified().map(|(document, _)| document)
+    }
+
+    fn unlock(&self, document: Document<Sealed>) -> Unlock {
         let mut unlock = document.unlock();
         while let Some(request) = unlock.next() {
             unlock.answer(request.id, self.answer(&request));
         }
-        unlock.finish_with_key()
+        unlock
     }
 
     /// Parses and opens a fixture whose refusal is not expected.
