@@ -65,13 +65,24 @@ pub(crate) struct NewTerms {
     pub(crate) mac_only_encrypted: bool,
 }
 
-/// Seals a file with a new data key.
-pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed>, SealedError> {
+/// Draws a new data key and wraps it for whoever shall have it.
+pub(crate) fn new_key(terms: NewTerms) -> Result<(DataKey, Terms), SealedError> {
     let key = sops::new_data_key(&mut OsRng)?;
     let NewTerms { groups, shamir_threshold, rule, mac_only_encrypted } = terms;
+    let shamir_threshold = groups.threshold(shamir_threshold);
     let groups = wrap(&key, &groups, shamir_threshold)?;
-    let terms = Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None };
-    Ok(plain.seal(&key, terms, Vectors::default(), Timestamp::now(), &mut OsRng)?)
+    Ok((key, Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None }))
+}
+
+/// Seals a file for the first time with a data key.
+pub(crate) fn seal_with(key: &DataKey, plain: Plain, terms: Terms) -> Result<Document<Sealed>, SealedError> {
+    Ok(plain.seal(key, terms, Vectors::default(), Timestamp::now(), &mut OsRng)?)
+}
+
+/// Seals a file with a new data key.
+pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed>, SealedError> {
+    let (key, terms) = new_key(terms)?;
+    seal_with(&key, plain, terms)
 }
 
 /// Seals a file that was opened and changed. What did not change in it keeps its token.

@@ -149,6 +149,11 @@ impl Groups {
     pub(crate) fn one(keys: Vec<MasterKey>) -> Self {
         Self(vec![distinct(keys)])
     }
+
+    /// Returns how many groups are needed. Where nothing is said of several, all are, and sops writes that down.
+    pub(crate) fn threshold(&self, said: usize) -> usize {
+        if said == 0 && self.0.len() > 1 { self.0.len() } else { said }
+    }
 }
 
 /// Leaves out who is named again.

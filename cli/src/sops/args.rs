@@ -169,12 +169,23 @@ pub(crate) struct Older {
     #[command(flatten)]
     pub(crate) trust: Trust,
 
+    #[command(flatten)]
+    pub(crate) draft: DraftFlag,
+
     #[arg(
         long,
         value_name = "PATH",
         help = "Print only what stands at this path, as in '[\"key\"][\"other key\"][0]'"
     )]
     pub(crate) extract: Option<String>,
+}
+
+/// What the editor shows.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct DraftFlag {
+    /// Show the metadata in the editor too; who is added to the recipients there can open the file, who is taken out no more
+    #[arg(short, long)]
+    pub(crate) show_master_keys: bool,
 }
 
 /// Where the result goes.
@@ -470,6 +481,9 @@ pub(crate) struct EditArgs {
 
     #[command(flatten)]
     pub(crate) context: ContextFlag,
+
+    #[command(flatten)]
+    pub(crate) draft: DraftFlag,
 
     #[command(flatten)]
     pub(crate) trust: Trust,

@@ -67,7 +67,7 @@ fn complete(args: &CompletionArgs) -> Result<(), Fault> {
 
 /// The older way to call sops, without a command.
 fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
-    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, context, changed, trust, extract } =
+    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, context, changed, trust, draft, extract } =
         older;
     let several = [decrypt, encrypt, rotate, set.is_some()].into_iter().filter(|mode| *mode).count() > 1;
     if several {
@@ -82,6 +82,6 @@ fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
         None if encrypt => encrypt::run(&EncryptArgs { file, target, types, creation, context }, global),
         None if decrypt => decrypt::run(&DecryptArgs { files, target, types, extract, trust }, global),
         None if rotate => recipients::rotate(&RotateArgs { file, target, types, changed, context, trust }, global),
-        None => edit::run(&EditArgs { file, types, creation, context, trust }, global),
+        None => edit::run(&EditArgs { file, types, creation, context, draft, trust }, global),
     }
 }

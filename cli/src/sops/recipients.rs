@@ -3,7 +3,9 @@
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
-use waxwing_formats::sops::Recipient;
+use jiff::Timestamp;
+use waxwing_formats::sops::{Recipient, Terms};
+use waxwing_formats::{DataKey, WrappedKey};
 
 use super::args::{ChangedKeys, Formats, Global, RotateArgs, UpdatekeysArgs};
 use super::encrypt::written;
@@ -33,6 +35,35 @@ pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
     };
     let plain = opened.document.plain().into_store(place.output);
     place.put(written(seal_anew(plain, new), &place)?.as_bytes(), target, Secrecy::Sealed)
+}
+
+/// Wraps a data key for the recipients of edited terms. Those of a single group who had it keep what they had; the shares of several
+/// groups are made anew for all, unless nothing changed.
+pub(super) fn with_groups_of(new: Terms, old: &Terms, key: &DataKey) -> Result<Terms, Fault> {
+    let wrapped = |terms: &Terms| -> Vec<Vec<WrappedKey>> {
+        terms.groups.iter().map(|group| group.iter().map(|one| one.wrapped().clone()).collect()).collect()
+    };
+    if wrapped(&new) == wrapped(old) && new.shamir_threshold == old.shamir_threshold {
+        return Ok(Terms { groups: old.groups.clone(), ..new });
+    }
+    let master_keys = groups_of(&new.groups)?;
+    let shamir_threshold = master_keys.threshold(new.shamir_threshold);
+    let (groups, shamir_threshold) = match (old.groups.as_slice(), new.groups.as_slice()) {
+        ([had], [wanted]) => (vec![kept_or_wrapped(wanted, had, key)?], new.shamir_threshold),
+        _ => (wrap(key, &master_keys, shamir_threshold)?, shamir_threshold),
+    };
+    Ok(Terms { groups, shamir_threshold, ..new })
+}
+
+fn kept_or_wrapped(wanted: &[Recipient], had: &[Recipient], key: &DataKey) -> Result<Vec<Recipient>, Fault> {
+    let one = |wanted: &Recipient| match had.iter().find(|had| had.wrapped() == wanted.wrapped()) {
+        Some(had) => Ok(had.clone()),
+        None => {
+            let wrapped = MasterKey::of(wanted.wrapped())?.wrap(key)?;
+            Ok(Recipient::new(wrapped, Timestamp::now()))
+        }
+    };
+    wanted.iter().map(one).collect()
 }
 
 fn groups_of(groups: &[Vec<Recipient>]) -> Result<Groups, Fault> {
@@ -90,6 +121,7 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
+    let threshold = creation.groups.threshold(threshold);
     let recipients = wrap(&key, &creation.groups, threshold)?;
     let document = document.with_recipients(&key, recipients, threshold).map_err(SealedError::Seal);
     place.replace(written(document, place)?.as_bytes())

@@ -41,6 +41,8 @@ pub use state::{Sealed, Unverified, Verified};
 pub use token::{TokenFault, ValueKind, is_token};
 pub use unlock::{Attempt, USUAL_ORDER, Unlock, UnlockError};
 
+use serde_json::{Map, Value};
+
 use metadata::Metadata;
 use state::Open;
 use text::{Shown, Text};
@@ -321,10 +323,28 @@ impl<S: Open> Document<S> {
     ///
     /// Refuses what the format can't say.
     pub fn whole_as(&self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
+        self.write(store, None, indent)
+    }
+
+    /// Returns the file in the clear as [`Document::whole_as`] does, with the metadata of its sealed form, as a draft for
+    /// [`Plain::parse_draft`].
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the format can't say.
+    pub fn draft(&self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
+        self.write(store, Some(&self.metadata.block()), indent)
+    }
+
+    fn write(
+        &self,
+        store: Store,
+        block: Option<&Map<String, Value>>,
+        indent: Option<u8>,
+    ) -> Result<SecretBytes, SopsError> {
         let shown = self.slots.iter().zip(&self.state.contents().opened);
         let shown = shown.map(|(slot, opened)| Shown::of(&slot.content, opened.as_ref()));
-        let text = Text { trees: &self.trees, slots: &self.slots, shown: shown.collect(), block: None, indent };
-        text.write(store)
+        Text { trees: &self.trees, slots: &self.slots, shown: shown.collect(), block, indent }.write(store)
     }
 }
 

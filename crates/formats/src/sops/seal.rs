@@ -124,7 +124,8 @@ impl Terms {
         Ok(())
     }
 
-    fn metadata(self, now: Timestamp) -> Metadata {
+    /// Returns the metadata of a file that has no code yet.
+    pub(super) fn metadata(self, now: Timestamp) -> Metadata {
         let version = Some(self.version.unwrap_or_else(|| VERSION.to_owned()));
         Metadata { terms: Self { version, ..self }, last_modified: Time::from_timestamp(now), mac: None }
     }
