@@ -26,7 +26,7 @@ pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys
 pub(crate) use disk::{Secrecy, read, replace, write};
 pub(crate) use error::SealedError;
 pub(crate) use identities::Identities;
-pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context};
+pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
 
 /// A file that was opened.
 pub(crate) struct Opened {

@@ -196,6 +196,34 @@ impl Fault {
         Self::new(code, format!("the command ended{how} with exit code {code}"), None)
     }
 
+    /// A command can't be run as another user.
+    pub(crate) fn not_as(name: &str, why: &str) -> Self {
+        Self::new(GENERIC, format!("failed to become the user {name:?}: {why}"), Some("only root can become another user"))
+    }
+
+    /// The file for a command would be gone before the command reads it.
+    pub(crate) fn no_background() -> Self {
+        let hint = "leave --background out, and send the command to the background in its shell";
+        let fact = "--background can't be used with exec-file: the file is removed when this program ends";
+        Self::new(CONFLICTING, fact, Some(hint))
+    }
+
+    /// A key group that is not there should go.
+    pub(crate) fn no_such_group(index: usize, groups: usize) -> Self {
+        Self::new(GENERIC, format!("there is no key group {index}: the file has {groups}, counted from 0"), None)
+    }
+
+    /// More key groups would be needed than there are.
+    pub(crate) fn too_few_groups(threshold: usize, groups: usize) -> Self {
+        let fact = format!("{threshold} key groups would be needed to open it, of {groups}");
+        Self::new(GENERIC, fact, Some("pass --shamir-secret-sharing-threshold with a smaller number"))
+    }
+
+    /// Takes back the code of its own that a failure has in other commands.
+    pub(crate) fn without_code(self) -> Self {
+        Self { code: GENERIC, ..self }
+    }
+
     /// Somebody asked the program to end.
     pub(crate) fn interrupted() -> Self {
         Self::new(INTERRUPTED, "asked to end: the file is left as it was", None)

@@ -3,6 +3,7 @@
 //! A thin face: it reads flags, finds files and configuration, and gives failures the exit codes of sops 3.13.3. What is done
 //! with a file stands in `sealed`.
 
+mod account;
 mod args;
 mod child;
 mod decrypt;
@@ -11,6 +12,7 @@ mod edit;
 mod encrypt;
 mod exec;
 mod fault;
+mod groups;
 mod place;
 mod recipients;
 mod values;
@@ -37,6 +39,7 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
         Some(Command::Unset(args)) => values::unset(&args, &global),
         Some(Command::Rotate(args)) => recipients::rotate(&args, &global),
         Some(Command::Updatekeys(args)) => recipients::update(&args, &global),
+        Some(Command::Groups(args)) => groups::run(&args, &global),
         Some(Command::ExecEnv(args)) => exec::env(&args, &global),
         Some(Command::ExecFile(args)) => exec::file(&args, &global),
         Some(Command::Filestatus(args)) => decrypt::status(&args),

@@ -66,7 +66,8 @@ fn kept_or_wrapped(wanted: &[Recipient], had: &[Recipient], key: &DataKey) -> Re
     wanted.iter().map(one).collect()
 }
 
-fn groups_of(groups: &[Vec<Recipient>]) -> Result<Groups, Fault> {
+/// Returns the master keys of recipients.
+pub(super) fn groups_of(groups: &[Vec<Recipient>]) -> Result<Groups, Fault> {
     let of_group = |group: &Vec<Recipient>| {
         group.iter().map(|recipient| MasterKey::of(recipient.wrapped())).collect::<Result<Vec<_>, _>>()
     };
