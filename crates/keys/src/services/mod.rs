@@ -1,9 +1,12 @@
 //! Keys that live in key services: AWS KMS, Google Cloud KMS, Azure Key Vault, and transit engines of Vault or OpenBao.
 //!
-//! Here is how command lines, rules and files name such a key, and what a call can end with. Each service has a file that calls it.
+//! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
+//! (`error`), and what is kept of it (`cache`). Each service has a file that calls it.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
+mod allowed;
+mod cache;
 mod error;
 
 use std::collections::BTreeMap;
@@ -11,6 +14,8 @@ use std::fmt;
 
 use waxwing_formats::WrappedKey;
 
+pub use allowed::{KeyPattern, KeyPatternError};
+pub use cache::{DataKeyCache, Holder};
 pub use error::ServiceError;
 
 /// A key of AWS KMS.
