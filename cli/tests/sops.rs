@@ -60,8 +60,14 @@ impl Stage {
 
     fn add_files(&mut self) {
         let config = format!(
-            "creation_rules:\n- path_regex: secrets/.*\\.yaml$\n  encrypted_regex: ^(data|stringData)$\n  age: {}\n- path_regex: both/\n  age: [{}, {}]\n- path_regex: shares/\n  shamir_threshold: 2\n  key_groups:\n  - age: [{}]\n  - age: [{}]\nstores: {{json: {{indent: 2}}}}\n",
-            self.own.recipient, self.own.recipient, self.other.recipient, self.own.recipient, self.other.recipient
+            "creation_rules:\n- path_regex: secrets/.*\\.yaml$\n  encrypted_regex: ^(data|stringData)$\n  age: {}\n- path_regex: both/\n  age: [{}, {}]\n- path_regex: shares/\n  shamir_threshold: 2\n  key_groups:\n  - age: [{}]\n  - age: [{}]\n- path_regex: quorum/\n  key_groups:\n  - age: [{own}]\n  - age: [{own}]\n- path_regex: three/\n  shamir_threshold: 2\n  key_groups:\n  - age: [{own}]\n  - age: [{own}]\n  - age: [{}]\nstores: {{json: {{indent: 2}}}}\n",
+            self.own.recipient,
+            self.own.recipient,
+            self.other.recipient,
+            self.own.recipient,
+            self.other.recipient,
+            self.other.recipient,
+            own = self.own.recipient,
         );
         for (name, text) in [
             ("key.txt", self.own.identity.as_str()),
@@ -87,12 +93,19 @@ impl Stage {
             ("merge.yaml", "<<: 1\na: 2\n"),
             ("merge.json", "{\"<<\": 1, \"a\": {\"<<\": [1]}}"),
             ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\n"),
+            ("look.sh", "#!/bin/sh\ncp \"$1\" seen\n"),
         ] {
             self.files.insert(name.to_owned(), text.as_bytes().to_vec());
         }
         for name in ["plain.yaml", "plain.json", "plain.env", "plain.ini", "plain.bin"] {
             let sealed = self.call(Program::Theirs, &["encrypt", "--age", &self.own.recipient, name]).1.stdout;
             self.files.insert(name.replace("plain", "sealed"), sealed);
+        }
+        for name in ["quorum", "three"] {
+            let path = format!("{name}/x.yaml");
+            let words = ["--config", "rules.yaml", "encrypt", "--filename-override", &path, "plain.yaml"];
+            let sealed = self.call(Program::Theirs, &words).1.stdout;
+            self.files.insert(format!("{name}.yaml"), sealed);
         }
         let sealed = String::from_utf8(self.files["sealed.yaml"].clone()).unwrap();
         let others = self.call(Program::Theirs, &["encrypt", "--age", &self.other.recipient, "plain.yaml"]).1.stdout;
@@ -127,9 +140,8 @@ impl Stage {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        let script = folder.path().join("edit.sh");
-        if script.exists() {
-            fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        for script in ["edit.sh", "look.sh"].map(|name| folder.path().join(name)).iter().filter(|path| path.exists()) {
+            fs::set_permissions(script, fs::Permissions::from_mode(0o700)).unwrap();
         }
         let words: Vec<String> = words.iter().map(|word| self.filled(word)).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -350,9 +362,50 @@ const CALLS: &[&[&str]] = &[
     &["--set", "[\"user\"] \"root\"", "--ignore-mac", "tampered.yaml"],
     &["unset", "--ignore-mac", "unsigned.yaml", "[\"user\"]"],
     &["unset", "tampered.yaml", "[\"user\"]"],
-    &["rotate", "-i", "--ignore-mac", "tampered.yaml"],
     &["rotate", "-i", "tampered.yaml"],
     &["-r", "-i", "--ignore-mac", "unsigned.yaml"],
+    &["--config", "rules.yaml", "encrypt", "--filename-override", "quorum/x.yaml", "plain.yaml"],
+    &["decrypt", "quorum.yaml"],
+    &["decrypt", "three.yaml"],
+    &["groups", "add", "--file", "sealed.yaml", "--age", "OTHER"],
+    &["groups", "add", "-f", "sealed.yaml", "--age", "OTHER", "--in-place"],
+    &[
+        "groups",
+        "add",
+        "-f",
+        "sealed.json",
+        "-i",
+        "--age",
+        "OTHER",
+        "--age",
+        "OWN",
+        "--shamir-secret-sharing-threshold",
+        "2",
+    ],
+    &["groups", "add", "-f", "sealed.env", "-i", "--age", "OWN"],
+    &["groups", "add", "-f", "sealed.ini", "-i", "--age", "OWN"],
+    &["groups", "add", "-f", "sealed.bin", "-i", "--age", "OWN"],
+    &["groups", "add", "-f", "three.yaml", "-i", "--age", "OTHER,OWN"],
+    &["groups", "add", "-f", "three.yaml", "-i", "--shamir-secret-sharing-threshold", "3", "--age", "OWN"],
+    &["groups", "add", "--age", "OWN"],
+    &["groups", "add", "-f", "none.yaml", "--age", "OWN"],
+    &["groups", "add", "-f", "others.yaml", "--age", "OWN"],
+    &["groups", "add", "-f", "plain.yaml", "--age", "OWN"],
+    &["groups", "add", "-f", "sealed.yaml", "--age", "OTHER", "stray"],
+    &["groups", "delete", "-f", "three.yaml", "-i", "2"],
+    &["groups", "delete", "-f", "three.yaml", "--shamir-secret-sharing-threshold", "2", "0"],
+    &["groups", "delete", "-f", "three.yaml", "-i", "--shamir-secret-sharing-threshold", "3", "0"],
+    &["groups", "delete", "-f", "quorum.yaml", "-i", "1"],
+    &["groups", "delete", "-f", "quorum.yaml", "-i", "--shamir-secret-sharing-threshold", "1", "1"],
+    &["groups", "delete", "-f", "three.yaml", "x"],
+    &["groups", "delete", "-f", "three.yaml"],
+    &["exec-env", "--user", "nobody", "sealed.env", "id -un; id -G; echo $HOME $LOGNAME $USER"],
+    &["exec-env", "--pristine", "--user", "nobody", "sealed.env", "env | grep -v -e ^_ -e ^PWD | sort"],
+    &["exec-env", "--same-process", "--user", "nobody", "sealed.env", "id -u; id -g"],
+    &["exec-env", "--user", "no-such-user", "sealed.env", "echo never"],
+    &["exec-env", "--user", "", "sealed.env", "id -un"],
+    &["exec-env", "--background", "--same-process", "sealed.env", "echo never"],
+    &["exec-env", "--background", "sealed.env", "echo never"],
 ];
 
 #[test]
@@ -383,6 +436,17 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
         (&["edit", "--ignore-mac", "tampered.yaml"], &[("EDITOR", "./edit.sh")]),
         (&["edit", "tampered.yaml"], &[("EDITOR", "./edit.sh")]),
         (&["--ignore-mac", "unsigned.yaml"], &[("EDITOR", "./edit.sh")]),
+        (&["exec-file", "--user", "nobody", "sealed.yaml", "cat {}; echo $HOME $USER; id -un"], &[("TMPDIR", "/tmp")]),
+        (
+            &["exec-file", "--user", "nobody", "--no-fifo", "sealed.yaml", "stat -c '%U %a' {}; cat {}"],
+            &[("TMPDIR", "/tmp")],
+        ),
+        (&["edit", "--show-master-keys", "sealed.yaml"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.json"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.env"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.ini"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.bin"], &[("EDITOR", "./look.sh")]),
+        (&["-s", "three.yaml"], &[("EDITOR", "./look.sh")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "./none.sh")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "false")]),
     ] {
@@ -728,6 +792,18 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["exec-env", "sealed.env", "echo", "hunter2"],
         &["exec-file", "sealed.env", "echo", "--hunter2"],
         &["decrypt", "--ignore-mac", "moved.yaml"],
+        &["decrypt", "--ignore-mac", "others.yaml"],
+        &["groups", "add", "-f", "sealed.yaml", "-i"],
+        &["groups", "add", "-f", "sealed.yaml", "-i", "--age", "someone"],
+        &["groups", "add", "-f", "three.yaml", "-i", "--age", "OWN", "--shamir-secret-sharing-threshold", "1"],
+        &["groups", "add", "-f", "three.yaml", "-i", "--age", "OWN", "--shamir-secret-sharing-threshold", "9"],
+        &["groups", "delete", "-f", "three.yaml", "-i", "3"],
+        &["groups", "delete", "-f", "quorum.yaml", "-i", "0"],
+        &["groups", "delete", "-f", "sealed.yaml", "-i", "0"],
+        &["groups", "add", "--age", "OWN"],
+        &["exec-env", "--user", "no-such-user", "sealed.env", "echo hunter2"],
+        &["exec-env", "--background", "--same-process", "sealed.env", "echo hunter2"],
+        &["exec-file", "--background", "sealed.env", "echo hunter2"],
     ] {
         let (folder, finished) = stage.call(Program::Ours, words);
         let told = finished.stderr.replace(&folder.path().display().to_string(), "FOLDER");
@@ -757,6 +833,91 @@ fn an_editor_that_writes_what_can_not_be_sealed_is_run_again_if_somebody_wants_t
         let opened = String::from_utf8(stage.opened(folder.path(), "sealed.yaml").unwrap()).unwrap();
         assert_eq!(opened, PLAIN.replace("admin", user));
     }
+}
+
+/// Edits a file whose metadata the editor shows.
+fn edited(stage: &Stage, file: &str, script: &str) -> (TempDir, Finished) {
+    let mut stage = stage.clone();
+    stage.files.insert("edit.sh".to_owned(), stage.filled(&format!("#!/bin/sh\n{script}\n")).into_bytes());
+    stage.call_with(Program::Ours, &["edit", "-s", "--age", "OWN", file], "", &[("EDITOR", "./edit.sh")])
+}
+
+/// Opens a file with the real sops and another key than one's own.
+fn opened_by_other(stage: &Stage, folder: &Path, name: &str) -> Option<String> {
+    let call = stage.upstream.sops(&["decrypt", name]).unwrap().dir(folder);
+    let finished = call.env("SOPS_AGE_KEY_FILE", folder.join("other.txt")).run().unwrap();
+    finished.status.success().then(|| String::from_utf8(finished.stdout).unwrap())
+}
+
+#[test]
+fn what_is_changed_in_the_metadata_in_the_editor_is_taken_over() {
+    let stage = Stage::new();
+    let own =
+        |folder: &TempDir, name: &str| stage.opened(folder.path(), name).map(|text| String::from_utf8(text).unwrap());
+    let add = "sed -i -e 's/^    age:/    age:\\n        - recipient: OTHER/' -e s/admin/root/ \"$1\"";
+    let (folder, finished) = edited(&stage, "sealed.yaml", add);
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    let text = Some(PLAIN.replace("admin", "root"));
+    assert_eq!(
+        (own(&folder, "sealed.yaml"), opened_by_other(&stage, folder.path(), "sealed.yaml")),
+        (text.clone(), text)
+    );
+    let wrapped = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text);
+        text.split("ENCRYPTED FILE-----").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let after = wrapped(&fs::read(folder.path().join("sealed.yaml")).unwrap());
+    assert!(after.contains(&wrapped(&stage.files["sealed.yaml"])[1]), "who had the key keeps it as it was wrapped");
+
+    let (folder, finished) = edited(&stage, "sealed.yaml", "sed -i s/OWN/OTHER/ \"$1\"");
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert_eq!(own(&folder, "sealed.yaml"), None);
+    assert_eq!(opened_by_other(&stage, folder.path(), "sealed.yaml").as_deref(), Some(PLAIN));
+
+    let (folder, _) = edited(&stage, "sealed.yaml", "sed -i 's/unencrypted_suffix: .*/encrypted_regex: ^pass/' \"$1\"");
+    assert_eq!(own(&folder, "sealed.yaml").as_deref(), Some(PLAIN));
+    assert!(fs::read_to_string(folder.path().join("sealed.yaml")).unwrap().contains("user: admin\n"));
+
+    let (folder, _) = edited(&stage, "three.yaml", "sed -i 's/shamir_threshold: 2/shamir_threshold: 3/' \"$1\"");
+    assert_eq!(own(&folder, "three.yaml"), None, "the shares are those of another polynomial");
+    let both = [stage.files["key.txt"].as_slice(), &stage.files["other.txt"]].concat();
+    fs::write(folder.path().join("key.txt"), both).unwrap();
+    assert_eq!(own(&folder, "three.yaml").as_deref(), Some(PLAIN));
+
+    let (folder, finished) = edited(&stage, "new.yaml", "sed -i 's/something/hunter2/' \"$1\"");
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert!(own(&folder, "new.yaml").unwrap().ends_with("password: hunter2\n"));
+}
+
+#[test]
+fn metadata_that_nobody_could_open_a_file_with_are_not_taken_over() {
+    let stage = Stage::new();
+    for (script, code) in [
+        ("sed -i 's/^    age:/    pgp:/' \"$1\"", 2),
+        ("sed -i '/^    age:/,/recipient/d' \"$1\"", 2),
+        ("sed -i 's/recipient: .*/recipient: nobody/' \"$1\"", 1),
+        ("sed -i '/^sops:/,$d' \"$1\"", 2),
+    ] {
+        let (folder, finished) = edited(&stage, "sealed.yaml", script);
+        assert_eq!(finished.status.code(), Some(code), "{script}: {}", finished.stderr);
+        assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
+    }
+}
+
+#[test]
+fn a_command_in_the_background_goes_on_when_sops_has_ended() {
+    let stage = Stage::new();
+    let folder = TempDir::new().unwrap();
+    for name in ["key.txt", "sealed.env"] {
+        fs::write(folder.path().join(name), &stage.files[name]).unwrap();
+    }
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+    let words = ["exec-env", "--background", "sealed.env", "echo $USER > pipe"];
+    let call = Call::new(&ours(folder.path()), folder.path()).args(words).dir(folder.path());
+    let finished = call.env("SOPS_AGE_KEY_FILE", "key.txt").run().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    let read = Command::new("timeout").args(["30", "cat"]).arg(folder.path().join("pipe")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "admin\n");
 }
 
 #[test]

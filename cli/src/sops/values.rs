@@ -21,7 +21,13 @@ pub(crate) fn set(args: &SetArgs, global: &Global) -> Result<(), Fault> {
 }
 
 /// Sets one value that is given with its path in one argument: `["key"] "value"`.
-pub(crate) fn set_in_one_word(file: Option<PathBuf>, set: &str, types: Types, trust: Trust, global: &Global) -> Result<(), Fault> {
+pub(crate) fn set_in_one_word(
+    file: Option<PathBuf>,
+    set: &str,
+    types: Types,
+    trust: Trust,
+    global: &Global,
+) -> Result<(), Fault> {
     let (at, json) = set.split_once("] ").ok_or_else(Fault::bad_set)?;
     let place = Place::new(file.as_deref(), &types, global)?.trusting(trust);
     set_value(&place, &index(&format!("{at}]"))?, json.as_bytes(), false)

@@ -332,7 +332,12 @@ fn what_opens_without_a_check_of_its_code_opens_with_sops_to_the_same_bytes() {
         let expected = run(&sops, bad.as_bytes(), &arguments);
         let expected = expected.unwrap_or_else(|| panic!("sops refuses what opens here: {}", defect.name));
         let whole = opened.whole().unwrap();
-        assert_eq!(String::from_utf8_lossy(whole.expose_secret()), String::from_utf8_lossy(&expected), "{}", defect.name);
+        assert_eq!(
+            String::from_utf8_lossy(whole.expose_secret()),
+            String::from_utf8_lossy(&expected),
+            "{}",
+            defect.name
+        );
         compared += 1;
     }
     assert!(compared > 5, "{compared}");

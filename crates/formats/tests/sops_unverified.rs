@@ -33,8 +33,7 @@ fn without_the_check_what_is_not_sealed_may_be_anything_and_what_is_sealed_may_n
 #[test]
 fn a_file_without_a_code_opens_to_what_it_was_and_to_nobody_without_a_key() {
     let good = fixture("yaml-secret/sealed.yaml");
-    let without: String =
-        good.lines().filter(|line| !line.contains(" mac:")).map(|line| format!("{line}\n")).collect();
+    let without: String = good.lines().filter(|line| !line.contains(" mac:")).map(|line| format!("{line}\n")).collect();
     let parsed = |text: &str| Document::<Sealed>::parse(text.as_bytes(), Store::Yaml).unwrap();
     let whole = Keys::named(&["one"]).open(parsed(&good)).unwrap().whole().unwrap();
     let opened = Keys::named(&["one"]).open_unverified(parsed(&without)).unwrap();

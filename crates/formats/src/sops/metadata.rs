@@ -40,8 +40,9 @@ impl Metadata {
     /// Reads the block from its JSON form.
     pub(crate) fn parse(block: &Map<String, Value>) -> Result<Self, SopsError> {
         let fields = Fields { map: block, prefix: "sops", is_draft: false };
+        let terms = Terms::read(&fields)?;
         let last_modified = fields.time("lastmodified")?.ok_or_else(|| fields.refuse("lastmodified", "is missing"))?;
-        Ok(Self { last_modified, mac: mac(&fields)?, terms: Terms::read(&fields)? })
+        Ok(Self { terms, last_modified, mac: mac(&fields)? })
     }
 
     /// Returns how many groups must be opened.

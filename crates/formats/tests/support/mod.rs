@@ -79,16 +79,15 @@ impl Keys {
 
     /// Opens a document and keeps its data key.
     pub fn open_with_key(&self, document: Document<Sealed>) -> Result<(Document<Verified>, DataKey), UnlockError> {
-        self.unlock(document).finish_with_key()
+        self.answered(document.unlock()).finish_with_key()
     }
 
     /// Opens a document without a check of its code.
     pub fn open_unverified(&self, document: Document<Sealed>) -> Result<Document<Unverified>, UnlockError> {
-        self.unlock(document).finish_unverified().map(|(document, _)| document)
+        self.answered(document.unlock().unverified()).finish_unverified().map(|(document, _)| document)
     }
 
-    fn unlock(&self, document: Document<Sealed>) -> Unlock {
-        let mut unlock = document.unlock();
+    fn answered(&self, mut unlock: Unlock) -> Unlock {
         while let Some(request) = unlock.next() {
             unlock.answer(request.id, self.answer(&request));
         }
