@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{audit, cert, completion, new, plan, seal, verify};
+use crate::commands::{audit, cert, completion, edit, new, plan, rotate, seal, verify};
 use crate::error::Error;
 use crate::sops::{self, SopsArgs};
 
@@ -38,11 +38,13 @@ Examples:
   seal new db --prompt password > db.yaml
   seal plan clusters/prod --against origin/main
   seal verify
+  seal edit secrets/db.yaml
+  seal rotate --dry-run .
 
 Exit codes:
   0  it worked
-  1  it did not, and standard error says why; nothing was printed to standard output
-  2  `seal plan` found changes, or `seal verify` what should not be committed
+  1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
+  2  `seal plan` found changes, `seal verify` what should not be committed, or `seal rotate --dry-run` what would be rotated
 `seal sops` has the codes of sops; its help lists them.";
 
 #[derive(Subcommand)]
@@ -52,6 +54,8 @@ enum Command {
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
+    Edit(Box<edit::EditArgs>),
+    Rotate(rotate::RotateArgs),
     Sops(Box<SopsArgs>),
     Completion(completion::CompletionArgs),
 }
@@ -133,6 +137,8 @@ impl Cli {
             Some(Command::Plan(args)) => plan::run(&args),
             Some(Command::Verify(args)) => verify::run(&args),
             Some(Command::Audit(args)) => audit::run(&args).map(|()| Outcome::Done),
+            Some(Command::Edit(args)) => edit::run(*args).map(|()| Outcome::Done),
+            Some(Command::Rotate(args)) => rotate::run(&args),
             Some(Command::Sops(args)) => Call::Sops(args).run(),
             Some(Command::Completion(args)) => completion::run(&args).map(|()| Outcome::Done),
         }

@@ -45,6 +45,22 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Puts a new text in the place of a file whose text is still `old`, as a whole or not at all.
+///
+/// # Errors
+///
+/// Fails for a file that has several names, or that somebody else changed.
+pub(crate) fn replace_whole(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.nlink() > 1 {
+        return Err(io::Error::other("it has several names, so that it can't be replaced as a whole"));
+    }
+    if *read(Some(path))? != old {
+        return Err(io::Error::other("somebody else has changed it"));
+    }
+    put(path, new, Permissions::from_mode(0o600), Some(&metadata))
+}
+
 /// Tells whether a file might be written over though it can't be replaced.
 fn is_in_the_way(error: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};

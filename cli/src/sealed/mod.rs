@@ -1,10 +1,13 @@
 //! SOPS files on the disk: read, opened with the keys that are at hand, sealed, and written back.
 //!
 //! `identities` finds the keys, those of age in `age_keys`; `recipients` wraps for those who shall have one; `services` calls key
-//! services and `plugins` runs programs that do either; `terminal` asks the user, `creation` reads `.sops.yaml`, `disk` writes.
+//! services and `plugins` runs programs that do either; `terminal` asks the user, `creation` reads `.sops.yaml`, which
+//! `configurations` finds for the files of a tree, `changes` says who comes and goes, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
 mod age_keys;
+mod changes;
+mod configurations;
 mod creation;
 mod disk;
 mod error;
@@ -20,10 +23,14 @@ use std::path::Path;
 use jiff::Timestamp;
 use rand_core::OsRng;
 use waxwing_formats::DataKey;
-use waxwing_formats::sops::{self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Unlock, Unverified, Vectors};
+use waxwing_formats::sops::{
+    self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Unlock, Unverified, Vectors,
+};
 
+pub(crate) use changes::Change;
+pub(crate) use configurations::Configurations;
 pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
-pub(crate) use disk::{Secrecy, read, replace, write};
+pub(crate) use disk::{Secrecy, read, replace, replace_whole, write};
 pub(crate) use error::SealedError;
 pub(crate) use identities::Identities;
 pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
@@ -38,18 +45,19 @@ pub(crate) struct Opened {
 
 /// Opens a sealed file; the identities say in which order its keys are asked.
 pub(crate) fn open(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
-    let (document, key) = unlock(document, identities).finish_with_key()?;
+    let unlock = document.unlock_in_order(&identities.order());
+    let (document, key) = answered(unlock, identities).finish_with_key()?;
     Ok(Opened { document: document.into(), key })
 }
 
 /// Opens a sealed file and does not check its message authentication code.
 pub(crate) fn open_unverified(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
-    let (document, key) = unlock(document, identities).finish_unverified()?;
+    let unlock = document.unlock_in_order(&identities.order()).unverified();
+    let (document, key) = answered(unlock, identities).finish_unverified()?;
     Ok(Opened { document, key })
 }
 
-fn unlock(document: Document<Sealed>, identities: &Identities) -> Unlock {
-    let mut unlock = document.unlock_in_order(&identities.order());
+fn answered(mut unlock: Unlock, identities: &Identities) -> Unlock {
     while let Some(request) = unlock.next() {
         unlock.answer(request.id, identities.answer(&request.wrapped));
     }

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Edit(Box<EditArgs>),
     Set(SetArgs),
     Unset(UnsetArgs),
-    Rotate(RotateArgs),
+    Rotate(Box<RotateArgs>),
     Updatekeys(UpdatekeysArgs),
     Groups(GroupsArgs),
     ExecEnv(ExecEnvArgs),
@@ -66,7 +66,7 @@ pub(crate) enum Command {
 }
 
 /// Flags that may stand before the command too.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Global {
     /// Read this configuration, instead of the .sops.yaml in the working folder or above it
     #[arg(long, value_name = "FILE", env = "SOPS_CONFIG", hide_env_values = true, global = true)]
@@ -182,7 +182,7 @@ pub(crate) struct Older {
 }
 
 /// What the editor shows.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct DraftFlag {
     /// Show the metadata in the editor too; who is added to the recipients there can open the file, who is taken out no more
     #[arg(short, long)]
@@ -239,7 +239,7 @@ pub(crate) struct Trust {
 }
 
 /// Who shall open a new file, and what is sealed in it; for all that is not said, .sops.yaml is asked.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct CreationFlags {
     #[command(flatten)]
     pub(crate) keys: KeyFlags,
@@ -266,7 +266,7 @@ pub(crate) struct CreationFlags {
 }
 
 /// For whom a new file is sealed.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct KeyFlags {
     /// Seal for these age recipients
     #[arg(short, long, value_name = "RECIPIENT,...", env = "SOPS_AGE_RECIPIENTS", hide_env_values = true)]
@@ -318,7 +318,7 @@ impl KeyFlags {
 }
 
 /// What AWS KMS is told besides the data key.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct ContextFlag {
     /// Wrap with this encryption context for keys of AWS KMS, as in app:shop,stage:test
     #[arg(long, value_name = "NAME:VALUE,...")]
@@ -468,7 +468,7 @@ pub(crate) struct DecryptArgs {
 /// The editor is the one that SOPS_EDITOR or EDITOR names, else vim, nano or vi. The text stands in a folder that only the user
 /// can read, in memory where the system has such a place, and is wiped when the editor ends. A file that does not exist is made
 /// from an example.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct EditArgs {
     /// The sealed file
     #[arg(value_name = "FILE")]

@@ -1,4 +1,4 @@
-//! `sops edit`: the plain text of a file in the user's editor, and back.
+//! `sops edit` and `seal edit`: the plain text of a file in the user's editor, and back.
 //!
 //! The text stands in a folder of its own that only the user can enter, in memory where there is such a place, and is wiped
 //! when the editor ends or the program is asked to. The sealed file is replaced as a whole at the end, so that whatever happens
@@ -18,15 +18,25 @@ use super::child::Watch;
 use super::desk::Desk;
 use super::encrypt::{new_terms, written};
 use super::fault::Fault;
-use super::place::Place;
+use super::place::{Place, Places};
 use super::recipients::with_groups_of;
 use crate::output;
-use crate::sealed::{self, NewTerms, Secrecy, new_key, seal_again, seal_with};
+use crate::sealed::{self, Configuration, NewTerms, Secrecy, new_key, seal_again, seal_with};
 
 /// Lets the user edit a file, or the example for a new one.
 pub(crate) fn run(args: &EditArgs, global: &Global) -> Result<(), Fault> {
+    run_at(&Places::new(global), args, global)
+}
+
+/// Does the same for `seal edit`, under the configuration that it found for the file.
+pub(crate) fn run_under(configuration: Option<Configuration>, args: &EditArgs) -> Result<(), Fault> {
+    let global = Global::default();
+    run_at(&Places::under(configuration, &global), args, &global)
+}
+
+fn run_at(places: &Places<'_>, args: &EditArgs, global: &Global) -> Result<(), Fault> {
     let file = args.file.as_deref().ok_or_else(Fault::no_file)?;
-    let place = Place::of_any(Some(file), &args.types, global)?.trusting(args.trust);
+    let place = places.at_any(Some(file), &args.types)?.trusting(args.trust);
     let shows_terms = args.draft.show_master_keys;
     match file.exists() {
         true => edit(&place, file, shows_terms),

@@ -63,6 +63,11 @@ impl Fault {
         self.code
     }
 
+    /// Tells whether the user has left the file as it was.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.code == UNCHANGED
+    }
+
     /// Returns what the user can do about it, where there is something.
     pub(crate) fn hint(&self) -> Option<String> {
         self.hint.clone()
@@ -80,6 +85,11 @@ impl Fault {
     /// No file was named.
     pub(crate) fn no_file() -> Self {
         Self::new(NO_FILE, "no file is named", Some("name a file, or a command: see `sops --help`"))
+    }
+
+    /// No file was named whose groups could change; sops reads one without a name.
+    pub(crate) fn no_group_file() -> Self {
+        Self::new(UNREADABLE, "no file is named", Some("name it with --file"))
     }
 
     /// There is no file of this name.
@@ -198,7 +208,11 @@ impl Fault {
 
     /// A command can't be run as another user.
     pub(crate) fn not_as(name: &str, why: &str) -> Self {
-        Self::new(GENERIC, format!("failed to become the user {name:?}: {why}"), Some("only root can become another user"))
+        Self::new(
+            GENERIC,
+            format!("failed to become the user {name:?}: {why}"),
+            Some("only root can become another user"),
+        )
     }
 
     /// The file for a command would be gone before the command reads it.
@@ -253,7 +267,7 @@ impl Fault {
         Self { names_file: file.is_some(), ..fault }
     }
 
-    /// The folder in which the program was called is gone, or can't be looked into.
+    /// The folder in which the program was called can't be found.
     pub(crate) fn no_working_folder(error: &io::Error) -> Self {
         let hint = "change to a folder that there is, or name the configuration with --config";
         Self::new(UNREADABLE, format!("failed to find the working folder: {error}"), Some(hint))

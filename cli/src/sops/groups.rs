@@ -11,7 +11,6 @@ use super::args::{Global, GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand
 use super::encrypt::written;
 use super::fault::Fault;
 use super::place::{Place, identities};
-use super::recipients::groups_of;
 use crate::sealed::{Groups, Opened, SealedError, Secrecy, distinct, wrap};
 
 /// Adds or takes out a group.
@@ -51,7 +50,7 @@ struct Regrouped {
 
 impl Regrouped {
     fn open(change: &GroupsChange, global: &Global) -> Result<Self, Fault> {
-        let file = change.file.as_deref().unwrap_or(Path::new(""));
+        let file = change.file.as_deref().filter(|file| *file != Path::new("")).ok_or_else(Fault::no_group_file)?;
         if !file.exists() {
             return Err(Fault::unreadable(Some(file), &ErrorKind::NotFound.into()));
         }
@@ -62,15 +61,11 @@ impl Regrouped {
         Ok(Self { place, document, opened })
     }
 
-    fn change(
-        self,
-        flags: &GroupsChange,
-        change: impl FnOnce(&mut Groups) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn change(self, flags: &GroupsChange, change: impl FnOnce(&mut Groups) -> Result<(), Fault>) -> Result<(), Fault> {
         let Self { place, document, opened } = self;
         let terms = document.terms();
-        let mut groups = groups_of(&terms.groups)?;
-        change(&mut groups)?;
+        let mut groups = Groups::of(&terms.groups)?;
+        change(&mut groups).map_err(|fault| place.fault(fault))?;
         let said = flags.shamir_secret_sharing_threshold.filter(|said| *said > 0);
         let threshold = groups.threshold(said.unwrap_or(terms.shamir_threshold));
         if threshold > groups.0.len() {

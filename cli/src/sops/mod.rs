@@ -17,12 +17,13 @@ mod place;
 mod recipients;
 mod values;
 
-pub(crate) use args::SopsArgs;
+pub(crate) use args::{CreationFlags, DraftFlag, EditArgs, KeyFlags, SopsArgs};
+pub(crate) use edit::run_under as edit_under;
 pub(crate) use fault::Fault;
 
 use std::collections::HashSet;
 
-use args::{Command, CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, Global, Older, RotateArgs};
+use args::{Command, CompletionArgs, DecryptArgs, EncryptArgs, Global, Older, RotateArgs};
 
 use crate::args::sops_command;
 use crate::output;
@@ -70,8 +71,21 @@ fn complete(args: &CompletionArgs) -> Result<(), Fault> {
 
 /// The older way to call sops, without a command.
 fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
-    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, context, changed, trust, draft, extract } =
-        older;
+    let Older {
+        files,
+        decrypt,
+        encrypt,
+        rotate,
+        set,
+        target,
+        types,
+        creation,
+        context,
+        changed,
+        trust,
+        draft,
+        extract,
+    } = older;
     let several = [decrypt, encrypt, rotate, set.is_some()].into_iter().filter(|mode| *mode).count() > 1;
     if several {
         return Err(Fault::conflicting("-e, -d, -r and --set can't be used together"));

@@ -25,6 +25,11 @@ impl<'a> Places<'a> {
         Self { global, configuration: OnceCell::new() }
     }
 
+    /// Takes the configuration that holds for all of them.
+    pub(crate) fn under(configuration: Option<Configuration>, global: &'a Global) -> Self {
+        Self { global, configuration: OnceCell::from(configuration.map(Rc::new)) }
+    }
+
     /// Finds out about a file, which must exist, or about standard input.
     pub(crate) fn at(&self, file: Option<&Path>, types: &Types) -> Result<Place, Fault> {
         if let Some(missing) = file.filter(|file| !file.exists()) {
@@ -34,7 +39,7 @@ impl<'a> Places<'a> {
     }
 
     /// Finds out about a file that need not exist.
-    fn at_any(&self, file: Option<&Path>, types: &Types) -> Result<Place, Fault> {
+    pub(crate) fn at_any(&self, file: Option<&Path>, types: &Types) -> Result<Place, Fault> {
         let name = types.filename_override.as_deref().or(file).unwrap_or(Path::new(""));
         let (input, output) = (types.formats.input_type.as_deref(), types.formats.output_type.as_deref());
         let (input, output) = (store_of(name, input), store_of(name, output));
@@ -54,7 +59,12 @@ impl<'a> Places<'a> {
         }
         let found = match &self.global.config {
             Some(path) if !path.is_empty() => Some(Configuration::read(Path::new(path))?),
-            _ => Configuration::find(&std::env::current_dir().map_err(|error| Fault::no_working_folder(&error))?)?,
+            _ => match std::env::current_dir() {
+                Ok(folder) => Configuration::find(&folder)?,
+                // Above a folder that was removed there is nothing to find.
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(Fault::no_working_folder(&error)),
+            },
         };
         Ok(self.configuration.get_or_init(|| found.map(Rc::new)).clone())
     }
@@ -79,11 +89,6 @@ impl Place {
     /// Finds out about the only file, which must exist, or about standard input.
     pub(crate) fn new(file: Option<&Path>, types: &Types, global: &Global) -> Result<Self, Fault> {
         Places::new(global).at(file, types)
-    }
-
-    /// Finds out about the only file, which need not exist.
-    pub(crate) fn of_any(file: Option<&Path>, types: &Types, global: &Global) -> Result<Self, Fault> {
-        Places::new(global).at_any(file, types)
     }
 
     /// Has the file opened as it is asked for.
@@ -118,7 +123,9 @@ impl Place {
         let opened = opened.map_err(|error| self.fault(error))?;
         if self.trust.ignore_mac {
             let name = name_of(self.file.as_deref());
-            output::note(&format!("{name} is opened without a check whether something was changed, added or taken out"));
+            output::note(&format!(
+                "{name} is opened without a check whether something was changed, added or taken out"
+            ));
         }
         Ok(opened)
     }

@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::place::{Place, Places, identities};
 use crate::output;
 use crate::sealed::{
-    Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
+    Change, Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
 };
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
@@ -21,14 +21,15 @@ pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
     let RotateArgs { file, target, types, changed, context, trust } = args;
     let file = file.as_deref().ok_or_else(Fault::no_file)?;
     Place::check(Some(file), target)?;
-    if !file.exists() && !(changed.added().are_none() && changed.removed().are_none()) {
+    let is_unchanged = changed.added().are_none() && changed.removed().are_none();
+    if !file.exists() && !is_unchanged {
         return Err(Fault::no_file_to_change(file));
     }
     let place = Place::new(Some(file), types, global)?.trusting(*trust);
     let opened = place.open()?;
     let terms = opened.document.terms();
     let new = NewTerms {
-        groups: changed_groups(groups_of(&terms.groups)?, changed, &context.context()?)?,
+        groups: changed_groups(Groups::of(&terms.groups)?, changed, &context.context()?)?,
         shamir_threshold: terms.shamir_threshold,
         rule: terms.rule,
         mac_only_encrypted: terms.mac_only_encrypted,
@@ -46,7 +47,7 @@ pub(super) fn with_groups_of(new: Terms, old: &Terms, key: &DataKey) -> Result<T
     if wrapped(&new) == wrapped(old) && new.shamir_threshold == old.shamir_threshold {
         return Ok(Terms { groups: old.groups.clone(), ..new });
     }
-    let master_keys = groups_of(&new.groups)?;
+    let master_keys = Groups::of(&new.groups)?;
     let shamir_threshold = master_keys.threshold(new.shamir_threshold);
     let (groups, shamir_threshold) = match (old.groups.as_slice(), new.groups.as_slice()) {
         ([had], [wanted]) => (vec![kept_or_wrapped(wanted, had, key)?], new.shamir_threshold),
@@ -64,14 +65,6 @@ fn kept_or_wrapped(wanted: &[Recipient], had: &[Recipient], key: &DataKey) -> Re
         }
     };
     wanted.iter().map(one).collect()
-}
-
-/// Returns the master keys of recipients.
-pub(super) fn groups_of(groups: &[Vec<Recipient>]) -> Result<Groups, Fault> {
-    let of_group = |group: &Vec<Recipient>| {
-        group.iter().map(|recipient| MasterKey::of(recipient.wrapped())).collect::<Result<Vec<_>, _>>()
-    };
-    Ok(Groups(groups.iter().map(of_group).collect::<Result<_, _>>()?))
 }
 
 /// Who comes goes into the first group; who goes leaves all of them.
@@ -110,13 +103,14 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
     let document = place.sealed()?;
     let terms = document.terms();
     let threshold = terms.shamir_threshold.min(creation.groups.0.len());
-    let changes = changes(&terms.groups, &creation.groups);
+    let changes = Change::all(&terms.groups, &creation.groups);
     if changes.is_empty() && threshold == terms.shamir_threshold {
         output::note(&format!("{} has the recipients of the configuration already", file.display()));
         return Ok(());
     }
     let Opened { key, .. } = place.unlock(document.clone(), identities)?;
-    let shown = format!("{} will change:\n{}", file.display(), changes.concat());
+    let lines: String = changes.iter().map(|change| format!("  group {}: {change}\n", change.group)).collect();
+    let shown = format!("{} will change:\n{lines}", file.display());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
     if !is_agreed_to && !is_agreed(file)? {
         output::note(&format!("{} is left as it was", file.display()));
@@ -126,23 +120,6 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
     let recipients = wrap(&key, &creation.groups, threshold)?;
     let document = document.with_recipients(&key, recipients, threshold).map_err(SealedError::Seal);
     place.replace(written(document, place)?.as_bytes())
-}
-
-/// Says for each group who comes and who goes.
-fn changes(old: &[Vec<Recipient>], new: &Groups) -> Vec<String> {
-    let mut lines = Vec::new();
-    let is_for =
-        |recipient: &Recipient, key: &MasterKey| MasterKey::of(recipient.wrapped()).is_ok_and(|other| other.is(key));
-    for group in 0..old.len().max(new.0.len()) {
-        let old = old.get(group).map(Vec::as_slice).unwrap_or_default();
-        let new = new.0.get(group).map(Vec::as_slice).unwrap_or_default();
-        let comes = new.iter().filter(|key| !old.iter().any(|recipient| is_for(recipient, key)));
-        let goes = old.iter().filter(|recipient| !new.iter().any(|key| is_for(recipient, key)));
-        let line = |sign, name: String| format!("  group {}: {sign} {name}\n", group + 1);
-        lines.extend(comes.map(|key| line('+', key.name())));
-        lines.extend(goes.map(|recipient| line('-', recipient.wrapped().recipient())));
-    }
-    lines
 }
 
 fn is_agreed(file: &Path) -> Result<bool, Fault> {

@@ -41,6 +41,7 @@ pub use state::{Sealed, Unverified, Verified};
 pub use token::{TokenFault, ValueKind, is_token};
 pub use unlock::{Attempt, USUAL_ORDER, Unlock, UnlockError};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use metadata::Metadata;
@@ -262,6 +263,12 @@ impl<S> Document<S> {
     pub fn in_the_clear(&self) -> impl Iterator<Item = Leaf<'_>> {
         let plain = |slot: &&Slot| matches!(slot.content, SlotContent::Plain(_)) && !slot.content.is_empty();
         self.slots.iter().filter(|slot| !slot.is_comment).filter(plain).map(Slot::leaf)
+    }
+
+    /// Returns when the file says that its values were sealed last. The code of the file covers it, but for who only looks at it it
+    /// is not proven. Nothing for a year that no calendar has.
+    pub fn last_modified(&self) -> Option<Timestamp> {
+        self.metadata.last_modified.to_nanos().parse().ok()
     }
 
     /// Tells whether the file names the version that wrote it and has a message authentication code, as every file of sops does.
