@@ -12,6 +12,7 @@ mod edit;
 mod encrypt;
 mod exec;
 mod fault;
+mod group_args;
 mod groups;
 mod place;
 mod recipients;
