@@ -352,6 +352,29 @@ const CALLS: &[&[&str]] = &[
     &["exec-file", "--no-fifo", "--filename", "x.yaml", "sealed.yaml", "cat {} {}; basename {}; stat -c %a {}"],
     &["exec-file", "--output-type", "json", "sealed.yaml", "cat {}"],
     &["exec-file", "tampered.yaml", "echo never"],
+    &["exec-file", "--input-type", "yaml", "sealed.yaml", "cat {}"],
+    &["decrypt", "--extract", "[\"user\"]", "--output", "user.txt", "sealed.yaml"],
+    &["decrypt", "--filename-override", "x.env", "sealed.env"],
+    &["encrypt", "--age", "OWN", "--shamir-secret-sharing-threshold", "1", "plain.yaml"],
+    &[
+        "--config",
+        "rules.yaml",
+        "encrypt",
+        "--shamir-secret-sharing-threshold",
+        "2",
+        "--filename-override",
+        "three/x.yaml",
+        "plain.yaml",
+    ],
+    &["set", "--input-type", "yaml", "--output-type", "yaml", "sealed.yaml", "[\"user\"]", "1.5"],
+    &["unset", "--input-type", "yaml", "--output-type", "yaml", "sealed.yaml", "[\"user\"]"],
+    &["rotate", "--input-type", "yaml", "--output-type", "json", "sealed.yaml"],
+    &["rotate", "--output", "new.yaml", "sealed.yaml"],
+    &["rotate", "--filename-override", "x.yaml", "sealed.yaml"],
+    &["filestatus", "--input-type", "json", "sealed.bin"],
+    &["--encrypt", "--age", "OWN", "plain.json"],
+    &["--rotate", "--in-place", "--add-age", "OTHER", "sealed.env"],
+    &["--disable-version-check", "--verbose", "decrypt", "sealed.yaml"],
     &["decrypt", "--ignore-mac", "tampered.yaml"],
     &["decrypt", "--ignore-mac", "unsigned.yaml"],
     &["decrypt", "--ignore-mac", "moved.yaml"],
@@ -465,6 +488,61 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
     });
     let different = different.into_inner().unwrap();
     assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+/// Flags that need keys or services of other kinds, whose tests stand elsewhere, and those that do nothing here.
+const FLAGS_OF_OTHER_TESTS: &[&str] = &[
+    "--add-azure-kv",
+    "--add-gcp-kms",
+    "--add-hc-vault-transit",
+    "--add-kms",
+    "--add-pgp",
+    "--aws-profile",
+    "--azure-kv",
+    "--encryption-context",
+    "--gcp-kms",
+    "--hc-vault-transit",
+    "--kms",
+    "--pgp",
+    "--rm-azure-kv",
+    "--rm-gcp-kms",
+    "--rm-hc-vault-transit",
+    "--rm-kms",
+    "--rm-pgp",
+    "--help",
+    "--version",
+];
+
+#[test]
+fn every_flag_that_is_listed_is_tried_in_these_tests() {
+    let stage = Stage::new();
+    let source = include_str!("sops.rs");
+    let is_called = |flag: &str| source.contains(&format!("\"{flag}\""));
+    let mut missing = Vec::new();
+    for command in [
+        "",
+        "encrypt",
+        "decrypt",
+        "edit",
+        "set",
+        "unset",
+        "rotate",
+        "updatekeys",
+        "groups add",
+        "groups delete",
+        "exec-env",
+        "exec-file",
+        "filestatus",
+    ] {
+        let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let help = String::from_utf8(stage.call(Program::Ours, &words).1.stdout).unwrap();
+        let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        let flags = lines.filter_map(|line| line.split([' ', ',', '[']).find(|word| word.starts_with("--")));
+        let flags: Vec<&str> = flags.filter(|flag| !FLAGS_OF_OTHER_TESTS.contains(flag)).collect();
+        assert!(!flags.is_empty(), "{command}: {help}");
+        missing.extend(flags.into_iter().filter(|flag| !is_called(flag)).map(|flag| format!("{command} {flag}")));
+    }
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// A kind of age key: who is sealed for, and what is set so that it opens.
@@ -934,6 +1012,24 @@ fn a_command_that_prints_identities_is_run_only_if_no_other_identity_opens_the_f
         let (folder, finished) = stage.call_with(program, &["decrypt", "sealed.yaml"], "", &variables);
         assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
         assert_eq!(folder.path().join("asked").exists(), is_asked, "{program:?} {file}");
+    }
+}
+
+#[test]
+fn a_file_opens_as_with_sops_from_a_folder_that_is_gone() {
+    let stage = Stage::new();
+    let folder = TempDir::new().unwrap();
+    for name in ["key.txt", "sealed.yaml"] {
+        fs::write(folder.path().join(name), &stage.files[name]).unwrap();
+    }
+    let path = |name: &str| folder.path().join(name);
+    for program in [Tools::locate().unwrap().path("sops").unwrap(), ours(folder.path())] {
+        let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" decrypt \"$1\"";
+        let call = Call::new(Path::new("sh"), folder.path()).args(["-c", script]).dir(folder.path());
+        let call = call.arg(&program).arg(path("sealed.yaml")).env("SOPS_AGE_KEY_FILE", path("key.txt"));
+        let finished = call.run().unwrap();
+        assert_eq!(finished.status.code(), Some(0), "{}: {}", program.display(), finished.stderr);
+        assert_eq!(String::from_utf8_lossy(&finished.stdout), PLAIN);
     }
 }
 

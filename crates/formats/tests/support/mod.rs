@@ -13,6 +13,7 @@
 
 pub mod damage;
 pub mod masked;
+pub mod random;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
