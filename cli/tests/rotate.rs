@@ -6,8 +6,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use support::{Ran, run};
@@ -186,17 +187,7 @@ fn old_files(count: usize) -> Result<(Tree, Vec<String>), Failure> {
 #[test]
 fn a_rotation_that_was_killed_goes_on_and_no_file_is_lost() -> Result<(), Failure> {
     let (tree, names) = old_files(120)?;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_seal"))
-        .args(["rotate", "old"])
-        .current_dir(tree.repo.tree())
-        .env("SOPS_AGE_KEY_FILE", "key.txt")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("seal can be started");
-    while tree.text(&names[3]) == OLD && child.try_wait().expect("it is a child").is_none() {
-        std::thread::yield_now();
-    }
+    let mut child = begun(&tree, &names);
     child.kill().expect("it can be killed");
     child.wait().expect("it has ended");
     let done = names.iter().filter(|name| tree.text(name) != OLD).count();
@@ -215,6 +206,49 @@ fn a_rotation_that_was_killed_goes_on_and_no_file_is_lost() -> Result<(), Failur
     assert!(names.iter().all(|name| tree.text(name) != OLD));
     let ran = call(&["rotate", "--older-than", AFTER_OLD, "--dry-run", "old"]);
     assert_eq!((ran.code, ran.stdout.lines().last()), (Some(0), Some("120 left")));
+    Ok(())
+}
+
+/// Begins to rotate the old files, and waits until the fourth is done.
+fn begun(tree: &Tree, names: &[String]) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_seal"))
+        .args(["rotate", "old"])
+        .current_dir(tree.repo.tree())
+        .env("SOPS_AGE_KEY_FILE", "key.txt")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("seal can be started");
+    while tree.text(&names[3]) == OLD && child.try_wait().expect("it is a child").is_none() {
+        std::thread::yield_now();
+    }
+    child
+}
+
+#[test]
+fn a_request_to_end_waits_for_the_file_that_is_being_written() -> Result<(), Failure> {
+    for (name, number) in [("-INT", 2), ("-TERM", 15), ("-HUP", 1)] {
+        let (tree, names) = old_files(120)?;
+        let mut child = begun(&tree, &names);
+        let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+        assert!(sent.expect("kill can be started").success());
+        assert_eq!(child.wait().expect("it is a child").signal(), Some(number));
+        let left: Vec<_> = fs::read_dir(tree.path("old")).expect("the folder is there").collect();
+        assert_eq!(left.len(), 120, "{name}: {left:?}");
+        assert!(names.iter().any(|name| tree.text(name) == OLD), "{name} came too late");
+    }
+    Ok(())
+}
+
+#[test]
+fn whoever_looks_on_sees_which_file_it_is_at() -> Result<(), Failure> {
+    let (tree, _) = old_files(3)?;
+    let terminal = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/terminal.py");
+    let call = Call::new(Path::new("python3"), &tree.repo.tree()).dir(&tree.repo.tree()).arg(terminal);
+    let call = call.args(["", env!("CARGO_BIN_EXE_seal"), "rotate", "old"]).env("SOPS_AGE_KEY_FILE", "key.txt");
+    let ran = run(call);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("2/3 old/001.yaml"), "{ran:?}");
     Ok(())
 }
 
