@@ -19,4 +19,7 @@ pub use age_recipient::{AgeRecipient, RecipientError, WrapError, wrap_with};
 pub use keyring::Keyring;
 pub use locked_identities::{LockedIdentities, UnlockIdentitiesError};
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
-pub use services::{AwsKey, AzureKey, GcpKey, ServiceError, ServiceKey, ServiceKeyError, VaultKey};
+pub use services::{
+    AwsKey, AzureKey, AzureKeyVault, GcpKey, GcpKms, NoConnections, Patience, ServiceClient, ServiceError, ServiceKey,
+    ServiceKeyError, Tokens, VaultKey,
+};

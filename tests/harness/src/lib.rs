@@ -1,16 +1,19 @@
 //! Starts the real parts that tests, benches and the demo run against: a Kubernetes control plane, Git servers, the
-//! upstream programs, the controller itself.
+//! upstream programs, the controller itself, and fakes of the key services that nobody can run.
 //!
 //! Everything here runs on loopback, in a private folder that is gone when the owner is, however the owner ends; it
 //! reads no `KUBECONFIG` and no configuration of the user, so it can't reach a cluster that is not its own. The
-//! programs come from `make tools`. What this is not: it fakes nothing, and it knows nothing of Waxwing's own types.
+//! programs come from `make tools`. What this is not: it fakes nothing else, and it knows nothing of Waxwing's own
+//! types.
 
 mod call;
 mod certificates;
 mod clock;
 mod cluster;
+mod connect_proxy;
 mod controller;
 mod failure;
+mod fake_cloud;
 mod fault_proxy;
 mod git_repo;
 mod git_server;
@@ -30,6 +33,7 @@ pub use clock::Clock;
 pub use cluster::{Backup, Cluster, ClusterOptions, HARNESS, NODE};
 pub use controller::{Controller, ControllerOptions};
 pub use failure::Failure;
+pub use fake_cloud::{CloudMood, CloudRequest, FakeGcpKms, FakeKeyVault};
 pub use fault_proxy::{ApiRequest, Fault, FaultProxy, Rule};
 pub use git_repo::GitRepo;
 pub use git_server::{Access, GitOperation, GitRequest, GitServer};
