@@ -20,6 +20,6 @@ pub use keyring::Keyring;
 pub use locked_identities::{LockedIdentities, UnlockIdentitiesError};
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
 pub use services::{
-    AwsKey, AzureKey, AzureKeyVault, GcpKey, GcpKms, NoConnections, Patience, ServiceClient, ServiceError, ServiceKey,
-    ServiceKeyError, Tokens, VaultKey,
+    AwsKey, AzureKey, AzureKeyVault, DataKeyCache, GcpKey, GcpKms, Holder, KeyPattern, KeyPatternError, NoConnections,
+    Patience, ServiceClient, ServiceError, ServiceKey, ServiceKeyError, Tokens, VaultKey,
 };

@@ -1,11 +1,14 @@
 //! Keys that live in key services: AWS KMS, Google Cloud KMS, Azure Key Vault, and transit engines of Vault or OpenBao.
 //!
-//! Here is how command lines, rules and files name such a key, and what a call can end with. Each service has a file that calls it;
-//! `exchange` sends what those do that have no library of their own.
+//! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
+//! (`error`), and what is kept of it (`cache`). Each service has a file that calls it; `exchange` sends for those that have no library
+//! of their own.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
+mod allowed;
 mod azure;
+mod cache;
 mod error;
 mod exchange;
 mod gcp;
@@ -17,7 +20,9 @@ use std::fmt;
 use reqwest::Url;
 use waxwing_formats::WrappedKey;
 
+pub use allowed::{KeyPattern, KeyPatternError};
 pub use azure::AzureKeyVault;
+pub use cache::{DataKeyCache, Holder};
 pub use error::ServiceError;
 pub use exchange::{NoConnections, Patience, ServiceClient, Tokens};
 pub use gcp::GcpKms;
