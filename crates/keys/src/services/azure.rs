@@ -240,13 +240,17 @@ mod tests {
             "Bearer authorization=\"https://login.microsoftonline.com/t\" resource=\"https://vault.azure.net\"",
             "Bearer authorization=\"https://login.microsoftonline.com/t\", scope=\"https://vault.azure.net/.default\"",
         ] {
-            assert_eq!(scope(challenge, "https://v.vault.azure.net/keys/k").unwrap(), "https://vault.azure.net/.default");
+            assert_eq!(
+                scope(challenge, "https://v.vault.azure.net/keys/k").unwrap(),
+                "https://vault.azure.net/.default"
+            );
         }
     }
 
     #[test]
     fn whoever_is_no_vault_gets_none() {
-        let wants = |resource: &str| format!("Bearer authorization=\"https://login.example/t\", resource=\"{resource}\"");
+        let wants =
+            |resource: &str| format!("Bearer authorization=\"https://login.example/t\", resource=\"{resource}\"");
         for (resource, vault) in [
             ("https://vault.azure.net", "https://vault.evil.example"),
             ("https://vault.azure.net", "https://evilvault.azure.net"),

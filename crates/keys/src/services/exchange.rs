@@ -301,7 +301,14 @@ mod tests {
 
     #[test]
     fn tokens_go_over_encrypted_connections_or_to_this_machine() {
-        for text in ["http://kms.example.com", "ftp://x", "https://user@x", "https://x/?a=b", "x", "http://127.0.0.1.example.com"] {
+        for text in [
+            "http://kms.example.com",
+            "ftp://x",
+            "https://user@x",
+            "https://x/?a=b",
+            "x",
+            "http://127.0.0.1.example.com",
+        ] {
             assert!(base(text).is_none(), "{text}");
         }
         assert!(base("https://kms.example.com:8443/path").is_some() && base("http://127.0.0.1:1").is_some());

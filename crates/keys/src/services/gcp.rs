@@ -51,7 +51,8 @@ impl GcpKms {
         let plain = data_key.expose_secret();
         let checksum = crc32c::crc32c(plain).to_string();
         let text = secret_text::encode(&STANDARD, plain);
-        let parts: [&[u8]; 5] = [b"{\"plaintext\":\"", &text, b"\",\"plaintextCrc32c\":\"", checksum.as_bytes(), b"\"}"];
+        let parts: [&[u8]; 5] =
+            [b"{\"plaintext\":\"", &text, b"\",\"plaintextCrc32c\":\"", checksum.as_bytes(), b"\"}"];
         let answer = self.call(key, "encrypt", body(&parts)).await.map_err(not_allowed)?;
         let unreadable = || ServiceError::Answer { service: SERVICE };
         let wrapped: Wrapped = serde_json::from_slice(answer.body.expose_secret()).map_err(|_| unreadable())?;
@@ -72,7 +73,8 @@ impl GcpKms {
         let text: Vec<u8> = enc.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
         let ciphertext = STANDARD.decode(&text).map_err(|_| ServiceError::Malformed { what: "the ciphertext" })?;
         let checksum = crc32c::crc32c(&ciphertext).to_string();
-        let parts: [&[u8]; 5] = [b"{\"ciphertext\":\"", &text, b"\",\"ciphertextCrc32c\":\"", checksum.as_bytes(), b"\"}"];
+        let parts: [&[u8]; 5] =
+            [b"{\"ciphertext\":\"", &text, b"\",\"ciphertextCrc32c\":\"", checksum.as_bytes(), b"\"}"];
         let answer = self.call(key, "decrypt", body(&parts)).await?;
         let unreadable = || ServiceError::Answer { service: SERVICE };
         let opened: Opened<'_> = serde_json::from_slice(answer.body.expose_secret()).map_err(|_| unreadable())?;

@@ -353,9 +353,11 @@ mod tests {
         ] {
             assert!(aws(text).is_err(), "{text}");
         }
-        for text in
-            ["projects/p", "projects/p/locations/l/keyRings/r/cryptoKeys/", "projects/../locations/l/keyRings/r/cryptoKeys/k"]
-        {
+        for text in [
+            "projects/p",
+            "projects/p/locations/l/keyRings/r/cryptoKeys/",
+            "projects/../locations/l/keyRings/r/cryptoKeys/k",
+        ] {
             assert!(GcpKey::parse(text).is_err(), "{text}");
         }
         for text in

@@ -30,6 +30,7 @@ struct Desk {
     tokens: GcpTokens,
     mood: Mutex<CloudMood>,
     log: Mutex<Vec<CloudRequest>>,
+    plaintexts: Mutex<Vec<Vec<u8>>>,
 }
 
 struct Key {
@@ -51,6 +52,7 @@ impl FakeGcpKms {
             tokens: GcpTokens::new(&format!("{url}/token")),
             mood: Mutex::default(),
             log: Mutex::default(),
+            plaintexts: Mutex::default(),
         };
         let fake = Self { desk: Arc::new(desk), authority_pem: authority.pem(), server };
         fake.restart()?;
@@ -90,6 +92,16 @@ impl FakeGcpKms {
     /// [`Failure::Tls`] when no random bytes are to be had.
     pub fn access_token(&self) -> Result<String, Failure> {
         self.desk.tokens.issue()
+    }
+
+    /// Makes a token good that somebody else made up.
+    pub fn admit(&self, token: &str) {
+        self.desk.tokens.admit(token);
+    }
+
+    /// Returns all that it encrypted or decrypted, so that a test can look for it elsewhere.
+    pub fn plaintexts(&self) -> Vec<Vec<u8>> {
+        lock(&self.desk.plaintexts).clone()
     }
 
     /// Returns the key file of a new service account, whose tokens come from here.
@@ -157,9 +169,14 @@ impl Cloud for Desk {
         if !asked.token.as_deref().is_some_and(|token| self.tokens.admits(token)) {
             return refusal(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.");
         }
-        let throttled = || refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Cryptographic requests'.");
+        let throttled =
+            || refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Cryptographic requests'.");
         let denied = || {
-            refusal(403, "PERMISSION_DENIED", &format!("Permission 'cloudkms.cryptoKeyVersions.useTo' denied on '{id}'."))
+            refusal(
+                403,
+                "PERMISSION_DENIED",
+                &format!("Permission 'cloudkms.cryptoKeyVersions.useTo' denied on '{id}'."),
+            )
         };
         if let Some(answer) = spoiled(&mut lock(&self.mood), throttled, denied) {
             return answer;
@@ -173,54 +190,66 @@ impl Cloud for Desk {
                 let text = format!("{id}/cryptoKeyVersions/1 is not enabled, current state is: DISABLED.");
                 refusal(400, "FAILED_PRECONDITION", &text)
             }
-            (Some(key), "encrypt") => encrypt(id, key, &body, is_damaged),
-            (Some(key), "decrypt") => decrypt(key, &body, is_damaged),
+            (Some(key), "encrypt") => self.encrypt(id, key, &body, is_damaged),
+            (Some(key), "decrypt") => self.decrypt(key, &body, is_damaged),
             _ => refusal(404, "NOT_FOUND", "Requested entity was not found."),
         }
     }
 }
 
-fn encrypt(id: &str, key: &Key, body: &Value, is_damaged: bool) -> Answer {
-    let Some((plaintext, has_checksum)) = taken(body, "plaintext") else {
-        return refusal(400, "INVALID_ARGUMENT", "The checksum in field plaintext_crc32c did not match the data in field plaintext.");
-    };
-    let Some(mut ciphertext) = sealed(key, &plaintext) else {
-        return refusal(500, "INTERNAL", "Internal error encountered.");
-    };
-    let checksum = crc32c(&ciphertext).to_string();
-    if is_damaged {
-        damaged(&mut ciphertext);
+impl Desk {
+    fn encrypt(&self, id: &str, key: &Key, body: &Value, is_damaged: bool) -> Answer {
+        let Some((plaintext, has_checksum)) = taken(body, "plaintext") else {
+            return refusal(
+                400,
+                "INVALID_ARGUMENT",
+                "The checksum in field plaintext_crc32c did not match the data in field plaintext.",
+            );
+        };
+        lock(&self.plaintexts).push(plaintext.clone());
+        let Some(mut ciphertext) = sealed(key, &plaintext) else {
+            return refusal(500, "INTERNAL", "Internal error encountered.");
+        };
+        let checksum = crc32c(&ciphertext).to_string();
+        if is_damaged {
+            damaged(&mut ciphertext);
+        }
+        let answer = json!({
+            "name": format!("{id}/cryptoKeyVersions/1"),
+            "ciphertext": STANDARD.encode(ciphertext),
+            "ciphertextCrc32c": checksum,
+            "verifiedPlaintextCrc32c": has_checksum,
+            "verifiedAdditionalAuthenticatedDataCrc32c": false,
+            "protectionLevel": "SOFTWARE",
+        });
+        super::json(StatusCode::OK, &answer)
     }
-    let answer = json!({
-        "name": format!("{id}/cryptoKeyVersions/1"),
-        "ciphertext": STANDARD.encode(ciphertext),
-        "ciphertextCrc32c": checksum,
-        "verifiedPlaintextCrc32c": has_checksum,
-        "verifiedAdditionalAuthenticatedDataCrc32c": false,
-        "protectionLevel": "SOFTWARE",
-    });
-    super::json(StatusCode::OK, &answer)
-}
 
-fn decrypt(key: &Key, body: &Value, is_damaged: bool) -> Answer {
-    let Some((ciphertext, _)) = taken(body, "ciphertext") else {
-        return refusal(400, "INVALID_ARGUMENT", "The checksum in field ciphertext_crc32c did not match the data in field ciphertext.");
-    };
-    let Some(mut plaintext) = opened(key, &ciphertext) else {
-        let text = "Decryption failed: verify that 'name' refers to the correct CryptoKey.";
-        return refusal(400, "INVALID_ARGUMENT", text);
-    };
-    let checksum = crc32c(&plaintext).to_string();
-    if is_damaged {
-        damaged(&mut plaintext);
+    fn decrypt(&self, key: &Key, body: &Value, is_damaged: bool) -> Answer {
+        let Some((ciphertext, _)) = taken(body, "ciphertext") else {
+            return refusal(
+                400,
+                "INVALID_ARGUMENT",
+                "The checksum in field ciphertext_crc32c did not match the data in field ciphertext.",
+            );
+        };
+        let Some(mut plaintext) = opened(key, &ciphertext) else {
+            let text = "Decryption failed: verify that 'name' refers to the correct CryptoKey.";
+            return refusal(400, "INVALID_ARGUMENT", text);
+        };
+        lock(&self.plaintexts).push(plaintext.clone());
+        let checksum = crc32c(&plaintext).to_string();
+        if is_damaged {
+            damaged(&mut plaintext);
+        }
+        let answer = json!({
+            "plaintext": STANDARD.encode(plaintext),
+            "plaintextCrc32c": checksum,
+            "usedPrimary": true,
+            "protectionLevel": "SOFTWARE",
+        });
+        super::json(StatusCode::OK, &answer)
     }
-    let answer = json!({
-        "plaintext": STANDARD.encode(plaintext),
-        "plaintextCrc32c": checksum,
-        "usedPrimary": true,
-        "protectionLevel": "SOFTWARE",
-    });
-    super::json(StatusCode::OK, &answer)
 }
 
 /// Returns bytes of a body and whether they came with a checksum; nothing if that is wrong.
@@ -239,7 +268,7 @@ fn sealed(key: &Key, plaintext: &[u8]) -> Option<Vec<u8>> {
     let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key.secret).ok()?;
     let mut text = plaintext.to_vec();
     let nonce = cipher.seal_in_place_append_tag(Aad::empty(), &mut text).ok()?;
-    Some([nonce.as_ref(), &text].concat())
+    Some([nonce.as_ref(), text.as_slice()].concat())
 }
 
 fn opened(key: &Key, ciphertext: &[u8]) -> Option<Vec<u8>> {

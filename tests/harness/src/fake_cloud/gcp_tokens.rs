@@ -48,12 +48,20 @@ impl GcpTokens {
         Ok(token)
     }
 
+    pub(super) fn admit(&self, token: &str) {
+        lock(&self.issued).insert(token.to_owned());
+    }
+
     pub(super) fn service_account(&self) -> Result<String, Failure> {
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(no_cryptography)?;
         let der = pair.as_der().map_err(no_cryptography)?;
         let der: &Pkcs8V1Der<'_> = &der;
-        let lines: Vec<String> =
-            STANDARD.encode(der.as_ref()).as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        let lines: Vec<String> = STANDARD
+            .encode(der.as_ref())
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
         lock(&self.accounts).push(pair.public_key().as_ref().to_vec());
         let file = json!({
@@ -88,7 +96,8 @@ impl GcpTokens {
         let field = |name: &str| asked.field(name).or_else(|| Some(asked.json()?.get(name)?.as_str()?.to_owned()));
         let is_known = match field("grant_type").as_deref() {
             Some(JWT_BEARER) => field("assertion").is_some_and(|assertion| {
-                self.claims(&assertion).is_some_and(|claims| claims.get("aud").and_then(Value::as_str) == Some(&self.url))
+                self.claims(&assertion)
+                    .is_some_and(|claims| claims.get("aud").and_then(Value::as_str) == Some(&self.url))
             }),
             Some("refresh_token") => {
                 field("refresh_token").is_some_and(|token| lock(&self.refresh_tokens).contains(&token))

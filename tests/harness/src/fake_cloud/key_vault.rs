@@ -40,6 +40,7 @@ struct Desk {
     tokens: VaultTokens,
     mood: Mutex<CloudMood>,
     log: Mutex<Vec<CloudRequest>>,
+    plaintexts: Mutex<Vec<Vec<u8>>>,
 }
 
 struct Key {
@@ -68,6 +69,7 @@ impl FakeKeyVault {
             tokens: VaultTokens::new()?,
             mood: Mutex::default(),
             log: Mutex::default(),
+            plaintexts: Mutex::default(),
         };
         let proxy = ConnectProxy::start(hosts)?;
         let fake = Self { desk: Arc::new(desk), authority_pem: authority.pem(), server, proxy };
@@ -111,6 +113,16 @@ impl FakeKeyVault {
     /// [`Failure::Tls`] when no random bytes are to be had.
     pub fn access_token(&self) -> Result<String, Failure> {
         self.desk.tokens.issue()
+    }
+
+    /// Makes a token good that somebody else made up.
+    pub fn admit(&self, token: &str) {
+        self.desk.tokens.admit(token);
+    }
+
+    /// Returns all that it encrypted or decrypted, so that a test can look for it elsewhere.
+    pub fn plaintexts(&self) -> Vec<Vec<u8>> {
+        lock(&self.desk.plaintexts).clone()
     }
 
     /// Returns the tenant, the id of an application and its secret.
@@ -185,9 +197,15 @@ impl Cloud for Desk {
         if !has_version {
             return refusal(400, "BadParameter", "api-version must be specified", None);
         }
-        let throttled = || refusal(429, "Throttled", "Request was not processed because too many requests were received.", None);
+        let throttled =
+            || refusal(429, "Throttled", "Request was not processed because too many requests were received.", None);
         let denied = || {
-            refusal(403, "Forbidden", "Caller is not authorized to perform action on resource.", Some("ForbiddenByRbac"))
+            refusal(
+                403,
+                "Forbidden",
+                "Caller is not authorized to perform action on resource.",
+                Some("ForbiddenByRbac"),
+            )
         };
         if let Some(answer) = spoiled(&mut lock(&self.mood), throttled, denied) {
             return answer;
@@ -222,7 +240,7 @@ impl Desk {
                 let message = format!("Operation {verb} is not allowed on a disabled key.");
                 refusal(403, "Forbidden", &message, Some("KeyDisabled"))
             }
-            Some(verb) => operated(&kid, one, verb, &asked.json().unwrap_or_default(), is_damaged),
+            Some(verb) => self.operated(&kid, one, verb, &asked.json().unwrap_or_default(), is_damaged),
         }
     }
 }
@@ -236,23 +254,26 @@ fn described(kid: &str, key: &VaultKey, is_enabled: bool) -> Answer {
     super::json(StatusCode::OK, &body)
 }
 
-fn operated(kid: &str, key: &VaultKey, verb: &str, body: &Value, is_damaged: bool) -> Answer {
-    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
-    if text("alg") != "RSA-OAEP-256" {
-        return refusal(400, "BadParameter", "Property alg is not one of this fake", None);
+impl Desk {
+    fn operated(&self, kid: &str, key: &VaultKey, verb: &str, body: &Value, is_damaged: bool) -> Answer {
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+        if text("alg") != "RSA-OAEP-256" {
+            return refusal(400, "BadParameter", "Property alg is not one of this fake", None);
+        }
+        let value = URL_SAFE_NO_PAD.decode(text("value")).ok().filter(|value| !value.is_empty());
+        let result = value.and_then(|value| match verb {
+            "encrypt" => key.encrypt(&value).map(|ciphertext| (value, ciphertext)),
+            _ => key.decrypt(&value).map(|plaintext| (plaintext.clone(), plaintext)),
+        });
+        let Some((plaintext, mut result)) = result else {
+            return refusal(400, "BadParameter", "The parameter is incorrect.\r\n", None);
+        };
+        lock(&self.plaintexts).push(plaintext);
+        if is_damaged {
+            damaged(&mut result);
+        }
+        super::json(StatusCode::OK, &json!({"kid": kid, "value": URL_SAFE_NO_PAD.encode(result)}))
     }
-    let value = URL_SAFE_NO_PAD.decode(text("value")).ok().filter(|value| !value.is_empty());
-    let result = value.and_then(|value| match verb {
-        "encrypt" => key.encrypt(&value),
-        _ => key.decrypt(&value),
-    });
-    let Some(mut result) = result else {
-        return refusal(400, "BadParameter", "The parameter is incorrect.\r\n", None);
-    };
-    if is_damaged {
-        damaged(&mut result);
-    }
-    super::json(StatusCode::OK, &json!({"kid": kid, "value": URL_SAFE_NO_PAD.encode(result)}))
 }
 
 /// Says which token is wanted. Whoever the caller meant, it is one for vaults.

@@ -154,7 +154,11 @@ fn start(server: &TlsServer, cloud: &Arc<impl Cloud>) -> Result<(), Failure> {
 
 /// Returns what a mood makes of a request that would have been served, or nothing if it is served all the same. What is throttled
 /// is counted down.
-fn spoiled(mood: &mut CloudMood, throttled: impl FnOnce() -> Answer, denied: impl FnOnce() -> Answer) -> Option<Answer> {
+fn spoiled(
+    mood: &mut CloudMood,
+    throttled: impl FnOnce() -> Answer,
+    denied: impl FnOnce() -> Answer,
+) -> Option<Answer> {
     match mood {
         CloudMood::Serve | CloudMood::Damage | CloudMood::Throttle { times: 0, .. } => None,
         CloudMood::Deny => Some(denied()),
@@ -164,9 +168,7 @@ fn spoiled(mood: &mut CloudMood, throttled: impl FnOnce() -> Answer, denied: imp
         }
         CloudMood::Fail(status) => Some(text(*status, "<html>an error page</html>")),
         CloudMood::Garble => Some(text(StatusCode::OK, "<html>not what you think</html>")),
-        CloudMood::Redirect => {
-            Some(with_header(text(StatusCode::TEMPORARY_REDIRECT, ""), LOCATION, "/elsewhere"))
-        }
+        CloudMood::Redirect => Some(with_header(text(StatusCode::TEMPORARY_REDIRECT, ""), LOCATION, "/elsewhere")),
     }
 }
 

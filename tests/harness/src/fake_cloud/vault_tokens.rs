@@ -42,6 +42,10 @@ impl VaultTokens {
         Ok(token)
     }
 
+    pub(super) fn admit(&self, token: &str) {
+        lock(&self.issued).insert(token.to_owned());
+    }
+
     pub(super) fn admits(&self, token: &str) -> bool {
         lock(&self.issued).contains(token)
     }
@@ -85,7 +89,8 @@ impl VaultTokens {
             }
             _ => {
                 let description = "AADSTS7000215: Invalid client secret provided.";
-                let body = json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_215]});
+                let body =
+                    json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_215]});
                 super::json(StatusCode::UNAUTHORIZED, &body)
             }
         }
