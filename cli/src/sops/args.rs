@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Edit(Box<EditArgs>),
     Set(SetArgs),
     Unset(UnsetArgs),
-    Rotate(RotateArgs),
+    Rotate(Box<RotateArgs>),
     Updatekeys(UpdatekeysArgs),
     ExecEnv(ExecEnvArgs),
     ExecFile(ExecFileArgs),

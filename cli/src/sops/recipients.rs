@@ -19,7 +19,8 @@ pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
     let RotateArgs { file, target, types, changed, context } = args;
     let file = file.as_deref().ok_or_else(Fault::no_file)?;
     Place::check(Some(file), target)?;
-    if !file.exists() && !(changed.added().are_none() && changed.removed().are_none()) {
+    let is_unchanged = changed.added().are_none() && changed.removed().are_none();
+    if !file.exists() && !is_unchanged {
         return Err(Fault::no_file_to_change(file));
     }
     let place = Place::new(Some(file), types, global)?;

@@ -133,7 +133,7 @@ fn of_a_workload() -> Result<Option<Arc<dyn TokenCredential>>, ServiceError> {
     if [TENANT, CLIENT, FEDERATED_TOKEN].into_iter().any(|variable| said(variable).is_none()) {
         return Ok(None);
     }
-    let credential_options = ClientAssertionCredentialOptions { client_options: connections()?, ..Default::default() };
+    let credential_options = ClientAssertionCredentialOptions { client_options: connections()? };
     let options = WorkloadIdentityCredentialOptions { credential_options, ..Default::default() };
     let made = WorkloadIdentityCredential::new(Some(options));
     made.map(|credential| Some(credential as _)).map_err(|_| none(&format!("{FEDERATED_TOKEN} can't be read")))

@@ -141,7 +141,7 @@ fn scope_of(challenge: &str, vault: &Url) -> Option<String> {
     let (domain, host) = (resource.domain()?, vault.domain()?);
     // One label alone, such as `net`, is nobody's own.
     let is_parent = host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')) && domain.contains('.');
-    (is_plain && is_parent).then(|| format!("https://{domain}/.default"))
+    (is_plain && is_parent && AzureKey::is_host(domain)).then(|| format!("https://{domain}/.default"))
 }
 
 /// Returns a parameter of a challenge (`Bearer authorization="...", resource="..."`; RFC 9110, section 11.6.1).
@@ -258,6 +258,7 @@ mod tests {
             ("https://management.azure.com", "https://v.vault.azure.net"),
             ("https://net", "https://v.vault.azure.net"),
             ("http://vault.azure.net", "https://v.vault.azure.net"),
+            ("https://a$(id).example", "https://v.a$(id).example"),
             ("https://x@vault.azure.net", "https://v.vault.azure.net"),
             ("https://vault.azure.net/other", "https://v.vault.azure.net"),
             ("https://vault.azure.net:8443", "https://v.vault.azure.net"),

@@ -193,13 +193,19 @@ impl AzureKey {
     /// Returns the vault's address, if it, the name and the version are well-formed; what a file says was not read by
     /// [`AzureKey::parse`].
     pub fn vault(&self) -> Option<Url> {
-        let url = Url::parse(&self.vault_url).ok().filter(|url| url.scheme() == "https" && url.domain().is_some())?;
+        let url = Url::parse(&self.vault_url).ok().filter(|url| url.scheme() == "https")?;
+        let is_host = url.domain().is_some_and(Self::is_host);
         let is_plain = url.username().is_empty() && url.password().is_none() && url.path() == "/";
         let is_whole = url.query().is_none() && url.fragment().is_none();
         let is_name = (1..=127).contains(&self.name.len())
             && self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let is_version = self.version.is_empty() || Self::is_version(&self.version);
-        (is_plain && is_whole && is_name && is_version).then_some(url)
+        (is_host && is_plain && is_whole && is_name && is_version).then_some(url)
+    }
+
+    /// Tells whether a domain has nothing in it that means something to a shell: URLs may, and `az` is called by one.
+    fn is_host(domain: &str) -> bool {
+        domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
     }
 
     /// Tells whether a text is the version of a key.
@@ -404,6 +410,7 @@ mod tests {
             ("https://v.vault.azure.net/path", "k", ""),
             ("https://v.vault.azure.net?a=b", "k", ""),
             ("https://127.0.0.1", "k", ""),
+            ("https://v.$(id).example", "k", ""),
             ("v.vault.azure.net", "k", ""),
             (vault, "", ""),
             (vault, "../k", ""),
@@ -413,7 +420,9 @@ mod tests {
         }
         assert!(key("https://v.vault.azure.net:8443/", "my-Key", "0123abc").vault().is_some());
         let (one, other) = (key(vault, "k", "1"), key(&format!("{vault}/"), "k", ""));
-        assert!(ServiceKey::Azure(one).is_same(&ServiceKey::Azure(other)));
+        let (one, other) = (ServiceKey::Azure(one), ServiceKey::Azure(other));
+        assert!(one.is_same(&other));
+        assert_eq!(one.recipient(), other.recipient());
     }
 
     #[test]
