@@ -333,6 +333,50 @@ fn a_vault_of_another_domain_gets_no_token() {
 }
 
 #[test]
+fn whoever_has_no_credentials_or_rights_is_told_what_to_do() {
+    let stage = Stage::new();
+    let google = |name, value: &str| joined(&[stage.at_google(), vec![(name, value.to_owned())]]);
+    let azure = |name, value: &str| joined(&[stage.with_azure(), vec![(name, value.to_owned())]]);
+    let (gcp, vault) = (["--gcp-kms", &stage.gcp], ["--azure-kv", &stage.vault]);
+    let missing = format!("{}x", stage.gcp);
+    let rows = [
+        ("no credentials", gcp, stage.at_google()),
+        ("neither a file nor JSON", gcp, google("GOOGLE_CREDENTIALS", "none.json")),
+        ("another type", gcp, google("GOOGLE_CREDENTIALS", "{\"type\": \"other\"}")),
+        ("a field is missing", gcp, google("GOOGLE_CREDENTIALS", "{\"type\": \"service_account\"}")),
+        ("a file that is missing", gcp, google("GOOGLE_APPLICATION_CREDENTIALS", "none.json")),
+        ("a token that is none", gcp, google("GOOGLE_OAUTH_ACCESS_TOKEN", "ya29.not-one")),
+        (
+            "no TLS",
+            gcp,
+            joined(&[stage.with_google(), vec![("SOPS_GCP_KMS_ENDPOINT", "http://kms.example.com".into())]]),
+        ),
+        ("no such key", ["--gcp-kms", &missing], stage.with_google()),
+        ("no credentials", vault, stage.at_azure()),
+        ("another secret", vault, azure("AZURE_CLIENT_SECRET", "not-it")),
+        ("no place that is known", vault, azure("AZURE_TOKEN_CREDENTIALS", "AzurePowerShellCredential")),
+        (
+            "a certificate",
+            vault,
+            joined(&[
+                stage.with_azure(),
+                vec![("AZURE_CLIENT_SECRET", String::new()), ("AZURE_CLIENT_CERTIFICATE_PATH", "x.pem".to_owned())],
+            ]),
+        ),
+        ("another domain", ["--azure-kv", "https://vault.foreign.example/keys/k/1"], stage.with_azure()),
+    ];
+    let mut report = String::new();
+    for (what, key, variables) in rows {
+        let words = [&["encrypt"], &key[..], &["plain.yaml"]].concat();
+        let finished = stage.call(Program::Ours, &words, &variables);
+        assert!(!finished.status.success() && finished.stdout.is_empty(), "{what}");
+        let version = stage.vault.rsplit_once('/').unwrap().1;
+        report.push_str(&format!("{what}\n{}\n", finished.stderr.replace(version, "VERSION")));
+    }
+    insta::assert_snapshot!(report);
+}
+
+#[test]
 fn what_goes_wrong_is_said_without_data_keys_and_tokens() {
     let stage = Stage::new();
     let account = stage.google.service_account().unwrap();

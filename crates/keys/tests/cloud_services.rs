@@ -262,8 +262,8 @@ fn a_vault_of_another_domain_gets_no_token_and_no_data_key() {
     let azure = Azure::new();
     let foreign = AzureKey { vault_url: FakeKeyVault::FOREIGN_URL.to_owned(), ..azure.key.clone() };
     let refused = wait(azure.vaults.wrap(&foreign, &data_key(&KEY))).unwrap_err();
-    assert!(matches!(refused, ServiceError::Denied { .. }), "{refused}");
-    assert!(matches!(wait(azure.vaults.unwrap(&foreign, "AAAA")), Err(ServiceError::Denied { .. })));
+    assert!(matches!(refused, ServiceError::NotAllowed { .. }), "{refused}");
+    assert!(matches!(wait(azure.vaults.unwrap(&foreign, "AAAA")), Err(ServiceError::NotAllowed { .. })));
     assert!(azure.tokens.scopes.lock().unwrap().is_empty());
     let requests = azure.fake.requests();
     assert!(requests.len() == 2 && requests.iter().all(|request| !request.has_token));

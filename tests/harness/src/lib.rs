@@ -33,7 +33,7 @@ pub use clock::Clock;
 pub use cluster::{Backup, Cluster, ClusterOptions, HARNESS, NODE};
 pub use controller::{Controller, ControllerOptions};
 pub use failure::Failure;
-pub use fake_cloud::{CloudMood, CloudRequest, FakeGcpKms, FakeKeyVault};
+pub use fake_cloud::{CloudMood, CloudRecord, CloudRequest, FakeGcpKms, FakeKeyVault};
 pub use fault_proxy::{ApiRequest, Fault, FaultProxy, Rule};
 pub use git_repo::GitRepo;
 pub use git_server::{Access, GitOperation, GitRequest, GitServer};

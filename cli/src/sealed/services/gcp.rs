@@ -32,8 +32,10 @@ const UNIVERSE: &str = "SOPS_GCP_KMS_UNIVERSE_DOMAIN";
 const SCOPES: [&str; 2] =
     ["https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/cloudkms"];
 
-/// How long whoever issues tokens may take, the metadata server of a machine that is not in the cloud among them.
+/// How long whoever issues tokens may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the metadata server may take; where there is none, nobody answers.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 static KMS: LazyLock<Result<GcpKms, ServiceError>> = LazyLock::new(client);
 
@@ -73,6 +75,8 @@ enum Credentials {
     Token(SecretBytes),
     /// They are made of these, when they are wanted.
     Made(AccessTokenCredentials),
+    /// The metadata server has them, if there is one.
+    Metadata(AccessTokenCredentials),
 }
 
 impl Credentials {
@@ -85,7 +89,8 @@ impl Credentials {
             Some(token) => Ok(Self::Token(SecretBytes::concat(&[token.as_bytes()]))),
             None => {
                 let found = Builder::default().with_scopes(SCOPES).build_access_token_credentials();
-                found.map(Self::Made).map_err(|error| refused("the application default credentials", &error))
+                let place = if has_file() { Self::Made } else { Self::Metadata };
+                found.map(place).map_err(|error| refused("the application default credentials", &error))
             }
         }
     }
@@ -94,23 +99,31 @@ impl Credentials {
 #[async_trait]
 impl Tokens for Credentials {
     async fn token(&self, _scope: &str) -> Result<SecretBytes, ServiceError> {
-        let credentials = match self {
+        let (credentials, timeout) = match self {
             Self::Token(token) => return Ok(SecretBytes::concat(&[token.expose_secret()])),
-            Self::Made(credentials) => credentials,
+            Self::Made(credentials) => (credentials, TIMEOUT),
+            Self::Metadata(credentials) => (credentials, METADATA_TIMEOUT),
         };
-        let slow = |_| ServiceError::Unavailable { service: SERVICE, why: "nobody issued a token in time".to_owned() };
-        match tokio::time::timeout(TIMEOUT, credentials.access_token()).await.map_err(slow)? {
-            Ok(token) => Ok(SecretBytes::new(token.token.into_bytes())),
-            Err(error) if error.is_transient() => {
-                let why = "whoever issues tokens can't be reached, or is overloaded".to_owned();
-                Err(ServiceError::Unavailable { service: SERVICE, why })
+        let none = |why: &str| ServiceError::NoCredentials { service: SERVICE, why: why.to_owned() };
+        let away = |why: &str| ServiceError::Unavailable { service: SERVICE, why: why.to_owned() };
+        match (tokio::time::timeout(timeout, credentials.access_token()).await, self) {
+            (Ok(Ok(token)), _) => Ok(SecretBytes::new(token.token.into_bytes())),
+            (_, Self::Metadata(_)) => {
+                Err(none("neither the environment nor gcloud has any, nor does a metadata server"))
             }
-            Err(_) => {
-                let why = "no token is issued for those that were found, or none were".to_owned();
-                Err(ServiceError::NoCredentials { service: SERVICE, why })
+            (Err(_), _) => Err(away("nobody issued a token in time")),
+            (Ok(Err(error)), _) if error.is_transient() => {
+                Err(away("whoever issues tokens can't be reached, or is overloaded"))
             }
+            (Ok(Err(_)), _) => Err(none("no token is issued for those that were found")),
         }
     }
+}
+
+/// Tells whether the application default credentials are in a file (AIP-4110).
+fn has_file() -> bool {
+    let own = || Some(Path::new(&env::var_os("HOME")?).join(".config/gcloud/application_default_credentials.json"));
+    env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some() || own().is_some_and(|file| file.exists())
 }
 
 /// Reads credentials from the file that the text names, or else from the text itself.

@@ -119,7 +119,7 @@ impl AzureKeyVault {
             return Err(if answer.status < 400 { ServiceError::Answer { service: SERVICE } } else { failure(&answer) });
         }
         let challenge = answer.challenge.as_deref().unwrap_or_default();
-        scope_of(challenge, &url).ok_or(ServiceError::Denied { service: SERVICE, code: FOREIGN.to_owned() })
+        scope_of(challenge, &url).ok_or(ServiceError::NotAllowed { service: SERVICE, why: FOREIGN.to_owned() })
     }
 }
 

@@ -13,6 +13,14 @@ pub enum ServiceError {
         /// Which part.
         what: &'static str,
     },
+    /// Whoever calls does not want it called.
+    #[error("{service} is not called: {why}")]
+    NotAllowed {
+        /// The service.
+        service: &'static str,
+        /// What forbids it.
+        why: String,
+    },
     /// There are no credentials, or they can't be read.
     #[error("there are no credentials for {service}: {why}")]
     NoCredentials {

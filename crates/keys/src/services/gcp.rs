@@ -39,7 +39,8 @@ impl GcpKms {
     /// # Errors
     /// [`ServiceError::Malformed`] when that is no `https://` address; `http://` is taken on this machine.
     pub fn new(client: ServiceClient, endpoint: &str, tokens: Arc<dyn Tokens>) -> Result<Self, ServiceError> {
-        let endpoint = base(endpoint).ok_or(ServiceError::Malformed { what: "the endpoint of Google Cloud KMS" })?;
+        let endpoint = base(endpoint)
+            .ok_or(ServiceError::Malformed { what: "the endpoint of Google Cloud KMS, an https:// address," })?;
         Ok(Self { client, endpoint, tokens })
     }
 

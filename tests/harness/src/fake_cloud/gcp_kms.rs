@@ -4,6 +4,7 @@
 //! AIP-193 for errors, the JSON mapping of Protocol Buffers (numbers of 64 bits are texts).
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
@@ -13,7 +14,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::gcp_tokens::GcpTokens;
-use super::{Answer, Asked, Cloud, CloudMood, CloudRequest, damaged, random_bytes, spoiled};
+use super::{Answer, Asked, Cloud, CloudRecord, damaged, random_bytes, spoiled};
 use crate::certificates::Authority;
 use crate::failure::Failure;
 use crate::tls_server::{TlsServer, lock};
@@ -28,9 +29,7 @@ pub struct FakeGcpKms {
 struct Desk {
     keys: Mutex<BTreeMap<String, Key>>,
     tokens: GcpTokens,
-    mood: Mutex<CloudMood>,
-    log: Mutex<Vec<CloudRequest>>,
-    plaintexts: Mutex<Vec<Vec<u8>>>,
+    record: CloudRecord,
 }
 
 struct Key {
@@ -50,9 +49,7 @@ impl FakeGcpKms {
         let desk = Desk {
             keys: Mutex::default(),
             tokens: GcpTokens::new(&format!("{url}/token")),
-            mood: Mutex::default(),
-            log: Mutex::default(),
-            plaintexts: Mutex::default(),
+            record: CloudRecord::default(),
         };
         let fake = Self { desk: Arc::new(desk), authority_pem: authority.pem(), server };
         fake.restart()?;
@@ -99,11 +96,6 @@ impl FakeGcpKms {
         self.desk.tokens.admit(token);
     }
 
-    /// Returns all that it encrypted or decrypted, so that a test can look for it elsewhere.
-    pub fn plaintexts(&self) -> Vec<Vec<u8>> {
-        lock(&self.desk.plaintexts).clone()
-    }
-
     /// Returns the key file of a new service account, whose tokens come from here.
     ///
     /// # Errors
@@ -120,24 +112,9 @@ impl FakeGcpKms {
         self.desk.tokens.authorized_user()
     }
 
-    /// Says what is done with requests for keys from now on.
-    pub fn behave(&self, mood: CloudMood) {
-        *lock(&self.desk.mood) = mood;
-    }
-
-    /// Returns every request so far, oldest first.
-    pub fn requests(&self) -> Vec<CloudRequest> {
-        lock(&self.desk.log).clone()
-    }
-
     /// Returns how many requests so far had a path that ends so, such as `:decrypt` or `/token`.
     pub fn count(&self, end: &str) -> usize {
-        lock(&self.desk.log).iter().filter(|request| request.path.ends_with(end)).count()
-    }
-
-    /// Forgets the requests so far.
-    pub fn forget_requests(&self) {
-        lock(&self.desk.log).clear();
+        self.requests().iter().filter(|request| request.path.ends_with(end)).count()
     }
 
     /// Ends every connection and takes no new ones.
@@ -154,9 +131,17 @@ impl FakeGcpKms {
     }
 }
 
+impl Deref for FakeGcpKms {
+    type Target = CloudRecord;
+
+    fn deref(&self) -> &CloudRecord {
+        &self.desk.record
+    }
+}
+
 impl Cloud for Desk {
-    fn log(&self) -> &Mutex<Vec<CloudRequest>> {
-        &self.log
+    fn record(&self) -> &CloudRecord {
+        &self.record
     }
 
     fn answer(&self, asked: &Asked) -> Answer {
@@ -178,10 +163,10 @@ impl Cloud for Desk {
                 &format!("Permission 'cloudkms.cryptoKeyVersions.useTo' denied on '{id}'."),
             )
         };
-        if let Some(answer) = spoiled(&mut lock(&self.mood), throttled, denied) {
+        if let Some(answer) = spoiled(&self.record, throttled, denied) {
             return answer;
         }
-        let is_damaged = *lock(&self.mood) == CloudMood::Damage;
+        let is_damaged = self.record.is_damaging();
         let keys = lock(&self.keys);
         let body = asked.json().unwrap_or_default();
         match (keys.get(id), verb) {
@@ -206,7 +191,7 @@ impl Desk {
                 "The checksum in field plaintext_crc32c did not match the data in field plaintext.",
             );
         };
-        lock(&self.plaintexts).push(plaintext.clone());
+        self.record.keep(&plaintext);
         let Some(mut ciphertext) = sealed(key, &plaintext) else {
             return refusal(500, "INTERNAL", "Internal error encountered.");
         };
@@ -237,7 +222,7 @@ impl Desk {
             let text = "Decryption failed: verify that 'name' refers to the correct CryptoKey.";
             return refusal(400, "INVALID_ARGUMENT", text);
         };
-        lock(&self.plaintexts).push(plaintext.clone());
+        self.record.keep(&plaintext);
         let checksum = crc32c(&plaintext).to_string();
         if is_damaged {
             damaged(&mut plaintext);

@@ -8,6 +8,7 @@
 //! codes and on throttling.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::vault_key::VaultKey;
 use super::vault_tokens::{AUTHORITY, CLIENT, TENANT, VaultTokens};
-use super::{Answer, Asked, Cloud, CloudMood, CloudRequest, damaged, spoiled, with_header};
+use super::{Answer, Asked, Cloud, CloudRecord, damaged, spoiled, with_header};
 use crate::certificates::Authority;
 use crate::connect_proxy::ConnectProxy;
 use crate::failure::Failure;
@@ -38,9 +39,7 @@ pub struct FakeKeyVault {
 struct Desk {
     keys: Mutex<BTreeMap<String, Key>>,
     tokens: VaultTokens,
-    mood: Mutex<CloudMood>,
-    log: Mutex<Vec<CloudRequest>>,
-    plaintexts: Mutex<Vec<Vec<u8>>>,
+    record: CloudRecord,
 }
 
 struct Key {
@@ -64,13 +63,7 @@ impl FakeKeyVault {
         let names = ["fake.vault.azure.net", AUTHORITY, "vault.foreign.example", "127.0.0.1"];
         let server = TlsServer::new(&authority.server(&names)?)?;
         let hosts = names.map(|name| (name.to_owned(), server.port()));
-        let desk = Desk {
-            keys: Mutex::default(),
-            tokens: VaultTokens::new()?,
-            mood: Mutex::default(),
-            log: Mutex::default(),
-            plaintexts: Mutex::default(),
-        };
+        let desk = Desk { keys: Mutex::default(), tokens: VaultTokens::new()?, record: CloudRecord::default() };
         let proxy = ConnectProxy::start(hosts)?;
         let fake = Self { desk: Arc::new(desk), authority_pem: authority.pem(), server, proxy };
         fake.restart()?;
@@ -120,11 +113,6 @@ impl FakeKeyVault {
         self.desk.tokens.admit(token);
     }
 
-    /// Returns all that it encrypted or decrypted, so that a test can look for it elsewhere.
-    pub fn plaintexts(&self) -> Vec<Vec<u8>> {
-        lock(&self.desk.plaintexts).clone()
-    }
-
     /// Returns the tenant, the id of an application and its secret.
     pub fn application(&self) -> [String; 3] {
         [TENANT.to_owned(), CLIENT.to_owned(), self.desk.tokens.secret.clone()]
@@ -140,30 +128,14 @@ impl FakeKeyVault {
         format!("https://127.0.0.1:{}", self.server.port())
     }
 
-    /// Says what is done with requests for keys from now on.
-    pub fn behave(&self, mood: CloudMood) {
-        *lock(&self.desk.mood) = mood;
-    }
-
-    /// Returns every request so far, oldest first.
-    pub fn requests(&self) -> Vec<CloudRequest> {
-        lock(&self.desk.log).clone()
-    }
-
     /// Returns how many requests with a token so far had a path that ends so, such as `/decrypt`.
     pub fn count(&self, end: &str) -> usize {
-        let is_one = |request: &&CloudRequest| request.has_token && request.path.ends_with(end);
-        lock(&self.desk.log).iter().filter(is_one).count()
+        self.requests().iter().filter(|request| request.has_token && request.path.ends_with(end)).count()
     }
 
     /// Returns how many tokens were asked for so far.
     pub fn count_of_tokens(&self) -> usize {
-        lock(&self.desk.log).iter().filter(|request| request.path.ends_with("/token")).count()
-    }
-
-    /// Forgets the requests so far.
-    pub fn forget_requests(&self) {
-        lock(&self.desk.log).clear();
+        self.requests().iter().filter(|request| request.path.ends_with("/token")).count()
     }
 
     /// Ends every connection and takes no new ones.
@@ -180,9 +152,17 @@ impl FakeKeyVault {
     }
 }
 
+impl Deref for FakeKeyVault {
+    type Target = CloudRecord;
+
+    fn deref(&self) -> &CloudRecord {
+        &self.desk.record
+    }
+}
+
 impl Cloud for Desk {
-    fn log(&self) -> &Mutex<Vec<CloudRequest>> {
-        &self.log
+    fn record(&self) -> &CloudRecord {
+        &self.record
     }
 
     fn answer(&self, asked: &Asked) -> Answer {
@@ -207,10 +187,10 @@ impl Cloud for Desk {
                 Some("ForbiddenByRbac"),
             )
         };
-        if let Some(answer) = spoiled(&mut lock(&self.mood), throttled, denied) {
+        if let Some(answer) = spoiled(&self.record, throttled, denied) {
             return answer;
         }
-        let is_damaged = *lock(&self.mood) == CloudMood::Damage;
+        let is_damaged = self.record.is_damaging();
         self.served(host, asked, is_damaged)
     }
 }
@@ -268,7 +248,7 @@ impl Desk {
         let Some((plaintext, mut result)) = result else {
             return refusal(400, "BadParameter", "The parameter is incorrect.\r\n", None);
         };
-        lock(&self.plaintexts).push(plaintext);
+        self.record.keep(&plaintext);
         if is_damaged {
             damaged(&mut result);
         }

@@ -71,10 +71,48 @@ pub struct CloudRequest {
     pub status: StatusCode,
 }
 
-/// What one fake knows; its connections share it with its owner.
+/// What every fake keeps; its connections share it with its owner.
+#[derive(Default)]
+pub struct CloudRecord {
+    mood: Mutex<CloudMood>,
+    log: Mutex<Vec<CloudRequest>>,
+    plaintexts: Mutex<Vec<Vec<u8>>>,
+}
+
+impl CloudRecord {
+    /// Says what is done with requests for keys from now on.
+    pub fn behave(&self, mood: CloudMood) {
+        *lock(&self.mood) = mood;
+    }
+
+    /// Returns every request so far, oldest first.
+    pub fn requests(&self) -> Vec<CloudRequest> {
+        lock(&self.log).clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget_requests(&self) {
+        lock(&self.log).clear();
+    }
+
+    /// Returns all that was encrypted or decrypted, so that a test can look for it elsewhere.
+    pub fn plaintexts(&self) -> Vec<Vec<u8>> {
+        lock(&self.plaintexts).clone()
+    }
+
+    fn is_damaging(&self) -> bool {
+        *lock(&self.mood) == CloudMood::Damage
+    }
+
+    fn keep(&self, plaintext: &[u8]) {
+        lock(&self.plaintexts).push(plaintext.to_vec());
+    }
+}
+
+/// One service.
 trait Cloud: Send + Sync + 'static {
     fn answer(&self, asked: &Asked) -> Answer;
-    fn log(&self) -> &Mutex<Vec<CloudRequest>>;
+    fn record(&self) -> &CloudRecord;
 }
 
 /// A request with its body.
@@ -140,7 +178,7 @@ fn start(server: &TlsServer, cloud: &Arc<impl Cloud>) -> Result<(), Failure> {
         async move {
             let asked = Asked::read(request).await;
             let answer = cloud.answer(&asked);
-            lock(cloud.log()).push(CloudRequest {
+            lock(&cloud.record().log).push(CloudRequest {
                 method: asked.method,
                 host: asked.host,
                 path: asked.path,
@@ -152,14 +190,14 @@ fn start(server: &TlsServer, cloud: &Arc<impl Cloud>) -> Result<(), Failure> {
     }))
 }
 
-/// Returns what a mood makes of a request that would have been served, or nothing if it is served all the same. What is throttled
+/// Returns what the mood makes of a request that would have been served, or nothing if it is served all the same. What is throttled
 /// is counted down.
 fn spoiled(
-    mood: &mut CloudMood,
+    record: &CloudRecord,
     throttled: impl FnOnce() -> Answer,
     denied: impl FnOnce() -> Answer,
 ) -> Option<Answer> {
-    match mood {
+    match &mut *lock(&record.mood) {
         CloudMood::Serve | CloudMood::Damage | CloudMood::Throttle { times: 0, .. } => None,
         CloudMood::Deny => Some(denied()),
         CloudMood::Throttle { times, retry_after } => {
