@@ -247,6 +247,11 @@ fn other_credentials_of_azure_serve_too() {
     for program in [Program::Theirs, Program::Ours] {
         assert!(stage.opens(program, &joined(&[selected("AzureCLICredential"), path.clone()])), "{program:?}");
     }
+    // A machine that has an endpoint, and no identity.
+    let refusal = |_: &str, _| server::with_body("400 Bad Request", "{\"error\": \"invalid_request\"}");
+    let endpoint = format!("http://{}/token", server::serve(refusal, None));
+    let machine = vec![("IDENTITY_ENDPOINT", endpoint), ("IDENTITY_HEADER", "x".to_owned())];
+    assert!(stage.opens(Program::Ours, &joined(&[selected(""), machine, path])));
 }
 
 #[test]

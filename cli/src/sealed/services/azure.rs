@@ -106,9 +106,10 @@ impl Place {
         }
     }
 
-    /// Tells whether the next place is asked when credentials that are here don't serve.
+    /// Tells whether the next place is asked when what is here doesn't serve: a machine may have no identity, and where azidentity asks
+    /// for one, machines of other clouds answer too.
     fn may_fail(self) -> bool {
-        matches!(self, Self::Cli | Self::DeveloperCli)
+        matches!(self, Self::ManagedIdentity | Self::Cli | Self::DeveloperCli)
     }
 }
 
