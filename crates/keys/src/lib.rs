@@ -20,6 +20,6 @@ pub use keyring::Keyring;
 pub use locked_identities::{LockedIdentities, UnlockIdentitiesError};
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
 pub use services::{
-    AwsKey, AzureKey, DataKeyCache, GcpKey, Holder, KeyPattern, KeyPatternError, ServiceError, ServiceKey,
-    ServiceKeyError, VaultKey,
+    AwsKey, AwsKms, AzureKey, DataKeyCache, GcpKey, Holder, KeyPattern, KeyPatternError, ServiceError, ServiceKey,
+    ServiceKeyError, VaultAccess, VaultKey, VaultTransit,
 };

@@ -6,8 +6,10 @@
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
 mod allowed;
+mod aws;
 mod cache;
 mod error;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +17,10 @@ use std::fmt;
 use waxwing_formats::WrappedKey;
 
 pub use allowed::{KeyPattern, KeyPatternError};
+pub use aws::AwsKms;
 pub use cache::{DataKeyCache, Holder};
 pub use error::ServiceError;
+pub use vault::{VaultAccess, VaultTransit};
 
 /// A key of AWS KMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
