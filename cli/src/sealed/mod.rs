@@ -59,6 +59,7 @@ pub(crate) struct NewTerms {
 pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed>, SealedError> {
     let key = sops::new_data_key(&mut OsRng)?;
     let NewTerms { groups, shamir_threshold, rule, mac_only_encrypted } = terms;
+    let shamir_threshold = needed(shamir_threshold, &groups);
     let groups = wrap(&key, &groups, shamir_threshold)?;
     let terms = Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None };
     Ok(plain.seal(&key, terms, Vectors::default(), Timestamp::now(), &mut OsRng)?)
@@ -67,6 +68,14 @@ pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed
 /// Seals a file that was opened and changed. What did not change in it keeps its token.
 pub(crate) fn seal_again(opened: &Opened, plain: Plain, terms: Terms) -> Result<Document<Sealed>, SealedError> {
     Ok(plain.seal(&opened.key, terms, opened.document.vectors(), Timestamp::now(), &mut OsRng)?)
+}
+
+/// Returns how many of the groups are needed, as sops writes it: of several all, if nothing is said.
+pub(crate) fn needed(threshold: usize, groups: &Groups) -> usize {
+    match (threshold, groups.0.len()) {
+        (0, count) if count > 1 => count,
+        (threshold, _) => threshold,
+    }
 }
 
 /// Wraps a data key, or its shares, for the recipients of each group.

@@ -11,7 +11,8 @@ use crate::sealed::{Context, MasterKeyError, Names, context};
 ///
 /// Without a command, FILE is edited, or with -e, -d, -r or --set sealed, opened, rotated or changed: the older way to call sops.
 /// Keys are looked for where sops looks for them: SOPS_AGE_KEY, SOPS_AGE_KEY_FILE, SOPS_AGE_KEY_CMD and sops/age/keys.txt in the
-/// folder of the user's configuration.
+/// folder of the user's configuration. Key services are called with what their own command lines find: the credentials of AWS, and
+/// VAULT_TOKEN or ~/.vault-token.
 #[derive(Args)]
 #[command(disable_help_subcommand = true, max_term_width = 100, after_help = CODES)]
 pub(crate) struct SopsArgs {
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Edit(Box<EditArgs>),
     Set(SetArgs),
     Unset(UnsetArgs),
-    Rotate(RotateArgs),
+    Rotate(Box<RotateArgs>),
     Updatekeys(UpdatekeysArgs),
     ExecEnv(ExecEnvArgs),
     ExecFile(ExecFileArgs),

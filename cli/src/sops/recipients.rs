@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::place::{Place, identities};
 use crate::output;
 use crate::sealed::{
-    Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
+    Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, needed, seal_anew, wrap,
 };
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
@@ -19,7 +19,8 @@ pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
     let RotateArgs { file, target, types, changed, context } = args;
     let file = file.as_deref().ok_or_else(Fault::no_file)?;
     Place::check(Some(file), target)?;
-    if !file.exists() && !(changed.added().are_none() && changed.removed().are_none()) {
+    let is_unchanged = changed.added().are_none() && changed.removed().are_none();
+    if !file.exists() && !is_unchanged {
         return Err(Fault::no_file_to_change(file));
     }
     let place = Place::new(Some(file), types, global)?;
@@ -89,6 +90,7 @@ fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: 
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
+    let threshold = needed(threshold, &creation.groups);
     let recipients = wrap(&key, &creation.groups, threshold)?;
     let document = document.with_recipients(&key, recipients, threshold).map_err(SealedError::Seal);
     place.replace(written(document, &place)?.as_bytes())
