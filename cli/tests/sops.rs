@@ -656,7 +656,7 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
     for (name, rule) in [
         ("bad-rule.yaml", "encrypted_regex: '('"),
         ("two-rules.yaml", "encrypted_regex: a\n  encrypted_suffix: b"),
-        ("kms.yaml", "kms: arn:aws:kms:eu-west-1:1:key/k"),
+        ("huawei.yaml", "hckms: ['eu-de:k']"),
         ("no-match.yaml", "path_regex: ^never$"),
         ("no-list.yaml", "age: {a: b}"),
     ] {
@@ -682,7 +682,7 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["--config", "bad-rule.yaml", "encrypt", "plain.yaml"],
         &["--config", "bad-path.yaml", "encrypt", "plain.yaml"],
         &["--config", "two-rules.yaml", "encrypt", "plain.yaml"],
-        &["--config", "kms.yaml", "encrypt", "plain.yaml"],
+        &["--config", "huawei.yaml", "encrypt", "plain.yaml"],
         &["--config", "no-match.yaml", "encrypt", "plain.yaml"],
         &["--config", "no-list.yaml", "encrypt", "plain.yaml"],
         &["--config", "none.yaml", "encrypt", "plain.yaml"],

@@ -4,6 +4,7 @@ use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
 use waxwing_keys::{ServiceError, WrapError};
 
 use super::plugins::PluginError;
+use super::services;
 
 /// Why a sealed file could not be opened or made; none of it quotes a value.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,8 @@ impl SealedError {
             Self::Seal(error) => Some(error.hint()),
             Self::Path(error) => Some(error.hint()),
             Self::Plugin(error) => error.hint(),
-            Self::Wrap(_) | Self::Service { .. } => None,
+            Self::Service { source, .. } => services::hint(source),
+            Self::Wrap(_) => None,
         }
     }
 }
