@@ -3,6 +3,7 @@
 use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
 use waxwing_keys::{ServiceError, WrapError};
 
+use super::pgp_keys::PgpError;
 use super::plugins::PluginError;
 
 /// Why a sealed file could not be opened or made; none of it quotes a value.
@@ -23,6 +24,14 @@ pub(crate) enum SealedError {
     /// A plugin could not wrap it.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// It could not be wrapped for a PGP key.
+    #[error("failed to wrap the data key for {recipient}")]
+    Pgp {
+        /// For whom.
+        recipient: String,
+        /// Why.
+        source: PgpError,
+    },
     /// A key service could not wrap it.
     #[error("failed to wrap the data key for {recipient}")]
     Service {
@@ -45,6 +54,7 @@ impl SealedError {
             Self::Seal(error) => Some(error.hint()),
             Self::Path(error) => Some(error.hint()),
             Self::Plugin(error) => error.hint(),
+            Self::Pgp { source, .. } => source.hint(),
             Self::Wrap(_) | Self::Service { .. } => None,
         }
     }

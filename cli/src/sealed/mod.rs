@@ -1,15 +1,18 @@
 //! SOPS files on the disk: read, opened with the keys that are at hand, sealed, and written back.
 //!
-//! `identities` finds the keys, those of age in `age_keys`; `recipients` wraps for those who shall have one; `services` calls key
-//! services and `plugins` runs programs that do either; `terminal` asks the user, `creation` reads `.sops.yaml`, `disk` writes.
+//! `identities` finds the keys, those of age in `age_keys`, of PGP in `pgp_keys`; `recipients` wraps for those who shall have one;
+//! `services` calls key services, `plugins` and `gpg` run programs that do either; `terminal` asks the user, `creation` reads
+//! `.sops.yaml`, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
 mod age_keys;
 mod creation;
 mod disk;
 mod error;
+mod gpg;
 mod identities;
 mod named;
+mod pgp_keys;
 mod plugins;
 mod recipients;
 mod services;

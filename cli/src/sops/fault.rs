@@ -275,6 +275,7 @@ impl From<SealedError> for Fault {
             SealedError::File(_)
             | SealedError::Wrap(_)
             | SealedError::Plugin(_)
+            | SealedError::Pgp { .. }
             | SealedError::Service { .. }
             | SealedError::Path(_) => GENERIC,
         };
