@@ -70,7 +70,7 @@ fn begin(filter: EnvFilter, format: LogFormat, traces: Option<&SdkTracerProvider
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let lines = lines.with_filter(filter.and(filter_fn(|metadata| !is_audit(metadata))));
+    let lines = lines.with_filter(filter.and(filter_fn(|metadata| !is_audit(metadata) && !is_of_pgp(metadata))));
     let spans = traces.map(|provider| traces::layer(provider).with_filter(filter_fn(is_span_of_ours)));
     let audit = Audit.with_filter(filter_fn(is_audit));
     tracing_subscriber::registry().with(lines).with(audit).with(spans).init();
@@ -78,6 +78,11 @@ fn begin(filter: EnvFilter, format: LogFormat, traces: Option<&SdkTracerProvider
 
 fn is_audit(metadata: &Metadata<'_>) -> bool {
     metadata.target() == AUDIT_TARGET
+}
+
+/// The crate `pgp` writes private keys to the log at level DEBUG when it reads one; no such call is made, and none gets through.
+fn is_of_pgp(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == "pgp" || metadata.target().starts_with("pgp::")
 }
 
 /// Events are not sent with traces, so that no message of a library can be.
