@@ -168,6 +168,34 @@ fn the_controller_has_no_way_to_run_a_plugin_of_age() {
     }
 }
 
+#[test]
+fn the_controller_has_no_way_to_open_a_file_without_a_check_of_its_code() {
+    for folder in ["src", "crates/keys/src", "crates/plan/src"] {
+        for path in sources(&root().join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let found =
+                ["Unverified", "finish_unverified", ".unverified("].into_iter().find(|word| text.contains(word));
+            assert!(found.is_none(), "{} names {found:?}", path.display());
+        }
+    }
+    let unlock = fs::read_to_string(root().join("crates/formats/src/sops/unlock.rs")).unwrap();
+    for way in ["pub fn finish_unverified(self) -> Result<(Document<Unverified>", "pub fn unverified(self)"] {
+        assert!(unlock.contains(way), "the way that is looked for has another name now: {way}");
+    }
+}
+
+/// So that neither `gpg` nor anything else is run for a key.
+#[test]
+fn kustomize_is_the_one_program_that_is_run() {
+    let folders = ["src", "crates/formats/src", "crates/keys/src", "crates/plan/src"];
+    let running = folders.iter().flat_map(|folder| sources(&root().join(folder))).filter(|path| {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("Command::new"))
+    });
+    let running: Vec<PathBuf> = running.collect();
+    assert_eq!(running, [root().join("src/render/kustomize.rs")]);
+}
+
 /// Tells whether a line has a word that no other word ends with.
 fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric()))

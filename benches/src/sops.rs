@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use sha2::{Digest, Sha512};
 use waxwing::cluster::ServiceAccount;
-use waxwing::unsealing::SyncKeys;
+use waxwing::unsealing::{KeyFile, SyncKeys};
 use waxwing_formats::sops::{Document, LeafState, Store};
 use waxwing_formats::{KeyPath, Segment, WrappedKey};
 use waxwing_harness::{AgeKey, Upstream};
@@ -42,8 +42,9 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     line("bare age, AES-GCM and SHA-512, all cores", seconds(bare));
     let (rendered, reading) = rendered(&folder)?;
     let ring = Keyring::new(Vec::new());
+    let identities = AgeIdentities::parse(age.identity.as_bytes()).map_err(other)?;
     let keys = SyncKeys {
-        identities: vec![("age".to_owned(), AgeIdentities::parse(age.identity.as_bytes()).map_err(other)?)],
+        identities: vec![("age".to_owned(), KeyFile::Age(identities))],
         ring: &ring,
         account: ServiceAccount::new(NAMESPACES[0], "deployer").map_err(other)?,
         may_write_secrets_in: Default::default(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{audit, cert, completion, new, plan, seal, verify};
+use crate::commands::{audit, cert, completion, edit, new, plan, rotate, seal, verify};
 use crate::error::Error;
 use crate::sops::{self, SopsArgs};
 
@@ -38,11 +38,13 @@ Examples:
   seal new db --prompt password > db.yaml
   seal plan clusters/prod --against origin/main
   seal verify
+  seal edit secrets/db.yaml
+  seal rotate --dry-run .
 
 Exit codes:
   0  it worked
-  1  it did not, and standard error says why; nothing was printed to standard output
-  2  `seal plan` found changes, or `seal verify` what should not be committed
+  1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
+  2  `seal plan` found changes, `seal verify` what should not be committed, or `seal rotate --dry-run` what would be rotated
 `seal sops` has the codes of sops; its help lists them.";
 
 #[derive(Subcommand)]
@@ -52,6 +54,8 @@ enum Command {
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
+    Edit(Box<edit::EditArgs>),
+    Rotate(rotate::RotateArgs),
     Sops(Box<SopsArgs>),
     Completion(completion::CompletionArgs),
 }
@@ -77,10 +81,12 @@ pub(crate) fn sops_command() -> clap::Command {
     Sops::command()
 }
 
-/// Where a value is set on the command line, a word in the wrong place may be that value, so it is not shown.
+/// Where a value is set or a command is given on the command line, a word in the wrong place may be that value, or a part of a
+/// command with a secret in it, so it is not shown.
 fn without_values(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    let sets = |word: &OsString| word == "set" || word == "--set" || word.as_encoded_bytes().starts_with(b"--set=");
-    if words.iter().any(sets) {
+    let is_one = |word: &OsString| ["set", "--set", "exec-env", "exec-file"].iter().any(|one| word == one);
+    let takes_secrets = |word: &OsString| is_one(word) || word.as_encoded_bytes().starts_with(b"--set=");
+    if words.iter().any(takes_secrets) {
         for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
             if error.get(kind).is_some() {
                 error.insert(kind, ContextValue::String("(not shown)".to_owned()));
@@ -131,6 +137,8 @@ impl Cli {
             Some(Command::Plan(args)) => plan::run(&args),
             Some(Command::Verify(args)) => verify::run(&args),
             Some(Command::Audit(args)) => audit::run(&args).map(|()| Outcome::Done),
+            Some(Command::Edit(args)) => edit::run(*args).map(|()| Outcome::Done),
+            Some(Command::Rotate(args)) => rotate::run(&args),
             Some(Command::Sops(args)) => Call::Sops(args).run(),
             Some(Command::Completion(args)) => completion::run(&args).map(|()| Outcome::Done),
         }

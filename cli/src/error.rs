@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// The rules of `.sops.yaml` can't be had.
     #[error(transparent)]
     Rules(#[from] CreationError),
+    /// A file could not be edited.
+    #[error(transparent)]
+    Edit(Fault),
     /// A command of sops failed.
     #[error(transparent)]
     Sops(#[from] Fault),
@@ -78,7 +81,7 @@ impl Error {
             Self::Seal(error) => error.hint().map(str::to_owned),
             Self::Output(_) => None,
             Self::Rules(error) => error.hint().map(str::to_owned),
-            Self::Sops(fault) => fault.hint(),
+            Self::Edit(fault) | Self::Sops(fault) => fault.hint(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod commands;
 mod error;
 mod input;
 mod output;
+mod rotate;
 mod sealed;
 mod sops;
 mod tree;

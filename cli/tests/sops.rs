@@ -60,8 +60,14 @@ impl Stage {
 
     fn add_files(&mut self) {
         let config = format!(
-            "creation_rules:\n- path_regex: secrets/.*\\.yaml$\n  encrypted_regex: ^(data|stringData)$\n  age: {}\n- path_regex: both/\n  age: [{}, {}]\n- path_regex: shares/\n  shamir_threshold: 2\n  key_groups:\n  - age: [{}]\n  - age: [{}]\nstores: {{json: {{indent: 2}}}}\n",
-            self.own.recipient, self.own.recipient, self.other.recipient, self.own.recipient, self.other.recipient
+            "creation_rules:\n- path_regex: secrets/.*\\.yaml$\n  encrypted_regex: ^(data|stringData)$\n  age: {}\n- path_regex: both/\n  age: [{}, {}]\n- path_regex: shares/\n  shamir_threshold: 2\n  key_groups:\n  - age: [{}]\n  - age: [{}]\n- path_regex: quorum/\n  key_groups:\n  - age: [{own}]\n  - age: [{own}]\n- path_regex: three/\n  shamir_threshold: 2\n  key_groups:\n  - age: [{own}]\n  - age: [{own}]\n  - age: [{}]\nstores: {{json: {{indent: 2}}}}\n",
+            self.own.recipient,
+            self.own.recipient,
+            self.other.recipient,
+            self.own.recipient,
+            self.other.recipient,
+            self.other.recipient,
+            own = self.own.recipient,
         );
         for (name, text) in [
             ("key.txt", self.own.identity.as_str()),
@@ -87,12 +93,19 @@ impl Stage {
             ("merge.yaml", "<<: 1\na: 2\n"),
             ("merge.json", "{\"<<\": 1, \"a\": {\"<<\": [1]}}"),
             ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\n"),
+            ("look.sh", "#!/bin/sh\ncp \"$1\" seen\n"),
         ] {
             self.files.insert(name.to_owned(), text.as_bytes().to_vec());
         }
         for name in ["plain.yaml", "plain.json", "plain.env", "plain.ini", "plain.bin"] {
             let sealed = self.call(Program::Theirs, &["encrypt", "--age", &self.own.recipient, name]).1.stdout;
             self.files.insert(name.replace("plain", "sealed"), sealed);
+        }
+        for name in ["quorum", "three"] {
+            let path = format!("{name}/x.yaml");
+            let words = ["--config", "rules.yaml", "encrypt", "--filename-override", &path, "plain.yaml"];
+            let sealed = self.call(Program::Theirs, &words).1.stdout;
+            self.files.insert(format!("{name}.yaml"), sealed);
         }
         let sealed = String::from_utf8(self.files["sealed.yaml"].clone()).unwrap();
         let others = self.call(Program::Theirs, &["encrypt", "--age", &self.other.recipient, "plain.yaml"]).1.stdout;
@@ -127,9 +140,8 @@ impl Stage {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        let script = folder.path().join("edit.sh");
-        if script.exists() {
-            fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        for script in ["edit.sh", "look.sh"].map(|name| folder.path().join(name)).iter().filter(|path| path.exists()) {
+            fs::set_permissions(script, fs::Permissions::from_mode(0o700)).unwrap();
         }
         let words: Vec<String> = words.iter().map(|word| self.filled(word)).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -340,6 +352,83 @@ const CALLS: &[&[&str]] = &[
     &["exec-file", "--no-fifo", "--filename", "x.yaml", "sealed.yaml", "cat {} {}; basename {}; stat -c %a {}"],
     &["exec-file", "--output-type", "json", "sealed.yaml", "cat {}"],
     &["exec-file", "tampered.yaml", "echo never"],
+    &["exec-file", "--input-type", "yaml", "sealed.yaml", "cat {}"],
+    &["decrypt", "--extract", "[\"user\"]", "--output", "user.txt", "sealed.yaml"],
+    &["decrypt", "--filename-override", "x.env", "sealed.env"],
+    &["encrypt", "--age", "OWN", "--shamir-secret-sharing-threshold", "1", "plain.yaml"],
+    &[
+        "--config",
+        "rules.yaml",
+        "encrypt",
+        "--shamir-secret-sharing-threshold",
+        "2",
+        "--filename-override",
+        "three/x.yaml",
+        "plain.yaml",
+    ],
+    &["set", "--input-type", "yaml", "--output-type", "yaml", "sealed.yaml", "[\"user\"]", "1.5"],
+    &["unset", "--input-type", "yaml", "--output-type", "yaml", "sealed.yaml", "[\"user\"]"],
+    &["rotate", "--input-type", "yaml", "--output-type", "json", "sealed.yaml"],
+    &["rotate", "--output", "new.yaml", "sealed.yaml"],
+    &["rotate", "--filename-override", "x.yaml", "sealed.yaml"],
+    &["filestatus", "--input-type", "json", "sealed.bin"],
+    &["--encrypt", "--age", "OWN", "plain.json"],
+    &["--rotate", "--in-place", "--add-age", "OTHER", "sealed.env"],
+    &["--disable-version-check", "--verbose", "decrypt", "sealed.yaml"],
+    &["decrypt", "--ignore-mac", "tampered.yaml"],
+    &["decrypt", "--ignore-mac", "unsigned.yaml"],
+    &["decrypt", "--ignore-mac", "moved.yaml"],
+    &["decrypt", "--ignore-mac", "others.yaml"],
+    &["-d", "--ignore-mac", "tampered.yaml"],
+    &["set", "--ignore-mac", "tampered.yaml", "[\"user\"]", "\"root\""],
+    &["set", "tampered.yaml", "[\"user\"]", "\"root\""],
+    &["--set", "[\"user\"] \"root\"", "--ignore-mac", "tampered.yaml"],
+    &["unset", "--ignore-mac", "unsigned.yaml", "[\"user\"]"],
+    &["unset", "tampered.yaml", "[\"user\"]"],
+    &["rotate", "-i", "tampered.yaml"],
+    &["-r", "-i", "--ignore-mac", "unsigned.yaml"],
+    &["--config", "rules.yaml", "encrypt", "--filename-override", "quorum/x.yaml", "plain.yaml"],
+    &["decrypt", "quorum.yaml"],
+    &["decrypt", "three.yaml"],
+    &["groups", "add", "--file", "sealed.yaml", "--age", "OTHER"],
+    &["groups", "add", "-f", "sealed.yaml", "--age", "OTHER", "--in-place"],
+    &[
+        "groups",
+        "add",
+        "-f",
+        "sealed.json",
+        "-i",
+        "--age",
+        "OTHER",
+        "--age",
+        "OWN",
+        "--shamir-secret-sharing-threshold",
+        "2",
+    ],
+    &["groups", "add", "-f", "sealed.env", "-i", "--age", "OWN"],
+    &["groups", "add", "-f", "sealed.ini", "-i", "--age", "OWN"],
+    &["groups", "add", "-f", "sealed.bin", "-i", "--age", "OWN"],
+    &["groups", "add", "-f", "three.yaml", "-i", "--age", "OTHER,OWN"],
+    &["groups", "add", "-f", "three.yaml", "-i", "--shamir-secret-sharing-threshold", "3", "--age", "OWN"],
+    &["groups", "add", "--age", "OWN"],
+    &["groups", "add", "-f", "none.yaml", "--age", "OWN"],
+    &["groups", "add", "-f", "others.yaml", "--age", "OWN"],
+    &["groups", "add", "-f", "plain.yaml", "--age", "OWN"],
+    &["groups", "add", "-f", "sealed.yaml", "--age", "OTHER", "stray"],
+    &["groups", "delete", "-f", "three.yaml", "-i", "2"],
+    &["groups", "delete", "-f", "three.yaml", "--shamir-secret-sharing-threshold", "2", "0"],
+    &["groups", "delete", "-f", "three.yaml", "-i", "--shamir-secret-sharing-threshold", "3", "0"],
+    &["groups", "delete", "-f", "quorum.yaml", "-i", "1"],
+    &["groups", "delete", "-f", "quorum.yaml", "-i", "--shamir-secret-sharing-threshold", "1", "1"],
+    &["groups", "delete", "-f", "three.yaml", "x"],
+    &["groups", "delete", "-f", "three.yaml"],
+    &["exec-env", "--user", "nobody", "sealed.env", "id -un; id -G; echo $HOME $LOGNAME $USER"],
+    &["exec-env", "--pristine", "--user", "nobody", "sealed.env", "env | grep -v -e ^_ -e ^PWD | sort"],
+    &["exec-env", "--same-process", "--user", "nobody", "sealed.env", "id -u; id -g"],
+    &["exec-env", "--user", "no-such-user", "sealed.env", "echo never"],
+    &["exec-env", "--user", "", "sealed.env", "id -un"],
+    &["exec-env", "--background", "--same-process", "sealed.env", "echo never"],
+    &["exec-env", "--background", "sealed.env", "echo never"],
 ];
 
 #[test]
@@ -367,6 +456,20 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
         (&["edit", "sealed.yaml"], &[("EDITOR", "./edit.sh")]),
         (&["sealed.json"], &[("SOPS_EDITOR", "./edit.sh"), ("EDITOR", "false")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "true")]),
+        (&["edit", "--ignore-mac", "tampered.yaml"], &[("EDITOR", "./edit.sh")]),
+        (&["edit", "tampered.yaml"], &[("EDITOR", "./edit.sh")]),
+        (&["--ignore-mac", "unsigned.yaml"], &[("EDITOR", "./edit.sh")]),
+        (&["exec-file", "--user", "nobody", "sealed.yaml", "cat {}; echo $HOME $USER; id -un"], &[("TMPDIR", "/tmp")]),
+        (
+            &["exec-file", "--user", "nobody", "--no-fifo", "sealed.yaml", "stat -c '%U %a' {}; cat {}"],
+            &[("TMPDIR", "/tmp")],
+        ),
+        (&["edit", "--show-master-keys", "sealed.yaml"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.json"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.env"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.ini"], &[("EDITOR", "./look.sh")]),
+        (&["edit", "-s", "sealed.bin"], &[("EDITOR", "./look.sh")]),
+        (&["-s", "three.yaml"], &[("EDITOR", "./look.sh")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "./none.sh")]),
         (&["edit", "sealed.yaml"], &[("EDITOR", "false")]),
     ] {
@@ -385,6 +488,61 @@ fn the_same_calls_of_sops_and_of_ours_print_the_same_and_leave_the_same_files() 
     });
     let different = different.into_inner().unwrap();
     assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+/// Flags that need keys or services of other kinds, whose tests stand elsewhere, and those that do nothing here.
+const FLAGS_OF_OTHER_TESTS: &[&str] = &[
+    "--add-azure-kv",
+    "--add-gcp-kms",
+    "--add-hc-vault-transit",
+    "--add-kms",
+    "--add-pgp",
+    "--aws-profile",
+    "--azure-kv",
+    "--encryption-context",
+    "--gcp-kms",
+    "--hc-vault-transit",
+    "--kms",
+    "--pgp",
+    "--rm-azure-kv",
+    "--rm-gcp-kms",
+    "--rm-hc-vault-transit",
+    "--rm-kms",
+    "--rm-pgp",
+    "--help",
+    "--version",
+];
+
+#[test]
+fn every_flag_that_is_listed_is_tried_in_these_tests() {
+    let stage = Stage::new();
+    let source = include_str!("sops.rs");
+    let is_called = |flag: &str| source.contains(&format!("\"{flag}\""));
+    let mut missing = Vec::new();
+    for command in [
+        "",
+        "encrypt",
+        "decrypt",
+        "edit",
+        "set",
+        "unset",
+        "rotate",
+        "updatekeys",
+        "groups add",
+        "groups delete",
+        "exec-env",
+        "exec-file",
+        "filestatus",
+    ] {
+        let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let help = String::from_utf8(stage.call(Program::Ours, &words).1.stdout).unwrap();
+        let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        let flags = lines.filter_map(|line| line.split([' ', ',', '[']).find(|word| word.starts_with("--")));
+        let flags: Vec<&str> = flags.filter(|flag| !FLAGS_OF_OTHER_TESTS.contains(flag)).collect();
+        assert!(!flags.is_empty(), "{command}: {help}");
+        missing.extend(flags.into_iter().filter(|flag| !is_called(flag)).map(|flag| format!("{command} {flag}")));
+    }
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// A kind of age key: who is sealed for, and what is set so that it opens.
@@ -656,7 +814,7 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
     for (name, rule) in [
         ("bad-rule.yaml", "encrypted_regex: '('"),
         ("two-rules.yaml", "encrypted_regex: a\n  encrypted_suffix: b"),
-        ("kms.yaml", "kms: arn:aws:kms:eu-west-1:1:key/k"),
+        ("huawei.yaml", "hckms: ['eu-de:k']"),
         ("no-match.yaml", "path_regex: ^never$"),
         ("no-list.yaml", "age: {a: b}"),
     ] {
@@ -682,7 +840,7 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["--config", "bad-rule.yaml", "encrypt", "plain.yaml"],
         &["--config", "bad-path.yaml", "encrypt", "plain.yaml"],
         &["--config", "two-rules.yaml", "encrypt", "plain.yaml"],
-        &["--config", "kms.yaml", "encrypt", "plain.yaml"],
+        &["--config", "huawei.yaml", "encrypt", "plain.yaml"],
         &["--config", "no-match.yaml", "encrypt", "plain.yaml"],
         &["--config", "no-list.yaml", "encrypt", "plain.yaml"],
         &["--config", "none.yaml", "encrypt", "plain.yaml"],
@@ -709,6 +867,21 @@ fn mistakes_are_told_with_what_to_do_and_leave_every_file_as_it_was() {
         &["updatekeys", "--yes", "none.yaml", "sealed.yaml"],
         &["filestatus", "plain.bin"],
         &["exec-env", "nul.env", "echo hunter2"],
+        &["exec-env", "sealed.env", "echo", "hunter2"],
+        &["exec-file", "sealed.env", "echo", "--hunter2"],
+        &["decrypt", "--ignore-mac", "moved.yaml"],
+        &["decrypt", "--ignore-mac", "others.yaml"],
+        &["groups", "add", "-f", "sealed.yaml", "-i"],
+        &["groups", "add", "-f", "sealed.yaml", "-i", "--age", "someone"],
+        &["groups", "add", "-f", "three.yaml", "-i", "--age", "OWN", "--shamir-secret-sharing-threshold", "1"],
+        &["groups", "add", "-f", "three.yaml", "-i", "--age", "OWN", "--shamir-secret-sharing-threshold", "9"],
+        &["groups", "delete", "-f", "three.yaml", "-i", "3"],
+        &["groups", "delete", "-f", "quorum.yaml", "-i", "0"],
+        &["groups", "delete", "-f", "sealed.yaml", "-i", "0"],
+        &["groups", "add", "--age", "OWN"],
+        &["exec-env", "--user", "no-such-user", "sealed.env", "echo hunter2"],
+        &["exec-env", "--background", "--same-process", "sealed.env", "echo hunter2"],
+        &["exec-file", "--background", "sealed.env", "echo hunter2"],
     ] {
         let (folder, finished) = stage.call(Program::Ours, words);
         let told = finished.stderr.replace(&folder.path().display().to_string(), "FOLDER");
@@ -740,6 +913,91 @@ fn an_editor_that_writes_what_can_not_be_sealed_is_run_again_if_somebody_wants_t
     }
 }
 
+/// Edits a file whose metadata the editor shows.
+fn edited(stage: &Stage, file: &str, script: &str) -> (TempDir, Finished) {
+    let mut stage = stage.clone();
+    stage.files.insert("edit.sh".to_owned(), stage.filled(&format!("#!/bin/sh\n{script}\n")).into_bytes());
+    stage.call_with(Program::Ours, &["edit", "-s", "--age", "OWN", file], "", &[("EDITOR", "./edit.sh")])
+}
+
+/// Opens a file with the real sops and another key than one's own.
+fn opened_by_other(stage: &Stage, folder: &Path, name: &str) -> Option<String> {
+    let call = stage.upstream.sops(&["decrypt", name]).unwrap().dir(folder);
+    let finished = call.env("SOPS_AGE_KEY_FILE", folder.join("other.txt")).run().unwrap();
+    finished.status.success().then(|| String::from_utf8(finished.stdout).unwrap())
+}
+
+#[test]
+fn what_is_changed_in_the_metadata_in_the_editor_is_taken_over() {
+    let stage = Stage::new();
+    let own =
+        |folder: &TempDir, name: &str| stage.opened(folder.path(), name).map(|text| String::from_utf8(text).unwrap());
+    let add = "sed -i -e 's/^    age:/    age:\\n        - recipient: OTHER/' -e s/admin/root/ \"$1\"";
+    let (folder, finished) = edited(&stage, "sealed.yaml", add);
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    let text = Some(PLAIN.replace("admin", "root"));
+    assert_eq!(
+        (own(&folder, "sealed.yaml"), opened_by_other(&stage, folder.path(), "sealed.yaml")),
+        (text.clone(), text)
+    );
+    let wrapped = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text);
+        text.split("ENCRYPTED FILE-----").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let after = wrapped(&fs::read(folder.path().join("sealed.yaml")).unwrap());
+    assert!(after.contains(&wrapped(&stage.files["sealed.yaml"])[1]), "who had the key keeps it as it was wrapped");
+
+    let (folder, finished) = edited(&stage, "sealed.yaml", "sed -i s/OWN/OTHER/ \"$1\"");
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert_eq!(own(&folder, "sealed.yaml"), None);
+    assert_eq!(opened_by_other(&stage, folder.path(), "sealed.yaml").as_deref(), Some(PLAIN));
+
+    let (folder, _) = edited(&stage, "sealed.yaml", "sed -i 's/unencrypted_suffix: .*/encrypted_regex: ^pass/' \"$1\"");
+    assert_eq!(own(&folder, "sealed.yaml").as_deref(), Some(PLAIN));
+    assert!(fs::read_to_string(folder.path().join("sealed.yaml")).unwrap().contains("user: admin\n"));
+
+    let (folder, _) = edited(&stage, "three.yaml", "sed -i 's/shamir_threshold: 2/shamir_threshold: 3/' \"$1\"");
+    assert_eq!(own(&folder, "three.yaml"), None, "the shares are those of another polynomial");
+    let both = [stage.files["key.txt"].as_slice(), &stage.files["other.txt"]].concat();
+    fs::write(folder.path().join("key.txt"), both).unwrap();
+    assert_eq!(own(&folder, "three.yaml").as_deref(), Some(PLAIN));
+
+    let (folder, finished) = edited(&stage, "new.yaml", "sed -i 's/something/hunter2/' \"$1\"");
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert!(own(&folder, "new.yaml").unwrap().ends_with("password: hunter2\n"));
+}
+
+#[test]
+fn metadata_that_nobody_could_open_a_file_with_are_not_taken_over() {
+    let stage = Stage::new();
+    for (script, code) in [
+        ("sed -i 's/^    age:/    pgp:/' \"$1\"", 2),
+        ("sed -i '/^    age:/,/recipient/d' \"$1\"", 2),
+        ("sed -i 's/recipient: .*/recipient: nobody/' \"$1\"", 1),
+        ("sed -i '/^sops:/,$d' \"$1\"", 2),
+    ] {
+        let (folder, finished) = edited(&stage, "sealed.yaml", script);
+        assert_eq!(finished.status.code(), Some(code), "{script}: {}", finished.stderr);
+        assert_eq!(fs::read(folder.path().join("sealed.yaml")).unwrap(), stage.files["sealed.yaml"]);
+    }
+}
+
+#[test]
+fn a_command_in_the_background_goes_on_when_sops_has_ended() {
+    let stage = Stage::new();
+    let folder = TempDir::new().unwrap();
+    for name in ["key.txt", "sealed.env"] {
+        fs::write(folder.path().join(name), &stage.files[name]).unwrap();
+    }
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+    let words = ["exec-env", "--background", "sealed.env", "echo $USER > pipe"];
+    let call = Call::new(&ours(folder.path()), folder.path()).args(words).dir(folder.path());
+    let finished = call.env("SOPS_AGE_KEY_FILE", "key.txt").run().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    let read = Command::new("timeout").args(["30", "cat"]).arg(folder.path().join("pipe")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "admin\n");
+}
+
 #[test]
 fn a_command_that_prints_identities_is_run_only_if_no_other_identity_opens_the_file() {
     let stage = Stage::new();
@@ -754,6 +1012,24 @@ fn a_command_that_prints_identities_is_run_only_if_no_other_identity_opens_the_f
         let (folder, finished) = stage.call_with(program, &["decrypt", "sealed.yaml"], "", &variables);
         assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
         assert_eq!(folder.path().join("asked").exists(), is_asked, "{program:?} {file}");
+    }
+}
+
+#[test]
+fn a_file_opens_as_with_sops_from_a_folder_that_is_gone() {
+    let stage = Stage::new();
+    let folder = TempDir::new().unwrap();
+    for name in ["key.txt", "sealed.yaml"] {
+        fs::write(folder.path().join(name), &stage.files[name]).unwrap();
+    }
+    let path = |name: &str| folder.path().join(name);
+    for program in [Tools::locate().unwrap().path("sops").unwrap(), ours(folder.path())] {
+        let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" decrypt \"$1\"";
+        let call = Call::new(Path::new("sh"), folder.path()).args(["-c", script]).dir(folder.path());
+        let call = call.arg(&program).arg(path("sealed.yaml")).env("SOPS_AGE_KEY_FILE", path("key.txt"));
+        let finished = call.run().unwrap();
+        assert_eq!(finished.status.code(), Some(0), "{}: {}", program.display(), finished.stderr);
+        assert_eq!(String::from_utf8_lossy(&finished.stdout), PLAIN);
     }
 }
 

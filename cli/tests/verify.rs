@@ -121,6 +121,7 @@ fn whatever_should_not_be_committed_is_named_and_not_shown() -> Result<(), Failu
         ("secret/broken.yaml", "password: [hunter2\n".to_owned()),
         ("keys/age.txt", format!("# throw-away\n{}\n", tree.stranger.identity)),
         ("keys/tls.pem", "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n".to_owned()),
+        ("keys/shop.asc", "# shop\n-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nhunter2\n".to_owned()),
         ("lfs.bin", "version https://git-lfs.github.com/spec/v1\n".to_owned()),
     ];
     for (name, text) in files {

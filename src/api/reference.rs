@@ -30,7 +30,8 @@ impl LocalRef {
 #[serde(rename_all = "camelCase")]
 pub struct KeySource {
     /// A Secret in the namespace of the Sync. Each of its entries whose key ends in `.agekey` is read as an age identity
-    /// file. It is read as the Sync's ServiceAccount. Example: `{name: sops-age}`.
+    /// file, and each whose key ends in `.asc` as private PGP keys without passphrase, armored or binary. It is read as the
+    /// Sync's ServiceAccount. Example: `{name: sops-age}`.
     pub secret_ref: LocalRef,
 }
 

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterExt, ParseError, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -70,7 +70,7 @@ fn begin(filter: EnvFilter, format: LogFormat, traces: Option<&SdkTracerProvider
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let lines = lines.with_filter(filter.and(filter_fn(|metadata| !is_audit(metadata))));
+    let lines = lines.with_filter(filter.and(filter_fn(|metadata| !is_audit(metadata) && !may_tell_secrets(metadata))));
     let spans = traces.map(|provider| traces::layer(provider).with_filter(filter_fn(is_span_of_ours)));
     let audit = Audit.with_filter(filter_fn(is_audit));
     tracing_subscriber::registry().with(lines).with(audit).with(spans).init();
@@ -78,6 +78,14 @@ fn begin(filter: EnvFilter, format: LogFormat, traces: Option<&SdkTracerProvider
 
 fn is_audit(metadata: &Metadata<'_>) -> bool {
     metadata.target() == AUDIT_TARGET
+}
+
+/// Libraries whose events below WARN can have secrets in them, whatever the filter lets through: `pgp` writes private keys when it
+/// reads one (no such call is made), the SDK of AWS whole requests with session tokens.
+fn may_tell_secrets(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let tells = target == "pgp" || target.starts_with("pgp::") || target.starts_with("aws_");
+    tells && *metadata.level() > Level::WARN
 }
 
 /// Events are not sent with traces, so that no message of a library can be.

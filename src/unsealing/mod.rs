@@ -8,6 +8,7 @@
 mod all_cores;
 mod bind;
 mod error;
+mod key_file;
 mod sealed_items;
 mod sops_files;
 mod stack;
@@ -15,7 +16,7 @@ mod stack;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use waxwing_keys::{AgeIdentities, Keyring};
+use waxwing_keys::Keyring;
 use waxwing_plan::{GroupKind, Manifest};
 
 use crate::cluster::{Request, ServiceAccount};
@@ -23,12 +24,13 @@ use crate::render::{Rendered, SopsFile, bindings};
 
 use all_cores::Worth;
 pub use error::{OpenError, Place};
+pub use key_file::{KeyFile, KeyFileError};
 pub use stack::with_stack_wiped;
 
 /// The keys that one sync may use. Not `Debug`.
 pub struct SyncKeys<'a> {
-    /// The identities of `spec.secrets.keysFrom`, each with the Secret and key it was read from.
-    pub identities: Vec<(String, AgeIdentities)>,
+    /// The key files of `spec.secrets.keysFrom`, each with the Secret and key it was read from.
+    pub identities: Vec<(String, KeyFile)>,
     /// The cluster's sealing keys.
     pub ring: &'a Keyring,
     /// The ServiceAccount that the sync acts as, for messages.

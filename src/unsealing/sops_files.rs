@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use waxwing_formats::sops::{Document, Sealed, Verified};
 use waxwing_formats::{DataKey, KeyRequest, Refusal};
-use waxwing_keys::AgeIdentities;
 
 use super::all_cores::{self, Worth};
 use super::error::OpenError;
+use super::key_file::KeyFile;
 use crate::render::SopsFile;
 
 /// The opened files by path, each verified as a whole.
@@ -18,7 +18,7 @@ pub(super) fn open<'a>(
     files: impl Iterator<Item = &'a SopsFile>,
     needed: &BTreeSet<&str>,
     verified: &BTreeSet<String>,
-    identities: &[(String, AgeIdentities)],
+    identities: &[(String, KeyFile)],
 ) -> (OpenFiles, Vec<OpenError>) {
     let (mut open, mut errors) = (OpenFiles::new(), Vec::new());
     let is_due = |file: &&SopsFile| needed.contains(file.path.as_str()) || !verified.contains(&file.blob.to_string());
@@ -35,7 +35,7 @@ pub(super) fn open<'a>(
 
 fn unlock(
     document: &Document<Sealed>,
-    identities: &[(String, AgeIdentities)],
+    identities: &[(String, KeyFile)],
 ) -> Result<Document<Verified>, waxwing_formats::sops::UnlockError> {
     let mut unlock = document.clone().unlock();
     while let Some(request) = unlock.next() {
@@ -46,7 +46,7 @@ fn unlock(
 }
 
 /// Asks every identity in turn; the refusal lists what each said.
-fn ask(request: &KeyRequest, identities: &[(String, AgeIdentities)]) -> Result<DataKey, Refusal> {
+fn ask(request: &KeyRequest, identities: &[(String, KeyFile)]) -> Result<DataKey, Refusal> {
     let mut refusals = Vec::new();
     for (origin, identity) in identities {
         match identity.answer(&request.wrapped) {

@@ -3,7 +3,9 @@
 pub(crate) mod audit;
 pub(crate) mod cert;
 pub(crate) mod completion;
+pub(crate) mod edit;
 pub(crate) mod new;
 pub(crate) mod plan;
+pub(crate) mod rotate;
 pub(crate) mod seal;
 pub(crate) mod verify;

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use tempfile::Builder;
 use zeroize::Zeroizing;
 
@@ -45,6 +46,22 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Puts a new text in the place of a file whose text is still `old`, as a whole or not at all.
+///
+/// # Errors
+///
+/// Fails for a file that has several names, or that somebody else changed.
+pub(crate) fn replace_whole(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.nlink() > 1 {
+        return Err(io::Error::other("it has several names, so that it can't be replaced as a whole"));
+    }
+    if *read(Some(path))? != old {
+        return Err(io::Error::other("somebody else has changed it"));
+    }
+    put(path, new, Permissions::from_mode(0o600), Some(&metadata))
+}
+
 /// Tells whether a file might be written over though it can't be replaced.
 fn is_in_the_way(error: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
@@ -75,6 +92,7 @@ fn put(path: &Path, bytes: &[u8], new: Permissions, old: Option<&Metadata>) -> i
     if !folder.is_dir() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such folder"));
     }
+    let _undisturbed = Undisturbed::begin()?;
     let mut file = Builder::new().prefix(".seal-").permissions(new).tempfile_in(folder)?;
     file.write_all(bytes)?;
     if let Some(old) = old {
@@ -84,6 +102,23 @@ fn put(path: &Path, bytes: &[u8], new: Permissions, old: Option<&Metadata>) -> i
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Has requests to end wait for as long as this lives, so that none leaves a file behind that was to take the place of another.
+struct Undisturbed(SigSet);
+
+impl Undisturbed {
+    fn begin() -> io::Result<Self> {
+        let ends = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+        Ok(Self(ends.thread_swap_mask(SigmaskHow::SIG_BLOCK)?))
+    }
+}
+
+impl Drop for Undisturbed {
+    fn drop(&mut self) {
+        // It can't fail with what was the mask before.
+        let _ = self.0.thread_set_mask();
+    }
 }
 
 fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {

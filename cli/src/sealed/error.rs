@@ -3,7 +3,9 @@
 use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
 use waxwing_keys::{ServiceError, WrapError};
 
+use super::pgp_keys::PgpError;
 use super::plugins::PluginError;
+use super::services;
 
 /// Why a sealed file could not be opened or made; none of it quotes a value.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,14 @@ pub(crate) enum SealedError {
     /// A plugin could not wrap it.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// It could not be wrapped for a PGP key.
+    #[error("failed to wrap the data key for {recipient}")]
+    Pgp {
+        /// For whom.
+        recipient: String,
+        /// Why.
+        source: PgpError,
+    },
     /// A key service could not wrap it.
     #[error("failed to wrap the data key for {recipient}")]
     Service {
@@ -45,7 +55,9 @@ impl SealedError {
             Self::Seal(error) => Some(error.hint()),
             Self::Path(error) => Some(error.hint()),
             Self::Plugin(error) => error.hint(),
-            Self::Wrap(_) | Self::Service { .. } => None,
+            Self::Service { source, .. } => services::hint(source),
+            Self::Wrap(_) => None,
+            Self::Pgp { source, .. } => source.hint(),
         }
     }
 }

@@ -5,18 +5,21 @@ use waxwing_formats::{DataKey, Refusal, WrappedKey};
 use waxwing_keys::ServiceKey;
 
 use super::age_keys::AgeKeys;
+use super::pgp_keys::PgpKeys;
 use super::services;
 
 /// All keys that are at hand.
 pub(crate) struct Identities {
     age: AgeKeys,
+    pgp: PgpKeys,
     order: Vec<String>,
 }
 
 impl Identities {
     /// Finds the user's own keys. Nobody is asked yet: no service, no program and no user.
     pub(crate) fn at_hand() -> Self {
-        Self { age: AgeKeys::at_hand(), order: USUAL_ORDER.map(str::to_owned).to_vec() }
+        let order = USUAL_ORDER.map(str::to_owned).to_vec();
+        Self { age: AgeKeys::at_hand(), pgp: PgpKeys::default(), order }
     }
 
     /// Has keys of these kinds asked first, in this order.
@@ -34,6 +37,7 @@ impl Identities {
         match (wrapped, ServiceKey::of(wrapped)) {
             (_, Some((key, enc))) => services::unwrap(&key, enc).map_err(|error| Refusal(error.to_string())),
             (WrappedKey::Age { .. }, None) => self.age.answer(wrapped),
+            (WrappedKey::Pgp { .. }, None) => self.pgp.answer(wrapped),
             (_, None) => Err(Refusal("keys of this kind are not supported".to_owned())),
         }
     }

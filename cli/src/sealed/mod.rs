@@ -1,15 +1,20 @@
 //! SOPS files on the disk: read, opened with the keys that are at hand, sealed, and written back.
 //!
-//! `identities` finds the keys, those of age in `age_keys`; `recipients` wraps for those who shall have one; `services` calls key
-//! services and `plugins` runs programs that do either; `terminal` asks the user, `creation` reads `.sops.yaml`, `disk` writes.
+//! `identities` finds the keys, those of age in `age_keys`, of PGP in `pgp_keys`; `recipients` wraps for those who shall have one;
+//! `services` calls key services, `plugins` and `gpg` run programs that do either; `terminal` asks the user, `creation` reads
+//! `.sops.yaml`, which `configurations` finds for the files of a tree, `changes` says who comes and goes, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
 mod age_keys;
+mod changes;
+mod configurations;
 mod creation;
 mod disk;
 mod error;
+mod gpg;
 mod identities;
 mod named;
+mod pgp_keys;
 mod plugins;
 mod recipients;
 mod services;
@@ -20,30 +25,45 @@ use std::path::Path;
 use jiff::Timestamp;
 use rand_core::OsRng;
 use waxwing_formats::DataKey;
-use waxwing_formats::sops::{self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Vectors, Verified};
+use waxwing_formats::sops::{
+    self, Document, Plain, Recipient, Rule, Sealed, Store, Terms, Unlock, Unverified, Vectors,
+};
 
+pub(crate) use changes::Change;
+pub(crate) use configurations::Configurations;
 pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
-pub(crate) use disk::{Secrecy, read, replace, write};
+pub(crate) use disk::{Secrecy, read, replace, replace_whole, write};
 pub(crate) use error::SealedError;
 pub(crate) use identities::Identities;
-pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context};
+pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
 
 /// A file that was opened.
 pub(crate) struct Opened {
-    /// What stands in it.
-    pub(crate) document: Document<Verified>,
+    /// What stands in it; who opened it knows whether its message authentication code was checked.
+    pub(crate) document: Document<Unverified>,
     /// What it is sealed with.
     pub(crate) key: DataKey,
 }
 
 /// Opens a sealed file; the identities say in which order its keys are asked.
 pub(crate) fn open(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
-    let mut unlock = document.unlock_in_order(&identities.order());
+    let unlock = document.unlock_in_order(&identities.order());
+    let (document, key) = answered(unlock, identities).finish_with_key()?;
+    Ok(Opened { document: document.into(), key })
+}
+
+/// Opens a sealed file and does not check its message authentication code.
+pub(crate) fn open_unverified(document: Document<Sealed>, identities: &Identities) -> Result<Opened, SealedError> {
+    let unlock = document.unlock_in_order(&identities.order()).unverified();
+    let (document, key) = answered(unlock, identities).finish_unverified()?;
+    Ok(Opened { document, key })
+}
+
+fn answered(mut unlock: Unlock, identities: &Identities) -> Unlock {
     while let Some(request) = unlock.next() {
         unlock.answer(request.id, identities.answer(&request.wrapped));
     }
-    let (document, key) = unlock.finish_with_key()?;
-    Ok(Opened { document, key })
+    unlock
 }
 
 /// Who shall be able to open a new file, and what shall be sealed in it.
@@ -55,13 +75,24 @@ pub(crate) struct NewTerms {
     pub(crate) mac_only_encrypted: bool,
 }
 
-/// Seals a file with a new data key.
-pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed>, SealedError> {
+/// Draws a new data key and wraps it for whoever shall have it.
+pub(crate) fn new_key(terms: NewTerms) -> Result<(DataKey, Terms), SealedError> {
     let key = sops::new_data_key(&mut OsRng)?;
     let NewTerms { groups, shamir_threshold, rule, mac_only_encrypted } = terms;
+    let shamir_threshold = groups.threshold(shamir_threshold);
     let groups = wrap(&key, &groups, shamir_threshold)?;
-    let terms = Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None };
-    Ok(plain.seal(&key, terms, Vectors::default(), Timestamp::now(), &mut OsRng)?)
+    Ok((key, Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None }))
+}
+
+/// Seals a file for the first time with a data key.
+pub(crate) fn seal_with(key: &DataKey, plain: Plain, terms: Terms) -> Result<Document<Sealed>, SealedError> {
+    Ok(plain.seal(key, terms, Vectors::default(), Timestamp::now(), &mut OsRng)?)
+}
+
+/// Seals a file with a new data key.
+pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed>, SealedError> {
+    let (key, terms) = new_key(terms)?;
+    seal_with(&key, plain, terms)
 }
 
 /// Seals a file that was opened and changed. What did not change in it keeps its token.

@@ -6,9 +6,13 @@
 use std::collections::BTreeMap;
 
 use waxwing_formats::{DataKey, WrappedKey};
-use waxwing_keys::{AgeRecipient, AwsKey, AzureKey, GcpKey, RecipientError, ServiceKey, ServiceKeyError, VaultKey};
+use waxwing_keys::{
+    AgeRecipient, AwsKey, AzureKey, GcpKey, PgpKeyName, PgpNameError, RecipientError, ServiceKey, ServiceKeyError,
+    VaultKey,
+};
 
 use super::error::SealedError;
+use super::pgp_keys;
 use super::plugins::PluginRecipient;
 use super::services;
 
@@ -22,6 +26,8 @@ pub(crate) enum MasterKey {
     Age(AgeRecipient),
     /// An age recipient of a plugin.
     Plugin(PluginRecipient),
+    /// A PGP key.
+    Pgp(PgpKeyName),
     /// A key of a key service.
     Service(ServiceKey),
 }
@@ -52,14 +58,15 @@ impl MasterKey {
     /// Reads the keys that are named. Those of AWS KMS get the encryption context.
     pub(crate) fn named(names: &Names<'_>, context: &Context) -> Result<Vec<Self>, MasterKeyError> {
         let Names { age, pgp, aws, aws_profile, gcp, azure, vault, huawei } = *names;
-        for (kind, names) in [("pgp", pgp), ("hckms", huawei)] {
-            if let Some(name) = each(names).next() {
-                return Err(MasterKeyError::Unsupported { name: format!("{kind} {name}") });
-            }
+        if let Some(name) = each(huawei).next() {
+            return Err(MasterKeyError::Unsupported { name: format!("hckms {name}") });
         }
         let mut keys = Vec::new();
         for name in each(age) {
             keys.push(Self::age(name)?);
+        }
+        for name in each(pgp) {
+            keys.push(Self::Pgp(name.parse()?));
         }
         for name in each(aws) {
             keys.push(ServiceKey::Aws(AwsKey::parse(name, context, aws_profile)?).into());
@@ -88,6 +95,9 @@ impl MasterKey {
         match self {
             Self::Age(recipient) => Ok(recipient.wrap(key)?),
             Self::Plugin(recipient) => Ok(recipient.wrap(key)?),
+            Self::Pgp(name) => {
+                pgp_keys::wrap(name, key).map_err(|source| SealedError::Pgp { recipient: self.name(), source })
+            }
             Self::Service(service) => services::wrap(service, key)
                 .map_err(|source| SealedError::Service { recipient: service.recipient(), source }),
         }
@@ -98,6 +108,7 @@ impl MasterKey {
         match self {
             Self::Age(recipient) => format!("age {recipient}"),
             Self::Plugin(recipient) => format!("age {recipient}"),
+            Self::Pgp(name) => format!("pgp {name}"),
             Self::Service(service) => service.recipient(),
         }
     }
@@ -115,6 +126,7 @@ impl MasterKey {
         match (wrapped, ServiceKey::of(wrapped)) {
             (_, Some((service, _))) => Ok(service.into()),
             (WrappedKey::Age { recipient, .. }, None) => Self::age(recipient),
+            (WrappedKey::Pgp { fingerprint, .. }, None) => Ok(Self::Pgp(fingerprint.parse()?)),
             (other, None) => Err(MasterKeyError::Unsupported { name: other.recipient() }),
         }
     }
@@ -149,6 +161,11 @@ impl Groups {
     pub(crate) fn one(keys: Vec<MasterKey>) -> Self {
         Self(vec![distinct(keys)])
     }
+
+    /// Returns how many groups are needed. Where nothing is said of several, all are, and sops writes that down.
+    pub(crate) fn threshold(&self, said: usize) -> usize {
+        if said == 0 && self.0.len() > 1 { self.0.len() } else { said }
+    }
 }
 
 /// Leaves out who is named again.
@@ -168,6 +185,9 @@ pub(crate) enum MasterKeyError {
     /// It is no age recipient, or one of an unsupported kind.
     #[error(transparent)]
     Age(RecipientError),
+    /// It is no name of a PGP key.
+    #[error(transparent)]
+    Pgp(#[from] PgpNameError),
     /// It is no key of its service.
     #[error(transparent)]
     Service(#[from] ServiceKeyError),
@@ -187,6 +207,7 @@ impl MasterKeyError {
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Age(error) => error.hint(),
+            Self::Pgp(error) => error.hint(),
             Self::Service(error) => error.hint(),
             Self::Context => "write NAME:VALUE, with commas between several; values are texts",
             Self::Unsupported { .. } => "use the sops program for this file",

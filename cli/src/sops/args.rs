@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::group_args::GroupsArgs;
 use crate::sealed::{Context, MasterKeyError, Names, context};
 
 /// Seal, open and change SOPS files, with the command line of sops
 ///
 /// Without a command, FILE is edited, or with -e, -d, -r or --set sealed, opened, rotated or changed: the older way to call sops.
 /// Keys are looked for where sops looks for them: SOPS_AGE_KEY, SOPS_AGE_KEY_FILE, SOPS_AGE_KEY_CMD and sops/age/keys.txt in the
-/// folder of the user's configuration.
+/// folder of the user's configuration. Key services are called with what their own command lines find: the credentials of AWS, and
+/// VAULT_TOKEN or ~/.vault-token.
 #[derive(Args)]
 #[command(disable_help_subcommand = true, max_term_width = 100, after_help = CODES)]
 pub(crate) struct SopsArgs {
@@ -56,8 +58,9 @@ pub(crate) enum Command {
     Edit(Box<EditArgs>),
     Set(SetArgs),
     Unset(UnsetArgs),
-    Rotate(RotateArgs),
+    Rotate(Box<RotateArgs>),
     Updatekeys(UpdatekeysArgs),
+    Groups(GroupsArgs),
     ExecEnv(ExecEnvArgs),
     ExecFile(ExecFileArgs),
     Filestatus(FilestatusArgs),
@@ -65,7 +68,7 @@ pub(crate) enum Command {
 }
 
 /// Flags that may stand before the command too.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Global {
     /// Read this configuration, instead of the .sops.yaml in the working folder or above it
     #[arg(long, value_name = "FILE", env = "SOPS_CONFIG", hide_env_values = true, global = true)]
@@ -166,12 +169,26 @@ pub(crate) struct Older {
     #[command(flatten)]
     pub(crate) changed: ChangedKeys,
 
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+
+    #[command(flatten)]
+    pub(crate) draft: DraftFlag,
+
     #[arg(
         long,
         value_name = "PATH",
         help = "Print only what stands at this path, as in '[\"key\"][\"other key\"][0]'"
     )]
     pub(crate) extract: Option<String>,
+}
+
+/// What the editor shows.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct DraftFlag {
+    /// Show the metadata in the editor too; who is added to the recipients there can open the file, who is taken out no more
+    #[arg(short, long)]
+    pub(crate) show_master_keys: bool,
 }
 
 /// Where the result goes.
@@ -215,8 +232,16 @@ impl From<Formats> for Types {
     }
 }
 
+/// Whether a file must be as it was sealed.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Trust {
+    /// Do not check that nothing was changed since the file was sealed, but for what is sealed in it
+    #[arg(long)]
+    pub(crate) ignore_mac: bool,
+}
+
 /// Who shall open a new file, and what is sealed in it; for all that is not said, .sops.yaml is asked.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct CreationFlags {
     #[command(flatten)]
     pub(crate) keys: KeyFlags,
@@ -243,7 +268,7 @@ pub(crate) struct CreationFlags {
 }
 
 /// For whom a new file is sealed.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct KeyFlags {
     /// Seal for these age recipients
     #[arg(short, long, value_name = "RECIPIENT,...", env = "SOPS_AGE_RECIPIENTS", hide_env_values = true)]
@@ -295,7 +320,7 @@ impl KeyFlags {
 }
 
 /// What AWS KMS is told besides the data key.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct ContextFlag {
     /// Wrap with this encryption context for keys of AWS KMS, as in app:shop,stage:test
     #[arg(long, value_name = "NAME:VALUE,...")]
@@ -390,7 +415,7 @@ impl ChangedKeys {
 }
 
 /// What is not said is nothing.
-fn text(said: &Option<String>) -> &str {
+pub(super) fn text(said: &Option<String>) -> &str {
     said.as_deref().unwrap_or_default()
 }
 
@@ -435,6 +460,9 @@ pub(crate) struct DecryptArgs {
         help = "Print only what stands at this path, as in '[\"key\"][\"other key\"][0]'"
     )]
     pub(crate) extract: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Open a file in an editor and seal it again; what was not changed keeps its ciphertext
@@ -442,7 +470,7 @@ pub(crate) struct DecryptArgs {
 /// The editor is the one that SOPS_EDITOR or EDITOR names, else vim, nano or vi. The text stands in a folder that only the user
 /// can read, in memory where the system has such a place, and is wiped when the editor ends. A file that does not exist is made
 /// from an example.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct EditArgs {
     /// The sealed file
     #[arg(value_name = "FILE")]
@@ -456,6 +484,12 @@ pub(crate) struct EditArgs {
 
     #[command(flatten)]
     pub(crate) context: ContextFlag,
+
+    #[command(flatten)]
+    pub(crate) draft: DraftFlag,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Set one value of a file, in place; what was not changed keeps its ciphertext
@@ -486,6 +520,9 @@ pub(crate) struct SetArgs {
 
     #[command(flatten)]
     pub(crate) formats: Formats,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Take one value out of a file, in place; what was not changed keeps its ciphertext
@@ -504,6 +541,9 @@ pub(crate) struct UnsetArgs {
 
     #[command(flatten)]
     pub(crate) formats: Formats,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Seal all values of a file anew with a new data key, and print it
@@ -524,6 +564,9 @@ pub(crate) struct RotateArgs {
 
     #[command(flatten)]
     pub(crate) context: ContextFlag,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Give files the recipients that .sops.yaml says; values and data keys stay
@@ -540,6 +583,18 @@ pub(crate) struct UpdatekeysArgs {
     /// Take the input for yaml, json, dotenv, ini or binary [default: by the name of the file]
     #[arg(long, value_name = "TYPE")]
     pub(crate) input_type: Option<String>,
+}
+
+/// Whom a command is run as, and whether it is waited for.
+#[derive(Args)]
+pub(crate) struct RunFlags {
+    /// Run the command as this user, with his groups; only root may
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// Do not wait for the command, which gets no input and whose output is dropped (deprecated)
+    #[arg(long)]
+    pub(crate) background: bool,
 }
 
 /// Run a command with the values of a file as variables of its environment
@@ -563,6 +618,9 @@ pub(crate) struct ExecEnvArgs {
     /// Let the command take the place of this program
     #[arg(long)]
     pub(crate) same_process: bool,
+
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
 }
 
 /// Run a command with the opened file in a temporary file
@@ -586,6 +644,9 @@ pub(crate) struct ExecFileArgs {
     /// Give the temporary file this name
     #[arg(long, value_name = "NAME")]
     pub(crate) filename: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
 
     #[command(flatten)]
     pub(crate) formats: Formats,

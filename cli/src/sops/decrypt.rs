@@ -5,15 +5,15 @@ use std::path::Path;
 use waxwing_formats::sops::{Document, Sealed, SopsError, Store};
 use waxwing_formats::{SecretBytes, Segment};
 
-use super::args::{DecryptArgs, FilestatusArgs, Global, Target, Types};
+use super::args::{DecryptArgs, FilestatusArgs, Global, Target};
 use super::fault::Fault;
-use super::place::{Place, identities};
+use super::place::{Place, Places, identities};
 use crate::output;
 use crate::sealed::{self, Identities, SealedError, Secrecy, store_of};
 
 /// Opens files, or a part of each. Where one of several does not open, none is printed or written.
 pub(crate) fn run(args: &DecryptArgs, global: &Global) -> Result<(), Fault> {
-    let DecryptArgs { files, target, types, extract } = args;
+    let DecryptArgs { files, target, types, extract, trust } = args;
     let path = extract.as_deref().map(path).transpose()?.filter(|path| !path.is_empty());
     let files: Vec<Option<&Path>> = match files.as_slice() {
         [] => vec![None],
@@ -23,10 +23,11 @@ pub(crate) fn run(args: &DecryptArgs, global: &Global) -> Result<(), Fault> {
         return Err(Fault::conflicting("several files can't be written to one by --output"));
     }
     files.iter().try_for_each(|file| Place::check(*file, target))?;
-    let identities = identities(global.decryption_order.as_deref());
+    let (places, identities) = (Places::new(global), identities(global.decryption_order.as_deref()));
     let (mut opened, mut failed) = (Vec::new(), Vec::new());
     for &file in &files {
-        match open(file, types, global, &identities, path.as_deref()) {
+        let place = places.at(file, types).map(|place| place.trusting(*trust));
+        match place.and_then(|place| open(place, &identities, path.as_deref())) {
             Ok(one) => opened.push(one),
             Err(fault) if files.len() > 1 => failed.push(fault.in_file(file)),
             Err(fault) => failed.push(fault),
@@ -46,14 +47,7 @@ fn print(opened: Vec<(Place, SecretBytes)>, target: &Target) -> Result<(), Fault
     Ok(())
 }
 
-fn open(
-    file: Option<&Path>,
-    types: &Types,
-    global: &Global,
-    identities: &Identities,
-    path: Option<&[Segment]>,
-) -> Result<(Place, SecretBytes), Fault> {
-    let place = Place::new(file, types, global)?;
+fn open(place: Place, identities: &Identities, path: Option<&[Segment]>) -> Result<(Place, SecretBytes), Fault> {
     let opened = place.unlock(place.sealed()?, identities)?;
     let text = match path {
         None => opened.document.whole_as(place.output, place.indent()),

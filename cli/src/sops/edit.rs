@@ -1,4 +1,4 @@
-//! `sops edit`: the plain text of a file in the user's editor, and back.
+//! `sops edit` and `seal edit`: the plain text of a file in the user's editor, and back.
 //!
 //! The text stands in a folder of its own that only the user can enter, in memory where there is such a place, and is wiped
 //! when the editor ends or the program is asked to. The sealed file is replaced as a whole at the end, so that whatever happens
@@ -8,47 +8,91 @@ use std::env;
 use std::io;
 use std::path::Path;
 
+use jiff::Timestamp;
 use tokio::process::Command;
-use waxwing_formats::SecretBytes;
 use waxwing_formats::sops::{Document, Plain, Sealed, Store, Terms, VERSION};
+use waxwing_formats::{DataKey, SecretBytes};
 
 use super::args::{EditArgs, Global};
 use super::child::Watch;
 use super::desk::Desk;
 use super::encrypt::{new_terms, written};
 use super::fault::Fault;
-use super::place::Place;
+use super::place::{Place, Places};
+use super::recipients::with_groups_of;
 use crate::output;
-use crate::sealed::{self, NewTerms, Opened, SealedError, Secrecy, seal_again, seal_anew};
+use crate::sealed::{self, Configuration, NewTerms, Secrecy, new_key, seal_again, seal_with};
 
 /// Lets the user edit a file, or the example for a new one.
 pub(crate) fn run(args: &EditArgs, global: &Global) -> Result<(), Fault> {
+    run_at(&Places::new(global), args, global)
+}
+
+/// Does the same for `seal edit`, under the configuration that it found for the file.
+pub(crate) fn run_under(configuration: Option<Configuration>, args: &EditArgs) -> Result<(), Fault> {
+    let global = Global::default();
+    run_at(&Places::under(configuration, &global), args, &global)
+}
+
+fn run_at(places: &Places<'_>, args: &EditArgs, global: &Global) -> Result<(), Fault> {
     let file = args.file.as_deref().ok_or_else(Fault::no_file)?;
-    let place = Place::of_any(Some(file), &args.types, global)?;
+    let place = places.at_any(Some(file), &args.types)?.trusting(args.trust);
+    let shows_terms = args.draft.show_master_keys;
     match file.exists() {
-        true => edit(&place, file),
-        false => edit_new(&place, file, new_terms(&place, &args.creation, &args.context, global)?),
+        true => edit(&place, file, shows_terms),
+        false => edit_new(&place, file, new_terms(&place, &args.creation, &args.context, global)?, shows_terms),
     }
 }
 
-fn edit(place: &Place, file: &Path) -> Result<(), Fault> {
+fn edit(place: &Place, file: &Path, shows_terms: bool) -> Result<(), Fault> {
     let opened = place.open()?;
-    let text = opened.document.whole_as(place.output, place.indent());
+    let (store, old) = (place.output, opened.document.terms());
+    let text = match shows_terms {
+        true => opened.document.draft(store, place.indent()),
+        false => opened.document.whole_as(store, place.indent()),
+    };
     let text = text.map_err(|error| place.fault(Fault::of_output(error)))?;
-    let sealed = until_it_seals(file, &text, place.output, |plain| seal_again(&opened, plain, newer_terms(&opened)))?;
+    let sealed = until_it_seals(file, &text, |edited| {
+        let (plain, terms) = read(edited, store, &opened.key, &old, shows_terms)?;
+        Ok(seal_again(&opened, plain, newer(terms))?)
+    })?;
     place.replace(written(Ok(sealed), place)?.as_bytes())
 }
 
-fn edit_new(place: &Place, file: &Path, terms: NewTerms) -> Result<(), Fault> {
-    let example = SecretBytes::new(example(place.output).as_bytes().to_vec());
-    let sealed = until_it_seals(file, &example, place.output, |plain| seal_anew(plain, terms.clone()))?;
+fn edit_new(place: &Place, file: &Path, terms: NewTerms, shows_terms: bool) -> Result<(), Fault> {
+    let (key, terms) = new_key(terms)?;
+    let (store, example) = (place.output, example(place.output).as_bytes());
+    let text = match shows_terms {
+        true => Plain::parse(example, store)
+            .and_then(|plain| plain.write_draft(terms.clone(), Timestamp::now(), place.indent()))
+            .map_err(Fault::of_output)?,
+        false => SecretBytes::new(example.to_vec()),
+    };
+    let sealed = until_it_seals(file, &text, |edited| {
+        let (plain, terms) = read(edited, store, &key, &terms, shows_terms)?;
+        Ok(seal_with(&key, plain, terms)?)
+    })?;
     let text = written(Ok(sealed), place)?;
     sealed::write(file, text.as_bytes(), Secrecy::Sealed).map_err(|error| Fault::unwritable(file, &error))
 }
 
+/// Reads what became of a text, and under which terms it shall be sealed: those that it had, or that the user gave it.
+fn read(
+    edited: &SecretBytes,
+    store: Store,
+    key: &DataKey,
+    old: &Terms,
+    shows_terms: bool,
+) -> Result<(Plain, Terms), Fault> {
+    if !shows_terms {
+        return Ok((Plain::parse(edited.expose_secret(), store).map_err(Fault::of_plain)?, old.clone()));
+    }
+    let (plain, terms) = Plain::parse_draft(edited.expose_secret(), store).map_err(Fault::of_plain)?;
+    Ok((plain, with_groups_of(terms, old, key)?))
+}
+
 /// A file that an older version wrote is one of this version afterwards.
-fn newer_terms(opened: &Opened) -> Terms {
-    let terms = opened.document.terms();
+fn newer(terms: Terms) -> Terms {
     let numbers = |version: &str| version.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
     let version = terms.version.filter(|version| numbers(version) >= numbers(VERSION));
     Terms { version, ..terms }
@@ -58,8 +102,7 @@ fn newer_terms(opened: &Opened) -> Terms {
 fn until_it_seals(
     file: &Path,
     text: &SecretBytes,
-    store: Store,
-    seal: impl Fn(Plain) -> Result<Document<Sealed>, SealedError>,
+    seal: impl Fn(&SecretBytes) -> Result<Document<Sealed>, Fault>,
 ) -> Result<Document<Sealed>, Fault> {
     // Editors go by the ending of the name.
     let name = file.file_name().map_or(Path::new("secrets"), Path::new);
@@ -72,8 +115,7 @@ fn until_it_seals(
         if edited.ct_eq(text) {
             return Err(Fault::unchanged());
         }
-        let plain = Plain::parse(edited.expose_secret(), store).map_err(Fault::of_plain);
-        match plain.and_then(|plain| seal(plain).map_err(Fault::from)) {
+        match seal(&edited) {
             Ok(_) if watch.is_asked_to_end() => return Err(Fault::interrupted()),
             Ok(sealed) => return Ok(sealed),
             Err(fault) => go_on_after(fault, &mut watch)?,

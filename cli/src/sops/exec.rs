@@ -9,18 +9,20 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Component, Path};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::thread;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::process::Command;
 use waxwing_formats::SecretBytes;
 
-use super::args::{ExecEnvArgs, ExecFileArgs, Global, Types};
+use super::account::Account;
+use super::args::{ExecEnvArgs, ExecFileArgs, Global, RunFlags, Types};
 use super::child::Watch;
 use super::desk::Desk;
 use super::fault::Fault;
 use super::place::Place;
+use crate::output;
 
 /// The name of the file, if none is asked for.
 const USUAL_NAME: &str = "tmp-file";
@@ -30,7 +32,10 @@ const EXEC_FILE: &str = "exec-file";
 
 /// Runs a command with the values of a file in its environment.
 pub(crate) fn env(args: &ExecEnvArgs, global: &Global) -> Result<(), Fault> {
-    let ExecEnvArgs { file, command, pristine, same_process } = args;
+    let ExecEnvArgs { file, command, pristine, same_process, run } = args;
+    if run.background && *same_process {
+        return Err(Fault::conflicting("--same-process and --background can't be used together"));
+    }
     let place = Place::new(Some(file), &Types::default(), global)?;
     let opened = place.open()?;
     let values = opened.document.plain().into_values().map_err(|error| place.fault(Fault::of_environment(error)))?;
@@ -42,18 +47,40 @@ pub(crate) fn env(args: &ExecEnvArgs, global: &Global) -> Result<(), Fault> {
     if *pristine {
         shell.env_clear();
     }
+    shell.envs(become_user(run)?);
     for (name, value) in &values {
         shell.env(name, OsString::from_vec(value.expose_secret().to_vec()));
     }
     match same_process {
         true => Err(Fault::not_run(EXEC_ENV, &shell.exec())),
+        false if run.background => start(shell),
         false => status(EXEC_ENV, Watch::new().and_then(|mut watch| watch.run(Command::from(shell)))),
     }
 }
 
+/// Becomes the user that is named, if one is, and returns what is new in the environment then.
+fn become_user(run: &RunFlags) -> Result<Vec<(&'static str, OsString)>, Fault> {
+    let Some(name) = run.user.as_deref().filter(|name| !name.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let account = Account::named(name)?;
+    account.enter()?;
+    Ok(account.variables().into())
+}
+
+/// Starts a command that nobody waits for.
+fn start(mut shell: std::process::Command) -> Result<(), Fault> {
+    output::note("--background is deprecated in sops: better let the shell send a command to the background");
+    let started = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    started.map(drop).map_err(|error| Fault::not_run(EXEC_ENV, &error))
+}
+
 /// Runs a command with the text of a file in a file whose name stands where `{}` stands in the command.
 pub(crate) fn file(args: &ExecFileArgs, global: &Global) -> Result<(), Fault> {
-    let ExecFileArgs { file, command, no_fifo, filename, formats } = args;
+    let ExecFileArgs { file, command, no_fifo, filename, run, formats } = args;
+    if run.background {
+        return Err(Fault::no_background());
+    }
     let place = Place::new(Some(file), &formats.clone().into(), global)?;
     let name = Path::new(filename.as_deref().unwrap_or(USUAL_NAME));
     let is_name = matches!(name.components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]);
@@ -62,18 +89,24 @@ pub(crate) fn file(args: &ExecFileArgs, global: &Global) -> Result<(), Fault> {
     }
     let text = place.open()?.document.whole_as(place.output, place.indent());
     let text = text.map_err(|error| place.fault(Fault::of_output(error)))?;
+    let variables = become_user(run)?;
     let refused = |error: io::Error| Fault::unwritable(file, &error);
     let mut watch = Watch::new().map_err(refused)?;
     let desk = Desk::new().map_err(refused)?;
+    let shell = |path: &Path| {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(command.replace("{}", &path.display().to_string())).envs(variables);
+        shell
+    };
     match no_fifo {
         true => {
             let sheet = desk.put(name, &text).map_err(refused)?;
-            status(EXEC_FILE, watch.run(shell(command, sheet.path())))
+            status(EXEC_FILE, watch.run(shell(sheet.path())))
         }
         false => {
             let pipe = desk.place(name);
             feed(&pipe, text).map_err(refused)?;
-            status(EXEC_FILE, watch.run(shell(command, &pipe)))
+            status(EXEC_FILE, watch.run(shell(&pipe)))
         }
     }
 }
@@ -87,12 +120,6 @@ fn feed(pipe: &Path, text: SecretBytes) -> io::Result<()> {
         let _ = OpenOptions::new().write(true).open(pipe).and_then(|mut pipe| pipe.write_all(text.expose_secret()));
     });
     Ok(())
-}
-
-fn shell(command: &str, file: &Path) -> Command {
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(command.replace("{}", &file.display().to_string()));
-    shell
 }
 
 /// The exit code of the command is ours.

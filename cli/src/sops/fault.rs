@@ -63,6 +63,11 @@ impl Fault {
         self.code
     }
 
+    /// Tells whether the user has left the file as it was.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.code == UNCHANGED
+    }
+
     /// Returns what the user can do about it, where there is something.
     pub(crate) fn hint(&self) -> Option<String> {
         self.hint.clone()
@@ -80,6 +85,11 @@ impl Fault {
     /// No file was named.
     pub(crate) fn no_file() -> Self {
         Self::new(NO_FILE, "no file is named", Some("name a file, or a command: see `sops --help`"))
+    }
+
+    /// No file was named whose groups could change; sops reads one without a name.
+    pub(crate) fn no_group_file() -> Self {
+        Self::new(UNREADABLE, "no file is named", Some("name it with --file"))
     }
 
     /// There is no file of this name.
@@ -196,6 +206,38 @@ impl Fault {
         Self::new(code, format!("the command ended{how} with exit code {code}"), None)
     }
 
+    /// A command can't be run as another user.
+    pub(crate) fn not_as(name: &str, why: &str) -> Self {
+        Self::new(
+            GENERIC,
+            format!("failed to become the user {name:?}: {why}"),
+            Some("only root can become another user"),
+        )
+    }
+
+    /// The file for a command would be gone before the command reads it.
+    pub(crate) fn no_background() -> Self {
+        let hint = "leave --background out, and send the command to the background in its shell";
+        let fact = "--background can't be used with exec-file: the file is removed when this program ends";
+        Self::new(CONFLICTING, fact, Some(hint))
+    }
+
+    /// A key group that is not there should go.
+    pub(crate) fn no_such_group(index: usize, groups: usize) -> Self {
+        Self::new(GENERIC, format!("there is no key group {index}: the file has {groups}, counted from 0"), None)
+    }
+
+    /// More key groups would be needed than there are.
+    pub(crate) fn too_few_groups(threshold: usize, groups: usize) -> Self {
+        let fact = format!("{threshold} key groups would be needed to open it, of {groups}");
+        Self::new(GENERIC, fact, Some("pass --shamir-secret-sharing-threshold with a smaller number"))
+    }
+
+    /// Takes back the code of its own that a failure has in other commands.
+    pub(crate) fn without_code(self) -> Self {
+        Self { code: GENERIC, ..self }
+    }
+
     /// Somebody asked the program to end.
     pub(crate) fn interrupted() -> Self {
         Self::new(INTERRUPTED, "asked to end: the file is left as it was", None)
@@ -223,6 +265,12 @@ impl Fault {
     pub(crate) fn unreadable(file: Option<&Path>, error: &io::Error) -> Self {
         let fault = Self::new(UNREADABLE, format!("failed to read {}: {error}", name_of(file)), None);
         Self { names_file: file.is_some(), ..fault }
+    }
+
+    /// The folder in which the program was called can't be found.
+    pub(crate) fn no_working_folder(error: &io::Error) -> Self {
+        let hint = "change to a folder that there is, or name the configuration with --config";
+        Self::new(UNREADABLE, format!("failed to find the working folder: {error}"), Some(hint))
     }
 
     /// A file whose status is asked for can't be read.
@@ -256,7 +304,8 @@ impl Fault {
     }
 }
 
-fn name_of(file: Option<&Path>) -> String {
+/// Names a file, or standard input.
+pub(super) fn name_of(file: Option<&Path>) -> String {
     file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
 }
 
@@ -275,6 +324,7 @@ impl From<SealedError> for Fault {
             SealedError::File(_)
             | SealedError::Wrap(_)
             | SealedError::Plugin(_)
+            | SealedError::Pgp { .. }
             | SealedError::Service { .. }
             | SealedError::Path(_) => GENERIC,
         };

@@ -3,6 +3,7 @@
 //! A thin face: it reads flags, finds files and configuration, and gives failures the exit codes of sops 3.13.3. What is done
 //! with a file stands in `sealed`.
 
+mod account;
 mod args;
 mod child;
 mod decrypt;
@@ -11,16 +12,19 @@ mod edit;
 mod encrypt;
 mod exec;
 mod fault;
+mod group_args;
+mod groups;
 mod place;
 mod recipients;
 mod values;
 
-pub(crate) use args::SopsArgs;
+pub(crate) use args::{CreationFlags, DraftFlag, EditArgs, KeyFlags, SopsArgs};
+pub(crate) use edit::run_under as edit_under;
 pub(crate) use fault::Fault;
 
 use std::collections::HashSet;
 
-use args::{Command, CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, Global, Older, RotateArgs};
+use args::{Command, CompletionArgs, DecryptArgs, EncryptArgs, Global, Older, RotateArgs};
 
 use crate::args::sops_command;
 use crate::output;
@@ -37,6 +41,7 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
         Some(Command::Unset(args)) => values::unset(&args, &global),
         Some(Command::Rotate(args)) => recipients::rotate(&args, &global),
         Some(Command::Updatekeys(args)) => recipients::update(&args, &global),
+        Some(Command::Groups(args)) => groups::run(&args, &global),
         Some(Command::ExecEnv(args)) => exec::env(&args, &global),
         Some(Command::ExecFile(args)) => exec::file(&args, &global),
         Some(Command::Filestatus(args)) => decrypt::status(&args),
@@ -67,7 +72,21 @@ fn complete(args: &CompletionArgs) -> Result<(), Fault> {
 
 /// The older way to call sops, without a command.
 fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
-    let Older { files, decrypt, encrypt, rotate, set, target, types, creation, context, changed, extract } = older;
+    let Older {
+        files,
+        decrypt,
+        encrypt,
+        rotate,
+        set,
+        target,
+        types,
+        creation,
+        context,
+        changed,
+        trust,
+        draft,
+        extract,
+    } = older;
     let several = [decrypt, encrypt, rotate, set.is_some()].into_iter().filter(|mode| *mode).count() > 1;
     if several {
         return Err(Fault::conflicting("-e, -d, -r and --set can't be used together"));
@@ -77,10 +96,10 @@ fn run_older(older: Older, global: &Global) -> Result<(), Fault> {
         return Err(Fault::second_file());
     }
     match set {
-        Some(set) => values::set_in_one_word(file, &set, types, global),
+        Some(set) => values::set_in_one_word(file, &set, types, trust, global),
         None if encrypt => encrypt::run(&EncryptArgs { file, target, types, creation, context }, global),
-        None if decrypt => decrypt::run(&DecryptArgs { files, target, types, extract }, global),
-        None if rotate => recipients::rotate(&RotateArgs { file, target, types, changed, context }, global),
-        None => edit::run(&EditArgs { file, types, creation, context }, global),
+        None if decrypt => decrypt::run(&DecryptArgs { files, target, types, extract, trust }, global),
+        None if rotate => recipients::rotate(&RotateArgs { file, target, types, changed, context, trust }, global),
+        None => edit::run(&EditArgs { file, types, creation, context, draft, trust }, global),
     }
 }

@@ -1,15 +1,74 @@
 //! Which file is meant, what it is taken for, which configuration holds for it, and where the result goes.
 
+use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use waxwing_formats::sops::{Document, Plain, Sealed, Store};
 use zeroize::Zeroizing;
 
-use super::args::{Global, Target, Types};
-use super::fault::Fault;
+use super::args::{Global, Target, Trust, Types};
+use super::fault::{Fault, name_of};
 use crate::output;
 use crate::sealed::{self, Configuration, Identities, Layouts, Opened, SealedError, Secrecy, cleaned, store_of};
+
+/// Finds out about files that are under one configuration, which is read when the first of them comes up.
+pub(crate) struct Places<'a> {
+    global: &'a Global,
+    configuration: OnceCell<Option<Rc<Configuration>>>,
+}
+
+impl<'a> Places<'a> {
+    /// Takes the flags that name a configuration.
+    pub(crate) fn new(global: &'a Global) -> Self {
+        Self { global, configuration: OnceCell::new() }
+    }
+
+    /// Takes the configuration that holds for all of them.
+    pub(crate) fn under(configuration: Option<Configuration>, global: &'a Global) -> Self {
+        Self { global, configuration: OnceCell::from(configuration.map(Rc::new)) }
+    }
+
+    /// Finds out about a file, which must exist, or about standard input.
+    pub(crate) fn at(&self, file: Option<&Path>, types: &Types) -> Result<Place, Fault> {
+        if let Some(missing) = file.filter(|file| !file.exists()) {
+            return Err(Fault::no_such_file(missing));
+        }
+        self.at_any(file, types)
+    }
+
+    /// Finds out about a file that need not exist.
+    pub(crate) fn at_any(&self, file: Option<&Path>, types: &Types) -> Result<Place, Fault> {
+        let name = types.filename_override.as_deref().or(file).unwrap_or(Path::new(""));
+        let (input, output) = (types.formats.input_type.as_deref(), types.formats.output_type.as_deref());
+        let (input, output) = (store_of(name, input), store_of(name, output));
+        // An empty name is that of standard input, for which no rule holds.
+        let name = cleaned(name);
+        let configuration = self.configuration()?;
+        let said = configuration.as_deref().map(Configuration::layouts).unwrap_or_default();
+        let layouts = self.global.indent.map_or(said, Layouts::all);
+        let (order, trust) = (self.global.decryption_order.clone(), Trust::default());
+        Ok(Place { file: file.map(Path::to_owned), name, input, output, configuration, layouts, order, trust })
+    }
+
+    /// Returns the configuration that is named, or found.
+    fn configuration(&self) -> Result<Option<Rc<Configuration>>, Fault> {
+        if let Some(known) = self.configuration.get() {
+            return Ok(known.clone());
+        }
+        let found = match &self.global.config {
+            Some(path) if !path.is_empty() => Some(Configuration::read(Path::new(path))?),
+            _ => match std::env::current_dir() {
+                Ok(folder) => Configuration::find(&folder)?,
+                // Above a folder that was removed there is nothing to find.
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(Fault::no_working_folder(&error)),
+            },
+        };
+        Ok(self.configuration.get_or_init(|| found.map(Rc::new)).clone())
+    }
+}
 
 /// A file of the command line with all that depends on its name.
 pub(crate) struct Place {
@@ -19,33 +78,22 @@ pub(crate) struct Place {
     pub(crate) name: PathBuf,
     pub(crate) input: Store,
     pub(crate) output: Store,
-    pub(crate) configuration: Option<Configuration>,
+    pub(crate) configuration: Option<Rc<Configuration>>,
     layouts: Layouts,
     /// Which kinds of keys are asked first, if that is said.
     order: Option<String>,
+    trust: Trust,
 }
 
 impl Place {
-    /// Finds out about a file, which must exist, or about standard input.
+    /// Finds out about the only file, which must exist, or about standard input.
     pub(crate) fn new(file: Option<&Path>, types: &Types, global: &Global) -> Result<Self, Fault> {
-        if let Some(missing) = file.filter(|file| !file.exists()) {
-            return Err(Fault::no_such_file(missing));
-        }
-        Self::of_any(file, types, global)
+        Places::new(global).at(file, types)
     }
 
-    /// Finds out about a file that need not exist.
-    pub(crate) fn of_any(file: Option<&Path>, types: &Types, global: &Global) -> Result<Self, Fault> {
-        let name = types.filename_override.as_deref().or(file).unwrap_or(Path::new(""));
-        let (input, output) = (types.formats.input_type.as_deref(), types.formats.output_type.as_deref());
-        let (input, output) = (store_of(name, input), store_of(name, output));
-        // An empty name is that of standard input, for which no rule holds.
-        let name = cleaned(name);
-        let configuration = configuration(global)?;
-        let said = configuration.as_ref().map(Configuration::layouts).unwrap_or_default();
-        let layouts = global.indent.map_or(said, Layouts::all);
-        let order = global.decryption_order.clone();
-        Ok(Self { file: file.map(Path::to_owned), name, input, output, configuration, layouts, order })
+    /// Has the file opened as it is asked for.
+    pub(crate) fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// Returns the path of a file that is not standard input.
@@ -71,7 +119,15 @@ impl Place {
 
     /// Opens the sealed file, which was read already.
     pub(crate) fn unlock(&self, document: Document<Sealed>, identities: &Identities) -> Result<Opened, Fault> {
-        sealed::open(document, identities).map_err(|error| self.fault(error))
+        let opened = if self.trust.ignore_mac { sealed::open_unverified } else { sealed::open }(document, identities);
+        let opened = opened.map_err(|error| self.fault(error))?;
+        if self.trust.ignore_mac {
+            let name = name_of(self.file.as_deref());
+            output::note(&format!(
+                "{name} is opened without a check whether something was changed, added or taken out"
+            ));
+        }
+        Ok(opened)
     }
 
     /// Reads the file in the clear, which is to be sealed in the format of the output.
@@ -126,16 +182,5 @@ pub(crate) fn identities(order: Option<&str>) -> Identities {
     match order {
         None | Some("") => Identities::at_hand(),
         Some(kinds) => Identities::at_hand().in_order(kinds.split(',').map(str::to_owned).collect()),
-    }
-}
-
-/// Returns the configuration that is named, or found.
-fn configuration(global: &Global) -> Result<Option<Configuration>, Fault> {
-    match &global.config {
-        Some(path) if !path.is_empty() => Configuration::read(Path::new(path)).map(Some).map_err(Fault::from),
-        _ => {
-            let folder = std::env::current_dir().map_err(|error| Fault::unreadable(None, &error))?;
-            Configuration::find(&folder).map_err(Fault::from)
-        }
     }
 }

@@ -3,30 +3,33 @@
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
-use waxwing_formats::sops::Recipient;
+use jiff::Timestamp;
+use waxwing_formats::sops::{Recipient, Terms};
+use waxwing_formats::{DataKey, WrappedKey};
 
 use super::args::{ChangedKeys, Formats, Global, RotateArgs, UpdatekeysArgs};
 use super::encrypt::written;
 use super::fault::Fault;
-use super::place::{Place, identities};
+use super::place::{Place, Places, identities};
 use crate::output;
 use crate::sealed::{
-    Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
+    Change, Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
 };
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
 pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
-    let RotateArgs { file, target, types, changed, context } = args;
+    let RotateArgs { file, target, types, changed, context, trust } = args;
     let file = file.as_deref().ok_or_else(Fault::no_file)?;
     Place::check(Some(file), target)?;
-    if !file.exists() && !(changed.added().are_none() && changed.removed().are_none()) {
+    let is_unchanged = changed.added().are_none() && changed.removed().are_none();
+    if !file.exists() && !is_unchanged {
         return Err(Fault::no_file_to_change(file));
     }
-    let place = Place::new(Some(file), types, global)?;
+    let place = Place::new(Some(file), types, global)?.trusting(*trust);
     let opened = place.open()?;
     let terms = opened.document.terms();
     let new = NewTerms {
-        groups: changed_groups(groups_of(&terms.groups)?, changed, &context.context()?)?,
+        groups: changed_groups(Groups::of(&terms.groups)?, changed, &context.context()?)?,
         shamir_threshold: terms.shamir_threshold,
         rule: terms.rule,
         mac_only_encrypted: terms.mac_only_encrypted,
@@ -35,11 +38,33 @@ pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
     place.put(written(seal_anew(plain, new), &place)?.as_bytes(), target, Secrecy::Sealed)
 }
 
-fn groups_of(groups: &[Vec<Recipient>]) -> Result<Groups, Fault> {
-    let of_group = |group: &Vec<Recipient>| {
-        group.iter().map(|recipient| MasterKey::of(recipient.wrapped())).collect::<Result<Vec<_>, _>>()
+/// Wraps a data key for the recipients of edited terms. Those of a single group who had it keep what they had; the shares of several
+/// groups are made anew for all, unless nothing changed.
+pub(super) fn with_groups_of(new: Terms, old: &Terms, key: &DataKey) -> Result<Terms, Fault> {
+    let wrapped = |terms: &Terms| -> Vec<Vec<WrappedKey>> {
+        terms.groups.iter().map(|group| group.iter().map(|one| one.wrapped().clone()).collect()).collect()
     };
-    Ok(Groups(groups.iter().map(of_group).collect::<Result<_, _>>()?))
+    if wrapped(&new) == wrapped(old) && new.shamir_threshold == old.shamir_threshold {
+        return Ok(Terms { groups: old.groups.clone(), ..new });
+    }
+    let master_keys = Groups::of(&new.groups)?;
+    let shamir_threshold = master_keys.threshold(new.shamir_threshold);
+    let (groups, shamir_threshold) = match (old.groups.as_slice(), new.groups.as_slice()) {
+        ([had], [wanted]) => (vec![kept_or_wrapped(wanted, had, key)?], new.shamir_threshold),
+        _ => (wrap(key, &master_keys, shamir_threshold)?, shamir_threshold),
+    };
+    Ok(Terms { groups, shamir_threshold, ..new })
+}
+
+fn kept_or_wrapped(wanted: &[Recipient], had: &[Recipient], key: &DataKey) -> Result<Vec<Recipient>, Fault> {
+    let one = |wanted: &Recipient| match had.iter().find(|had| had.wrapped() == wanted.wrapped()) {
+        Some(had) => Ok(had.clone()),
+        None => {
+            let wrapped = MasterKey::of(wanted.wrapped())?.wrap(key)?;
+            Ok(Recipient::new(wrapped, Timestamp::now()))
+        }
+    };
+    wanted.iter().map(one).collect()
 }
 
 /// Who comes goes into the first group; who goes leaves all of them.
@@ -59,56 +84,42 @@ fn changed_groups(mut groups: Groups, changed: &ChangedKeys, context: &Context) 
 /// Gives files the recipients that the configuration says. With several files, each is tried.
 pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
     let mut failed = Vec::new();
-    let identities = identities(global.decryption_order.as_deref());
+    let (places, identities) = (Places::new(global), identities(global.decryption_order.as_deref()));
+    let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
+    let types = formats.into();
     for file in &args.files {
-        if let Err(fault) = update_file(file, args, global, &identities) {
+        let place = places.at(Some(file), &types);
+        if let Err(fault) = place.and_then(|place| update_file(file, &place, args.yes, &identities)) {
             failed.push(fault.in_file(Some(file)));
         }
     }
     Fault::of_several(failed, args.files.len())
 }
 
-fn update_file(file: &Path, args: &UpdatekeysArgs, global: &Global, identities: &Identities) -> Result<(), Fault> {
-    let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
-    let place = Place::new(Some(file), &formats.into(), global)?;
+fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Identities) -> Result<(), Fault> {
     let configuration = place.configuration.as_ref().ok_or_else(Fault::no_recipients)?;
     let creation =
         configuration.creation(&place.name, Keys::OfTheRule(&Context::new()))?.ok_or_else(Fault::no_recipients)?;
     let document = place.sealed()?;
     let terms = document.terms();
     let threshold = terms.shamir_threshold.min(creation.groups.0.len());
-    let changes = changes(&terms.groups, &creation.groups);
+    let changes = Change::all(&terms.groups, &creation.groups);
     if changes.is_empty() && threshold == terms.shamir_threshold {
         output::note(&format!("{} has the recipients of the configuration already", file.display()));
         return Ok(());
     }
     let Opened { key, .. } = place.unlock(document.clone(), identities)?;
-    let shown = format!("{} will change:\n{}", file.display(), changes.concat());
+    let lines: String = changes.iter().map(|change| format!("  group {}: {change}\n", change.group)).collect();
+    let shown = format!("{} will change:\n{lines}", file.display());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
-    if !args.yes && !is_agreed(file)? {
+    if !is_agreed_to && !is_agreed(file)? {
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
+    let threshold = creation.groups.threshold(threshold);
     let recipients = wrap(&key, &creation.groups, threshold)?;
     let document = document.with_recipients(&key, recipients, threshold).map_err(SealedError::Seal);
-    place.replace(written(document, &place)?.as_bytes())
-}
-
-/// Says for each group who comes and who goes.
-fn changes(old: &[Vec<Recipient>], new: &Groups) -> Vec<String> {
-    let mut lines = Vec::new();
-    let is_for =
-        |recipient: &Recipient, key: &MasterKey| MasterKey::of(recipient.wrapped()).is_ok_and(|other| other.is(key));
-    for group in 0..old.len().max(new.0.len()) {
-        let old = old.get(group).map(Vec::as_slice).unwrap_or_default();
-        let new = new.0.get(group).map(Vec::as_slice).unwrap_or_default();
-        let comes = new.iter().filter(|key| !old.iter().any(|recipient| is_for(recipient, key)));
-        let goes = old.iter().filter(|recipient| !new.iter().any(|key| is_for(recipient, key)));
-        let line = |sign, name: String| format!("  group {}: {sign} {name}\n", group + 1);
-        lines.extend(comes.map(|key| line('+', key.name())));
-        lines.extend(goes.map(|recipient| line('-', recipient.wrapped().recipient())));
-    }
-    lines
+    place.replace(written(document, place)?.as_bytes())
 }
 
 fn is_agreed(file: &Path) -> Result<bool, Fault> {

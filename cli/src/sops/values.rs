@@ -6,7 +6,7 @@ use waxwing_formats::Segment;
 use waxwing_formats::sops::{Part, PathError, Plain};
 use zeroize::Zeroizing;
 
-use super::args::{Global, SetArgs, Types, UnsetArgs};
+use super::args::{Global, SetArgs, Trust, Types, UnsetArgs};
 use super::decrypt::path;
 use super::encrypt::written;
 use super::fault::Fault;
@@ -16,14 +16,20 @@ use crate::sealed::{self, SealedError, seal_again};
 /// Sets one value.
 pub(crate) fn set(args: &SetArgs, global: &Global) -> Result<(), Fault> {
     let json = json(args)?;
-    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?;
+    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?.trusting(args.trust);
     set_value(&place, &index(&args.path)?, &json, args.idempotent)
 }
 
 /// Sets one value that is given with its path in one argument: `["key"] "value"`.
-pub(crate) fn set_in_one_word(file: Option<PathBuf>, set: &str, types: Types, global: &Global) -> Result<(), Fault> {
+pub(crate) fn set_in_one_word(
+    file: Option<PathBuf>,
+    set: &str,
+    types: Types,
+    trust: Trust,
+    global: &Global,
+) -> Result<(), Fault> {
     let (at, json) = set.split_once("] ").ok_or_else(Fault::bad_set)?;
-    let place = Place::new(file.as_deref(), &types, global)?;
+    let place = Place::new(file.as_deref(), &types, global)?.trusting(trust);
     set_value(&place, &index(&format!("{at}]"))?, json.as_bytes(), false)
 }
 
@@ -34,7 +40,7 @@ fn set_value(place: &Place, path: &[Segment], json: &[u8], idempotent: bool) -> 
 
 /// Takes one value out.
 pub(crate) fn unset(args: &UnsetArgs, global: &Global) -> Result<(), Fault> {
-    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?;
+    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?.trusting(args.trust);
     let path = index(&args.path)?;
     change(&place, |plain| match plain.unset(&path) {
         Err(PathError::NoKey { .. } | PathError::NoItem { .. }) if args.idempotent => Ok(false),

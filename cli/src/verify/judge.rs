@@ -142,11 +142,12 @@ fn are_objects(documents: &[ManifestDocument]) -> bool {
     documents.iter().all(|ManifestDocument { value, .. }| value.get("apiVersion").and(value.get("kind")).is_some())
 }
 
-/// A line that begins a private key, as age and OpenSSL write them.
+/// A line that begins a private key, as age, OpenSSL and GnuPG write them.
 fn private_key(file: &RepoPath, bytes: &[u8]) -> Option<Finding> {
     let begins = |line: &[u8]| {
         let line = line.trim_ascii();
-        let is_pem = line.starts_with(b"-----BEGIN ") && line.ends_with(b"PRIVATE KEY-----");
+        let is_pem = line.starts_with(b"-----BEGIN ")
+            && [b"PRIVATE KEY-----".as_slice(), b"PRIVATE KEY BLOCK-----"].iter().any(|end| line.ends_with(end));
         is_pem || (line.starts_with(b"AGE-SECRET-KEY-") && line.len() > 40)
     };
     let (line, _) = (1..).zip(bytes.split(|byte| *byte == b'\n')).find(|(_, line)| begins(line))?;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use waxwing::source::{Files, RepoPath, TreeError};
 
 use crate::error::Error;
-use crate::sealed::{Configuration, CreationError, Expected, cleaned};
+use crate::sealed::{Configurations, cleaned};
 use crate::tree::Tree;
 use judge::{Judged, judge};
 pub(crate) use report::Report;
@@ -31,9 +31,10 @@ pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>) -> Result<Report, 
         let Tree { folder, files } = Tree::at(path)?;
         let (mut generated, mut sealed) = (Vec::new(), HashMap::new());
         for file in files {
-            let expected = configurations.expected(&folder.root().join(file.as_str()))?;
+            let path = cleaned(&folder.root().join(file.as_str()));
+            let expected = configurations.of(&path)?.map(|configuration| configuration.expected(&path)).transpose()?;
             let judged = match folder.bytes(&file) {
-                Ok(blob) => judge(&file, &blob.bytes, expected.as_ref()),
+                Ok(blob) => judge(&file, &blob.bytes, expected.flatten().as_ref()),
                 Err(error) => Judged::from(not_read(&file, &error)),
             };
             sealed.insert(file, judged.is_sealed);
@@ -50,34 +51,4 @@ pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>) -> Result<Report, 
 
 fn not_read(file: &RepoPath, error: &TreeError) -> Finding {
     Finding::warning(Check::NotRead, Place::file(file), format!("the file was not looked into: {error}"))
-}
-
-/// The configuration that holds for each folder.
-struct Configurations {
-    named: Option<Configuration>,
-    /// By the folder of a file; the nearest from there upwards counts.
-    found: HashMap<PathBuf, Option<Configuration>>,
-}
-
-impl Configurations {
-    fn new(named: Option<&Path>) -> Result<Self, CreationError> {
-        Ok(Self { named: named.map(Configuration::read).transpose()?, found: HashMap::new() })
-    }
-
-    /// Returns what the rules say of a file.
-    fn expected(&mut self, file: &Path) -> Result<Option<Expected>, CreationError> {
-        let file = cleaned(file);
-        if let Some(named) = &self.named {
-            return named.expected(&file);
-        }
-        let folder = file.parent().unwrap_or(&file).to_owned();
-        if !self.found.contains_key(&folder) {
-            let found = Configuration::find(&folder)?;
-            self.found.insert(folder.clone(), found);
-        }
-        match self.found.get(&folder) {
-            Some(Some(configuration)) => configuration.expected(&file),
-            _ => Ok(None),
-        }
-    }
 }

@@ -120,7 +120,9 @@ impl WrappedKey {
             Self::Pgp { fingerprint, .. } => format!("pgp {fingerprint}"),
             Self::AwsKms { arn, .. } => format!("aws-kms {arn}"),
             Self::GcpKms { resource_id, .. } => format!("gcp-kms {resource_id}"),
-            Self::AzureKeyVault { vault_url, name, .. } => format!("azure-kv {vault_url}/keys/{name}"),
+            Self::AzureKeyVault { vault_url, name, .. } => {
+                format!("azure-kv {}/keys/{name}", vault_url.trim_end_matches('/'))
+            }
             Self::VaultTransit { address, engine_path, key_name, .. } => {
                 format!("vault-transit {address}/{engine_path}/{key_name}")
             }

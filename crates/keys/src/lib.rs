@@ -1,4 +1,4 @@
-//! Answers key requests and wraps data keys: age identities and recipients, keys of key services, and the cluster's sealing keys.
+//! Answers key requests and wraps data keys: age identities and recipients, PGP keys, keys of key services, and the cluster's sealing keys.
 //!
 //! A sealed document says which wrapped keys it has ([`KeyRequest`](waxwing_formats::KeyRequest)); what here holds
 //! private keys unwraps one or says why not ([`Refusal`](waxwing_formats::Refusal)). Private RSA operations happen
@@ -9,6 +9,8 @@ mod age_recipient;
 mod hybrid;
 mod keyring;
 mod locked_identities;
+mod openpgp;
+mod rsa_key;
 mod sealing_certificate;
 mod sealing_key;
 mod services;
@@ -18,8 +20,8 @@ pub use age_identities::{AgeIdentities, IdentityError, UnwrapError, unwrap_with}
 pub use age_recipient::{AgeRecipient, RecipientError, WrapError, wrap_with};
 pub use keyring::Keyring;
 pub use locked_identities::{LockedIdentities, UnlockIdentitiesError};
-pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
-pub use services::{
-    AwsKey, AzureKey, DataKeyCache, GcpKey, Holder, KeyPattern, KeyPatternError, ServiceError, ServiceKey,
-    ServiceKeyError, VaultKey,
+pub use openpgp::{
+    PgpIdentities, PgpKeyError, PgpKeyName, PgpNameError, PgpRecipient, PgpRecipientError, RsaSizes, Why,
 };
+pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
+pub use services::{AwsKey, AwsKms, AzureKey, AzureKeyVault, DataKeyCache, GcpKey, GcpKms, Holder, KeyPattern, KeyPatternError, NoConnections, Patience, ServiceClient, ServiceError, ServiceKey, ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit};

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey};
 use aws_lc_rs::signature::RsaKeyPair;
 use jiff::Timestamp;
-use rsa::pkcs1::der::{Decode, Encode, pem::LineEnding};
+use rsa::pkcs1::der::{Decode, pem::LineEnding};
 use rsa::pkcs1::{ALGORITHM_ID, RsaPrivateKey};
 use rsa::pkcs8::PrivateKeyInfo;
 use waxwing_formats::sealed_secret::{Certificate, CertificateError, Fingerprint, pem};
 use waxwing_formats::{DataKey, SecretBytes};
 use zeroize::Zeroizing;
 
-use crate::sealing_certificate;
+use crate::{rsa_key, sealing_certificate};
 
 /// A private key that opens what was sealed with its certificate.
 pub struct SealingKey {
@@ -214,11 +214,9 @@ fn check_numbers(pkcs1: &[u8]) -> Result<Fingerprint, KeyError> {
     Ok(Fingerprint::of_rsa(modulus, exponent))
 }
 
-/// aws-lc-rs reads decryption keys as PKCS#8 only, so PKCS#1 is wrapped in it (RFC 5208 section 5).
+/// Reads a key in PKCS#1 form.
 pub(crate) fn private_key(pkcs1: &[u8]) -> Result<OaepPrivateDecryptingKey, KeyError> {
-    let wrapped = PrivateKeyInfo::new(ALGORITHM_ID, pkcs1).to_der().map_err(|_| KeyError::Damaged)?;
-    let wrapped = Zeroizing::new(wrapped);
-    let key = PrivateDecryptingKey::from_pkcs8(&wrapped).map_err(|_| KeyError::Damaged)?;
+    let key = rsa_key::private_key(pkcs1).ok_or(KeyError::Damaged)?;
     OaepPrivateDecryptingKey::new(key).map_err(|_| KeyError::Damaged)
 }
 

@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use rand_core::{OsRng, RngCore};
-use rsa::pkcs1::der::{Decode, Encode, asn1::OctetStringRef, asn1::UintRef};
+use rsa::pkcs1::der::{Decode, asn1::OctetStringRef, asn1::UintRef};
 use rsa::pkcs1::{self, ALGORITHM_ID};
 use rsa::pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 use rsa::sha2::{Digest, Sha256, Sha512};
@@ -28,6 +28,7 @@ use waxwing_formats::sealed_secret::pem;
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
 
+use crate::rsa_key::RsaNumbers;
 use crate::sealing_key;
 
 /// A public SSH key that can be wrapped for.
@@ -306,32 +307,18 @@ fn rsa_public(key: &ssh_key::public::RsaPublicKey) -> Result<RsaPublicKey, SshKe
     }
 }
 
-/// Makes the PKCS#1 form (RFC 8017 appendix A.1.2) of OpenSSH's, which has not `d mod (p-1)` and `d mod (q-1)`.
+/// Makes the PKCS#1 form of OpenSSH's.
 fn pkcs1(pair: &RsaKeypair) -> Option<Zeroizing<Vec<u8>>> {
-    let bytes = |number: &Mpint| number.as_positive_bytes().map(|bytes| Zeroizing::new(bytes.to_vec()));
-    let (n, e) = (bytes(&pair.public.n)?, bytes(&pair.public.e)?);
-    let (d, p, q) = (bytes(&pair.private.d)?, bytes(&pair.private.p)?, bytes(&pair.private.q)?);
-    let coefficient = bytes(&pair.private.iqmp)?;
-    let exponent = |prime: &[u8]| {
-        let (one, prime) = (BigUint::from(1_u8), Zeroizing::new(BigUint::from_bytes_be(prime)));
-        let below = (*prime > one).then(|| Zeroizing::new(&*prime - one))?;
-        let exponent = Zeroizing::new(&*Zeroizing::new(BigUint::from_bytes_be(&d)) % &*below);
-        Some(Zeroizing::new(exponent.to_bytes_be()))
+    let number = Mpint::as_positive_bytes;
+    let numbers = RsaNumbers {
+        modulus: number(&pair.public.n)?,
+        public_exponent: number(&pair.public.e)?,
+        private_exponent: number(&pair.private.d)?,
+        p: number(&pair.private.p)?,
+        q: number(&pair.private.q)?,
+        coefficient: number(&pair.private.iqmp)?,
     };
-    let (exponent1, exponent2) = (exponent(&p)?, exponent(&q)?);
-    let number = |bytes| UintRef::new(bytes).ok();
-    let key = pkcs1::RsaPrivateKey {
-        modulus: number(&n)?,
-        public_exponent: number(&e)?,
-        private_exponent: number(&d)?,
-        prime1: number(&p)?,
-        prime2: number(&q)?,
-        exponent1: number(&exponent1)?,
-        exponent2: number(&exponent2)?,
-        coefficient: number(&coefficient)?,
-        other_prime_infos: None,
-    };
-    key.to_der().ok().map(Zeroizing::new)
+    numbers.to_pkcs1()
 }
 
 /// Says why there is no key in a file.

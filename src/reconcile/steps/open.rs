@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use waxwing_formats::sops::UnlockError;
-use waxwing_keys::{AgeIdentities, Keyring};
+use waxwing_keys::Keyring;
 use waxwing_plan::{Change, Manifest, Plan};
 
 use super::change::session;
@@ -14,10 +14,7 @@ use crate::cluster::{self, Request, Requests, secrets};
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, Needs, OpenError, SyncKeys, with_stack_wiped};
-
-/// Entries of a key Secret with this ending are age identity files, as in Flux.
-const AGE_SUFFIX: &str = ".agekey";
+use crate::unsealing::{self, KeyFile, Needs, OpenError, SyncKeys, with_stack_wiped};
 
 /// Up to so many objects without secrets are put into requests where the sync runs: to make room for that takes longer.
 const SHORT: usize = 100;
@@ -91,7 +88,7 @@ async fn keys<'a>(job: &Job<'_>, needs: Needs, ring: &'a Keyring) -> Result<Sync
 }
 
 /// Reads the identities of `spec.secrets.keysFrom` as the tenant, over a connection that is closed after it.
-async fn identities(job: &Job<'_>) -> Result<Vec<(String, AgeIdentities)>, Trouble> {
+async fn identities(job: &Job<'_>) -> Result<Vec<(String, KeyFile)>, Trouble> {
     let session = session(job)?;
     let mut identities = Vec::new();
     for source in &job.sync.spec.secrets.keys_from {
@@ -100,17 +97,17 @@ async fn identities(job: &Job<'_>) -> Result<Vec<(String, AgeIdentities)>, Troub
         let reader = format!("ServiceAccount {}", job.account);
         let secret = secret.map_err(|error| of_secret(error, "spec.secrets.keysFrom", &reader))?;
         let before = identities.len();
-        for (key, value) in secret.data.iter().filter(|(key, _)| key.ends_with(AGE_SUFFIX)) {
+        for (key, value) in &secret.data {
+            let Some(parsed) = with_stack_wiped(|| KeyFile::parse(key, value.expose_secret())) else { continue };
             let origin = format!("Secret {name}, {key}");
-            let parsed = with_stack_wiped(|| AgeIdentities::parse(value.expose_secret()));
             let parsed = parsed.map_err(|error| {
                 Trouble::passing(Reason::KeysUnavailable, format!("{origin}: {error}"), error.hint())
             })?;
             identities.push((origin, parsed));
         }
         if identities.len() == before {
-            let fact = format!("Secret {}/{name} has no entry that ends in {AGE_SUFFIX}", job.namespace());
-            let hint = "name the entry with the age identity so, such as age.agekey";
+            let fact = format!("Secret {}/{name} has no entry that ends in {}", job.namespace(), KeyFile::ENDINGS);
+            let hint = "name the entry with the age identity or the private PGP keys so, such as age.agekey";
             return Err(Trouble::passing(Reason::KeysUnavailable, fact, hint));
         }
     }

@@ -77,6 +77,16 @@ pub enum Failure {
     /// What should be applied is no object, or none of a kind that the API server has.
     #[error("failed to apply: {0}")]
     Manifest(String),
+    /// Another server refused a request, or did not answer as it should.
+    #[error("failed to ask for {what} ({status}):\n{text}")]
+    Answer {
+        /// What was asked for.
+        what: String,
+        /// The answer's first line.
+        status: String,
+        /// What stands in it.
+        text: String,
+    },
     /// The API server refused a request.
     #[error("failed to ask for {path}")]
     Request {

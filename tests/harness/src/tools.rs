@@ -1,5 +1,5 @@
 //! Finds the programs that `make tools` installs (`tests/install-tools`). It never looks into `PATH`: what happens to
-//! be installed on a machine has another version.
+//! be installed on a machine has another version. GnuPG is the machine's, by a link that they make.
 
 use std::env;
 use std::path::{Path, PathBuf};

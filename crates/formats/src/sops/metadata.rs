@@ -39,20 +39,10 @@ const MAX_RECIPIENTS: usize = 1000;
 impl Metadata {
     /// Reads the block from its JSON form.
     pub(crate) fn parse(block: &Map<String, Value>) -> Result<Self, SopsError> {
-        let fields = Fields { map: block, prefix: "sops" };
-        let groups = groups(&fields)?;
-        let shamir_threshold = shamir_threshold(&fields, groups.len())?;
-        Ok(Self {
-            last_modified: fields.time("lastmodified")?.ok_or_else(|| fields.refuse("lastmodified", "is missing"))?,
-            mac: mac(&fields)?,
-            terms: Terms {
-                groups,
-                shamir_threshold,
-                mac_only_encrypted: fields.boolean("mac_only_encrypted")?,
-                rule: Some(rule(&fields)?),
-                version: fields.text("version")?.map(str::to_owned),
-            },
-        })
+        let fields = Fields { map: block, prefix: "sops", is_draft: false };
+        let terms = Terms::read(&fields)?;
+        let last_modified = fields.time("lastmodified")?.ok_or_else(|| fields.refuse("lastmodified", "is missing"))?;
+        Ok(Self { terms, last_modified, mac: mac(&fields)? })
     }
 
     /// Returns how many groups must be opened.
@@ -84,6 +74,26 @@ impl Metadata {
         fields.insert("mac", self.mac.as_ref().map_or("", |mac| &mac.text).into());
         fields.insert("version", version.as_deref().unwrap_or_default().into());
         sorted(fields)
+    }
+}
+
+impl Terms {
+    /// Reads what a user wrote into a block: who has no wrapped key yet gets an empty one, and the code and the time are not looked
+    /// at.
+    pub(crate) fn draft(block: &Map<String, Value>) -> Result<Self, SopsError> {
+        Self::read(&Fields { map: block, prefix: "sops", is_draft: true })
+    }
+
+    fn read(fields: &Fields<'_>) -> Result<Self, SopsError> {
+        let groups = groups(fields)?;
+        let shamir_threshold = shamir_threshold(fields, groups.len())?;
+        Ok(Self {
+            groups,
+            shamir_threshold,
+            mac_only_encrypted: fields.boolean("mac_only_encrypted")?,
+            rule: Some(rule(fields)?),
+            version: fields.text("version")?.map(str::to_owned),
+        })
     }
 }
 
@@ -149,6 +159,8 @@ fn texts<const N: usize>(fields: [(&'static str, &String); N]) -> BTreeMap<&'sta
 struct Fields<'a> {
     map: &'a Map<String, Value>,
     prefix: &'a str,
+    /// Whether recipients may have no wrapped key yet.
+    is_draft: bool,
 }
 
 impl Fields<'_> {
@@ -167,6 +179,14 @@ impl Fields<'_> {
 
     fn required(&self, field: &str) -> Result<String, SopsError> {
         self.text(field)?.map(str::to_owned).ok_or_else(|| self.refuse(field, "is missing"))
+    }
+
+    /// Returns a wrapped key.
+    fn enc(&self) -> Result<String, SopsError> {
+        match self.is_draft {
+            true => Ok(self.text("enc")?.unwrap_or_default().to_owned()),
+            false => self.required("enc"),
+        }
     }
 
     /// Returns a time; missing is nothing.
@@ -212,7 +232,8 @@ fn groups(fields: &Fields<'_>) -> Result<Vec<Vec<Recipient>>, SopsError> {
     let flat = group(fields)?;
     let groups = if flat.is_empty() {
         let nested = fields.list("key_groups")?;
-        nested.into_iter().map(|map| group(&Fields { map, prefix: "sops.key_groups" })).collect::<Result<_, _>>()?
+        let below = |map| Fields { map, prefix: "sops.key_groups", ..*fields };
+        nested.into_iter().map(|map| group(&below(map))).collect::<Result<_, _>>()?
     } else {
         vec![flat]
     };
@@ -242,7 +263,7 @@ fn group(fields: &Fields<'_>) -> Result<Vec<Recipient>, SopsError> {
     for (kind, read) in readers {
         let prefix = format!("{}.{kind}", fields.prefix);
         for map in fields.list(kind)? {
-            let fields = Fields { map, prefix: &prefix };
+            let fields = Fields { map, prefix: &prefix, ..*fields };
             keys.push(Recipient { wrapped: read(&fields)?, created_at: fields.time("created_at")? });
         }
     }
@@ -250,11 +271,11 @@ fn group(fields: &Fields<'_>) -> Result<Vec<Recipient>, SopsError> {
 }
 
 fn age(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
-    Ok(WrappedKey::Age { recipient: fields.required("recipient")?, enc: fields.required("enc")? })
+    Ok(WrappedKey::Age { recipient: fields.required("recipient")?, enc: fields.enc()? })
 }
 
 fn pgp(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
-    Ok(WrappedKey::Pgp { fingerprint: fields.required("fp")?, enc: fields.required("enc")? })
+    Ok(WrappedKey::Pgp { fingerprint: fields.required("fp")?, enc: fields.enc()? })
 }
 
 fn aws(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
@@ -263,7 +284,7 @@ fn aws(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
         role: fields.text("role")?.map(str::to_owned),
         context: context(fields)?,
         profile: fields.text("aws_profile")?.unwrap_or_default().to_owned(),
-        enc: fields.required("enc")?,
+        enc: fields.enc()?,
     })
 }
 
@@ -281,7 +302,7 @@ fn context(fields: &Fields<'_>) -> Result<BTreeMap<String, String>, SopsError> {
 }
 
 fn gcp(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
-    Ok(WrappedKey::GcpKms { resource_id: fields.required("resource_id")?, enc: fields.required("enc")? })
+    Ok(WrappedKey::GcpKms { resource_id: fields.required("resource_id")?, enc: fields.enc()? })
 }
 
 fn azure(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
@@ -289,7 +310,7 @@ fn azure(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
         vault_url: fields.required("vault_url")?,
         name: fields.required("name")?,
         version: fields.text("version")?.unwrap_or_default().to_owned(),
-        enc: fields.required("enc")?,
+        enc: fields.enc()?,
     })
 }
 
@@ -298,12 +319,12 @@ fn vault(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
         address: fields.required("vault_address")?,
         engine_path: fields.required("engine_path")?,
         key_name: fields.required("key_name")?,
-        enc: fields.required("enc")?,
+        enc: fields.enc()?,
     })
 }
 
 fn huawei(fields: &Fields<'_>) -> Result<WrappedKey, SopsError> {
-    Ok(WrappedKey::HuaweiKms { key_id: fields.required("key_id")?, enc: fields.required("enc")? })
+    Ok(WrappedKey::HuaweiKms { key_id: fields.required("key_id")?, enc: fields.enc()? })
 }
 
 fn shamir_threshold(fields: &Fields<'_>, groups: usize) -> Result<usize, SopsError> {

@@ -1,8 +1,9 @@
 //! SOPS files: what can be said about them without a key, how they are opened, and how they are sealed.
 //!
 //! [`Document<Sealed>`] shows structure, tokens and recipients; values come out of [`Document<Verified>`] only,
-//! after the message authentication code over the original text was checked. Follows sops 3.13.3
-//! (github.com/getsops/sops), and is stricter where laxness is dangerous; docs/formats.md lists where.
+//! after the message authentication code over the original text was checked. A user who has to mend a file of his own gets the
+//! whole of it as [`Document<Unverified>`]. Follows sops 3.13.3 (github.com/getsops/sops), and is stricter where laxness is
+//! dangerous; docs/formats.md lists where.
 //!
 //! Not here: anything that reads a key or talks to a key service (see [`crate::KeyRequest`]).
 
@@ -18,6 +19,7 @@ mod rules;
 mod seal;
 mod shamir;
 mod skeleton;
+mod state;
 mod text;
 mod token;
 mod tree;
@@ -35,10 +37,15 @@ pub use plain::Plain;
 pub use rules::{Expression, Rule, RuleKind};
 pub use seal::{SealError, Terms, VERSION, Vectors, new_data_key, parts};
 pub use skeleton::Replace;
+pub use state::{Sealed, Unverified, Verified};
 pub use token::{TokenFault, ValueKind, is_token};
 pub use unlock::{Attempt, USUAL_ORDER, Unlock, UnlockError};
 
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
 use metadata::Metadata;
+use state::Open;
 use text::{Shown, Text};
 use tree::{Reading, Slot, SlotContent, Tree};
 
@@ -134,18 +141,6 @@ const METADATA_FIELDS: [&str; 10] =
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
-}
-
-/// The state of a document that nobody has opened.
-#[derive(Clone)]
-pub struct Sealed;
-
-/// The state of a document whose values were opened and whose message authentication code was verified.
-pub struct Verified {
-    opened: Vec<Option<OpenedValue>>,
-    recipients: Vec<String>,
-    /// For each document the slots of its sealed values.
-    places: Vec<HashMap<KeyPath, usize>>,
 }
 
 /// A SOPS file. `S` says whether its values may be read: they may not while it is [`Sealed`].
@@ -270,6 +265,12 @@ impl<S> Document<S> {
         self.slots.iter().filter(|slot| !slot.is_comment).filter(plain).map(Slot::leaf)
     }
 
+    /// Returns when the file says that its values were sealed last. The code of the file covers it, but for who only looks at it it
+    /// is not proven. Nothing for a year that no calendar has.
+    pub fn last_modified(&self) -> Option<Timestamp> {
+        self.metadata.last_modified.to_nanos().parse().ok()
+    }
+
     /// Tells whether the file names the version that wrote it and has a message authentication code, as every file of sops does.
     pub fn is_signed(&self) -> bool {
         self.metadata.terms.version.is_some() && self.metadata.mac.is_some()
@@ -297,15 +298,22 @@ impl Document<Verified> {
     /// Returns a value that was sealed; nothing for one that stands in the clear, and for a place without a value.
     pub fn value(&self, document: usize, path: &KeyPath) -> Option<&OpenedValue> {
         let slot = self.state.places.get(document)?.get(path)?;
-        self.state.opened.get(*slot)?.as_ref()
+        self.state.contents.opened.get(*slot)?.as_ref()
     }
 
     /// Returns all values that were sealed, in the order of the file.
     pub fn values(&self) -> impl Iterator<Item = (Leaf<'_>, &OpenedValue)> {
-        let slots = self.slots.iter().zip(&self.state.opened).filter(|(slot, _)| !slot.is_comment);
+        let slots = self.slots.iter().zip(&self.state.contents.opened).filter(|(slot, _)| !slot.is_comment);
         slots.filter_map(|(slot, opened)| opened.as_ref().map(|opened| (slot.leaf(), opened)))
     }
 
+    /// Returns the recipients whose keys opened the file: one, or one for each Shamir share that was used.
+    pub fn provenance(&self) -> &[String] {
+        &self.state.contents.recipients
+    }
+}
+
+impl<S: Open> Document<S> {
     /// Returns the file in the clear: exactly the bytes that `sops -d` prints for this format.
     ///
     /// # Errors
@@ -322,15 +330,36 @@ impl Document<Verified> {
     ///
     /// Refuses what the format can't say.
     pub fn whole_as(&self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
-        let shown = self.slots.iter().zip(&self.state.opened);
-        let shown = shown.map(|(slot, opened)| Shown::of(&slot.content, opened.as_ref()));
-        let text = Text { trees: &self.trees, slots: &self.slots, shown: shown.collect(), block: None, indent };
-        text.write(store)
+        self.write(store, None, indent)
     }
 
-    /// Returns the recipients whose keys opened the file: one, or one for each Shamir share that was used.
-    pub fn provenance(&self) -> &[String] {
-        &self.state.recipients
+    /// Returns the file in the clear as [`Document::whole_as`] does, with the metadata of its sealed form, as a draft for
+    /// [`Plain::parse_draft`].
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the format can't say.
+    pub fn draft(&self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
+        self.write(store, Some(&self.metadata.block()), indent)
+    }
+
+    fn write(
+        &self,
+        store: Store,
+        block: Option<&Map<String, Value>>,
+        indent: Option<u8>,
+    ) -> Result<SecretBytes, SopsError> {
+        let shown = self.slots.iter().zip(&self.state.contents().opened);
+        let shown = shown.map(|(slot, opened)| Shown::of(&slot.content, opened.as_ref()));
+        Text { trees: &self.trees, slots: &self.slots, shown: shown.collect(), block, indent }.write(store)
+    }
+}
+
+impl From<Document<Verified>> for Document<Unverified> {
+    /// Forgets that the code was checked.
+    fn from(document: Document<Verified>) -> Self {
+        let Document { store, trees, slots, metadata, state } = document;
+        Self { store, trees, slots, metadata, state: Unverified(state.contents) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! a SHA-512 over the plaintext of all values in the order of the file, without separators, comments left out.
 
 use std::borrow::Cow;
+use std::iter;
 
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
@@ -42,7 +43,7 @@ impl OpenedValue {
     }
 }
 
-/// Opens every sealed slot; the result has one entry for each slot.
+/// Opens every sealed slot and checks the code of the file; the result has one entry for each slot.
 pub(crate) fn open(
     slots: &[Slot],
     metadata: &Metadata,
@@ -50,31 +51,32 @@ pub(crate) fn open(
 ) -> Result<Vec<Option<OpenedValue>>, UnlockError> {
     let mac = metadata.mac.as_ref().ok_or(UnlockError::NoMac)?;
     let expected = cipher.open(mac, &mac_place(metadata)).ok_or(UnlockError::MacDamaged)?;
-    let mut hash = begin_hash(metadata.terms.mac_only_encrypted);
-    let mut opened = Vec::with_capacity(slots.len());
-    for slot in slots {
-        let value = open_slot(slot, cipher)?;
-        if !slot.is_comment && (slot.selected || !metadata.terms.mac_only_encrypted) {
-            feed(&mut hash, &slot.content, value.as_ref());
-        }
-        opened.push(value);
-    }
-    let equal: bool = end_hash(hash).as_bytes().ct_eq(expected.as_slice()).into();
+    let opened = open_unverified(slots, cipher)?;
+    let equal: bool = code(slots, &opened, metadata).as_bytes().ct_eq(expected.as_slice()).into();
     if equal { Ok(opened) } else { Err(UnlockError::MacMismatch) }
 }
 
-/// Begins the code of a file. It stands on the heap, where it is wiped when it is freed: it holds up to a block of plaintext,
-/// which moving it would leave behind.
-pub(crate) fn begin_hash(mac_only_encrypted: bool) -> Box<Sha512> {
+/// Opens every sealed slot, and looks at no code; the result has one entry for each slot.
+pub(crate) fn open_unverified(slots: &[Slot], cipher: &Cipher) -> Result<Vec<Option<OpenedValue>>, UnlockError> {
+    slots.iter().map(|slot| open_slot(slot, cipher)).collect()
+}
+
+/// Returns the code of a file in capital hexadecimal digits: over what was opened of its slots, and what stands in the others.
+///
+/// It is computed on the heap, where it is wiped when it is freed: it holds up to a block of plaintext, which moving it would leave
+/// behind.
+pub(crate) fn code(slots: &[Slot], opened: &[Option<OpenedValue>], metadata: &Metadata) -> Zeroizing<String> {
+    let mac_only_encrypted = metadata.terms.mac_only_encrypted;
     let mut hash = Box::new(Sha512::new());
     if mac_only_encrypted {
         hash.update(Sha256::digest(b"sops"));
     }
-    hash
-}
-
-/// Returns the code in capital hexadecimal digits.
-pub(crate) fn end_hash(mut hash: Box<Sha512>) -> Zeroizing<String> {
+    let opened = opened.iter().map(Option::as_ref).chain(iter::repeat(None));
+    for (slot, opened) in slots.iter().zip(opened) {
+        if !slot.is_comment && (slot.selected || !mac_only_encrypted) {
+            feed(&mut hash, &slot.content, opened);
+        }
+    }
     Zeroizing::new(hash.finalize_reset().iter().map(|byte| format!("{byte:02X}")).collect())
 }
 
@@ -138,7 +140,7 @@ fn normal_form(kind: ValueKind, text: &str) -> Option<String> {
 }
 
 /// Feeds the code of a file with a value: what was opened, or what stands in the clear.
-pub(crate) fn feed(hash: &mut Sha512, content: &SlotContent, opened: Option<&OpenedValue>) {
+fn feed(hash: &mut Sha512, content: &SlotContent, opened: Option<&OpenedValue>) {
     match (content, opened) {
         (_, Some(OpenedValue { kind: ValueKind::Bool, text })) => hash.update(truth(text.expose_secret() == b"true")),
         (_, Some(value)) => hash.update(value.text.expose_secret()),

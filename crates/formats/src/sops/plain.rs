@@ -3,14 +3,19 @@
 //! It holds plaintext in ordinary strings, and is never printed: the programs that use it wipe all memory that they free.
 //! Source: sops 3.13.3, `LoadPlainFile` of each store; `Set`, `Unset` and `Truncate` in `sops.go`.
 
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
 use super::error::SopsError;
 use super::open::OpenedValue;
 use super::raw::{self, Comment, Raw, RawEntry, RawItem};
 use super::rules::Rule;
+use super::seal::Terms;
+use super::state::Open;
 use super::text::{Shown, Text};
 use super::token::ValueKind;
 use super::tree::{self, Entry, Item, Reading, Tree};
-use super::{Document, MAX_LOCAL_BYTES, Store, Verified};
+use super::{Document, MAX_LOCAL_BYTES, Store};
 use crate::yaml::resolve::Scalar;
 use crate::{KeyPath, SecretBytes};
 
@@ -38,6 +43,19 @@ impl Plain {
             (None, true) => Err(SopsError::NothingToSeal),
             (None, false) => Ok(Self { store, documents: file.documents }),
         }
+    }
+
+    /// Reads a draft: a file in the clear that has the metadata of a sealed one with it, in which a user may have changed anything.
+    /// In the terms, a recipient that was added has an empty wrapped key or one that opens nothing; the code and the time are not
+    /// looked at.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a file over [`MAX_LOCAL_BYTES`], what can't be read as its format, and one whose metadata are missing or damaged.
+    pub fn parse_draft(bytes: &[u8], store: Store) -> Result<(Self, Terms), SopsError> {
+        let file = raw::read(bytes, store, MAX_LOCAL_BYTES)?;
+        let terms = Terms::draft(&file.block.ok_or(SopsError::NotSealed)?.into_map()?)?;
+        Ok((Self { store, documents: file.documents }, terms))
     }
 
     /// Returns the format of the file.
@@ -80,8 +98,27 @@ impl Plain {
     ///
     /// Refuses what the format can't say.
     pub fn write(self, store: Store, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
+        self.write_with(store, None, indent)
+    }
+
+    /// Writes the file with the metadata that it would be sealed with, as a draft for [`Plain::parse_draft`].
+    ///
+    /// # Errors
+    ///
+    /// Refuses what the format can't say.
+    pub fn write_draft(self, terms: Terms, now: Timestamp, indent: Option<u8>) -> Result<SecretBytes, SopsError> {
+        let store = self.store;
+        self.write_with(store, Some(&terms.metadata(now).block()), indent)
+    }
+
+    fn write_with(
+        self,
+        store: Store,
+        block: Option<&Map<String, Value>>,
+        indent: Option<u8>,
+    ) -> Result<SecretBytes, SopsError> {
         let (trees, slots) = tree::grow(self.documents, None, Reading::Clear)?;
-        Text { trees: &trees, slots: &slots, shown: tree::shown(&slots), block: None, indent }.write(store)
+        Text { trees: &trees, slots: &slots, shown: tree::shown(&slots), block, indent }.write(store)
     }
 }
 
@@ -91,7 +128,7 @@ fn binary(bytes: &[u8]) -> Plain {
     Plain { store: Store::Binary, documents: vec![vec![data]] }
 }
 
-impl Document<Verified> {
+impl<S: Open> Document<S> {
     /// Returns the file as a tree that can be changed and sealed again.
     pub fn plain(&self) -> Plain {
         let documents = self.trees.iter().map(|tree| match tree {
@@ -140,7 +177,7 @@ impl Document<Verified> {
     }
 
     fn shown(&self, slot: usize) -> Shown<'_> {
-        let opened = self.state.opened.get(slot).and_then(Option::as_ref);
+        let opened = self.state.contents().opened.get(slot).and_then(Option::as_ref);
         self.slots.get(slot).map_or(Shown::Plain(&Scalar::Null), |slot| Shown::of(&slot.content, opened))
     }
 }

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use super::cipher::{Cipher, IV_LEN};
 use super::error::SopsError;
@@ -19,11 +18,12 @@ use super::open::{self, OpenedValue};
 use super::plain::Plain;
 use super::rules::{Rule, RuleKind};
 use super::shamir::{self, KEY_LEN};
+use super::state::Open;
 use super::text::Text;
 use super::token::{Token, ValueKind};
 use super::tree::{self, Reading, Slot, SlotContent};
 use super::unlock::UnlockError;
-use super::{Document, Leaf, Sealed, Verified};
+use super::{Document, Leaf, Sealed};
 use crate::yaml::resolve::Scalar;
 use crate::yaml::time::Time;
 use crate::{DataKey, KeyPath, SecretBytes};
@@ -124,7 +124,8 @@ impl Terms {
         Ok(())
     }
 
-    fn metadata(self, now: Timestamp) -> Metadata {
+    /// Returns the metadata of a file that has no code yet.
+    pub(super) fn metadata(self, now: Timestamp) -> Metadata {
         let version = Some(self.version.unwrap_or_else(|| VERSION.to_owned()));
         Metadata { terms: Self { version, ..self }, last_modified: Time::from_timestamp(now), mac: None }
     }
@@ -183,11 +184,11 @@ pub fn parts(
 #[derive(Default)]
 pub struct Vectors(HashMap<[u8; 32], VecDeque<[u8; IV_LEN]>>);
 
-impl Document<Verified> {
+impl<S: Open> Document<S> {
     /// Returns the vectors of all values, so that those that stay as they are keep their tokens.
     pub fn vectors(&self) -> Vectors {
         let mut vectors = Vectors::default();
-        for (slot, opened) in self.slots.iter().zip(&self.state.opened) {
+        for (slot, opened) in self.slots.iter().zip(&self.state.contents().opened) {
             if let Some((name, vector)) = opened.as_ref().and_then(|opened| vector_of(slot, opened)) {
                 vectors.0.entry(name).or_default().push_back(vector);
             }
@@ -234,7 +235,7 @@ impl Plain {
         let mut metadata = terms.metadata(now);
         let rule = metadata.terms.rule.as_ref();
         let (trees, mut slots) = tree::grow(self.documents, rule, Reading::Clear)?;
-        let code = code(&slots, metadata.terms.mac_only_encrypted);
+        let code = open::code(&slots, &[], &metadata);
         let mut sealer = Sealer { cipher: &cipher, vectors, rng };
         for slot in &mut slots {
             sealer.slot(slot, rule)?;
@@ -250,15 +251,6 @@ impl Plain {
 fn cipher(key: &DataKey) -> Result<Cipher, SealError> {
     let length = key.expose_secret().len();
     Cipher::new(key.expose_secret()).ok_or(SealError::KeyLength { length })
-}
-
-/// Returns the message authentication code of a file in the clear.
-fn code(slots: &[Slot], mac_only_encrypted: bool) -> Zeroizing<String> {
-    let mut hash = open::begin_hash(mac_only_encrypted);
-    for slot in slots.iter().filter(|slot| !slot.is_comment && (slot.selected || !mac_only_encrypted)) {
-        open::feed(&mut hash, &slot.content, None);
-    }
-    open::end_hash(hash)
 }
 
 struct Sealer<'a, R> {

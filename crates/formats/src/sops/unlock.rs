@@ -9,11 +9,13 @@ use std::fmt::Write;
 
 use thiserror::Error;
 
+use super::Document;
 use super::cipher::Cipher;
-use super::open::{self, OpenedValue};
+use super::metadata::Recipient;
+use super::open;
 use super::shamir::{KEY_LEN, SHARE_LEN, combine};
+use super::state::{Contents, Sealed, Unverified, Verified};
 use super::tree::{Slot, SlotContent};
-use super::{Document, Sealed, Verified};
 use crate::{DataKey, KeyPath, KeyRequest, Refusal, RequestId};
 
 /// A recipient that was asked in vain.
@@ -94,6 +96,8 @@ fn list(attempts: &[Attempt]) -> String {
 /// Opens one [`Document`]. Ask [`Unlock::next`], answer with [`Unlock::answer`], until there is no next.
 pub struct Unlock {
     document: Document<Sealed>,
+    /// Whether a file without a code is for nobody, so that no key is asked for.
+    needs_code: bool,
     queue: VecDeque<Question>,
     asked: Option<Question>,
     shares: Vec<Share>,
@@ -135,33 +139,41 @@ impl Document<Sealed> {
     /// Begins to open the document; in each group keys of the kinds in `order` are asked first, in that order
     /// ([`WrappedKey::kind`](crate::WrappedKey::kind)), the others as they stand in the file.
     pub fn unlock_in_order(self, order: &[&str]) -> Unlock {
-        let mut queue = Vec::new();
-        if self.metadata.mac.is_some() {
-            let keys = self
-                .metadata
-                .terms
-                .groups
-                .iter()
-                .enumerate()
-                .flat_map(|(group, keys)| keys.iter().map(move |k| (group, k)));
-            queue.extend(keys.enumerate().map(|(id, (group, recipient))| Question {
-                group,
-                request: KeyRequest { id: RequestId(id), wrapped: recipient.wrapped.clone() },
-            }));
-            let rank = |kind: &str| order.iter().position(|first| *first == kind).unwrap_or(order.len());
-            queue.sort_by_key(|question| (question.group, rank(question.request.wrapped.kind())));
-        }
+        let groups = self.metadata.terms.groups.iter().enumerate();
+        let keys = groups.flat_map(|(group, keys)| keys.iter().map(move |key| (group, key)));
+        let question = |(id, (group, recipient)): (usize, (usize, &Recipient))| Question {
+            group,
+            request: KeyRequest { id: RequestId(id), wrapped: recipient.wrapped.clone() },
+        };
+        let mut queue: Vec<Question> = keys.enumerate().map(question).collect();
+        let rank = |kind: &str| order.iter().position(|first| *first == kind).unwrap_or(order.len());
+        queue.sort_by_key(|question| (question.group, rank(question.request.wrapped.kind())));
+        let needs_code = true;
         let queue = VecDeque::from(queue);
-        Unlock { document: self, queue, asked: None, shares: Vec::new(), attempts: Vec::new(), opened: None }
+        Unlock {
+            document: self,
+            needs_code,
+            queue,
+            asked: None,
+            shares: Vec::new(),
+            attempts: Vec::new(),
+            opened: None,
+        }
     }
 }
 
 impl Unlock {
+    /// Has the keys of a file without a message authentication code asked for too, for [`Unlock::finish_unverified`].
+    pub fn unverified(self) -> Self {
+        Self { needs_code: false, ..self }
+    }
+
     /// Returns the next request, or nothing when no more is needed or nobody is left. An unanswered request is
     /// returned again.
     #[expect(clippy::should_implement_trait, reason = "a conversation, not an iterator: answers come in between")]
     pub fn next(&mut self) -> Option<KeyRequest> {
-        if self.opened.is_some() {
+        let is_for_nobody = self.needs_code && self.document.metadata.mac.is_none();
+        if self.opened.is_some() || is_for_nobody {
             return None;
         }
         if self.asked.is_none() {
@@ -291,18 +303,33 @@ impl Unlock {
     ///
     /// As [`Unlock::finish`].
     pub fn finish_with_key(self) -> Result<(Document<Verified>, DataKey), UnlockError> {
-        let opened = self.open_groups();
-        let Document { store, trees, slots, metadata, state: Sealed } = self.document;
-        let Some(Opened { cipher, key, recipients }) = self.opened else {
-            return Err(match metadata.mac {
-                None => UnlockError::NoMac,
-                Some(_) => UnlockError::NoKey { opened, needed: metadata.threshold(), attempts: self.attempts },
-            });
-        };
-        let opened: Vec<Option<OpenedValue>> = open::open(&slots, &metadata, &cipher)?;
+        if self.document.metadata.mac.is_none() {
+            return Err(UnlockError::NoMac);
+        }
+        let (Document { store, trees, slots, metadata, state: Sealed }, Opened { cipher, key, recipients }) =
+            self.end()?;
+        let contents = Contents { opened: open::open(&slots, &metadata, &cipher)?, recipients };
         let places = super::places(trees.len(), &slots);
-        let document = Document { store, trees, slots, metadata, state: Verified { opened, recipients, places } };
-        Ok((document, key))
+        Ok((Document { store, trees, slots, metadata, state: Verified { contents, places } }, key))
+    }
+
+    /// Opens every value and does **not** check the message authentication code, which may be missing: for users who know that a
+    /// file of their own was changed, and want to mend it. A sealed value that was changed or moved is still refused.
+    ///
+    /// # Errors
+    ///
+    /// Says who was asked and why each did not help, or which value was changed.
+    pub fn finish_unverified(self) -> Result<(Document<Unverified>, DataKey), UnlockError> {
+        let (Document { store, trees, slots, metadata, state: Sealed }, Opened { cipher, key, recipients }) =
+            self.end()?;
+        let contents = Contents { opened: open::open_unverified(&slots, &cipher)?, recipients };
+        Ok((Document { store, trees, slots, metadata, state: Unverified(contents) }, key))
+    }
+
+    fn end(self) -> Result<(Document<Sealed>, Opened), UnlockError> {
+        let (opened, needed) = (self.open_groups(), self.document.metadata.threshold());
+        let key = self.opened.ok_or(UnlockError::NoKey { opened, needed, attempts: self.attempts })?;
+        Ok((self.document, key))
     }
 }
 

@@ -13,12 +13,13 @@
 
 pub mod damage;
 pub mod masked;
+pub mod random;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use waxwing_formats::sops::{Document, Sealed, Store, UnlockError, Verified};
+use waxwing_formats::sops::{Document, Sealed, Store, Unlock, UnlockError, Unverified, Verified};
 use waxwing_formats::{DataKey, KeyRequest, Refusal, SecretBytes, WrappedKey};
 
 /// The folder of the sops fixtures.
@@ -79,11 +80,19 @@ impl Keys {
 
     /// Opens a document and keeps its data key.
     pub fn open_with_key(&self, document: Document<Sealed>) -> Result<(Document<Verified>, DataKey), UnlockError> {
-        let mut unlock = document.unlock();
+        self.answered(document.unlock()).finish_with_key()
+    }
+
+    /// Opens a document without a check of its code.
+    pub fn open_unverified(&self, document: Document<Sealed>) -> Result<Document<Unverified>, UnlockError> {
+        self.answered(document.unlock().unverified()).finish_unverified().map(|(document, _)| document)
+    }
+
+    fn answered(&self, mut unlock: Unlock) -> Unlock {
         while let Some(request) = unlock.next() {
             unlock.answer(request.id, self.answer(&request));
         }
-        unlock.finish_with_key()
+        unlock
     }
 
     /// Parses and opens a fixture whose refusal is not expected.

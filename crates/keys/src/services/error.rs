@@ -2,6 +2,7 @@
 //!
 //! A service may quote in its answer what it was asked, so of an answer only the status and the service's own code are kept.
 
+use std::error::Error;
 use std::time::Duration;
 
 /// Why a key service did not wrap or unwrap; none of it quotes what was sent or received.
@@ -12,6 +13,14 @@ pub enum ServiceError {
     Malformed {
         /// Which part.
         what: &'static str,
+    },
+    /// Whoever calls does not want it called.
+    #[error("{service} is not called: {why}")]
+    NotAllowed {
+        /// The service.
+        service: &'static str,
+        /// What forbids it.
+        why: String,
     },
     /// There are no credentials, or they can't be read.
     #[error("there are no credentials for {service}: {why}")]
@@ -69,4 +78,13 @@ pub enum ServiceError {
         /// The service.
         service: &'static str,
     },
+}
+
+/// Returns what an error began with: what happened, without where it happened and what was sent.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }

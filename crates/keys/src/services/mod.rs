@@ -1,22 +1,35 @@
 //! Keys that live in key services: AWS KMS, Google Cloud KMS, Azure Key Vault, and transit engines of Vault or OpenBao.
 //!
 //! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
-//! (`error`), and what is kept of it (`cache`). Each service has a file that calls it.
+//! (`error`), and what is kept of it (`cache`). Each service has a file that calls it; `exchange` sends for those that have no library
+//! of their own.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
 mod allowed;
+mod aws;
+mod azure;
 mod cache;
 mod error;
+mod exchange;
+mod gcp;
+mod secret_text;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use reqwest::Url;
 use waxwing_formats::WrappedKey;
 
 pub use allowed::{KeyPattern, KeyPatternError};
+pub use aws::AwsKms;
+pub use azure::AzureKeyVault;
 pub use cache::{DataKeyCache, Holder};
 pub use error::ServiceError;
+pub use exchange::{NoConnections, Patience, ServiceClient, Tokens};
+pub use gcp::GcpKms;
+pub use vault::{VaultAccess, VaultTransit};
 
 /// A key of AWS KMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +159,8 @@ impl GcpKey {
     pub fn is_well_formed(&self) -> bool {
         let parts: Vec<&str> = self.resource_id.split('/').collect();
         let is_name = |part: &str| {
-            !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:".contains(letter))
+            let is_path = ["", ".", ".."].contains(&part);
+            !is_path && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:".contains(letter))
         };
         matches!(parts.as_slice(), ["projects", project, "locations", location, "keyRings", ring, "cryptoKeys", key]
             if [project, location, ring, key].into_iter().all(|part| is_name(part)))
@@ -178,6 +192,29 @@ impl AzureKey {
             kind: "URL of a key of Azure Key Vault",
             hint: "write https://VAULT.vault.azure.net/keys/NAME/VERSION; without a version the newest is used",
         })
+    }
+
+    /// Returns the vault's address, if it, the name and the version are well-formed; what a file says was not read by
+    /// [`AzureKey::parse`].
+    pub fn vault(&self) -> Option<Url> {
+        let url = Url::parse(&self.vault_url).ok().filter(|url| url.scheme() == "https")?;
+        let is_host = url.domain().is_some_and(Self::is_host);
+        let is_plain = url.username().is_empty() && url.password().is_none() && url.path() == "/";
+        let is_whole = url.query().is_none() && url.fragment().is_none();
+        let is_name = (1..=127).contains(&self.name.len())
+            && self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_version = self.version.is_empty() || Self::is_version(&self.version);
+        (is_host && is_plain && is_whole && is_name && is_version).then_some(url)
+    }
+
+    /// Tells whether a domain has nothing in it that means something to a shell: URLs may, and `az` is called by one.
+    fn is_host(domain: &str) -> bool {
+        domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    }
+
+    /// Tells whether a text is the version of a key.
+    fn is_version(text: &str) -> bool {
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 }
 
@@ -258,7 +295,8 @@ impl ServiceKey {
         match (self, other) {
             (Self::Azure(one), Self::Azure(other)) => {
                 let are_equal = one.version == other.version || one.version.is_empty() || other.version.is_empty();
-                are_equal && (&one.vault_url, &one.name) == (&other.vault_url, &other.name)
+                let vault = |key: &AzureKey| key.vault_url.trim_end_matches('/').to_owned();
+                are_equal && (vault(one), &one.name) == (vault(other), &other.name)
             }
             _ => self == other,
         }
@@ -325,9 +363,11 @@ mod tests {
         ] {
             assert!(aws(text).is_err(), "{text}");
         }
-        for text in
-            ["projects/p", "projects/p/locations/l/keyRings/r/cryptoKeys/", "projects/../locations/l/keyRings/r/x/k"]
-        {
+        for text in [
+            "projects/p",
+            "projects/p/locations/l/keyRings/r/cryptoKeys/",
+            "projects/../locations/l/keyRings/r/cryptoKeys/k",
+        ] {
             assert!(GcpKey::parse(text).is_err(), "{text}");
         }
         for text in
@@ -358,6 +398,35 @@ mod tests {
         let context = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
         let aws = AwsKey::parse("arn:aws:kms:eu-west-1:1:key/x", &context, "prod").unwrap();
         assert_eq!(ServiceKey::Aws(aws).to_string(), "arn:aws:kms:eu-west-1:1:key/x|app:shop|prod");
+    }
+
+    #[test]
+    fn a_vault_of_a_file_is_an_address_and_nothing_else() {
+        let key = |vault_url: &str, name: &str, version: &str| AzureKey {
+            vault_url: vault_url.to_owned(),
+            name: name.to_owned(),
+            version: version.to_owned(),
+        };
+        let vault = "https://v.vault.azure.net";
+        for (vault_url, name, version) in [
+            ("http://v.vault.azure.net", "k", ""),
+            ("https://u@v.vault.azure.net", "k", ""),
+            ("https://v.vault.azure.net/path", "k", ""),
+            ("https://v.vault.azure.net?a=b", "k", ""),
+            ("https://127.0.0.1", "k", ""),
+            ("https://v.$(id).example", "k", ""),
+            ("v.vault.azure.net", "k", ""),
+            (vault, "", ""),
+            (vault, "../k", ""),
+            (vault, "k", "../encrypt"),
+        ] {
+            assert!(key(vault_url, name, version).vault().is_none(), "{vault_url} {name} {version}");
+        }
+        assert!(key("https://v.vault.azure.net:8443/", "my-Key", "0123abc").vault().is_some());
+        let (one, other) = (key(vault, "k", "1"), key(&format!("{vault}/"), "k", ""));
+        let (one, other) = (ServiceKey::Azure(one), ServiceKey::Azure(other));
+        assert!(one.is_same(&other));
+        assert_eq!(one.recipient(), other.recipient());
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! `seal rotate`: new data keys, and the recipients that the rules say, for all sealed files of a tree.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use crate::args::Outcome;
+use crate::error::Error;
+use crate::output;
+use crate::rotate::{Report, Rotation, Wanted};
+use crate::sealed::{Configurations, Identities};
+
+/// Give the SOPS files of a tree new data keys, and the recipients that .sops.yaml says
+///
+/// Looks at the files that Git would commit at or below the paths. Each that is sealed is opened with your keys, sealed anew with a
+/// new data key for the recipients of its rule, and replaced as a whole; where no rule names anybody, its recipients stay. What can't
+/// be opened or replaced is told and left as it was, and the others go on.
+///
+/// A rotation that was cut off is done in part: no file is half written. To go on, pass --older-than with the time at which it began,
+/// which is told then; files that were sealed since are left. A file that was edited meanwhile counts as sealed since, though it kept
+/// its data key.
+///
+/// Who could open a file before still knows what was in it, and its old revisions are in Git: change the secrets too.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RotateArgs {
+    /// The files and folders
+    #[arg(value_name = "FILE|DIR", required = true)]
+    paths: Vec<PathBuf>,
+
+    /// Show what would be done, without any key, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Keep the data keys, and the values as they are, and change only who has them; who has a file's data key can still open it
+    #[arg(long)]
+    only_recipients: bool,
+
+    /// Leave files that were sealed since then: a date, a time as in 2026-01-31T12:00:00Z, or how long ago, as in 30d or 12h
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    older_than: Option<Timestamp>,
+
+    /// Take the rules from this file, instead of the .sops.yaml next to each file or above it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print in this form
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+    output: Form,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  seal rotate --dry-run .
+  seal rotate clusters/prod
+  seal rotate --older-than 90d .
+  seal rotate --only-recipients --dry-run -o json .
+
+Exit codes:
+  0  everything was rotated, or with --dry-run: there is nothing to rotate
+  1  a file can't be rotated and is as it was, which standard error says; the others were rotated
+  2  with --dry-run: there is something to rotate";
+
+/// The form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Reads a point in time, or how long ago it was; days have 24 hours.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let date = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp());
+    let ago = || {
+        let span = text.parse::<Span>().ok().filter(|span| !span.is_negative())?;
+        now().to_zoned(TimeZone::UTC).checked_sub(span).ok().map(|then| then.timestamp())
+    };
+    let found = text.parse().ok().or_else(date).or_else(ago);
+    found.ok_or_else(|| "expected a date, a time, or how long ago, as in 30d".to_owned())
+}
+
+/// Rotates, or says what there is to rotate.
+pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
+    let RotateArgs { paths, dry_run, only_recipients, older_than, config, output } = args;
+    let wanted = Wanted { only_recipients: *only_recipients, older_than: *older_than };
+    let rotation = Rotation::plan(paths, wanted, Configurations::new(config.as_deref())?)?;
+    let (report, wrong) = if *dry_run { rotation.into_plan() } else { carry_out(rotation, wanted)? };
+    print(&report, *output)?;
+    match wrong.is_empty() {
+        false => Err(Error::Several(wrong)),
+        true if report.has_plans() => Ok(Outcome::Found),
+        true => Ok(Outcome::Done),
+    }
+}
+
+fn carry_out(rotation: Rotation, wanted: Wanted) -> Result<(Report, Vec<crate::error::Wrong>), Error> {
+    let all = rotation.tasks();
+    if all > 1 && !wanted.only_recipients {
+        // A limit that there is already is earlier than now, and leaves what was rotated before.
+        let began = wanted.older_than.unwrap_or_else(now);
+        output::note(&format!("if this is cut off, go on with --older-than {began}"));
+    }
+    let is_watched = io::stderr().is_terminal();
+    let done = rotation.carry_out(&Identities::at_hand(), |at, file| {
+        if is_watched {
+            progress(&format!("{at}/{all} {file}"));
+        }
+    });
+    if is_watched {
+        progress("");
+    }
+    done
+}
+
+/// The time in whole seconds, as files have it.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// Shows where it is, in the place of what was shown before.
+fn progress(text: &str) {
+    // Where standard error is closed nobody looks.
+    let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+}
+
+fn print(report: &Report, form: Form) -> Result<(), Error> {
+    match form {
+        Form::Text => output::print(&report.text()),
+        Form::Json => output::print(&output::json(report)?),
+    }
+}

@@ -1,0 +1,69 @@
+//! Calls key services as the user: with the credentials that sops 3.13.3 would find, at the addresses that the key names.
+//!
+//! Each service has a file that finds its credentials and makes its client, when the first key of it comes up: a file without such
+//! keys costs nothing of it. How a service is called stands in `waxwing-keys`.
+
+mod aws;
+mod azure;
+mod gcp;
+mod vault;
+
+use std::io;
+use std::sync::LazyLock;
+
+use tokio::runtime::{Builder, Runtime};
+use waxwing_formats::{DataKey, WrappedKey};
+use waxwing_keys::{ServiceError, ServiceKey};
+
+/// What calls are waited for on; one, since clients keep their connections in it.
+static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_all().build());
+
+/// Wraps a data key, or a share of one.
+pub(super) fn wrap(key: &ServiceKey, data_key: &DataKey) -> Result<WrappedKey, ServiceError> {
+    let (key, enc) = match key {
+        ServiceKey::Aws(own) => (key.clone(), wait(aws::wrap(own, data_key))?),
+        ServiceKey::Vault(own) => (key.clone(), wait(vault::wrap(own, data_key))?),
+        ServiceKey::Gcp(own) => (key.clone(), wait(gcp::wrap(own, data_key))?),
+        ServiceKey::Azure(own) => {
+            let (own, enc) = wait(azure::wrap(own, data_key))?;
+            (ServiceKey::Azure(own), enc)
+        }
+    };
+    Ok(key.wrapped(enc))
+}
+
+/// Unwraps a data key, or a share of one.
+pub(super) fn unwrap(key: &ServiceKey, enc: &str) -> Result<DataKey, ServiceError> {
+    match key {
+        ServiceKey::Aws(key) => wait(aws::unwrap(key, enc)),
+        ServiceKey::Vault(key) => wait(vault::unwrap(key, enc)),
+        ServiceKey::Gcp(key) => wait(gcp::unwrap(key, enc)),
+        ServiceKey::Azure(key) => wait(azure::unwrap(key, enc)),
+    }
+}
+
+/// Returns what the user can do about an error, where there is something.
+pub(super) fn hint(error: &ServiceError) -> Option<&'static str> {
+    match error {
+        ServiceError::NoCredentials { service: vault::SERVICE, .. } => Some(vault::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service: aws::SERVICE | aws::STS, .. } => Some(aws::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service: gcp::SERVICE, .. } => Some(gcp::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service: azure::SERVICE, .. } => Some(azure::NO_CREDENTIALS),
+        ServiceError::Denied { .. } => Some("let whoever calls use the key, or call as somebody else"),
+        ServiceError::NotFound { .. } => Some("check the name of the key, or make it"),
+        ServiceError::Throttled { .. } | ServiceError::Unavailable { .. } => {
+            Some("check the address, or try again later")
+        }
+        _ => None,
+    }
+}
+
+fn wait<T>(call: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
+    match &*RUNTIME {
+        Ok(runtime) => runtime.block_on(call),
+        Err(error) => {
+            let why = format!("nothing can be waited for on this machine: {error}");
+            Err(ServiceError::Unavailable { service: "the key service", why })
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! PGP keys under the command line of sops: what sops seals with the real gpg opens here, and the reverse, and both end alike.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use tempfile::TempDir;
+use waxwing_harness::{Call, Finished, Gnupg, Tools, Upstream};
+
+const PLAIN: &str = "user: admin\npassword: hunter2\n";
+
+/// Which program is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    Theirs,
+    Ours,
+}
+
+const BOTH: [Program; 2] = [Program::Theirs, Program::Ours];
+
+/// GnuPG with keys, sops, and a folder to work in.
+struct Desk {
+    upstream: Upstream,
+    gnupg: Gnupg,
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk =
+            Self { upstream: Upstream::new().unwrap(), gnupg: Gnupg::new().unwrap(), folder: TempDir::new().unwrap() };
+        symlink(env!("CARGO_BIN_EXE_seal"), desk.path("sops")).unwrap();
+        desk.write("plain.yaml", PLAIN);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Makes a script, and returns where it is.
+    fn program(&self, name: &str, script: &str) -> PathBuf {
+        self.write(name, format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o700)).unwrap();
+        self.path(name)
+    }
+
+    fn call(&self, program: Program, words: &[&str]) -> Call {
+        let call = match program {
+            Program::Theirs => self.upstream.sops(words).unwrap(),
+            Program::Ours => Call::new(&self.path("sops"), self.folder.path()).args(words),
+        };
+        let gpg = Tools::locate().unwrap().path("gpg").unwrap();
+        call.dir(self.folder.path()).env("GNUPGHOME", self.gnupg.home()).env("SOPS_GPG_EXEC", gpg)
+    }
+
+    /// Runs a program, which must succeed.
+    fn text(&self, program: Program, words: &[&str]) -> String {
+        self.call(program, words).text().unwrap()
+    }
+
+    fn run(&self, program: Program, words: &[&str]) -> Finished {
+        self.call(program, words).run().unwrap()
+    }
+
+    /// Seals with one, and opens with both.
+    fn round_trip(&self, words: &[&str], name: &str) {
+        for sealer in BOTH {
+            let sealed = self.text(sealer, words);
+            assert!(sealed.contains(&format!("fp: {name}")) || sealed.contains(&format!("fp: \"{name}\"")), "{sealed}");
+            self.write("sealed.yaml", sealed);
+            for opener in BOTH {
+                let opened = self.text(opener, &["decrypt", "sealed.yaml"]);
+                assert_eq!(opened, PLAIN, "sealed by {sealer:?}, opened by {opener:?}");
+            }
+        }
+    }
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/keys/tests/fixtures/pgp");
+    fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn what_either_seals_for_a_key_of_gpg_opens_with_both_however_the_key_is_named() {
+    let desk = Desk::new();
+    for (user, signing, encrypting) in [("ec", "ed25519", "cv25519"), ("rsa", "rsa2048", "rsa2048")] {
+        let named = desk.gnupg.make_key(user, signing, encrypting, "").unwrap();
+        desk.round_trip(&["encrypt", "--pgp", &named, "plain.yaml"], &named);
+        desk.round_trip(&["-e", "-p", &named.to_lowercase(), "plain.yaml"], &named.to_lowercase());
+        for name in [format!("0x{named}"), named[24..].to_owned(), format!("0x{}", &named[24..])] {
+            desk.round_trip(&["encrypt", "--pgp", &name, "plain.yaml"], &name);
+        }
+        let spaced = format!("{} {}", &named[..20], &named[20..]);
+        desk.round_trip(&["encrypt", "--pgp", &spaced, "plain.yaml"], &named);
+        for sealer in BOTH {
+            let call = desk.call(sealer, &["encrypt", "plain.yaml"]).env("SOPS_PGP_FP", &named);
+            assert!(call.text().unwrap().contains(&named));
+        }
+    }
+}
+
+#[test]
+fn one_of_several_parts_is_meant_by_its_fingerprint_with_a_mark() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
+    desk.gnupg.gpg(&["--passphrase", "", "--quick-add-key", &named, "rsa2048", "encrypt"]).unwrap().text().unwrap();
+    let listed = desk.gnupg.gpg(&["--with-colons", "--list-keys", &named]).unwrap().text().unwrap();
+    let parts: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("fpr:")).skip(1).collect();
+    for part in parts {
+        let part = part.trim_matches(':');
+        desk.round_trip(&["encrypt", "--pgp", &format!("{part}!"), "plain.yaml"], &format!("{part}!"));
+        for sealer in BOTH {
+            let sealed = desk.text(sealer, &["encrypt", "--pgp", &format!("{part}!"), "plain.yaml"]);
+            let message: Vec<&str> =
+                sealed.lines().skip_while(|line| !line.contains("BEGIN PGP")).map(str::trim).collect();
+            let message = message.join("\n");
+            let (message, _) = message.split_once("\nfp:").unwrap();
+            let packets = desk.gnupg.gpg(&["--list-packets"]).unwrap().stdin(message).run().unwrap();
+            let packets = String::from_utf8(packets.stdout).unwrap();
+            assert!(packets.contains(&format!("keyid {}", &part[24..])), "{sealer:?}: {packets}");
+        }
+    }
+}
+
+#[test]
+fn rules_name_pgp_keys_and_shares_go_to_age_and_pgp() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
+    let age = desk.upstream.age_keygen().unwrap();
+    desk.write("key.txt", &age.identity);
+    desk.write(
+        ".sops.yaml",
+        format!(
+            "creation_rules:\n- path_regex: flat\n  pgp: '{} {}'\n- path_regex: shares\n  shamir_threshold: 2\n  key_groups:\n  - age: [{}]\n  - pgp: [{named}]\n",
+            &named[..20], &named[20..], age.recipient
+        ),
+    );
+    for sealer in BOTH {
+        for name in ["flat.yaml", "shares.yaml"] {
+            desk.write(name, PLAIN);
+            desk.text(sealer, &["encrypt", "-i", name]);
+            for opener in BOTH {
+                let words = ["decrypt", name];
+                let opened = desk.call(opener, &words).env("SOPS_AGE_KEY_FILE", "key.txt").text().unwrap();
+                assert_eq!(opened, PLAIN, "{sealer:?}, {opener:?}: {name}");
+                let alone = desk.run(opener, &words);
+                assert_eq!(alone.status.code(), Some(if name == "flat.yaml" { 0 } else { 128 }), "{}", alone.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn pgp_keys_are_added_and_removed_and_follow_the_rules() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
+    let other = desk.gnupg.make_key("other", "rsa2048", "rsa2048", "").unwrap();
+    desk.write("rules.yaml", format!("creation_rules: [{{pgp: ['{named}', '{other}']}}]\n"));
+    for program in BOTH {
+        let sealed = desk.text(program, &["encrypt", "--pgp", &named, "plain.yaml"]);
+        desk.write("sealed.yaml", sealed);
+        let rotated = desk.text(program, &["rotate", "--add-pgp", &other, "--rm-pgp", &named, "sealed.yaml"]);
+        assert!(rotated.contains(&other) && !rotated.contains(&named), "{rotated}");
+        desk.text(program, &["--config", "rules.yaml", "updatekeys", "--yes", "sealed.yaml"]);
+        let updated = fs::read_to_string(desk.path("sealed.yaml")).unwrap();
+        assert!(updated.contains(&other) && updated.contains(&named), "{updated}");
+        desk.text(program, &["set", "sealed.yaml", "[\"user\"]", "\"root\""]);
+        assert_eq!(desk.text(program, &["decrypt", "sealed.yaml"]), PLAIN.replace("admin", "root"));
+    }
+}
+
+#[test]
+fn a_keyring_of_the_older_form_is_read_without_gpg() {
+    let desk = Desk::new();
+    let named = {
+        desk.gnupg.gpg(&["--import"]).unwrap().stdin(fixture("rsa.asc")).text().unwrap();
+        desk.gnupg.fingerprint("rsa").unwrap()
+    };
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("pubring.gpg"), fixture("pubring.gpg")).unwrap();
+    fs::write(home.path().join("secring.gpg"), fixture("rsa.gpg")).unwrap();
+    let with_rings = |call: Call| call.env("GNUPGHOME", home.path()).env("SOPS_GPG_EXEC", "/none/gpg");
+    for sealer in BOTH {
+        let sealed = with_rings(desk.call(sealer, &["encrypt", "--pgp", &named, "plain.yaml"])).text().unwrap();
+        desk.write("sealed.yaml", sealed);
+        for opener in BOTH {
+            assert_eq!(with_rings(desk.call(opener, &["decrypt", "sealed.yaml"])).text().unwrap(), PLAIN);
+            assert_eq!(desk.text(opener, &["decrypt", "sealed.yaml"]), PLAIN);
+        }
+    }
+    // What sops made long before this test.
+    desk.write("older.yaml", fixture("sops.yaml"));
+    for opener in BOTH {
+        assert_eq!(with_rings(desk.call(opener, &["decrypt", "older.yaml"])).text().unwrap(), "password: hunter2\n");
+    }
+    // In the folder of the user where there is no variable; sops asks for that in another way.
+    fs::rename(home.path(), desk.path(".gnupg")).unwrap();
+    let call =
+        desk.call(Program::Ours, &["decrypt", "sealed.yaml"]).env("GNUPGHOME", "").env("HOME", desk.folder.path());
+    assert_eq!(call.env("SOPS_GPG_EXEC", "/none/gpg").text().unwrap(), PLAIN);
+}
+
+#[test]
+fn a_key_with_a_passphrase_is_left_to_the_agent() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("locked", "ed25519", "cv25519", "open sesame").unwrap();
+    let sealed = desk.text(Program::Ours, &["encrypt", "--pgp", &named, "plain.yaml"]);
+    desk.write("sealed.yaml", sealed);
+    // An agent that nobody can tell a passphrase.
+    let kill = |desk: &Desk| {
+        let gpgconf = Tools::locate().unwrap().path("gpgconf").unwrap();
+        Call::new(&gpgconf, desk.gnupg.home())
+            .env("GNUPGHOME", desk.gnupg.home())
+            .args(["--kill", "all"])
+            .text()
+            .unwrap();
+    };
+    kill(&desk);
+    for opener in BOTH {
+        assert_eq!(desk.run(opener, &["decrypt", "sealed.yaml"]).status.code(), Some(128));
+    }
+    let pinentry = desk.program(
+        "pinentry",
+        "echo OK\nwhile read -r word rest; do\ncase $word in\nGETPIN) echo 'D open sesame' ;;\nBYE) echo OK; exit ;;\nesac\necho OK\ndone",
+    );
+    for opener in BOTH {
+        fs::write(desk.gnupg.home().join("gpg-agent.conf"), format!("pinentry-program {}\n", pinentry.display()))
+            .unwrap();
+        kill(&desk);
+        assert_eq!(desk.text(opener, &["decrypt", "sealed.yaml"]), PLAIN);
+    }
+}
+
+#[test]
+fn gpg_gets_nothing_secret_and_is_not_run_for_other_keys() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
+    let gpg = Tools::locate().unwrap().path("gpg").unwrap();
+    let seen = desk.path("seen").display().to_string();
+    let spy = desk.program("spy", &format!("{{ echo \"$@\"; env; }} >> {seen}\nexec {} \"$@\"", gpg.display()));
+    let age = desk.upstream.age_keygen().unwrap();
+    let secret = age.identity.lines().last().unwrap();
+    let ours = |words: &[&str]| {
+        desk.call(Program::Ours, words).env("SOPS_GPG_EXEC", &spy).env("SOPS_AGE_KEY", secret).text().unwrap()
+    };
+    let sealed = ours(&["encrypt", "--age", &age.recipient, "plain.yaml"]);
+    desk.write("aged.yaml", sealed);
+    assert_eq!(ours(&["decrypt", "aged.yaml"]), PLAIN);
+    let both = ours(&["encrypt", "--age", &age.recipient, "--pgp", &named, "plain.yaml"]);
+    desk.write("both.yaml", both);
+    fs::rename(desk.path("seen"), desk.path("seen-sealing")).unwrap();
+    assert_eq!(ours(&["decrypt", "both.yaml"]), PLAIN);
+    assert!(!desk.path("seen").exists(), "gpg was run where age opens the file");
+    desk.write("sealed.yaml", ours(&["encrypt", "--pgp", &named, "plain.yaml"]));
+    assert_eq!(ours(&["decrypt", "sealed.yaml"]), PLAIN);
+    let seen = fs::read_to_string(desk.path("seen")).unwrap();
+    assert!(seen.contains("--decrypt") && seen.contains(&format!("--export {named}")), "{seen}");
+    assert!(!seen.contains(secret) && !seen.contains("hunter2"), "{seen}");
+}
+
+#[test]
+fn each_failure_is_told_with_the_exit_code_of_sops_and_what_to_do() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
+    desk.write("sealed.yaml", desk.text(Program::Theirs, &["encrypt", "--pgp", &named, "plain.yaml"]));
+    let elsewhere = Gnupg::new().unwrap();
+    for (name, file) in
+        [("expired", "expired.pub.asc"), ("revoked", "revoked.pub.asc"), ("signs-only", "signs-only.pub.asc")]
+    {
+        elsewhere.gpg(&["--import"]).unwrap().stdin(fixture(file)).text().unwrap();
+        assert!(!elsewhere.fingerprint(name).unwrap().is_empty());
+    }
+    let of = |user: &str| elsewhere.fingerprint(user).unwrap();
+    desk.program("much", "yes");
+    let unknown = "0123456789ABCDEF0123456789ABCDEF01234567";
+    let (open, seal) =
+        (["decrypt", "sealed.yaml"], |name: &str| ["encrypt", "--pgp", name, "plain.yaml"].map(str::to_owned));
+    let open = || open.map(str::to_owned).to_vec();
+    let usual = Tools::locate().unwrap().path("gpg").unwrap().display().to_string();
+    let much = desk.path("much").display().to_string();
+    let of_keys = Regex::new("encrypted with [^;]*; (\"[^;]*; )?").unwrap();
+    let mut report = String::new();
+    for (case, words, gpg) in [
+        ("no private key", open(), usual.as_str()),
+        ("no gpg", open(), "/none/gpg"),
+        ("a gpg that gives nothing", open(), "/bin/true"),
+        ("a gpg that gives too much", open(), &much),
+        ("a key that is not there", seal(unknown).to_vec(), &usual),
+        ("no fingerprint", seal("someone@example.com").to_vec(), &usual),
+        ("expired", seal(&of("expired")).to_vec(), &usual),
+        ("revoked", seal(&of("revoked")).to_vec(), &usual),
+        ("a key that signs", seal(&of("signs-only")).to_vec(), &usual),
+    ] {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ended = |program| {
+            let call = desk.call(program, &words).env("GNUPGHOME", elsewhere.home());
+            call.env("SOPS_GPG_EXEC", gpg).run().unwrap()
+        };
+        let ours = ended(Program::Ours);
+        // The real sops reads all that a program has to say.
+        if case != "a gpg that gives too much" {
+            let theirs = ended(Program::Theirs);
+            assert_eq!(ours.status.code(), theirs.status.code(), "{case}: {} {}", ours.stderr, theirs.stderr);
+        }
+        let names = [of("expired"), of("revoked"), of("signs-only"), named.clone()];
+        let told = names.iter().fold(ours.stderr, |told, name| told.replace(name, "FINGERPRINT"));
+        let told = told.replace(&usual, "gpg").replace(&much, "much");
+        let told = of_keys.replace_all(&told, "");
+        report.push_str(&format!("{case}\n{told}exit code {:?}\n\n", ours.status.code().unwrap()));
+    }
+    insta::assert_snapshot!(report);
+}

@@ -1,0 +1,316 @@
+//! One request to a key service over HTTPS, and the part of its answer that is kept.
+//!
+//! No redirect is followed, since a token goes to the address it was asked for and to no other; an answer is read up to a limit into
+//! memory that is wiped. What is not here: what is asked, and what an answer means; each service's file knows that.
+//! Source: RFC 9110 (statuses, `Retry-After` in seconds), RFC 6750 (bearer tokens).
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Certificate, Client, Method, Proxy, Response, Url};
+use waxwing_formats::SecretBytes;
+use zeroize::Zeroizing;
+
+use super::ServiceError;
+
+/// The most bytes that are read of an answer; those with a key in them have less than one thousand.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// The longest code of a service that is passed on.
+const MAX_CODE: usize = 40;
+
+/// Gives the tokens that requests are sent with.
+#[async_trait]
+pub trait Tokens: Send + Sync {
+    /// Returns an access token for what `scope` names; it may be one that was given before and is still good.
+    ///
+    /// # Errors
+    /// [`ServiceError::NoCredentials`] where there are none, or [`ServiceError::Denied`] and [`ServiceError::Unavailable`] as
+    /// whoever issues tokens says; no error quotes a credential.
+    async fn token(&self, scope: &str) -> Result<SecretBytes, ServiceError>;
+}
+
+/// Says how long a service may take, and how often one is asked again that is overloaded or away for a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long one request may take, from the first byte of it to the last of its answer.
+    pub timeout: Duration,
+    /// How many times a request is sent, from 1.
+    pub tries: u32,
+    /// How long to wait before the second try if the service does not say that; twice as long before each that follows.
+    pub pause: Duration,
+    /// The longest time that a service is waited for; one that wants more is not asked again.
+    pub longest_pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            tries: 4,
+            pause: Duration::from_millis(400),
+            longest_pause: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Sends requests to key services.
+#[derive(Clone)]
+pub struct ServiceClient {
+    http: Client,
+    patience: Patience,
+}
+
+/// No connections can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no connections can be made: the certificate authorities or the proxy can't be read")]
+pub struct NoConnections;
+
+impl ServiceClient {
+    /// Makes a client that trusts the authorities of the system, and goes through the proxies that the environment names.
+    ///
+    /// # Errors
+    /// Fails when the authorities can't be read.
+    pub fn of_the_environment(patience: Patience) -> Result<Self, NoConnections> {
+        Self::build(Client::builder(), patience)
+    }
+
+    /// Makes a client that trusts these authorities (PEM) alone, and goes through this proxy or none.
+    ///
+    /// # Errors
+    /// Fails when the authorities can't be read or there are none, or when the proxy is no address.
+    pub fn trusting(authorities_pem: &[u8], proxy: Option<&str>, patience: Patience) -> Result<Self, NoConnections> {
+        let authorities = Certificate::from_pem_bundle(authorities_pem).map_err(|_| NoConnections)?;
+        if authorities.is_empty() {
+            return Err(NoConnections);
+        }
+        let mut builder = Client::builder().no_proxy().tls_certs_only(authorities);
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(Proxy::all(proxy).map_err(|_| NoConnections)?);
+        }
+        Self::build(builder, patience)
+    }
+
+    fn build(builder: reqwest::ClientBuilder, patience: Patience) -> Result<Self, NoConnections> {
+        use_one_provider();
+        let builder = builder.redirect(reqwest::redirect::Policy::none()).timeout(patience.timeout);
+        Ok(Self { http: builder.build().map_err(|_| NoConnections)?, patience })
+    }
+
+    /// Sends a request, again and again while the service is overloaded or away for a moment, and returns what it answers, whatever
+    /// that is.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`] when no answer comes, and [`ServiceError::Answer`] for one that is too large.
+    pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Answer, ServiceError> {
+        let mut tries = 1;
+        loop {
+            let answer = self.ask_once(request).await?;
+            let Some(pause) = self.patience.pause_after(tries, &answer) else { return Ok(answer) };
+            tokio::time::sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    async fn ask_once(&self, request: &Request<'_>) -> Result<Answer, ServiceError> {
+        let service = request.service;
+        let mut call = self.http.request(request.method.clone(), request.url.clone());
+        if let Some(token) = request.token {
+            call = call.header(AUTHORIZATION, bearer(service, token)?);
+        }
+        if let Some(body) = &request.body {
+            call = call.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
+        }
+        let response = call.send().await.map_err(|error| unavailable(service, &error))?;
+        Answer::read(service, response).await
+    }
+}
+
+impl fmt::Debug for ServiceClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceClient").field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+impl Patience {
+    /// Returns how long to wait before a request is sent again, or nothing if its answer stands.
+    fn pause_after(&self, tries: u32, answer: &Answer) -> Option<Duration> {
+        let may_pass = matches!(answer.status, 429 | 500 | 502 | 503 | 504);
+        if !may_pass || tries >= self.tries {
+            return None;
+        }
+        let own = self.pause.saturating_mul(1 << tries.saturating_sub(1).min(16));
+        Some(answer.retry_after.unwrap_or(own)).filter(|pause| *pause <= self.longest_pause)
+    }
+}
+
+/// What is sent.
+pub(super) struct Request<'a> {
+    pub(super) service: &'static str,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) token: Option<&'a SecretBytes>,
+    /// JSON.
+    pub(super) body: Option<Bytes>,
+}
+
+/// What is kept of an answer until its service's file has read it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    /// How to authenticate, as the service puts it.
+    pub(super) challenge: Option<String>,
+    pub(super) body: SecretBytes,
+}
+
+impl Answer {
+    async fn read(service: &'static str, mut response: Response) -> Result<Self, ServiceError> {
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let seconds = text(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
+        let challenge = text(WWW_AUTHENTICATE).map(str::to_owned);
+        let status = response.status().as_u16();
+        // Room for the largest answer at once: a buffer that grows leaves copies behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
+        while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(service, &error))? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(ServiceError::Answer { service });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Self { status, retry_after, challenge, body: SecretBytes::new(std::mem::take(&mut *body)) })
+    }
+
+    /// Says what an answer means that is no success, by its status alone; `code` is the service's own, if it is one.
+    pub(super) fn failure(&self, service: &'static str, code: Option<&str>) -> ServiceError {
+        let code = match code.filter(|code| is_code(code)) {
+            Some(code) => format!("{} {code}", self.status),
+            None => self.status.to_string(),
+        };
+        match self.status {
+            400 | 409 | 412 | 422 => ServiceError::Refused { service, code },
+            401 | 403 => ServiceError::Denied { service, code },
+            404 | 410 => ServiceError::NotFound { service, code },
+            429 => ServiceError::Throttled { service, code, retry_after: self.retry_after },
+            408 | 500..=599 => ServiceError::Unavailable { service, why: format!("it answered {code}") },
+            _ => ServiceError::Answer { service },
+        }
+    }
+}
+
+/// Tells whether a text can be one of the codes that services document, and can be nothing else, such as part of a key.
+fn is_code(text: &str) -> bool {
+    (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+}
+
+/// Reads the address of a service: `https://`, or `http://` on this machine; without credentials, query and fragment.
+pub(super) fn base(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let is_whole = url.query().is_none() && url.fragment().is_none() && url.host_str().is_some();
+    let is_safe = match url.scheme() {
+        "https" => true,
+        "http" => matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")),
+        _ => false,
+    };
+    (is_plain && is_whole && is_safe).then_some(url)
+}
+
+/// Makes the body of a request from its parts, in one buffer that is wiped.
+pub(super) fn body(parts: &[&[u8]]) -> Bytes {
+    let mut whole = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    for part in parts {
+        whole.extend_from_slice(part);
+    }
+    Bytes::from_owner(whole)
+}
+
+fn bearer(service: &'static str, token: &SecretBytes) -> Result<HeaderValue, ServiceError> {
+    let text = Zeroizing::new([b"Bearer ", token.expose_secret()].concat());
+    let malformed = |_| ServiceError::NoCredentials { service, why: "the token is malformed".to_owned() };
+    let mut value = HeaderValue::from_bytes(&text).map_err(malformed)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Says why no answer came, without the address.
+fn unavailable(service: &'static str, error: &reqwest::Error) -> ServiceError {
+    let why = match error {
+        error if error.is_timeout() => "it took too long",
+        error if error.is_dns() => "its host was not found",
+        error if is_tls(error) => "no encrypted connection to it that can be trusted",
+        error if error.is_connect() => "nobody listens there",
+        _ => "the connection broke",
+    };
+    ServiceError::Unavailable { service, why: why.to_owned() }
+}
+
+/// Looks for rustls in the chain of causes; an `io::Error` hides what it wraps from `source()`.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// Makes aws-lc-rs the cryptography of this process, unless it is chosen already: reqwest asks for it there.
+fn use_one_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // It fails when another thread was faster, with the same provider.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<u64>) -> Answer {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Answer { status, retry_after, challenge: None, body: SecretBytes::new(Vec::new()) }
+    }
+
+    #[test]
+    fn who_is_overloaded_is_asked_again_when_he_wants_unless_that_is_late() {
+        let patience = Patience::default();
+        assert_eq!(patience.pause_after(1, &answer(429, Some(2))), Some(Duration::from_secs(2)));
+        assert_eq!(patience.pause_after(1, &answer(429, Some(60))), None);
+        assert_eq!(patience.pause_after(3, &answer(503, None)), Some(Duration::from_millis(1600)));
+        assert_eq!(patience.pause_after(4, &answer(503, None)), None);
+        assert_eq!(patience.pause_after(1, &answer(403, None)), None);
+    }
+
+    #[test]
+    fn a_code_is_letters_alone() {
+        for text in ["", "a b", "PERMISSION_DENIED!", "x1", &"a".repeat(41)] {
+            assert!(!is_code(text), "{text}");
+        }
+        assert!(is_code("PERMISSION_DENIED") && is_code("KeyNotFound"));
+    }
+
+    #[test]
+    fn tokens_go_over_encrypted_connections_or_to_this_machine() {
+        for text in [
+            "http://kms.example.com",
+            "ftp://x",
+            "https://user@x",
+            "https://x/?a=b",
+            "x",
+            "http://127.0.0.1.example.com",
+        ] {
+            assert!(base(text).is_none(), "{text}");
+        }
+        assert!(base("https://kms.example.com:8443/path").is_some() && base("http://127.0.0.1:1").is_some());
+    }
+}

@@ -1,0 +1,152 @@
+//! Runs the real OpenBao, which speaks the API of Vault, with all that it keeps in memory.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::ask::ask;
+use crate::call::isolate;
+use crate::certificates::Authority;
+use crate::cluster::free_port;
+use crate::failure::Failure;
+use crate::process::Process;
+use crate::run_dir::RunDir;
+use crate::tools::Tools;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The token that may do everything.
+const ROOT: &str = "root-of-a-test";
+
+/// Is a running server; it ends when this value is dropped, or when the process ends in any way.
+pub struct OpenBao {
+    process: Process,
+    port: u16,
+    tls_port: u16,
+    _dir: RunDir,
+}
+
+impl OpenBao {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Errors
+    /// [`Failure::Start`] with the end of its log when it does not come up.
+    pub fn start() -> Result<Self, Failure> {
+        Self::start_certified_by(&Authority::new("nobody asks")?)
+    }
+
+    /// Starts a server that speaks TLS too, with a certificate of this authority for 127.0.0.1.
+    ///
+    /// # Errors
+    /// [`Failure::Start`] with the end of its log when it does not come up.
+    pub fn start_certified_by(authority: &Authority) -> Result<Self, Failure> {
+        let program = Tools::locate()?.path("bao")?;
+        let dir = RunDir::new("openbao")?;
+        let identity = authority.server(&["127.0.0.1"])?;
+        let certificate = dir.write("tls.crt", identity.certificate_pem)?;
+        let key = dir.write("tls.key", identity.key_pem)?;
+        let (port, tls_port) = (free_port()?, free_port()?);
+        let listener = json!({"listener": {"tcp": {
+            "address": format!("127.0.0.1:{tls_port}"),
+            "tls_cert_file": certificate,
+            "tls_key_file": key,
+        }}});
+        let config = dir.write("config.json", listener.to_string())?;
+        let mut command = Command::new(program);
+        isolate(&mut command, dir.path());
+        command
+            .args(["server", "-dev", "-dev-no-store-token"])
+            .arg(format!("-dev-root-token-id={ROOT}"))
+            .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
+            .arg("-config")
+            .arg(config);
+        let mut process = Process::start("bao", command, dir.join("bao.log"))?;
+        process.wait_ready(PATIENCE, || {
+            ask(port, "GET", "/v1/sys/health", &[], &Value::Null).map(drop).map_err(|failure| failure.to_string())
+        })?;
+        Ok(Self { process, port, tls_port, _dir: dir })
+    }
+
+    /// Returns the port at which it speaks without TLS.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the address at which it speaks without TLS.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the address at which it speaks TLS.
+    pub fn tls_address(&self) -> String {
+        format!("https://127.0.0.1:{}", self.tls_port)
+    }
+
+    /// Returns the token that may do everything.
+    pub fn root_token(&self) -> &'static str {
+        ROOT
+    }
+
+    /// Mounts a transit engine at this path, in a namespace or in none.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn mount_transit(&self, namespace: Option<&str>, mount: &str) -> Result<(), Failure> {
+        self.ask(namespace, &format!("sys/mounts/{mount}"), &json!({"type": "transit"})).map(drop)
+    }
+
+    /// Makes a key of a transit engine.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn make_key(&self, namespace: Option<&str>, mount: &str, name: &str) -> Result<(), Failure> {
+        self.ask(namespace, &format!("{mount}/keys/{name}"), &json!({})).map(drop)
+    }
+
+    /// Makes a namespace.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn make_namespace(&self, name: &str) -> Result<(), Failure> {
+        self.ask(None, &format!("sys/namespaces/{name}"), &json!({})).map(drop)
+    }
+
+    /// Makes a token that may do what this policy says, given as HCL; in a namespace or in none.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn make_token(&self, namespace: Option<&str>, policy: &str) -> Result<String, Failure> {
+        self.ask(namespace, "sys/policies/acl/of-a-test", &json!({"policy": policy}))?;
+        let made = self.ask(namespace, "auth/token/create", &json!({"policies": ["of-a-test"]}))?;
+        let token = made.pointer("/auth/client_token").and_then(Value::as_str);
+        token.map(str::to_owned).ok_or_else(|| Failure::Answer {
+            what: "make a token".to_owned(),
+            status: "an answer without one".to_owned(),
+            text: String::new(),
+        })
+    }
+
+    /// Seals the server: from now on it knows nothing.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn seal(&self) -> Result<(), Failure> {
+        self.ask(None, "sys/seal", &json!({})).map(drop)
+    }
+
+    /// Ends the server.
+    pub fn stop(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks something as the one who may do everything.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn ask(&self, namespace: Option<&str>, path: &str, body: &Value) -> Result<Value, Failure> {
+        let headers = [("X-Vault-Token", ROOT), ("X-Vault-Namespace", namespace.unwrap_or_default())];
+        let count = if namespace.is_some() { 2 } else { 1 };
+        let headers: Vec<(&str, &str)> = headers.into_iter().take(count).collect();
+        ask(self.port, "POST", &format!("/v1/{path}"), &headers, body)
+    }
+}
