@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use waxwing::api::{
-    Failure, GitReference, GitSource, GitSourceSpec, Inventory, InventorySpec, Plaintext, Prune, Reason,
+    Failure, GitReference, GitSource, GitSourceSpec, Inventory, InventorySpec, Plaintext, Prune, Reason, SecretBackend,
     SelectedReference, Sync, SyncIdentity, SyncSpec, crds,
 };
 use waxwing_plan::inventory::{Entry, EntryState, Shard};
@@ -93,6 +93,9 @@ fn schemas_carry_rules_with_a_message_each() {
         (Sync::crd(), "spec.path", 1),
         (Sync::crd(), "spec.ignore[].paths[]", 1),
         (Inventory::crd(), "spec", 1),
+        (SecretBackend::crd(), "spec", 1),
+        (SecretBackend::crd(), "spec.vault.auth", 1),
+        (SecretBackend::crd(), "spec.aws.auth", 1),
     ] {
         let field = field(&crd, path);
         let rules = field.get("x-kubernetes-validations").and_then(Value::as_array).expect("has rules");

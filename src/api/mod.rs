@@ -16,6 +16,9 @@ mod reason;
 mod reference;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 #[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
+mod secret_backend;
+#[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+#[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
 mod sync;
 
 pub use conditions::{ConditionType, NewCondition, Status, condition, remove_condition, set_condition};
@@ -23,7 +26,11 @@ pub use git_source::{GitReference, GitSource, GitSourceSpec, GitSourceStatus, Se
 pub use inventory::{Inventory, InventorySpec, SyncIdentity};
 pub use period::{ParsePeriodError, Period};
 pub use reason::Reason;
-pub use reference::{FieldPointer, KeySource, KindName, LocalRef, ParseKindNameError};
+pub use reference::{BackendKind, BackendRef, FieldPointer, KeySource, KindName, LocalRef, ParseKindNameError};
+pub use secret_backend::{
+    Allow, AwsAuth, AwsBackend, KubernetesAuth, SecretBackend, SecretBackendSpec, VaultAuth, VaultBackend,
+    WebIdentityAuth,
+};
 pub use sync::{
     Counts, Drift, FAILURES_LIMIT, Failure, Ignore, IgnoreTarget, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus,
 };
@@ -45,5 +52,5 @@ pub const FINALIZER: &str = "waxwing.dev/finalizer";
 
 /// Returns the definitions of all kinds, in the order in which the documentation lists them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![GitSource::crd(), Sync::crd(), Inventory::crd()]
+    vec![GitSource::crd(), Sync::crd(), Inventory::crd(), SecretBackend::crd()]
 }

@@ -103,8 +103,15 @@ reasons! {
     KeyNotFound,
     /// The SealedSecret was sealed for another name, namespace or cluster. Seal it again for this one.
     SealedForAnother,
-    /// A Secret in `spec.secrets.keysFrom` is missing, can't be read by the ServiceAccount, or holds no key.
+    /// A Secret in `spec.secrets.keysFrom` or a backend in `spec.secrets.backends` is missing, can't be read by the ServiceAccount,
+    /// or can't be used. The message names it.
     KeysUnavailable,
+    /// A backend in `spec.secrets.backends` leads to a server that the controller's `--backend-origin` doesn't list. Ask the
+    /// operator.
+    KeyNotAllowed,
+    /// A key service could not be reached, or was asked too often, so nothing was opened or applied. It is tried again; what runs
+    /// keeps running.
+    KeyServiceUnavailable,
     /// The ServiceAccount may not create and patch Secrets in the target namespace, so nothing is opened for it. Grant it that.
     AccessDenied,
 

@@ -35,6 +35,26 @@ pub struct KeySource {
     pub secret_ref: LocalRef,
 }
 
+/// A backend in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackendRef {
+    /// The kind of the backend. Default: `SecretBackend`, and so far the only one.
+    #[serde(default)]
+    pub kind: BackendKind,
+
+    /// The backend's name. Example: `vault`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// A kind of backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BackendKind {
+    /// One of the namespace of the Sync.
+    #[default]
+    SecretBackend,
+}
+
 /// The pattern of a [`KindName`]: an optional API group and a slash, then the kind.
 const KIND_PATTERN: &str = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Z][A-Za-z0-9]*$";
 

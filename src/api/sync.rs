@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waxwing_plan::IgnoreRule;
 
-use super::{FieldPointer, KeySource, KindName, LocalRef, Period, Reason};
+use super::{BackendRef, FieldPointer, KeySource, KindName, LocalRef, Period, Reason};
 
 /// The most failures that a status lists.
 pub const FAILURES_LIMIT: usize = 50;
@@ -258,6 +258,13 @@ pub struct Secrets {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub keys_from: Vec<KeySource>,
+
+    /// The backends through which key services may be asked to open SOPS files, in this order; the first that allows a key is
+    /// used for it. They are read as the Sync's ServiceAccount. Default: none, so files that only such services open are refused.
+    /// Example: `[{name: vault}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub backends: Vec<BackendRef>,
 }
 
 /// What happens to a Secret that stands in Git unsealed.

@@ -7,6 +7,7 @@
 mod access;
 mod adoption;
 mod apply;
+mod backends;
 mod call;
 mod connection;
 mod delete;
@@ -24,10 +25,12 @@ mod reach;
 mod release;
 mod requests;
 pub mod secrets;
+mod tokens;
 mod watching;
 
 pub use access::{exists as service_account_exists, may_patch, may_write_secrets};
 pub use apply::{Applied, Cause, Failure, Judged, Landed, Phase, Session, Verb, is_terminating};
+pub use backends::read_backend;
 pub use call::{ApiRefusal, CallError, LONGEST_ANSWER, Privacy};
 pub use connection::{ConnectError, connect};
 pub use delete::Deleted;
@@ -40,6 +43,7 @@ pub use objects::read;
 pub use own::{Finalizers, change_finalizers, write_status};
 pub use reach::Reach;
 pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
+pub use tokens::{TokenError, token_for};
 pub(crate) use watching::pauses;
 pub use watching::{Listings, objects, watching};
 

@@ -21,6 +21,8 @@ use super::requests::{Binding, Encoding, Request};
 pub struct Secret {
     /// The values.
     pub data: BTreeMap<String, SecretBytes>,
+    /// Its uid and resourceVersion: another one once it has other values.
+    pub version: String,
 }
 
 /// Why a Secret could not be read.
@@ -48,6 +50,15 @@ pub enum SecretError {
 struct Wire<'a> {
     #[serde(default, borrow)]
     data: BTreeMap<String, std::borrow::Cow<'a, str>>,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    uid: String,
+    resource_version: String,
 }
 
 /// Reads one Secret as `identity`.
@@ -66,7 +77,8 @@ pub async fn read(client: &Client, identity: &Identity, namespace: &str, name: &
         let decoded = STANDARD.decode(value.as_bytes()).map_err(|_| malformed())?;
         data.insert(key.clone(), SecretBytes::new(decoded));
     }
-    Ok(Secret { data })
+    let version = format!("{} {}", wire.metadata.uid, wire.metadata.resource_version);
+    Ok(Secret { data, version })
 }
 
 fn path(namespace: &str, name: &str) -> Option<String> {

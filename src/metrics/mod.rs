@@ -61,6 +61,9 @@ impl ObjectResult {
     }
 }
 
+/// The key services that the controller calls, as their labels have them.
+const KEY_SERVICES: [&str; 2] = ["AWS KMS", "Vault"];
+
 /// What happened to an object that somebody wrote over or deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DriftAction {
@@ -121,6 +124,8 @@ pub struct Metrics {
     render_duration: Family<Closed<1>, Histogram>,
     values: Family<Closed<1>, Counter>,
     unseal_duration: Family<Closed<1>, Histogram>,
+    services: Family<Closed<2>, Counter>,
+    service_duration: Family<Closed<1>, Histogram>,
     requests: Family<Answered, Counter>,
     request_duration: Family<Closed<1>, Histogram>,
     queue_wait: Family<Closed<1>, Histogram>,
@@ -147,6 +152,9 @@ impl Metrics {
         let render_duration = own.time("render_duration", "How long a render took that was not remembered");
         let values = own.count("unsealed_values", "Sealed values that were opened and put into the body of a request");
         let unseal_duration = own.time("unseal_duration", "How long opening took in a sync that opened something");
+        let services =
+            own.count("key_service_requests", "Data keys that key services were asked for, and what came of it");
+        let service_duration = own.time("key_service_request_duration", "How long a key service took, with logging in");
         let requests = own.count("api_requests", "Requests to the API server, with the code of the answer");
         let request_duration = own.fast("api_request_duration", "How long the API server took to begin its answer");
         let queue_wait = own.time("queue_wait", "How long a resource waited for its turn");
@@ -155,6 +163,10 @@ impl Metrics {
             "How long a new commit took from when it was fetched until the Sync was Ready with it",
         );
         ObjectResult::ALL.iter().for_each(|result| start(&objects, [("result", result.as_str())]));
+        for service in KEY_SERVICES {
+            drop(services.get_or_create(&[("service", service), ("outcome", "unwrapped")]));
+            drop(service_duration.get_or_create(&[("service", service)]));
+        }
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {
             registry,
@@ -171,6 +183,8 @@ impl Metrics {
             render_duration,
             values,
             unseal_duration,
+            services,
+            service_duration,
             requests,
             request_duration,
             queue_wait,
@@ -231,6 +245,13 @@ impl Metrics {
     pub fn unsealed(&self, scheme: &'static str, values: u64, took: Duration) {
         self.values.get_or_create(&[("scheme", scheme)]).inc_by(values);
         observe(&self.unseal_duration, ("scheme", scheme), took);
+    }
+
+    /// Counts a data key that a key service was asked for; `outcome` is `unwrapped` or the word of a
+    /// [`ServiceError`](waxwing_keys::ServiceError).
+    pub fn asked_service(&self, service: &'static str, outcome: &'static str, took: Duration) {
+        self.services.get_or_create(&[("service", service), ("outcome", outcome)]).inc();
+        observe(&self.service_duration, ("service", service), took);
     }
 
     /// Counts a request to the API server; `code` is none where there was no answer.

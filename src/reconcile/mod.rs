@@ -5,6 +5,7 @@
 //! What this room adds to the others is order, retry, and the mapping of every error to a reason that users see.
 
 mod audit;
+mod backends;
 mod context;
 mod controllers;
 mod credentials;

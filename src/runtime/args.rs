@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use waxwing_keys::Origin;
+
 use crate::cluster::ServiceAccount;
 
 /// Keep a Kubernetes cluster equal to Git, and open sealed secrets on the way
@@ -48,6 +50,23 @@ pub struct Args {
     /// Allow GitSources with http:// addresses; what they fetch can be changed by anyone on the way
     #[arg(long)]
     pub allow_http_sources: bool,
+
+    /// The servers that SecretBackends may lead to.
+    #[arg(
+        long = "backend-origin",
+        value_name = "URL,...",
+        value_delimiter = ',',
+        help = "Let SecretBackends lead to these servers, as https://vault.example.com:8200; without any, none may name a server"
+    )]
+    pub backend_origins: Vec<Origin>,
+
+    /// Reach AWS here, instead of where each of its services usually is
+    #[arg(long, value_name = "URL")]
+    pub aws_endpoint: Option<Origin>,
+
+    /// Keep data keys that key services unwrapped for this many seconds in memory, so that the same one is not asked for again; 0 keeps none
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub data_key_lifetime: u32,
 
     /// Work on this many Syncs, and on this many GitSources, at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]

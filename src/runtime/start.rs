@@ -10,6 +10,7 @@ use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use waxwing_keys::{DataKeyCache, Origin};
 
 use super::args::Args;
 use crate::api::{GitSource, Sync};
@@ -26,6 +27,9 @@ use crate::source::{Allowed, Settings, SourceError, Store};
 
 /// Somewhat longer than the API server lets a watch of ours live.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
+
+/// The most data keys that are kept: some two megabytes.
+const MOST_DATA_KEYS: usize = 10_000;
 
 /// Why the controller can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +122,9 @@ impl Parts {
             waits: Waits::default(),
             endings: Endings::default(),
             keys: keys.clone(),
+            backend_origins: args.backend_origins.clone(),
+            aws_endpoint: args.aws_endpoint.as_ref().map(Origin::to_string),
+            data_keys: DataKeyCache::new(MOST_DATA_KEYS, Duration::from_secs(args.data_key_lifetime.into())),
             salt,
             metrics,
             reporter: Reporter { controller: "waxwing".to_owned(), instance: None },

@@ -13,9 +13,10 @@ mod sealed_items;
 mod sops_files;
 mod stack;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
+use waxwing_formats::WrappedKey;
 use waxwing_keys::Keyring;
 use waxwing_plan::{GroupKind, Manifest};
 
@@ -25,12 +26,15 @@ use crate::render::{Rendered, SopsFile, bindings};
 use all_cores::Worth;
 pub use error::{OpenError, Place};
 pub use key_file::{KeyFile, KeyFileError};
+pub use sops_files::ServiceAnswers;
 pub use stack::with_stack_wiped;
 
 /// The keys that one sync may use. Not `Debug`.
 pub struct SyncKeys<'a> {
     /// The key files of `spec.secrets.keysFrom`, each with the Secret and key it was read from.
     pub identities: Vec<(String, KeyFile)>,
+    /// What key services answered.
+    pub services: ServiceAnswers,
     /// The cluster's sealing keys.
     pub ring: &'a Keyring,
     /// The ServiceAccount that the sync acts as, for messages.
@@ -77,6 +81,17 @@ pub fn needs(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String
     Needs { identities, sealed_in: sealed.map(|(_, binding)| binding.namespace.clone()).collect() }
 }
 
+/// Returns the wrapped keys that key services have to be asked for next, before `sent` can be opened: none where the identities
+/// and what was answered so far do, or where nobody is left to ask.
+pub fn unanswered(
+    rendered: &Rendered,
+    sent: &[&Manifest],
+    keys: &SyncKeys<'_>,
+    verified: &BTreeSet<String>,
+) -> HashSet<WrappedKey> {
+    sops_files::unanswered(rendered.sops_files(), &bind::files_needed(rendered, sent), verified, keys)
+}
+
 /// Opens what `sent` needs and verifies all SOPS files of the render that aren't in `verified`.
 ///
 /// # Errors
@@ -98,7 +113,7 @@ pub fn open(
         false => BTreeSet::new(),
     };
     let begun = Instant::now();
-    let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, &keys.identities);
+    let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, keys);
     let files_took = begun.elapsed();
     let (items, refusals) = sealed_items::open(rendered, sent, keys);
     let items_took = begun.elapsed() - files_took;

@@ -1,29 +1,35 @@
-//! Opens SOPS files: asks the identities for data keys, and keeps the verified documents by file.
+//! Opens SOPS files: asks the identities for data keys, takes what key services answered, and keeps the verified documents by file.
+//!
+//! Nobody is asked over the network here. A file that needs a key service tells what it wants to know ([`unanswered`]), and is opened
+//! once that is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use waxwing_formats::sops::{Document, Sealed, Verified};
-use waxwing_formats::{DataKey, KeyRequest, Refusal};
+use waxwing_formats::sops::{Document, Sealed, UnlockError, Verified};
+use waxwing_formats::{DataKey, KeyRequest, Refusal, SecretBytes, WrappedKey};
+use waxwing_keys::ServiceKey;
 
+use super::SyncKeys;
 use super::all_cores::{self, Worth};
 use super::error::OpenError;
-use super::key_file::KeyFile;
 use crate::render::SopsFile;
 
 /// The opened files by path, each verified as a whole.
 pub(super) type OpenFiles = BTreeMap<String, Document<Verified>>;
+
+/// What key services answered, by the wrapped key that they were asked for.
+pub type ServiceAnswers = HashMap<WrappedKey, Result<DataKey, Refusal>>;
 
 /// Opens the files that are `needed` or were never `verified`.
 pub(super) fn open<'a>(
     files: impl Iterator<Item = &'a SopsFile>,
     needed: &BTreeSet<&str>,
     verified: &BTreeSet<String>,
-    identities: &[(String, KeyFile)],
+    keys: &SyncKeys<'_>,
 ) -> (OpenFiles, Vec<OpenError>) {
     let (mut open, mut errors) = (OpenFiles::new(), Vec::new());
-    let is_due = |file: &&SopsFile| needed.contains(file.path.as_str()) || !verified.contains(&file.blob.to_string());
-    let files: Vec<&SopsFile> = files.filter(is_due).collect();
-    let unlocked = all_cores::map(&files, Worth::FewItems, |file| unlock(&file.document, identities));
+    let files: Vec<&SopsFile> = files.filter(|file| is_due(file, needed, verified)).collect();
+    let unlocked = all_cores::map(&files, Worth::FewItems, |file| unlock(&file.document, keys));
     for (file, result) in files.into_iter().zip(unlocked) {
         match result {
             Ok(document) => drop(open.insert(file.path.clone(), document)),
@@ -33,22 +39,60 @@ pub(super) fn open<'a>(
     (open, errors)
 }
 
-fn unlock(
-    document: &Document<Sealed>,
-    identities: &[(String, KeyFile)],
-) -> Result<Document<Verified>, waxwing_formats::sops::UnlockError> {
+fn is_due(file: &SopsFile, needed: &BTreeSet<&str>, verified: &BTreeSet<String>) -> bool {
+    needed.contains(file.path.as_str()) || !verified.contains(&file.blob.to_string())
+}
+
+/// Returns what key services have to be asked for next: of each such file the first wrapped key that nobody answered for.
+pub(super) fn unanswered<'a>(
+    files: impl Iterator<Item = &'a SopsFile>,
+    needed: &BTreeSet<&str>,
+    verified: &BTreeSet<String>,
+    keys: &SyncKeys<'_>,
+) -> HashSet<WrappedKey> {
+    let due = files.filter(|file| is_due(file, needed, verified));
+    let asking: Vec<&SopsFile> = due.filter(|file| names_a_service(&file.document)).collect();
+    all_cores::map(&asking, Worth::FewItems, |file| first_unanswered(&file.document, keys))
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn names_a_service(document: &Document<Sealed>) -> bool {
+    document.terms().groups.iter().flatten().any(|recipient| ServiceKey::of(recipient.wrapped()).is_some())
+}
+
+fn first_unanswered(document: &Document<Sealed>, keys: &SyncKeys<'_>) -> Option<WrappedKey> {
     let mut unlock = document.clone().unlock();
     while let Some(request) = unlock.next() {
-        let answer = ask(&request, identities);
+        if ServiceKey::of(&request.wrapped).is_some() && !keys.services.contains_key(&request.wrapped) {
+            return Some(request.wrapped);
+        }
+        unlock.answer(request.id, ask(&request, keys));
+    }
+    None
+}
+
+fn unlock(document: &Document<Sealed>, keys: &SyncKeys<'_>) -> Result<Document<Verified>, UnlockError> {
+    let mut unlock = document.clone().unlock();
+    while let Some(request) = unlock.next() {
+        let answer = ask(&request, keys);
         unlock.answer(request.id, answer);
     }
     unlock.finish()
 }
 
-/// Asks every identity in turn; the refusal lists what each said.
-fn ask(request: &KeyRequest, identities: &[(String, KeyFile)]) -> Result<DataKey, Refusal> {
+/// Asks every identity in turn, or takes what a service answered; the refusal lists what each said.
+fn ask(request: &KeyRequest, keys: &SyncKeys<'_>) -> Result<DataKey, Refusal> {
+    if ServiceKey::of(&request.wrapped).is_some() {
+        return match keys.services.get(&request.wrapped) {
+            Some(Ok(key)) => Ok(DataKey::new(SecretBytes::concat(&[key.expose_secret()]))),
+            Some(Err(refusal)) => Err(refusal.clone()),
+            None => Err(Refusal("spec.secrets.backends names no backend".to_owned())),
+        };
+    }
     let mut refusals = Vec::new();
-    for (origin, identity) in identities {
+    for (origin, identity) in &keys.identities {
         match identity.answer(&request.wrapped) {
             Ok(key) => return Ok(key),
             Err(Refusal(refusal)) => refusals.push(format!("{origin}: {refusal}")),

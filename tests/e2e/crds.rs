@@ -16,6 +16,12 @@ fn sync(spec: &str) -> String {
     )
 }
 
+fn backend(spec: &str) -> String {
+    format!(
+        "apiVersion: waxwing.dev/v1alpha1\nkind: SecretBackend\nmetadata: {{name: tried, namespace: default}}\nspec: {spec}\n"
+    )
+}
+
 #[test]
 fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object() -> Result<(), Failure> {
     let alone = Alone::new();
@@ -43,6 +49,19 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
         ),
         sync(
             "{sourceRef: {name: fleet}, secrets: {plaintext: Warn, keysFrom: [{secretRef: {name: sops-age}}]}, wait: false}",
+        ),
+        sync("{sourceRef: {name: fleet}, secrets: {backends: [{name: vault}, {kind: SecretBackend, name: aws}]}}"),
+        backend(
+            "{vault: {address: 'https://vault.example.com:8200', namespace: team-a, auth: {kubernetes: {mount: clusters/prod, \
+             role: shop, audience: vault}}}, allow: {keys: ['transit/keys/{namespace}']}}",
+        ),
+        backend(
+            "{vault: {address: 'https://[::1]:8200', auth: {tokenRef: {name: token}}}, allow: {keys: [transit/keys/a]}}",
+        ),
+        backend("{aws: {auth: {secretRef: {name: aws}}}, allow: {keys: ['arn:aws:kms:eu-west-1:111122223333:key/*']}}"),
+        backend(
+            "{aws: {auth: {webIdentity: {roleArn: 'arn:aws:iam::111122223333:role/shop', audience: sts.amazonaws.com}}}, \
+             allow: {keys: ['arn:aws:kms:eu-west-1:111122223333:alias/{namespace}']}}",
         ),
     ];
     let create = ["create", "--dry-run=server", "--validate=strict", "--filename=-"];
@@ -84,6 +103,32 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (from("secrets: {bindInto: [apps/v1/Deployment]}"), "spec.secrets.bindInto[0] in body should match"),
         (from("secrets: {bindInto: [ConfigMap, ConfigMap]}"), "Duplicate value"),
         (from("secrets: {keysFrom: [{}]}"), "spec.secrets.keysFrom[0].secretRef"),
+        (from("secrets: {backends: [{kind: Secret, name: x}]}"), "Unsupported value: \"Secret\""),
+        (from("secrets: {backends: [{}]}"), "spec.secrets.backends[0].name"),
+        (backend("{allow: {keys: [a]}}"), "exactly one of vault and aws must be set"),
+        (backend("{aws: {auth: {secretRef: {name: a}}}}"), "spec.allow"),
+        (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {keys: []}}"), "spec.allow.keys"),
+        (backend("{aws: {auth: {}}, allow: {keys: [a]}}"), "exactly one of webIdentity and secretRef must be set"),
+        (
+            backend("{aws: {auth: {webIdentity: {roleArn: 'arn:aws:iam::1:role/shop-role'}}}, allow: {keys: [a]}}"),
+            "spec.aws.auth.webIdentity.audience",
+        ),
+        (
+            backend("{vault: {address: 'https://v:8200', auth: {kubernetes: {role: shop}}}, allow: {keys: [a]}}"),
+            "spec.vault.auth.kubernetes.audience",
+        ),
+        (
+            backend("{vault: {address: 'https://v:8200', auth: {}}, allow: {keys: [a]}}"),
+            "exactly one of kubernetes and tokenRef must be set",
+        ),
+        (
+            backend("{vault: {address: 'https://me@vault:8200', auth: {tokenRef: {name: a}}}, allow: {keys: [a]}}"),
+            "spec.vault.address in body should match",
+        ),
+        (
+            backend("{vault: {address: 'https://vault/path', auth: {tokenRef: {name: a}}}, allow: {keys: [a]}}"),
+            "spec.vault.address in body should match",
+        ),
         (from("ignore: [{}]"), "spec.ignore[0].paths"),
         (from("ignore: [{paths: []}]"), "spec.ignore[0].paths"),
         (from("ignore: [{paths: [spec/replicas]}]"), "spec.ignore[0].paths[0] in body should match"),

@@ -12,6 +12,7 @@
 
 mod act;
 mod apply;
+mod backends;
 mod bad_input;
 mod bind_into;
 mod canary;

@@ -20,7 +20,7 @@ pub struct KeyRequest {
 /// One wrapped key as it stands in a committed file; nothing in it is secret, and nothing in it is trusted.
 ///
 /// The SOPS forms follow `stores/stores.go` of sops 3.13.3.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WrappedKey {
     /// An armored age file for one recipient.
     Age {

@@ -24,4 +24,8 @@ pub use openpgp::{
     PgpIdentities, PgpKeyError, PgpKeyName, PgpNameError, PgpRecipient, PgpRecipientError, RsaSizes, Why,
 };
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
-pub use services::{AwsKey, AwsKms, AzureKey, AzureKeyVault, DataKeyCache, GcpKey, GcpKms, Holder, KeyPattern, KeyPatternError, NoConnections, Patience, ServiceClient, ServiceError, ServiceKey, ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit};
+pub use services::{
+    AwsAccess, AwsKey, AwsKms, AzureKey, AzureKeyVault, DataKeyCache, GcpKey, GcpKms, Holder, KeyPattern,
+    KeyPatternError, NoConnections, Origin, ParseOriginError, Patience, ServiceClient, ServiceError, ServiceKey,
+    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit,
+};

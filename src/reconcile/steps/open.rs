@@ -1,7 +1,9 @@
 //! Opening what the plan sends: collects the keys that this takes, as the tenant, and turns refusals into reasons.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use futures::StreamExt;
 use waxwing_formats::sops::UnlockError;
 use waxwing_keys::Keyring;
 use waxwing_plan::{Change, Manifest, Plan};
@@ -11,13 +13,17 @@ use super::planned::Seen;
 use crate::api::{Failure, Reason};
 use crate::cluster::inventory::Stored;
 use crate::cluster::{self, Request, Requests, secrets};
+use crate::reconcile::backends::Backends;
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, KeyFile, Needs, OpenError, SyncKeys, with_stack_wiped};
+use crate::unsealing::{self, KeyFile, Needs, OpenError, ServiceAnswers, SyncKeys, with_stack_wiped};
 
 /// Up to so many objects without secrets are put into requests where the sync runs: to make room for that takes longer.
 const SHORT: usize = 100;
+
+/// How many key services are asked at the same time for one Sync.
+const ASKED_AT_ONCE: usize = 8;
 
 /// What was opened, as requests in stages. Not `Debug`.
 pub(in crate::reconcile) struct Unsealed {
@@ -39,7 +45,12 @@ pub(in crate::reconcile) async fn unseal(
     let ring = job.context.keys.ring();
     let needs = unsealing::needs(rendered, &sent, verified);
     let is_long = needs != Needs::default() || sent.len() > SHORT;
+    let is_asking = needs.identities && !job.sync.spec.secrets.backends.is_empty();
     let keys = match keys(job, needs, &ring).await {
+        Ok(keys) if is_asking => asked(job, keys, rendered, &sent, verified).await,
+        keys => keys.map(|keys| (keys, None)),
+    };
+    let (keys, outage) = match keys {
         Ok(keys) => keys,
         Err(trouble) => {
             progress.unsealed(Some(&trouble));
@@ -49,7 +60,7 @@ pub(in crate::reconcile) async fn unseal(
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     let open = || with_stack_wiped(|| unsealing::open(rendered, &sent, &bind_into, &keys, verified));
     let opened = if is_long { tokio::task::block_in_place(open) } else { open() };
-    let opened = opened.map_err(|errors| trouble(&errors));
+    let opened = opened.map_err(|errors| while_away(trouble(&errors), outage));
     progress.unsealed(opened.as_ref().err());
     let opened = opened?;
     let metrics = &job.context.metrics;
@@ -84,7 +95,48 @@ async fn keys<'a>(job: &Job<'_>, needs: Needs, ring: &'a Keyring) -> Result<Sync
             may_write_secrets_in.insert(namespace);
         }
     }
-    Ok(SyncKeys { identities, ring, account: job.account.clone(), may_write_secrets_in })
+    let (services, account) = (ServiceAnswers::new(), job.account.clone());
+    Ok(SyncKeys { identities, services, ring, account, may_write_secrets_in })
+}
+
+/// Asks key services for what the identities don't open, through the backends that the Sync names, until all is answered. Returns
+/// how soon it may help to ask again, if a service was away.
+async fn asked<'a>(
+    job: &Job<'_>,
+    mut keys: SyncKeys<'a>,
+    rendered: &Rendered,
+    sent: &[&Manifest],
+    verified: &BTreeSet<String>,
+) -> Result<(SyncKeys<'a>, Option<Duration>), Trouble> {
+    let backends = Backends::read(job, session(job)?).await?;
+    loop {
+        let open = || with_stack_wiped(|| unsealing::unanswered(rendered, sent, &keys, verified));
+        let unanswered = tokio::task::block_in_place(open);
+        if unanswered.is_empty() {
+            return Ok((keys, backends.outage()));
+        }
+        let answers = futures::stream::iter(unanswered).map(async |wrapped| {
+            let answer = backends.answer(&wrapped).await;
+            (wrapped, answer)
+        });
+        keys.services.extend(answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await);
+    }
+}
+
+/// A file that did not open while a key service was away may well open later.
+fn while_away(trouble: Trouble, outage: Option<Duration>) -> Trouble {
+    match outage {
+        Some(soon) if trouble.reason == Reason::KeyNotFound => {
+            let reason = Reason::KeyServiceUnavailable;
+            let of_file = |failure: Failure| match failure.reason {
+                Reason::KeyNotFound => Failure { reason, ..failure },
+                _ => failure,
+            };
+            let failures = trouble.failures.into_iter().map(of_file).collect();
+            Trouble { reason, failures, soon: Some(soon), ..trouble }
+        }
+        _ => trouble,
+    }
 }
 
 /// Reads the identities of `spec.secrets.keysFrom` as the tenant, over a connection that is closed after it.

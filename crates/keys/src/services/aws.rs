@@ -24,7 +24,7 @@ use super::error::innermost;
 use super::{AwsKey, ServiceError};
 
 const KMS: &str = "AWS KMS";
-const STS: &str = "AWS STS";
+pub(super) const STS: &str = "AWS STS";
 
 /// How long a connection may take to stand, one try to be answered, and all tries together.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -110,7 +110,7 @@ async fn assume(config: &SdkConfig, role: &str, session: &str) -> Result<Credent
     Ok(Credentials::new(credentials.access_key_id, credentials.secret_access_key, token, None, "AssumeRole"))
 }
 
-fn timeouts() -> TimeoutConfig {
+pub(super) fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(ATTEMPT)
@@ -118,7 +118,7 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-fn refusal<E>(service: &'static str, error: &SdkError<E, HttpResponse>) -> ServiceError
+pub(super) fn refusal<E>(service: &'static str, error: &SdkError<E, HttpResponse>) -> ServiceError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

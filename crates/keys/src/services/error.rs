@@ -80,6 +80,23 @@ pub enum ServiceError {
     },
 }
 
+impl ServiceError {
+    /// Returns its kind in a word, as metrics count it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::NoCredentials { .. } => "no-credentials",
+            Self::NotAllowed { .. } => "not-allowed",
+            Self::Denied { .. } => "denied",
+            Self::NotFound { .. } => "not-found",
+            Self::Refused { .. } => "refused",
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Answer { .. } => "unreadable",
+        }
+    }
+}
+
 /// Returns what an error began with: what happened, without where it happened and what was sent.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;

@@ -8,11 +8,13 @@
 
 mod allowed;
 mod aws;
+mod aws_access;
 mod azure;
 mod cache;
 mod error;
 mod exchange;
 mod gcp;
+mod origin;
 mod secret_text;
 mod vault;
 
@@ -24,11 +26,13 @@ use waxwing_formats::WrappedKey;
 
 pub use allowed::{KeyPattern, KeyPatternError};
 pub use aws::AwsKms;
+pub use aws_access::AwsAccess;
 pub use azure::AzureKeyVault;
 pub use cache::{DataKeyCache, Holder};
 pub use error::ServiceError;
 pub use exchange::{NoConnections, Patience, ServiceClient, Tokens};
 pub use gcp::GcpKms;
+pub use origin::{Origin, ParseOriginError};
 pub use vault::{VaultAccess, VaultTransit};
 
 /// A key of AWS KMS.

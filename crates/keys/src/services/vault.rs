@@ -75,6 +75,33 @@ impl VaultTransit {
         Ok(Self { http, address: parse(address)?, headers })
     }
 
+    /// Logs in by a token of a ServiceAccount, at a Kubernetes authentication method that is mounted at `mount`, and returns the token
+    /// of the server (<https://openbao.org/api-docs/auth/kubernetes/>, `login`).
+    ///
+    /// # Errors
+    /// Fails if the mount is no path, or the server does not let it in.
+    pub async fn log_in_by_kubernetes(
+        &self,
+        mount: &str,
+        role: &str,
+        jwt: &SecretBytes,
+    ) -> Result<SecretBytes, ServiceError> {
+        let parts: Vec<&str> = mount.split('/').collect();
+        if !parts.iter().all(|part| is_name(part)) {
+            return Err(ServiceError::Malformed { what: "the mount of the login" });
+        }
+        let url = self.below(["auth"].into_iter().chain(parts).chain(["login"]))?;
+        let answer = self.call(url, login_with(role, jwt)?).await.map_err(|error| match error {
+            ServiceError::NoCredentials { service, .. } => {
+                ServiceError::Denied { service, code: "at the login".to_owned() }
+            }
+            error => error,
+        })?;
+        let login: Login<'_> =
+            serde_json::from_slice(&answer).map_err(|_| ServiceError::Answer { service: SERVICE })?;
+        Ok(SecretBytes::concat(&[login.auth.client_token.as_bytes()]))
+    }
+
     /// Wraps a data key, or a share of one, and returns the ciphertext as the server writes it (`vault:v1:...`).
     ///
     /// # Errors
@@ -103,8 +130,7 @@ impl VaultTransit {
 
     /// Returns where an operation with a key is asked for: `ADDRESS/v1/ENGINE/OPERATION/NAME`.
     fn endpoint(&self, key: &VaultKey, operation: &str) -> Result<Url, ServiceError> {
-        let mut url = parse(&key.address)?;
-        if url != self.address {
+        if parse(&key.address)? != self.address {
             return Err(ServiceError::Malformed { what: "the address, which is not this server's," });
         }
         let engine = key.engine_path.split('/').filter(|part| !part.is_empty());
@@ -112,6 +138,11 @@ impl VaultTransit {
         if parts.len() < 3 || !parts.iter().all(|part| is_name(part)) {
             return Err(ServiceError::Malformed { what: "the path of the key" });
         }
+        self.below(parts)
+    }
+
+    fn below<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Result<Url, ServiceError> {
+        let mut url = self.address.clone();
         let mut path = url.path_segments_mut().map_err(|()| ServiceError::Malformed { what: "the address" })?;
         path.pop_if_empty().push("v1").extend(parts);
         drop(path);
@@ -170,6 +201,32 @@ struct Wrapped {
 struct Unwrapped<'a> {
     #[serde(borrow)]
     plaintext: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Login<'a> {
+    #[serde(borrow)]
+    auth: LoggedIn<'a>,
+}
+
+#[derive(Deserialize)]
+struct LoggedIn<'a> {
+    #[serde(borrow)]
+    client_token: Cow<'a, str>,
+}
+
+/// Writes `{"role":"ROLE","jwt":"TOKEN"}` into one buffer that is wiped; a token needs no escapes in JSON.
+fn login_with(role: &str, jwt: &SecretBytes) -> Result<Bytes, ServiceError> {
+    let is_fine = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
+    let malformed = || ServiceError::Malformed { what: "the role or the token of the login" };
+    let role = serde_json::to_string(role).map_err(|_| malformed())?;
+    if !jwt.expose_secret().iter().all(is_fine) {
+        return Err(malformed());
+    }
+    let parts = [b"{\"role\":", role.as_bytes(), b",\"jwt\":\"", jwt.expose_secret(), b"\"}"];
+    let mut body = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| body.extend_from_slice(part));
+    Ok(Bytes::from_owner(body))
 }
 
 fn read<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<Answer<T>, ServiceError> {

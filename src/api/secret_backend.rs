@@ -1,0 +1,171 @@
+//! `SecretBackend`: a key service that Syncs of its namespace may use, how they log in there, and which of its keys they may use.
+//!
+//! A committed file never decides where credentials go: what it names is looked up here. The backend itself may come from Git, so
+//! where it may lead to is decided by the controller's flags. Nothing here holds a credential, only the names of Secrets.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::LocalRef;
+
+/// A key service, and what of it may be used.
+#[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "waxwing.dev",
+    version = "v1alpha1",
+    kind = "SecretBackend",
+    doc = "A key service that opens SOPS files for the Syncs of its namespace, and the keys of it that they may use.",
+    namespaced,
+    derive = "PartialEq",
+    shortname = "wxb",
+    category = "waxwing",
+    printcolumn(
+        name = "Vault",
+        type_ = "string",
+        description = "The address of the Vault server",
+        json_path = ".spec.vault.address"
+    ),
+    printcolumn(
+        name = "Keys",
+        type_ = "string",
+        description = "The keys that may be used",
+        json_path = ".spec.allow.keys"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.vault), has(self.aws)].filter(set, set).size() == 1")
+        .message("exactly one of vault and aws must be set")
+)]
+pub struct SecretBackendSpec {
+    /// A Vault or OpenBao server, for keys of its transit engines. Example:
+    /// `{address: "https://vault.example.com:8200", auth: {kubernetes: {role: shop, audience: vault}}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultBackend>,
+
+    /// AWS, for keys of its key management service; the region is the one that a key's ARN names. Example:
+    /// `{auth: {webIdentity: {roleArn: "arn:aws:iam::111122223333:role/shop", audience: sts.amazonaws.com}}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsBackend>,
+
+    /// What may be used; all else is refused before anything is sent. Example: `{keys: ["transit/keys/{namespace}"]}`.
+    pub allow: Allow,
+}
+
+/// What may be used of a key service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Allow {
+    /// The keys: of AWS as ARNs, behind which the role that a file may want to be assumed may stand after a `+`; of Vault as
+    /// `ENGINE/keys/NAME`. They are compared part by part: `*` stands for one whole part and `{namespace}` for the namespace of
+    /// the Sync. Examples: `arn:aws:kms:eu-west-1:111122223333:key/*`, `transit/keys/{namespace}`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    pub keys: Vec<String>,
+}
+
+/// A Vault or OpenBao server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultBackend {
+    /// The server's address. A file must name exactly this one, and the controller's `--backend-origin` must list it.
+    /// Example: `https://vault.example.com:8200`.
+    #[schemars(length(min = 9, max = 2048), regex(pattern = r"^https?://[^\s/?#@]+$"))]
+    pub address: String,
+
+    /// The namespace on the server. Default: the root namespace. Example: `team-a`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub namespace: Option<String>,
+
+    /// The certificates (PEM) that the server is trusted by, instead of the system's. Default: those of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub ca_bundle: Option<String>,
+
+    /// How a Sync logs in. Example: `{kubernetes: {role: shop, audience: vault}}`.
+    pub auth: VaultAuth,
+}
+
+/// How a Sync logs in at a Vault server: exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.kubernetes), has(self.tokenRef)].filter(set, set).size() == 1")
+        .message("exactly one of kubernetes and tokenRef must be set")
+)]
+pub struct VaultAuth {
+    /// By a token of the Sync's ServiceAccount, which must be allowed to create tokens of itself. Example:
+    /// `{role: shop, audience: vault}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesAuth>,
+
+    /// By the token in the entry `token` of a Secret of this namespace, read as the Sync's ServiceAccount.
+    /// Example: `{name: vault-token}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ref: Option<LocalRef>,
+}
+
+/// A login by a token of the Sync's ServiceAccount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubernetesAuth {
+    /// Where the authentication method is mounted on the server. Default: `kubernetes`. Example: `clusters/prod`.
+    #[serde(default = "kubernetes")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$"))]
+    pub mount: String,
+
+    /// The role to log in with. Example: `shop`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s/]+$"))]
+    pub role: String,
+
+    /// For whom the token is made. It must not be the API server's own audience. Example: `vault`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub audience: String,
+}
+
+fn kubernetes() -> String {
+    "kubernetes".to_owned()
+}
+
+/// AWS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsBackend {
+    /// How a Sync logs in. Example:
+    /// `{webIdentity: {roleArn: "arn:aws:iam::111122223333:role/shop", audience: sts.amazonaws.com}}`.
+    pub auth: AwsAuth,
+}
+
+/// How a Sync logs in at AWS: exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.webIdentity), has(self.secretRef)].filter(set, set).size() == 1")
+        .message("exactly one of webIdentity and secretRef must be set")
+)]
+pub struct AwsAuth {
+    /// By a token of the Sync's ServiceAccount, which must be allowed to create tokens of itself. Example:
+    /// `{roleArn: "arn:aws:iam::111122223333:role/shop", audience: sts.amazonaws.com}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_identity: Option<WebIdentityAuth>,
+
+    /// By the entries `accessKeyId`, `secretAccessKey` and, where it has one, `sessionToken` of a Secret of this namespace, read
+    /// as the Sync's ServiceAccount. Example: `{name: aws}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalRef>,
+}
+
+/// A role of AWS that a token of the Sync's ServiceAccount is exchanged for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebIdentityAuth {
+    /// The role. Example: `arn:aws:iam::111122223333:role/shop`.
+    #[schemars(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]+:role/[^\s]+$"))]
+    pub role_arn: String,
+
+    /// For whom the token is made. It must not be the API server's own audience. Example: `sts.amazonaws.com`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub audience: String,
+}
