@@ -1,6 +1,7 @@
 //! Which events start which reconcile: the watches on GitSources and Syncs, and the news from one to the other.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::stream::select;
 use futures::{Stream, StreamExt};
@@ -16,6 +17,9 @@ use super::{fetch, forget, measure, sync};
 use crate::api::{GitSource, Sync};
 use crate::cluster::News;
 use crate::metrics::Kind;
+
+/// How often data keys are looked at whose time may be over.
+const EXPIRING: Duration = Duration::from_secs(10);
 
 /// What starts reconciles beside the resources themselves.
 pub struct Heard {
@@ -49,7 +53,16 @@ pub async fn run(
     tokio::select! {
         _ = reconciles => {}
         () = forget::run(&context) => {}
+        () = expire(&context) => {}
         () = context.alarms.listen(heard.objects, &context.marks) => {}
+    }
+}
+
+/// Takes data keys out of memory soon after their time is over.
+async fn expire(context: &Context) {
+    loop {
+        tokio::time::sleep(EXPIRING).await;
+        context.data_keys.expire(Instant::now());
     }
 }
 

@@ -183,6 +183,15 @@ fn what_no_backend_allows_is_refused_before_anyone_is_called() {
         ["unwrapped", "denied", "refused", "unavailable"].iter().map(|outcome| world.asked("Vault", outcome)).sum();
     assert_eq!(asked, 0, "somebody was asked before anything was allowed");
 
+    // A token that the API server takes itself is shown to nobody.
+    let auth = "{kubernetes: {role: shop, audience: 'https://kubernetes.default.svc.cluster.local'}}";
+    let address = world.bao.address();
+    world.backend(
+        "vault",
+        &format!("{{vault: {{address: '{address}', auth: {auth}}}, allow: {{keys: ['transit/keys/*']}}}}"),
+    );
+    world.waits_for(&commit, "KeyNotFound", &["is that of the API server"]);
+
     world.vault_backend("'transit/keys/{namespace}'");
     stage.applied(&commit);
     assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one"));
@@ -271,5 +280,12 @@ fn keys_of_aws_open_files_with_the_credentials_that_the_backend_names_and_a_role
     backend(&format!("'{with_role}'"));
     stage.applied(&commit);
     assert_eq!(stage.secret_value("assumed", "password").as_deref(), Some("hunter-two"));
+
+    let auth = format!("{{webIdentity: {{roleArn: '{role}', audience: sts.amazonaws.com}}}}");
+    world.backend("aws", &format!("{{aws: {{auth: {auth}}}, allow: {{keys: ['{}']}}}}", world.arn));
+    let sealed = world.sealed("exchanged", "hunter-two", &["--kms", &world.arn]);
+    let commit = stage.commit(&[("app/exchanged.yaml", &sealed)]);
+    stage.applied(&commit);
+    assert_eq!(stage.secret_value("exchanged", "password").as_deref(), Some("hunter-two"));
     world.told_nothing(&["hunter-one", "hunter-two", "hunter-key", "X-Amz-Security-Token", "x-amz-security-token"]);
 }

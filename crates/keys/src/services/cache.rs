@@ -62,22 +62,31 @@ impl DataKeyCache {
     /// Keeps a copy of a data key. What `holder` had through earlier versions of the same backend goes, and where there are too many
     /// keys, the oldest of whoever has the most.
     pub fn keep(&self, holder: &Holder, wrapped: &WrappedKey, key: &DataKey, now: Instant) {
-        let Some(digest) = digest(wrapped) else { return };
+        let Some(digest) = digest(wrapped).filter(|_| !self.lifetime.is_zero()) else { return };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let is_current = |other: &Holder| {
             (&other.account, &other.backend) != (&holder.account, &holder.backend) || other.version == holder.version
         };
         held.retain(|other, _| is_current(other));
-        for keys in held.values_mut() {
-            keys.retain(|kept| now.saturating_duration_since(kept.since) < self.lifetime);
-        }
-        held.retain(|_, keys| !keys.is_empty());
+        self.wipe_old(&mut held, now);
         while held.values().map(VecDeque::len).sum::<usize>() >= self.most.max(1) {
             held.values_mut().max_by_key(|keys| keys.len()).map(VecDeque::pop_front);
         }
         let keys = held.entry(holder.clone()).or_default();
         keys.retain(|kept| kept.digest != digest);
         keys.push_back(Kept { digest, key: copy(key), since: now });
+    }
+
+    /// Wipes the keys whose lifetime is over. They are not given out anyway; this takes them out of memory.
+    pub fn expire(&self, now: Instant) {
+        self.wipe_old(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner), now);
+    }
+
+    fn wipe_old(&self, held: &mut HashMap<Holder, VecDeque<Kept>>, now: Instant) {
+        for keys in held.values_mut() {
+            keys.retain(|kept| now.saturating_duration_since(kept.since) < self.lifetime);
+        }
+        held.retain(|_, keys| !keys.is_empty());
     }
 
     /// Forgets what was obtained by those of whom `is_lost` says so: a backend that is gone, an account that is denied.
@@ -174,6 +183,20 @@ mod tests {
         cache.keep(&holder("shop", "1"), &wrapped(&[], "x"), &key(7), now);
         cache.forget(|holder| holder.account == "shop");
         assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn keys_whose_lifetime_is_over_go_and_without_a_lifetime_none_is_kept() {
+        let (cache, now) = (DataKeyCache::new(8, Duration::from_secs(60)), Instant::now());
+        cache.keep(&holder("shop", "1"), &wrapped(&[], "x"), &key(7), now);
+        cache.keep(&holder("bank", "1"), &wrapped(&[], "x"), &key(7), now + Duration::from_secs(30));
+        cache.expire(now + Duration::from_secs(60));
+        assert_eq!(cache.len(), 1);
+        cache.expire(now + Duration::from_secs(90));
+        assert!(cache.is_empty());
+        let none = DataKeyCache::new(8, Duration::ZERO);
+        none.keep(&holder("shop", "1"), &wrapped(&[], "x"), &key(7), now);
+        assert!(none.is_empty());
     }
 
     #[test]
