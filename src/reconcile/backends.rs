@@ -3,8 +3,7 @@
 //! What a committed file names is looked up here; where no backend allows it, nobody is called. A backend may itself come from Git,
 //! so a server that it names must be on the controller's list. All is read and done as the Sync's ServiceAccount.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -40,6 +39,8 @@ struct Backend {
     allowed: Vec<KeyPattern>,
     holder: Holder,
     service: Service,
+    /// Why it is not asked again in this sync: it is away, or nobody is let in.
+    closed: OnceLock<ServiceError>,
 }
 
 enum Service {
@@ -100,6 +101,9 @@ impl<'a> Backends<'a> {
     }
 
     async fn ask(&self, backend: &Backend, key: &ServiceKey, enc: &str) -> Result<DataKey, ServiceError> {
+        if let Some(error) = backend.closed.get() {
+            return Err(error.clone());
+        }
         let begun = Instant::now();
         let left = self.job.deadline.saturating_duration_since(begun);
         let answer = tokio::time::timeout(left, backend.unwrap(self, key, enc)).await;
@@ -108,6 +112,9 @@ impl<'a> Backends<'a> {
         let answer = answer.unwrap_or(Err(late));
         let outcome = answer.as_ref().map_or_else(ServiceError::word, |_| "unwrapped");
         self.job.context.metrics.asked_service(backend.service.name(), outcome, begun.elapsed());
+        if let Err(error @ (ServiceError::Unavailable { .. } | ServiceError::NoCredentials { .. })) = &answer {
+            backend.closed.get_or_init(|| error.clone());
+        }
         answer
     }
 
@@ -168,7 +175,7 @@ impl Backend {
             backend: backend.uid().unwrap_or_default(),
             version: [backend.resource_version().unwrap_or_default(), secret].join(" "),
         };
-        Ok(Self { name: name.to_owned(), allowed, holder, service })
+        Ok(Self { name: name.to_owned(), allowed, holder, service, closed: OnceLock::new() })
     }
 
     fn allows(&self, key: &ServiceKey, namespace: &str) -> bool {
@@ -283,7 +290,15 @@ async fn vault(backends: &Backends<'_>, spec: &VaultBackend, login: &VaultLogin)
         VaultLogin::Token(token) => SecretBytes::concat(&[token.expose_secret()]),
         VaultLogin::Kubernetes(KubernetesAuth { mount, role, audience }) => {
             let jwt = backends.token(audience, "Vault").await?;
-            VaultTransit::new(&spec.address, &access(None))?.log_in_by_kubernetes(mount, role, &jwt).await?
+            let stranger = VaultTransit::new(&spec.address, &access(None))?;
+            let login = stranger.log_in_by_kubernetes(mount, role, &jwt).await;
+            login.map_err(|error| match error {
+                ServiceError::Denied { service, code } => ServiceError::NoCredentials {
+                    service,
+                    why: format!("it does not let ServiceAccount {} in ({code})", backends.job.account),
+                },
+                error => error,
+            })?
         }
     };
     VaultTransit::new(&spec.address, &access(Some(token)))

@@ -99,8 +99,8 @@ async fn keys<'a>(job: &Job<'_>, needs: Needs, ring: &'a Keyring) -> Result<Sync
     Ok(SyncKeys { identities, services, ring, account, may_write_secrets_in })
 }
 
-/// Asks key services for what the identities don't open, through the backends that the Sync names, until all is answered. Returns
-/// how soon it may help to ask again, if a service was away.
+/// Asks key services for what the identities don't open, through the backends that the Sync names, until all is answered; where
+/// nothing is to be asked, the backends aren't read. Returns how soon it may help to ask again, if a service was away.
 async fn asked<'a>(
     job: &Job<'_>,
     mut keys: SyncKeys<'a>,
@@ -108,19 +108,24 @@ async fn asked<'a>(
     sent: &[&Manifest],
     verified: &BTreeSet<String>,
 ) -> Result<(SyncKeys<'a>, Option<Duration>), Trouble> {
+    let next = |keys: &SyncKeys<'_>| {
+        let look = || with_stack_wiped(|| unsealing::unanswered(rendered, sent, keys, verified));
+        tokio::task::block_in_place(look)
+    };
+    let mut unanswered = next(&keys);
+    if unanswered.is_empty() {
+        return Ok((keys, None));
+    }
     let backends = Backends::read(job, session(job)?).await?;
-    loop {
-        let open = || with_stack_wiped(|| unsealing::unanswered(rendered, sent, &keys, verified));
-        let unanswered = tokio::task::block_in_place(open);
-        if unanswered.is_empty() {
-            return Ok((keys, backends.outage()));
-        }
+    while !unanswered.is_empty() {
         let answers = futures::stream::iter(unanswered).map(async |wrapped| {
             let answer = backends.answer(&wrapped).await;
             (wrapped, answer)
         });
         keys.services.extend(answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await);
+        unanswered = next(&keys);
     }
+    Ok((keys, backends.outage()))
 }
 
 /// A file that did not open while a key service was away may well open later.
