@@ -29,7 +29,7 @@ demo-programs:
 # With the release build. The figures mean something on a machine that does nothing else.
 .PHONY: bench
 bench: ## Measure against bare loops; B=syncs runs one benchmark, SCALE=0.1 a tenth of each
-	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kustomize age age-keygen sops
+	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kustomize age age-keygen sops bao
 	@cargo build --locked --release --package waxwing --package seal --package waxwing-bench
 	@"$(target)/release/waxwing-bench" $(B)
 
@@ -66,3 +66,19 @@ test-the-rest:
 chaos: tools ## Kill the controller 200 times under load, faults and foreign writes; SEED=n repeats a run, KILLS=n changes how often
 	@WAXWING_CHAOS_KILLS=$(or $(KILLS),200) $(if $(SEED),WAXWING_CHAOS_SEED=$(SEED)) \
 		cargo test --locked --package waxwing --test e2e chaos:: -- --nocapture
+
+# On the stable compiler: what cargo-fuzz asks a nightly one for is the sanitizers.
+host = $(shell rustc -vV | sed -n 's/^host: //p')
+fuzz_targets = $(or $(T),$(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
+counters = -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares) \
+	-Ccodegen-units=1 -Cdebug-assertions=on -Coverflow-checks=on
+
+.PHONY: fuzz
+fuzz: ## Feed every parser with bytes that nobody would write; T=sops_open for one, SECONDS=60 for how long each
+	@RUSTFLAGS='$(counters)' cargo build --locked --release --manifest-path fuzz/Cargo.toml --target $(host) --target-dir "$(target)/fuzz"
+	@for name in $(fuzz_targets); do \
+		mkdir -p "$(target)/fuzz/corpus/$$name" "$(target)/fuzz/failed"; echo "$$name:"; \
+		"$(target)/fuzz/$(host)/release/$$name" "$(target)/fuzz/corpus/$$name" "fuzz/corpus/$$name" -verbosity=0 -print_final_stats=1 \
+			-max_len=8192 -timeout=20 -rss_limit_mb=4096 -max_total_time=$(or $(SECONDS),60) \
+			-artifact_prefix="$(target)/fuzz/failed/$$name-" || exit 1; \
+	done
