@@ -18,6 +18,7 @@ mod repository;
 mod requests;
 mod scale;
 mod sealed;
+mod services;
 mod sops;
 mod stage;
 mod syncs;
@@ -38,11 +39,12 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 type Bench = fn(Scale) -> Result<(), Error>;
 
 /// Each benchmark with its name.
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("syncs", syncs::run),
     ("objects", objects::run),
     ("sealed", sealed::run),
     ("sops", sops::run),
+    ("services", services::run),
     ("command-line", command_line::run),
     ("drift", drift::run),
     ("repository", repository::run),

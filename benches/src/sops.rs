@@ -16,7 +16,7 @@ use waxwing::cluster::ServiceAccount;
 use waxwing::unsealing::{KeyFile, ServiceAnswers, SyncKeys};
 use waxwing_formats::sops::{Document, LeafState, Store};
 use waxwing_formats::{KeyPath, Segment, WrappedKey};
-use waxwing_harness::{AgeKey, Upstream};
+use waxwing_harness::{AgeKey, Call, Upstream};
 use waxwing_keys::{AgeIdentities, Keyring};
 
 use crate::error::{Error, other};
@@ -25,7 +25,8 @@ use crate::scale::Scale;
 use crate::stage::{NAMESPACES, Stage};
 use crate::unsealing::{on_all_cores, open, rendered};
 
-const VALUES: usize = 5;
+/// How many values each file has.
+pub(crate) const VALUES: usize = 5;
 /// How many files `sops -d` is run for.
 const SAMPLE: usize = 50;
 
@@ -35,7 +36,10 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     let stage = Stage::new()?;
     let upstream = Upstream::new()?;
     let age = upstream.age_keygen()?;
-    write(&stage, &upstream, &age, count)?;
+    let rule = "--encrypted-regex=^(data|stringData)$";
+    let arguments =
+        ["encrypt", "--age", &age.recipient, rule, "--filename-override", "secret.yaml", "--output-type=yaml"];
+    write(&stage, "sops", count, &|| Ok(upstream.sops(&arguments)?))?;
 
     let folder = stage.repo.tree().join("sops");
     let bare = bare(&folder, &age, count)?;
@@ -86,8 +90,14 @@ fn whole(stage: &Stage, age: &AgeKey, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
-fn write(stage: &Stage, upstream: &Upstream, age: &AgeKey, count: usize) -> Result<(), Error> {
-    stage.repo.write("sops/folder", "")?;
+/// Writes so many sealed Secrets into a folder of the repository; `sops` is the call that seals one.
+pub(crate) fn write(
+    stage: &Stage,
+    folder: &str,
+    count: usize,
+    sops: &(impl Fn() -> Result<Call, Error> + Sync),
+) -> Result<(), Error> {
+    stage.repo.write(&format!("{folder}/folder"), "")?;
     let next = AtomicUsize::new(0);
     let work = || {
         loop {
@@ -95,7 +105,8 @@ fn write(stage: &Stage, upstream: &Upstream, age: &AgeKey, count: usize) -> Resu
             if number >= count {
                 return Ok(());
             }
-            stage.repo.write(&format!("sops/{number}.yaml"), encrypted(upstream, age, number)?)?;
+            let sealed = sops()?.stdin(secret(number).to_string()).text()?;
+            stage.repo.write(&format!("{folder}/{number}.yaml"), sealed)?;
         }
     };
     std::thread::scope(|scope| {
@@ -104,19 +115,15 @@ fn write(stage: &Stage, upstream: &Upstream, age: &AgeKey, count: usize) -> Resu
     })
 }
 
-fn encrypted(upstream: &Upstream, age: &AgeKey, number: usize) -> Result<String, Error> {
+fn secret(number: usize) -> serde_json::Value {
     let values: serde_json::Map<_, _> =
         (0..VALUES).map(|item| (format!("key-{item}"), json!(format!("value {item} of file {number}")))).collect();
-    let secret = json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": format!("sops-{number}"), "namespace": NAMESPACES[0]},
         "stringData": values,
-    });
-    let rule = "--encrypted-regex=^(data|stringData)$";
-    let arguments =
-        ["encrypt", "--age", &age.recipient, rule, "--filename-override", "secret.yaml", "--output-type=yaml"];
-    Ok(upstream.sops(&arguments)?.stdin(secret.to_string()).text()?)
+    })
 }
 
 fn decrypt_with_sops(upstream: &Upstream, folder: &Path, age: &AgeKey, sample: usize) -> Result<Duration, Error> {

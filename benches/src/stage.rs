@@ -68,7 +68,13 @@ impl Stage {
 
     /// Starts the controller that stands beside this program.
     pub(crate) fn controller(&self) -> Result<Controller, Error> {
-        let mut options = ControllerOptions::new(program("waxwing")?, &["--allow-file-sources"]);
+        self.controller_with(&[])
+    }
+
+    /// As [`Stage::controller`], with further flags.
+    pub(crate) fn controller_with(&self, flags: &[&str]) -> Result<Controller, Error> {
+        let flags = [&["--allow-file-sources"], flags].concat();
+        let mut options = ControllerOptions::new(program("waxwing")?, &flags);
         options.kubeconfig = Some(self.cluster.kubeconfig_as(CONTROLLER)?);
         Ok(Controller::start(&self.cluster, options)?)
     }
@@ -162,7 +168,7 @@ async fn create(
 }
 
 /// Returns the spec of a Sync that waits for health.
-fn sync_spec(path: &str) -> Value {
+pub(crate) fn sync_spec(path: &str) -> Value {
     json!({
         "sourceRef": {"name": "fleet"},
         "path": path,
