@@ -32,8 +32,8 @@ use support::damage::DEFECTS;
 use support::masked::masked;
 use support::random::{self, Recipients, Sheaf, Way};
 use support::{Keys, fixtures};
-use waxwing_formats::DataKey;
-use waxwing_formats::sops::{Document, Plain, SopsError, Store, Terms, Vectors, Verified};
+use waxwing_formats::sops::{Document, Plain, Recipient, Rule, SopsError, Store, Terms, Vectors, Verified};
+use waxwing_formats::{DataKey, SecretBytes};
 
 /// Finds sops, or says that it is missing.
 fn sops() -> Option<PathBuf> {
@@ -364,4 +364,72 @@ fn what_opens_without_a_check_of_its_code_opens_with_sops_to_the_same_bytes() {
         compared += 1;
     }
     assert!(compared > 5, "{compared}");
+}
+
+/// What an editor of another system does to a text.
+const FOREIGN: [(&str, fn(&str) -> String); 4] = [
+    ("as it is", str::to_owned),
+    ("line ends of Windows", |text| text.replace('\n', "\r\n")),
+    ("line ends of old Macs", |text| text.replace('\n', "\r")),
+    ("a byte order mark", |text| format!("\u{feff}{text}")),
+];
+
+#[test]
+fn files_of_other_systems_open_and_are_sealed_as_by_sops_or_are_refused() {
+    let Some(oracle) = sops().map(Oracle::new) else { return };
+    let cases = ["yaml-secret.yaml", "yaml-strings.yaml", "json-values.json", "dotenv.env", "ini.ini", "binary.bin"];
+    let mut report = Vec::new();
+    for (case, extension) in cases.map(|case| case.split_once('.').unwrap()) {
+        let read = |stem: &str| {
+            let bytes = std::fs::read(fixtures().join(format!("good/{case}/{stem}.{extension}"))).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let (sealed, plain, name) = (read("sealed"), read("plain"), format!("x.{extension}"));
+        for (what, edit) in FOREIGN {
+            let (sealed, plain) = (edit(&sealed), edit(&plain));
+            let opening = compared(oracle.opened(sealed.as_bytes(), &[], &name), opened_here(&sealed, &name));
+            let way = Way { rule: &[], recipients: Recipients::Any(1), is_mac_only: false };
+            let theirs = oracle.sealed(plain.as_bytes(), &way, &name);
+            let theirs = theirs.and_then(|sealed| oracle.opened(&sealed, &[], &name));
+            let sealing = compared(theirs, sealed_and_opened_here(&plain, &name));
+            report.push(format!("{case}, {what}: opened: {opening}; sealed: {sealing}"));
+        }
+    }
+    insta::assert_snapshot!(report.join("\n"));
+}
+
+fn compared(theirs: Option<Vec<u8>>, ours: Option<Vec<u8>>) -> &'static str {
+    match (theirs, ours) {
+        (Some(theirs), Some(ours)) if theirs == ours => "the same",
+        (None, None) => "refused by both",
+        (Some(_), None) => "refused here",
+        (None, Some(_)) => "refused by sops",
+        (Some(_), Some(_)) => "DIFFERENT",
+    }
+}
+
+fn opened_here(sealed: &str, name: &str) -> Option<Vec<u8>> {
+    let document = Document::parse(sealed.as_bytes(), Store::from_path(Path::new(name))).ok()?;
+    let opened = Keys::named(&["one", "two"]).open(document).ok()?;
+    Some(opened.whole().ok()?.expose_secret().to_vec())
+}
+
+fn sealed_and_opened_here(plain: &str, name: &str) -> Option<Vec<u8>> {
+    let store = Store::from_path(Path::new(name));
+    let key = waxwing_formats::sops::new_data_key(&mut OsRng).ok()?;
+    let wrapped = waxwing_formats::WrappedKey::Age { recipient: "someone".to_owned(), enc: "wrapped\n".to_owned() };
+    let terms = Terms {
+        groups: vec![vec![Recipient::new(wrapped, Timestamp::UNIX_EPOCH)]],
+        shamir_threshold: 0,
+        rule: Some(Rule::usual()),
+        mac_only_encrypted: false,
+        version: None,
+    };
+    let plain = Plain::parse(plain.as_bytes(), store).ok()?;
+    let sealed = plain.seal(&key, terms, Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng).ok()?;
+    let mut unlock = Document::parse(sealed.text(None).ok()?.as_bytes(), store).ok()?.unlock();
+    while let Some(request) = unlock.next() {
+        unlock.answer(request.id, Ok(DataKey::new(SecretBytes::concat(&[key.expose_secret()]))));
+    }
+    Some(unlock.finish().ok()?.whole().ok()?.expose_secret().to_vec())
 }
