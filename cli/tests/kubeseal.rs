@@ -7,8 +7,9 @@ mod support;
 
 use std::fs;
 
-use support::Folder;
+use regex::Regex;
 use support::kubeseal::{Program, call, copy, difference, first_line, seen};
+use support::{Folder, run};
 use waxwing_harness::Upstream;
 
 const SECRET: &str = include_str!("fixtures/kubeseal/secret.yaml");
@@ -299,4 +300,32 @@ fn what_kubeseal_refuses_is_refused_with_its_code_and_its_words() {
     // kubeseal prints all flags to standard output when one is wrong.
     let different: Vec<_> = different.into_iter().filter(|text| !text.contains("theirs: Some(2)")).collect();
     assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+/// The flags of kubeseal with a value that each takes, from its own help.
+fn flags() -> Vec<(String, String)> {
+    let help = Upstream::new().unwrap().kubeseal(&["--help"]).unwrap().text().unwrap();
+    let flag = Regex::new(r"(?m)^ +(?:-\w, )?--([\w-]+)(?: (\w+))?  ").unwrap();
+    let value = |name: &str, type_: Option<regex::Match<'_>>| match (name, type_.map(|type_| type_.as_str())) {
+        ("scope", _) => "strict",
+        ("request-timeout", _) => "1m30s",
+        (_, None) => "true",
+        (_, Some("string" | "strings" | "stringArray" | "moduleSpec")) => "a",
+        (_, Some(_)) => "1",
+    };
+    flag.captures_iter(&help).map(|found| (found[1].to_owned(), value(&found[1], found.get(2)).to_owned())).collect()
+}
+
+#[test]
+fn every_flag_of_kubeseal_is_accepted_and_written_about() {
+    let page = include_str!("../../docs/from-sealed-secrets.md");
+    let flags = flags();
+    assert!(flags.len() > 50, "{flags:?}");
+    for (name, _) in &flags {
+        assert!(page.contains(&format!("`--{name}`")), "docs/from-sealed-secrets.md does not name --{name}");
+    }
+    let flags = flags.iter().filter(|(name, _)| name != "help");
+    let words: Vec<String> = flags.map(|(name, value)| format!("--{name}={value}")).collect();
+    let ran = run(Folder::new().call(&["kubeseal"]).args(words));
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "kubeseal version: 0.40.0\n", ""));
 }

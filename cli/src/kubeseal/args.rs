@@ -23,6 +23,10 @@ use crate::input;
 #[derive(Args)]
 #[command(args_override_self = true, disable_version_flag = true, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct KubesealArgs {
+    /// Print the version of kubeseal whose command line this is
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_VERSION", hide_env = true)]
+    pub(crate) version: bool,
+
     #[command(flatten)]
     pub(crate) modes: Modes,
 
@@ -37,10 +41,6 @@ pub(crate) struct KubesealArgs {
 
     #[command(flatten)]
     pub(crate) logging: Logging,
-
-    /// Print the version of kubeseal whose command line this is
-    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_VERSION", hide_env = true)]
-    pub(crate) version: bool,
 
     /// Words that are no flags are passed over, as in kubeseal
     #[arg(value_name = "WORD", hide = true)]
@@ -232,7 +232,7 @@ pub(crate) struct Cluster {
     #[arg(long = "disable-compression", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_DISABLE_COMPRESSION", hide_env = true, hide = true)]
     pub(crate) disable_compression: bool,
 
-    /// Wait this long for each answer, as in 30s; 0 is as long as it takes [default: 0]
+    /// Wait this long for each answer, as in 10s; 0 is as long as it takes [default: 30s]
     #[arg(long = "request-timeout", value_name = "TIME", value_parser = patience, env = "SEALED_SECRETS_REQUEST_TIMEOUT", hide_env = true)]
     pub(crate) request_timeout: Option<Patience>,
 

@@ -245,7 +245,8 @@ impl Fault {
             Self::OtherKind { wanted: "Secret", .. } => {
                 "pass what `kubectl create secret ... --dry-run=client -o yaml` prints; `seal` takes lists too"
             }
-            Self::Shape { .. } => "write the value in quotes if it is text",
+            Self::Shape { source_, .. } if source_.expected == "a string" => "write the value in quotes",
+            Self::Shape { source_, .. } if source_.expected == "base64" => "put the value under stringData as it is",
             Self::NoName => "name it: the name is part of what is sealed; or pass --name",
             Self::NoNamespace => "set metadata.namespace, or pass --namespace",
             Self::OtherScope { .. } => {

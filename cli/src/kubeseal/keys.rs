@@ -40,8 +40,8 @@ fn in_file(path: &Path) -> Result<Vec<UnsealingKey>, Fault> {
     let documents = input.documents()?;
     let secrets: Vec<(String, Value)> =
         documents.into_iter().flat_map(|(place, value)| items(value).map(move |item| (place.clone(), item))).collect();
-    if secrets.is_empty() {
-        return Err(Fault::Key { path: path.to_owned(), what: "there is no key in it".to_owned() });
+    if secrets.is_empty() || secrets.iter().any(|(_, secret)| !secret.is_object()) {
+        return Err(wrong(path, &KeyError::Missing));
     }
     secrets.into_iter().map(|(place, secret)| in_secret(path, place, secret)).collect()
 }

@@ -41,9 +41,8 @@ impl Cluster {
                 Config::from_custom_kubeconfig(entry.into_kubeconfig(), &options).await.map_err(unusable)?
             }
         };
-        let patience = self.request_timeout.and_then(|patience| patience.0);
         config.connect_timeout = Some(TIMEOUT);
-        config.read_timeout = patience.or(Some(TIMEOUT));
+        config.read_timeout = self.request_timeout.map_or(Some(TIMEOUT), |patience| patience.0);
         // Otherwise kube repeats a request for minutes where the controller is not running.
         config.default_retry = false;
         Ok(config)
