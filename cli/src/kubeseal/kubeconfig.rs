@@ -37,8 +37,12 @@ impl Cluster {
         let mut config = match entry.cluster.server {
             None => Config::incluster().map_err(|_| Fault::NoConfiguration)?,
             Some(_) => {
-                let options = KubeConfigOptions::default();
-                Config::from_custom_kubeconfig(entry.into_kubeconfig(), &options).await.map_err(unusable)?
+                let (options, proxy) = (KubeConfigOptions::default(), entry.cluster.proxy_url.clone());
+                let mut config =
+                    Config::from_custom_kubeconfig(entry.into_kubeconfig(), &options).await.map_err(unusable)?;
+                // kube takes one from the environment too, and then whatever NO_PROXY says about the API server.
+                config.proxy_url = config.proxy_url.filter(|_| proxy.is_some());
+                config
             }
         };
         config.connect_timeout = Some(TIMEOUT);
