@@ -32,6 +32,7 @@ impl Folder {
             ("throw-away.crt", "cluster.pem"),
             ("throw-away.key", "cluster.key"),
             ("newer.key", "newer.key"),
+            ("big.crt", "big.pem"),
             ("expired.crt", "expired.pem"),
             ("small.crt", "small.pem"),
             ("elliptic.crt", "elliptic.pem"),
