@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::Folder;
 use support::kubeseal::{Program, call, copy, difference, first_line, seen};
-use waxwing_harness::{Cluster, Failure, SealedSecretsController, Upstream, eventually, in_own_network};
+use waxwing_harness::{Cluster, ConnectProxy, Failure, SealedSecretsController, Upstream, eventually, in_own_network};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = include_str!("fixtures/kubeseal/secret.yaml");
@@ -102,11 +102,17 @@ fn the_real_controller_answers_ours_as_it_answers_kubeseal() -> Result<(), Failu
         let start = folder(&upstream, cluster);
         let rows: [(&[&[&str]], Told); 3] =
             [(CALLS, str::to_owned), (FAILING, first_line), (FAILING_OTHERWISE, |_| String::new())];
-        let different: Vec<_> = rows
+        let mut different: Vec<_> = rows
             .into_iter()
             .flat_map(|(rows, told)| rows.iter().map(move |words| (words, told)))
             .filter_map(|(words, told)| compare(&upstream, &start, words, told))
             .collect();
+        // Nobody else knows the name of this server.
+        let proxy = ConnectProxy::start([("cluster.example.com".to_owned(), cluster.port())])?;
+        let server = ["--server", "https://cluster.example.com", "--insecure-skip-tls-verify", "--proxy-url"];
+        let url = proxy.url();
+        let words = [&["--fetch-cert"], server.as_slice(), &[url.as_str()]].concat();
+        different.extend(compare(&upstream, &start, &words, str::to_owned));
         assert!(different.is_empty(), "{}", different.join("\n"));
         // kubeseal says it on standard output, in front of the result.
         let rotated = call(&upstream, Program::Ours, start.path(), &["--rotate", "--kubeconfig", "kubeconfig"]);
