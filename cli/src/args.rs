@@ -86,6 +86,11 @@ struct Kubeseal {
     args: KubesealArgs,
 }
 
+/// Returns the command line of `kubeseal`.
+pub(crate) fn kubeseal_command() -> clap::Command {
+    Kubeseal::command()
+}
+
 /// Returns the command line of `sops`.
 pub(crate) fn sops_command() -> clap::Command {
     Sops::command()
