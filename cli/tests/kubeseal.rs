@@ -207,6 +207,26 @@ const WORKING: &[Row<'_>] = &[
         "{\"metadata\":{\"name\":\"db\",\"namespace\":\"shop\"},\"stringData\":{\"pin\":1}}",
         &[],
     ),
+    (
+        &[
+            "--recovery-unseal",
+            "--recovery-private-key=newer.key",
+            "--recovery-private-key=cluster.key",
+            "-f=bare.yaml",
+        ],
+        "",
+        &[],
+    ),
+    (
+        &[
+            "--recovery-unseal",
+            "--recovery-private-key=cluster.key",
+            "--recovery-private-key=newer.key",
+            "-f=bare.yaml",
+        ],
+        "",
+        &[],
+    ),
     (&["--version"], "", &[]),
     (&["--version", "--raw", "--cert", "nowhere"], "", &[]),
     (&[], "", &[("SEALED_SECRETS_VERSION", "true")]),

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 use jiff::SignedDuration;
 use waxwing_formats::sealed_secret::Scope;
 
@@ -24,8 +24,9 @@ use crate::input;
 #[command(args_override_self = true, disable_version_flag = true, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct KubesealArgs {
     /// Print the version of kubeseal whose command line this is
-    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_VERSION", hide_env = true)]
-    pub(crate) version: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_VERSION", hide_env = true)]
+    pub(crate) version: Option<bool>,
 
     #[command(flatten)]
     pub(crate) modes: Modes,
@@ -66,53 +67,48 @@ Exit codes:
 #[command(next_help_heading = "Other things to do")]
 pub(crate) struct Modes {
     /// Seal one value, from --from-file or standard input, and print its base64 alone
-    #[arg(long = "raw", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_RAW", hide_env = true)]
-    pub(crate) raw: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_RAW", hide_env = true)]
+    pub(crate) raw: Option<bool>,
 
     /// With --raw, take the value from this file; a KEY before it is ignored
-    #[arg(
-        long = "from-file",
-        value_name = "[KEY=]PATH",
-        value_delimiter = ',',
-        env = "SEALED_SECRETS_FROM_FILE",
-        hide_env = true
-    )]
+    #[arg(long, value_name = "[KEY=]PATH", value_delimiter = ',', env = "SEALED_SECRETS_FROM_FILE", hide_env = true)]
     pub(crate) from_file: Vec<String>,
 
     /// Put the sealed values into this SealedSecret file, under its name and namespace, instead of printing them
     ///
     /// The file is written in the form that --format says, JSON by default.
-    #[arg(long = "merge-into", value_name = "FILE", env = "SEALED_SECRETS_MERGE_INTO", hide_env = true)]
+    #[arg(long, value_name = "FILE", env = "SEALED_SECRETS_MERGE_INTO", hide_env = true)]
     pub(crate) merge_into: Option<PathBuf>,
 
     /// Print the certificate to seal with
-    #[arg(long = "fetch-cert", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_FETCH_CERT", hide_env = true)]
-    pub(crate) fetch_cert: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_FETCH_CERT", hide_env = true)]
+    pub(crate) fetch_cert: Option<bool>,
 
     /// Ask the controller whether it can open the SealedSecrets
-    #[arg(long = "validate", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_VALIDATE", hide_env = true)]
-    pub(crate) validate: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_VALIDATE", hide_env = true)]
+    pub(crate) validate: Option<bool>,
 
     /// Have the controller seal the SealedSecrets again with its newest key; with --secret-file alone, in place
-    #[arg(long = "re-encrypt", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_RE_ENCRYPT", hide_env = true)]
-    pub(crate) re_encrypt: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_RE_ENCRYPT", hide_env = true)]
+    pub(crate) re_encrypt: Option<bool>,
 
     /// Older name of --re-encrypt
-    #[arg(long = "rotate", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_ROTATE", hide_env = true, hide = true)]
-    pub(crate) rotate: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_ROTATE", hide_env = true, hide = true)]
+    pub(crate) rotate: Option<bool>,
 
     /// Open a SealedSecret without a cluster, with the keys of --recovery-private-key, and print the Secret in the clear
-    #[arg(long = "recovery-unseal", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_RECOVERY_UNSEAL", hide_env = true)]
-    pub(crate) recovery_unseal: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_RECOVERY_UNSEAL", hide_env = true)]
+    pub(crate) recovery_unseal: Option<bool>,
 
     /// Open with the private keys of this file: PEM, or the Secrets of the controller, one, several or in a List
-    #[arg(
-        long = "recovery-private-key",
-        value_name = "FILE,...",
-        value_delimiter = ',',
-        env = "SEALED_SECRETS_RECOVERY_PRIVATE_KEY",
-        hide_env = true
-    )]
+    #[arg(long, value_name = "FILE,...", value_delimiter = ',', env = "SEALED_SECRETS_RECOVERY_PRIVATE_KEY")]
+    #[arg(hide_env = true)]
     pub(crate) recovery_private_key: Vec<PathBuf>,
 }
 
@@ -123,22 +119,23 @@ pub(crate) struct Sealing {
     /// Seal with this certificate, from a file, a file:// or an https:// address; without it, it is fetched from the cluster
     ///
     /// An http:// address is taken only on this machine, as with `kubectl port-forward`.
-    #[arg(long = "cert", value_name = "FILE|URL", env = "SEALED_SECRETS_CERT", hide_env = true)]
+    #[arg(long, value_name = "FILE|URL", env = "SEALED_SECRETS_CERT", hide_env = true)]
     pub(crate) cert: Option<String>,
 
     /// Bind what is sealed to its name and namespace (strict), to its namespace (namespace-wide), or to neither (cluster-wide)
     ///
     /// Default: what the annotations of the Secret say, else strict. With --raw there are no annotations.
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = chosen, env = "SEALED_SECRETS_SCOPE", hide_env = true)]
+    #[arg(long, value_name = "SCOPE", value_parser = chosen, env = "SEALED_SECRETS_SCOPE", hide_env = true)]
     pub(crate) scope: Option<Chosen>,
 
     /// Seal under this name, whatever the Secret says; with --raw and scope strict it is needed
-    #[arg(long = "name", value_name = "NAME", env = "SEALED_SECRETS_NAME", hide_env = true)]
+    #[arg(long, value_name = "NAME", env = "SEALED_SECRETS_NAME", hide_env = true)]
     pub(crate) name: Option<String>,
 
     /// Permit a Secret without any value
-    #[arg(long = "allow-empty-data", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_ALLOW_EMPTY_DATA", hide_env = true)]
-    pub(crate) allow_empty_data: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_ALLOW_EMPTY_DATA", hide_env = true)]
+    pub(crate) allow_empty_data: Option<bool>,
 }
 
 /// Where the input comes from and the result goes.
@@ -146,28 +143,16 @@ pub(crate) struct Sealing {
 #[command(next_help_heading = "Input and output")]
 pub(crate) struct Files {
     /// Read this file instead of standard input
-    #[arg(short = 'f', long = "secret-file", value_name = "FILE", env = "SEALED_SECRETS_SECRET_FILE", hide_env = true)]
+    #[arg(short = 'f', long, value_name = "FILE", env = "SEALED_SECRETS_SECRET_FILE", hide_env = true)]
     pub(crate) secret_file: Option<PathBuf>,
 
     /// Write to this file instead of standard output, as a whole or not at all; .yaml and .yml mean --format yaml
-    #[arg(
-        short = 'w',
-        long = "sealed-secret-file",
-        value_name = "FILE",
-        env = "SEALED_SECRETS_SEALED_SECRET_FILE",
-        hide_env = true
-    )]
+    #[arg(short = 'w', long, value_name = "FILE", env = "SEALED_SECRETS_SEALED_SECRET_FILE", hide_env = true)]
     pub(crate) sealed_secret_file: Option<PathBuf>,
 
     /// Print in this form: json or yaml
-    #[arg(
-        short = 'o',
-        long = "format",
-        value_name = "FORM",
-        default_value = "json",
-        env = "SEALED_SECRETS_FORMAT",
-        hide_env = true
-    )]
+    #[arg(short = 'o', long, value_name = "FORM", default_value = "json", env = "SEALED_SECRETS_FORMAT")]
+    #[arg(hide_env = true)]
     pub(crate) format: String,
 }
 
@@ -176,89 +161,83 @@ pub(crate) struct Files {
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct Cluster {
     /// Ask the controller in this namespace
-    #[arg(long = "controller-namespace", value_name = "NAME", default_value = "kube-system", value_parser = input::dns_label, env = "SEALED_SECRETS_CONTROLLER_NAMESPACE", hide_env = true)]
+    #[arg(long, value_name = "NAME", default_value = "kube-system", value_parser = input::dns_label)]
+    #[arg(env = "SEALED_SECRETS_CONTROLLER_NAMESPACE", hide_env = true)]
     pub(crate) controller_namespace: String,
 
     /// Ask the controller behind the Service of this name
-    #[arg(long = "controller-name", value_name = "NAME", default_value = "sealed-secrets-controller", value_parser = input::dns_label, env = "SEALED_SECRETS_CONTROLLER_NAME", hide_env = true)]
+    #[arg(long, value_name = "NAME", default_value = "sealed-secrets-controller", value_parser = input::dns_label)]
+    #[arg(env = "SEALED_SECRETS_CONTROLLER_NAME", hide_env = true)]
     pub(crate) controller_name: String,
 
     /// Use this kubeconfig [default: $KUBECONFIG, else ~/.kube/config]
-    #[arg(long = "kubeconfig", value_name = "FILE", env = "SEALED_SECRETS_KUBECONFIG", hide_env = true)]
+    #[arg(long, value_name = "FILE", env = "SEALED_SECRETS_KUBECONFIG", hide_env = true)]
     pub(crate) kubeconfig: Option<PathBuf>,
 
     /// Use this context of the kubeconfig
-    #[arg(long = "context", value_name = "NAME", env = "SEALED_SECRETS_CONTEXT", hide_env = true)]
+    #[arg(long, value_name = "NAME", env = "SEALED_SECRETS_CONTEXT", hide_env = true)]
     pub(crate) context: Option<String>,
 
     /// Use this cluster of the kubeconfig
-    #[arg(long = "cluster", value_name = "NAME", env = "SEALED_SECRETS_CLUSTER", hide_env = true)]
+    #[arg(long, value_name = "NAME", env = "SEALED_SECRETS_CLUSTER", hide_env = true)]
     pub(crate) cluster: Option<String>,
 
     /// Use this user of the kubeconfig
-    #[arg(long = "user", value_name = "NAME", env = "SEALED_SECRETS_USER", hide_env = true)]
+    #[arg(long, value_name = "NAME", env = "SEALED_SECRETS_USER", hide_env = true)]
     pub(crate) user: Option<String>,
 
     /// Seal for this namespace, where the Secret names none
-    #[arg(short = 'n', long = "namespace", value_name = "NAME", env = "SEALED_SECRETS_NAMESPACE", hide_env = true)]
+    #[arg(short = 'n', long, value_name = "NAME", env = "SEALED_SECRETS_NAMESPACE", hide_env = true)]
     pub(crate) namespace: Option<String>,
 
     /// Ask the API server at this address
-    #[arg(long = "server", value_name = "URL", env = "SEALED_SECRETS_SERVER", hide_env = true)]
+    #[arg(long, value_name = "URL", env = "SEALED_SECRETS_SERVER", hide_env = true)]
     pub(crate) server: Option<String>,
 
     /// Trust the certificate authority of this file
-    #[arg(
-        long = "certificate-authority",
-        value_name = "FILE",
-        env = "SEALED_SECRETS_CERTIFICATE_AUTHORITY",
-        hide_env = true
-    )]
+    #[arg(long, value_name = "FILE", env = "SEALED_SECRETS_CERTIFICATE_AUTHORITY", hide_env = true)]
     pub(crate) certificate_authority: Option<PathBuf>,
 
     /// Trust any API server, and so whatever certificate it gives
-    #[arg(long = "insecure-skip-tls-verify", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_INSECURE_SKIP_TLS_VERIFY", hide_env = true)]
-    pub(crate) insecure_skip_tls_verify: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_INSECURE_SKIP_TLS_VERIFY", hide_env = true)]
+    pub(crate) insecure_skip_tls_verify: Option<bool>,
 
     /// Expect this name in the certificate of the API server
-    #[arg(long = "tls-server-name", value_name = "NAME", env = "SEALED_SECRETS_TLS_SERVER_NAME", hide_env = true)]
+    #[arg(long, value_name = "NAME", env = "SEALED_SECRETS_TLS_SERVER_NAME", hide_env = true)]
     pub(crate) tls_server_name: Option<String>,
 
     /// Reach the API server through this proxy
-    #[arg(long = "proxy-url", value_name = "URL", env = "SEALED_SECRETS_PROXY_URL", hide_env = true)]
+    #[arg(long, value_name = "URL", env = "SEALED_SECRETS_PROXY_URL", hide_env = true)]
     pub(crate) proxy_url: Option<String>,
 
     /// Do not ask for compressed answers
-    #[arg(long = "disable-compression", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, env = "SEALED_SECRETS_DISABLE_COMPRESSION", hide_env = true, hide = true)]
-    pub(crate) disable_compression: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", env = "SEALED_SECRETS_DISABLE_COMPRESSION", hide_env = true, hide = true)]
+    pub(crate) disable_compression: Option<bool>,
 
     /// Wait this long for each answer, as in 10s; 0 is as long as it takes [default: 30s]
-    #[arg(long = "request-timeout", value_name = "TIME", value_parser = patience, env = "SEALED_SECRETS_REQUEST_TIMEOUT", hide_env = true)]
+    #[arg(long, value_name = "TIME", value_parser = patience, env = "SEALED_SECRETS_REQUEST_TIMEOUT", hide_env = true)]
     pub(crate) request_timeout: Option<Patience>,
 
     /// Log in with the client certificate of this file
-    #[arg(
-        long = "client-certificate",
-        value_name = "FILE",
-        env = "SEALED_SECRETS_CLIENT_CERTIFICATE",
-        hide_env = true
-    )]
+    #[arg(long, value_name = "FILE", env = "SEALED_SECRETS_CLIENT_CERTIFICATE", hide_env = true)]
     pub(crate) client_certificate: Option<PathBuf>,
 
     /// Log in with the private key of this file
-    #[arg(long = "client-key", value_name = "FILE", env = "SEALED_SECRETS_CLIENT_KEY", hide_env = true)]
+    #[arg(long, value_name = "FILE", env = "SEALED_SECRETS_CLIENT_KEY", hide_env = true)]
     pub(crate) client_key: Option<PathBuf>,
 
     /// Log in with this token, which every user of this machine can see; prefer the kubeconfig
-    #[arg(long = "token", value_name = "TOKEN", env = "SEALED_SECRETS_TOKEN", hide_env = true)]
+    #[arg(long, value_name = "TOKEN", env = "SEALED_SECRETS_TOKEN", hide_env = true)]
     pub(crate) token: Option<String>,
 
     /// Log in with this name
-    #[arg(long = "username", value_name = "NAME", env = "SEALED_SECRETS_USERNAME", hide_env = true)]
+    #[arg(long, value_name = "NAME", env = "SEALED_SECRETS_USERNAME", hide_env = true)]
     pub(crate) username: Option<String>,
 
     /// Log in with this password, which every user of this machine can see; prefer the kubeconfig
-    #[arg(long = "password", value_name = "PASSWORD", env = "SEALED_SECRETS_PASSWORD", hide_env = true)]
+    #[arg(long, value_name = "PASSWORD", env = "SEALED_SECRETS_PASSWORD", hide_env = true)]
     pub(crate) password: Option<String>,
 
     /// Act as this user
@@ -266,11 +245,11 @@ pub(crate) struct Cluster {
     pub(crate) as_user: Option<String>,
 
     /// Act as a member of this group
-    #[arg(long = "as-group", value_name = "NAME", env = "SEALED_SECRETS_AS_GROUP", hide_env = true)]
+    #[arg(long, value_name = "NAME", env = "SEALED_SECRETS_AS_GROUP", hide_env = true)]
     pub(crate) as_group: Vec<String>,
 
     /// Act as the user with this UID
-    #[arg(long = "as-uid", value_name = "UID", env = "SEALED_SECRETS_AS_UID", hide_env = true)]
+    #[arg(long, value_name = "UID", env = "SEALED_SECRETS_AS_UID", hide_env = true)]
     pub(crate) as_uid: Option<String>,
 }
 
@@ -278,35 +257,42 @@ pub(crate) struct Cluster {
 #[derive(Args)]
 pub(crate) struct Logging {
     /// Accepted, without effect
-    #[arg(long = "add_dir_header", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, hide = true)]
-    pub(crate) add_dir_header: bool,
+    #[arg(long = "add_dir_header", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide = true)]
+    pub(crate) add_dir_header: Option<bool>,
 
     /// Accepted, without effect
-    #[arg(long = "alsologtostderr", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, hide = true)]
-    pub(crate) alsologtostderr: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide = true)]
+    pub(crate) alsologtostderr: Option<bool>,
 
     /// Accepted, without effect
-    #[arg(long = "legacy_stderr_threshold_behavior", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, hide = true)]
-    pub(crate) legacy_stderr_threshold_behavior: bool,
+    #[arg(long = "legacy_stderr_threshold_behavior", value_name = "BOOL", value_parser = truth, num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true", hide = true)]
+    pub(crate) legacy_stderr_threshold_behavior: Option<bool>,
 
     /// Accepted, without effect
-    #[arg(long = "logtostderr", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, hide = true)]
-    pub(crate) logtostderr: bool,
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide = true)]
+    pub(crate) logtostderr: Option<bool>,
 
     /// Accepted, without effect
-    #[arg(long = "one_output", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, hide = true)]
-    pub(crate) one_output: bool,
+    #[arg(long = "one_output", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide = true)]
+    pub(crate) one_output: Option<bool>,
 
     /// Accepted, without effect
-    #[arg(long = "skip_headers", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, hide = true)]
-    pub(crate) skip_headers: bool,
+    #[arg(long = "skip_headers", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide = true)]
+    pub(crate) skip_headers: Option<bool>,
 
     /// Accepted, without effect
-    #[arg(long = "skip_log_headers", value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, action = ArgAction::Set, hide = true)]
-    pub(crate) skip_log_headers: bool,
+    #[arg(long = "skip_log_headers", value_name = "BOOL", value_parser = truth, num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true", hide = true)]
+    pub(crate) skip_log_headers: Option<bool>,
 
     /// Accepted, without effect
-    #[arg(long = "alsologtostderrthreshold", value_name = "VALUE", hide = true)]
+    #[arg(long, value_name = "VALUE", hide = true)]
     pub(crate) alsologtostderrthreshold: Option<String>,
 
     /// Accepted, without effect
@@ -326,15 +312,15 @@ pub(crate) struct Logging {
     pub(crate) log_file_max_size: Option<String>,
 
     /// Accepted, without effect
-    #[arg(long = "stderrthreshold", value_name = "VALUE", hide = true)]
+    #[arg(long, value_name = "VALUE", hide = true)]
     pub(crate) stderrthreshold: Option<String>,
 
     /// Accepted, without effect
-    #[arg(long = "vmodule", value_name = "VALUE", hide = true)]
+    #[arg(long, value_name = "VALUE", hide = true)]
     pub(crate) vmodule: Option<String>,
 
     /// Accepted, without effect: nothing is logged
-    #[arg(short = 'v', long = "v", value_name = "LEVEL", hide = true)]
+    #[arg(short = 'v', long, value_name = "LEVEL", hide = true)]
     pub(crate) v: Option<i32>,
 }
 
@@ -362,6 +348,11 @@ fn patience(text: &str) -> Result<Patience, &'static str> {
     };
     let time = Duration::try_from(time).map_err(|_| "a time can't be negative")?;
     Ok(Patience((!time.is_zero()).then_some(time)))
+}
+
+/// Tells whether a flag is there that may also say true or false.
+pub(super) fn on(flag: Option<bool>) -> bool {
+    flag == Some(true)
 }
 
 /// Reads a boolean as Go does.

@@ -6,7 +6,7 @@ use kube::Config;
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig};
 use kube::config::{NamedAuthInfo, NamedCluster, NamedContext};
 
-use super::args::Cluster;
+use super::args::{Cluster, on};
 use super::fault::Fault;
 use crate::cluster::{TIMEOUT, kubeconfig, unusable};
 
@@ -91,12 +91,12 @@ impl Cluster {
             cluster.certificate_authority = Some(path.display().to_string());
             cluster.certificate_authority_data = None;
         }
-        if self.insecure_skip_tls_verify {
+        if on(self.insecure_skip_tls_verify) {
             cluster.insecure_skip_tls_verify = Some(true);
             cluster.certificate_authority = None;
             cluster.certificate_authority_data = None;
         }
-        if self.disable_compression {
+        if on(self.disable_compression) {
             cluster.disable_compression = Some(true);
         }
         cluster

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use waxwing_formats::go_object::Reading;
 use waxwing_formats::sealed_secret::Certificate;
 
+use self::args::on;
 use self::controller::Controller;
 use self::objects::Input;
 use self::seal::Job;
@@ -31,15 +32,15 @@ use crate::sealed::Secrecy;
 
 /// Does what was asked for, in kubeseal's order of precedence (`runCLI` in `cmd/kubeseal/main.go`).
 pub(crate) fn run(args: &KubesealArgs) -> Result<(), Fault> {
-    if args.version {
+    if on(args.version) {
         return Target::new(None, "").bytes(VERSION.as_bytes(), Secrecy::Sealed);
     }
     let modes = &args.modes;
-    if !modes.from_file.is_empty() && !modes.raw {
+    if !modes.from_file.is_empty() && !on(modes.raw) {
         return Err(Fault::FromFileWithoutRaw);
     }
     let target = Target::of(&args.files);
-    if modes.recovery_unseal {
+    if on(modes.recovery_unseal) {
         return recovery::run(args, &target);
     }
     if !modes.recovery_private_key.is_empty() {
@@ -47,23 +48,23 @@ pub(crate) fn run(args: &KubesealArgs) -> Result<(), Fault> {
             "warning: ignoring --recovery-private-key because unseal command not chosen with --recovery-unseal\n",
         );
     }
-    if modes.validate {
+    if on(modes.validate) {
         let controller = Controller::find(&args.cluster)?;
         return controller.validate(&Input::of(&args.files)?.sealed_secrets(Reading::Yaml)?);
     }
-    if modes.rotate {
+    if on(modes.rotate) {
         output::tell("Flag --rotate has been deprecated, please use --re-encrypt instead\n");
     }
-    if modes.re_encrypt || modes.rotate {
+    if on(modes.re_encrypt) || on(modes.rotate) {
         return re_encrypt(args);
     }
-    if modes.fetch_cert {
+    if on(modes.fetch_cert) {
         return fetch_cert(args, &target);
     }
     match named(modes.merge_into.as_ref()) {
         Some(_) if named(args.files.sealed_secret_file.as_ref()).is_some() => Err(Fault::TwoTargets),
         Some(path) => merge::run(args, path),
-        None if modes.raw => seal::raw(args, &target),
+        None if on(modes.raw) => seal::raw(args, &target),
         None => {
             let key = seal::key(args)?;
             let secrets = Input::of(&args.files)?.secrets()?;

@@ -9,7 +9,7 @@ use waxwing_formats::SecretBytes;
 use waxwing_formats::go_object::{GoType, Reading};
 use waxwing_formats::sealed_secret::{PlainSecret, PublicKey, Scope, SealError, seal, seal_item};
 
-use super::args::{Cluster, KubesealArgs, Sealing};
+use super::args::{Cluster, KubesealArgs, Sealing, on};
 use super::controller::Controller;
 use super::fault::Fault;
 use super::objects::{Object, set_type, standard_input};
@@ -49,7 +49,7 @@ impl<'a> Job<'a> {
         Self {
             key,
             cluster,
-            allow_empty: sealing.allow_empty_data,
+            allow_empty: on(sealing.allow_empty_data),
             scope: sealing.scope.map(|chosen| chosen.0).filter(|scope| *scope != Scope::Strict),
             name: sealing.name.as_deref().filter(|name| !name.is_empty()),
             namespace: None,
