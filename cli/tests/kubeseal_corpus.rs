@@ -80,6 +80,8 @@ const TEXTS: &[&str] = &[
     "\u{feff}x",
     "a\u{feff}",
     "\u{a0}",
+    "\u{2028}x",
+    "a\u{2029}",
     "<a href=\"x\">&</a>",
     "\\",
     "\u{7}\u{8}\u{b}\u{c}\u{1b}",

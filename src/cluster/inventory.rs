@@ -48,7 +48,8 @@ pub struct Stored {
 
 #[derive(Deserialize)]
 struct Page {
-    items: Vec<Value>,
+    /// A list of nothing may say null.
+    items: Option<Vec<Value>>,
     metadata: PageMetadata,
 }
 
@@ -226,7 +227,7 @@ async fn list(client: &Client, path: &str, form: &'static str) -> Result<Vec<Val
         let bytes = Call::get(&page).accept(form).send_raw(client, &Identity::Controller).await?;
         let malformed = || CallError::Malformed { path: ALL.to_owned() };
         let page: Page = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
-        items.extend(page.items);
+        items.extend(page.items.into_iter().flatten());
         if page.metadata.next.is_empty() {
             return Ok(items);
         }

@@ -56,6 +56,32 @@ fn a_restart_with_nothing_changed_reads_no_key_opens_nothing_and_applies_nothing
     Ok(())
 }
 
+#[test]
+fn where_there_is_nothing_to_do_there_is_nothing_to_warn_of() -> Result<(), Failure> {
+    let alone = Alone::new();
+    let cluster = alone.cluster();
+    cluster.kubectl(&["create", "namespace", "empty"])?;
+    let mut controller = start_controller(cluster, &["--watch-namespaces", "empty"])?;
+    eventually(SOON, "that it looked for inventories that nobody has", || {
+        let listed = |event: &Value| {
+            let address = event["requestURI"].as_str().unwrap_or_default();
+            let is_such = address.contains("/namespaces/empty/inventories?labelSelector=");
+            is_such && event["responseStatus"]["code"] == 200
+        };
+        cluster.audit_log()?.iter().find(|event| !is_of_the_test(event) && listed(event)).map(drop).ok_or_else(|| {
+            Failure::Answer {
+                what: "the audit log".to_owned(),
+                status: "has no such list".to_owned(),
+                text: String::new(),
+            }
+        })
+    })?;
+    assert!(controller.terminate(SOON)?.success());
+    let log = controller.log();
+    assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
+    Ok(())
+}
+
 /// A Kustomize that takes its time: it says that it was started, and builds once it may.
 const SLOW_KUSTOMIZE: &str = r#"#!/bin/sh
 : >"FOLDER/started"

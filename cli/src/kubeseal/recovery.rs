@@ -26,44 +26,40 @@ pub(super) fn run(args: &KubesealArgs, target: &Target) -> Result<(), Fault> {
 
 /// A Secret with its values.
 struct Opened {
-    type_: Value,
-    metadata: Value,
-    immutable: Option<Value>,
+    /// All but the values.
+    object: Value,
     data: BTreeMap<String, SecretBytes>,
-    secret_type: Option<Value>,
 }
 
 impl Opened {
     fn of(object: &Object, keys: &[UnsealingKey]) -> Result<Self, Fault> {
-        let template = object.value.pointer("/spec/template").unwrap_or(&Value::Null);
-        Ok(Self {
-            type_: json!({ "kind": "Secret", "apiVersion": "v1" }),
-            metadata: metadata(&object.value, template),
-            immutable: template.get("immutable").cloned(),
-            data: data(&object.value, template, keys)?,
-            secret_type: template.get("type").cloned(),
-        })
+        let Object { place, value } = object;
+        let template = value.pointer("/spec/template").unwrap_or(&Value::Null);
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata(value, template),
+            "immutable": template.get("immutable"),
+            "type": template.get("type"),
+        });
+        let object = GoType::Secret.read(secret, Reading::Json);
+        let object = object.map_err(|source_| Fault::Shape { place: place.clone(), source_ })?;
+        Ok(Self { object, data: data(value, template, keys)? })
     }
 
-    /// Returns the fields in Go's order.
+    /// Returns the fields in Go's order, in which only the type stands behind the values.
     fn printable(&self) -> Printable<'_> {
-        let mut fields: Vec<(&str, Printable<'_>)> = Vec::new();
-        for key in ["kind", "apiVersion"] {
-            fields.extend(self.type_.get(key).map(|value| (key, Printable::Value(value))));
-        }
-        fields.push(("metadata", Printable::Value(&self.metadata)));
-        fields.extend(self.immutable.as_ref().map(|immutable| ("immutable", Printable::Value(immutable))));
-        if !self.data.is_empty() {
-            let data = self.data.iter().map(|(key, value)| (key.as_str(), Printable::secret(value))).collect();
-            fields.push(("data", Printable::Map(data)));
-        }
-        fields.extend(self.secret_type.as_ref().map(|type_| ("type", Printable::Value(type_))));
-        Printable::Map(fields)
+        let data = self.data.iter().map(|(key, value)| (key.as_str(), Printable::secret(value))).collect();
+        let data = [("data", Printable::Map(data))].into_iter().filter(|_| !self.data.is_empty());
+        let fields = self.object.as_object().into_iter().flatten();
+        let fields = fields.map(|(key, value)| (key.as_str(), Printable::Value(value)));
+        let (behind, before): (Vec<_>, Vec<_>) = fields.partition(|(key, _)| *key == "type");
+        Printable::Map(before.into_iter().chain(data).chain(behind).collect())
     }
 }
 
 /// Takes the template's metadata with the object's own name and namespace, and with a reference back to the object.
-fn metadata(object: &Value, template: &Value) -> Value {
+fn metadata(object: &Value, template: &Value) -> Map<String, Value> {
     let own = |field: &str| object.pointer(&format!("/metadata/{field}")).cloned();
     let mut metadata = template.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     for field in ["name", "namespace"] {
@@ -74,7 +70,7 @@ fn metadata(object: &Value, template: &Value) -> Value {
     if annotation.and_then(Value::as_str) != Some("true") {
         metadata.insert("ownerReferences".to_owned(), json!([owner(object)]));
     }
-    Value::Object(in_order(metadata))
+    metadata
 }
 
 fn owner(object: &Value) -> Value {
@@ -86,16 +82,6 @@ fn owner(object: &Value) -> Value {
         "uid": text("/metadata/uid"),
         "controller": true,
     })
-}
-
-/// Brings metadata back into Go's order.
-fn in_order(metadata: Map<String, Value>) -> Map<String, Value> {
-    let object = GoType::Secret.read(json!({ "metadata": metadata.clone() }), Reading::Json);
-    let ordered = object.ok().and_then(|mut object| object.get_mut("metadata").map(Value::take));
-    match ordered {
-        Some(Value::Object(ordered)) => ordered,
-        _ => metadata,
-    }
 }
 
 fn data(object: &Value, template: &Value, keys: &[UnsealingKey]) -> Result<BTreeMap<String, SecretBytes>, Fault> {

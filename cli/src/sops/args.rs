@@ -52,6 +52,7 @@ Exit codes, as those of sops (`exec-env` and `exec-file` have that of their comm
   203  the file is sealed already";
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     Encrypt(Box<EncryptArgs>),
     Decrypt(DecryptArgs),

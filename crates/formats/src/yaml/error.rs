@@ -25,6 +25,8 @@ pub enum YamlErrorKind {
     NotUtf8,
     /// The text breaks the grammar.
     Syntax,
+    /// A line break of YAML 1.1 (U+0085, U+2028, U+2029) stands where readers differ on whether it is one.
+    OldLineBreak,
     /// A mapping has the same key twice.
     DuplicateKey {
         /// The key.
@@ -60,6 +62,9 @@ impl fmt::Display for YamlErrorKind {
         match self {
             Self::NotUtf8 => f.write_str("the text is not UTF-8"),
             Self::Syntax => f.write_str("the text is not well-formed"),
+            Self::OldLineBreak => f.write_str(
+                "a line or paragraph separator (U+2028, U+2029, U+0085) stands outside of a quoted value, or in one with escapes",
+            ),
             Self::DuplicateKey { key, first_line } => {
                 write!(f, "the key {key:?} stands twice in one mapping, first on line {first_line}")
             }
@@ -84,6 +89,7 @@ impl YamlError {
         match self.kind {
             YamlErrorKind::NotUtf8 => "save the file as UTF-8",
             YamlErrorKind::Syntax => "check indentation, quotes and brackets at this place",
+            YamlErrorKind::OldLineBreak => "write it as an escape in double quotes: \\L, \\P or \\N",
             YamlErrorKind::DuplicateKey { .. } => "keep one of the two keys",
             YamlErrorKind::KeyNotText => "quote the key",
             YamlErrorKind::MergeNotMapping => "let `<<` name a mapping, or quote it if it is an ordinary key",

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag};
 
 use super::MAX_DEPTH;
+use super::breaks::Breaks;
 use super::error::{YamlError, YamlErrorKind};
 use super::node::{Content, Document, Node, Position, Style};
 
@@ -39,11 +40,12 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Stream, YamlError> {
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH
     };
-    let mut loader = Loader { text, ..Loader::default() };
+    let mut loader = Loader { text, breaks: Breaks::of(text), ..Loader::default() };
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| loader.syntax(&error))?;
         loader.take(event, span)?;
     }
+    loader.refuse_other_breaks()?;
     Ok(Stream { documents: loader.documents, comments: loader.comments })
 }
 
@@ -60,6 +62,7 @@ pub(crate) fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
 #[derive(Default)]
 struct Loader<'a> {
     text: &'a str,
+    breaks: Breaks,
     documents: Vec<Document>,
     comments: Vec<RawComment>,
     open: Vec<Open>,
@@ -98,7 +101,8 @@ impl Loader<'_> {
                 self.comments.push(RawComment { at: start(span), text: text.into_owned(), inline });
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let content = Content::Scalar { text: text.into_owned(), style: scalar_style(style) };
+                let text = self.with_old_breaks(span).unwrap_or_else(|| text.into_owned());
+                let content = Content::Scalar { text, style: scalar_style(style) };
                 let at = self.indicator(style, span).unwrap_or_else(|| start(span));
                 let node = self.node(at, end(span), long_tag(tag.as_deref()), content)?;
                 self.place(node, anchor);
@@ -113,6 +117,21 @@ impl Loader<'_> {
             self.passed = span.end.byte_offset().unwrap_or_default();
         }
         Ok(())
+    }
+
+    fn with_old_breaks(&mut self, span: Span) -> Option<String> {
+        self.breaks.read(self.text, span.start.byte_offset()?..span.end.byte_offset()?)
+    }
+
+    /// Refuses line breaks that go-yaml sees and this grammar does not.
+    fn refuse_other_breaks(&self) -> Result<(), YamlError> {
+        let Some(before) = self.breaks.first().and_then(|at| self.text.get(..at)) else {
+            return Ok(());
+        };
+        let line = 1 + before.matches('\n').count();
+        let column = 1 + before.rsplit('\n').next().unwrap_or_default().chars().count();
+        let document = self.documents.iter().rposition(|document| document.start <= line).unwrap_or_default();
+        Err(YamlError { line, column, document, kind: YamlErrorKind::OldLineBreak })
     }
 
     /// Finds the `|` or `>` of a block scalar: the parser says only where its text begins, and an empty one has none.

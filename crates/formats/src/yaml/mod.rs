@@ -2,6 +2,7 @@
 //!
 //! [`manifests`] is the door for manifests. Not here: any schema, and anything that writes a file.
 
+mod breaks;
 pub(crate) mod comments;
 pub(crate) mod emit;
 mod emit_scalar;

@@ -41,6 +41,9 @@ pub const DEFECTS: &[Defect] = &[
     }),
     defect("a plain value of a section was changed", "ini.ini", |t| t.replace("clear text", "clear  text")),
     defect("a sealed comment of a key was changed", "ini.ini", |t| flip(t, "; ENC[AES256_GCM,data:")),
+    defect("a key was added behind a line separator in a comment", "yaml-secret.yaml", |t| {
+        format!("# about\u{2028}added: mine\n{t}")
+    }),
     defect("a section stands twice", "ini.ini", |t| t.replace("[empty]", "[empty]\n[empty]")),
     defect("a key of a section stands twice", "ini.ini", |t| t.replace("empty ", "quoted = x\nempty ")),
     defect("an unsealed list was reordered", "yaml-scalars-unencrypted.yaml", |t| {
