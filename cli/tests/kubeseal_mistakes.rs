@@ -216,6 +216,10 @@ fn arguments_that_do_not_fit_end_with_2_and_show_no_secret() {
         &["-o"],
         &["-f", "secret.yaml", "--cert", "cluster.pem", "-w", "nowhere/new.yaml"],
         &["-f", "secret.yaml", "--cert", "cluster.pem", "-w", "."],
+        &["--fetch-cert", "--server", "https://127.0.0.1:1", "--proxy-url", "socks5://me:hunter2@127.0.0.1:1"],
+        &["--fetch-cert", "--server", "https://127.0.0.1:1", "--proxy-url", "http://me:hunter2@127.0.0.1:1"],
+        &["--fetch-cert", "--server", "https://me:hunter2@127.0.0.1:1", "--token", "hunter2"],
+        &["--fetch-cert", "--server", "hunter2 x", "--password", "hunter2", "--username", "me"],
     ]));
 }
 

@@ -189,6 +189,9 @@ pub(crate) enum Fault {
         "invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER environment variable"
     )]
     NoConfiguration,
+    /// The proxy is of a kind that is not supported. Its address may have a password in it, so it is not shown.
+    #[error("the proxy before the API server can only be reached by http://")]
+    Proxy,
     /// A name leads nowhere in the kubeconfig.
     #[error("invalid configuration: {kind} was not found for specified {kind}: {name}")]
     NoEntry {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use http::Uri;
 use kube::Config;
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig};
 use kube::config::{NamedAuthInfo, NamedCluster, NamedContext};
@@ -42,7 +43,10 @@ impl Cluster {
                     Config::from_custom_kubeconfig(entry.into_kubeconfig(), &options).await.map_err(unusable)?;
                 // kube takes one from the environment too, and then whatever NO_PROXY says about the API server.
                 config.proxy_url = config.proxy_url.filter(|_| proxy.is_some());
-                config
+                match config.proxy_url.as_ref().and_then(Uri::scheme_str) {
+                    None | Some("http") => config,
+                    Some(_) => return Err(Fault::Proxy),
+                }
             }
         };
         config.connect_timeout = Some(TIMEOUT);
