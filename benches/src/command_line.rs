@@ -1,4 +1,5 @@
-//! `seal sops -d` beside `sops -d`, each from the start of the process to its end: one small file, many, and one large.
+//! `seal sops -d` beside `sops -d`, each from the start of the process to its end: one small file, many, and one large. And
+//! `seal kubeseal` beside kubeseal: one Secret, with the certificate in a file.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -6,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use waxwing_harness::{AgeKey, Tools, Upstream};
+use waxwing_keys::SealingKey;
 
 use crate::error::{Error, other};
 use crate::page::{at_least, at_most, digits, heading, line, seconds};
@@ -26,7 +29,8 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     let small = pair.sealed(&upstream, "small", SMALL)?;
     one(&pair, &small, scale)?;
     many(&pair, &small, scale)?;
-    large(&pair, &upstream, scale)
+    large(&pair, &upstream, scale)?;
+    kubeseal(&pair.seal, &upstream, scale)
 }
 
 /// Both programs with one key.
@@ -106,6 +110,35 @@ fn large(pair: &Pair, upstream: &Upstream, scale: Scale) -> Result<(), Error> {
     line("seal sops -d", format!("{}, {} MiB", seconds(ours), digits(our_peak)));
     at_least("against sops", theirs.as_secs_f64() / ours.as_secs_f64(), 3.0, "times");
     at_most("memory against that of sops", our_peak / their_peak, 1.0, "times");
+    Ok(())
+}
+
+const SECRET: &str =
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: hunter2}\n";
+
+/// Seals one Secret with either, by turns.
+fn kubeseal(seal: &Path, upstream: &Upstream, scale: Scale) -> Result<(), Error> {
+    let rounds = scale.of(100);
+    heading(format!("seal one Secret with a certificate of 4096 bits, {rounds} times by turns"));
+    let (kubeseal, home) = (Tools::locate()?.path("kubeseal")?, upstream.home());
+    let key = SealingKey::generate(Timestamp::now(), Duration::from_secs(3600), "", 4096).map_err(other)?;
+    let (certificate, secret) = (home.join("cluster.pem"), home.join("secret.yaml"));
+    std::fs::write(&certificate, key.tls_crt_pem).map_err(other)?;
+    std::fs::write(&secret, SECRET).map_err(other)?;
+    let prepared = |program: &Path, first: &[&str]| {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", home).args(first).arg("--cert").arg(&certificate).arg("-f").arg(&secret);
+        command
+    };
+    let (mut theirs, mut ours) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..rounds {
+        theirs += time(&mut prepared(&kubeseal, &[]))?;
+        ours += time(&mut prepared(seal, &["kubeseal"]))?;
+    }
+    let each = |time: Duration| format!("{} ms", digits(time.as_secs_f64() * 1000.0 / rounds as f64));
+    line("kubeseal", each(theirs));
+    line("seal kubeseal", each(ours));
+    at_least("against kubeseal", theirs.as_secs_f64() / ours.as_secs_f64(), 5.0, "times");
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{audit, cert, completion, edit, new, plan, rotate, seal, verify};
 use crate::error::Error;
+use crate::kubeseal::{self, KubesealArgs};
 use crate::sops::{self, SopsArgs};
 
 /// Seal Kubernetes Secrets so that they can be committed
@@ -46,7 +47,7 @@ Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
   2  `seal plan` found changes, `seal verify` what should not be committed, or `seal rotate --dry-run` what would be rotated
-`seal sops` has the codes of sops; its help lists them.";
+`seal sops` and `seal kubeseal` have the codes of sops and kubeseal; their help lists them.";
 
 #[derive(Subcommand)]
 #[command(defer = true)]
@@ -59,6 +60,7 @@ enum Command {
     Edit(Box<edit::EditArgs>),
     Rotate(rotate::RotateArgs),
     Sops(Box<SopsArgs>),
+    Kubeseal(Box<KubesealArgs>),
     Completion(completion::CompletionArgs),
 }
 
@@ -76,6 +78,19 @@ struct Sops {
 
     #[command(flatten)]
     args: SopsArgs,
+}
+
+/// The program as it is called under the name `kubeseal`.
+#[derive(Parser)]
+#[command(name = "kubeseal")]
+struct Kubeseal {
+    #[command(flatten)]
+    args: KubesealArgs,
+}
+
+/// Returns the command line of `kubeseal`.
+pub(crate) fn kubeseal_command() -> clap::Command {
+    Kubeseal::command()
 }
 
 /// Returns the command line of `sops`.
@@ -101,6 +116,22 @@ fn without_values(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     error
 }
 
+/// Something to say about the arguments, and the exit code if they are wrong.
+pub(crate) struct Usage {
+    pub(crate) error: clap::Error,
+    pub(crate) code: u8,
+}
+
+impl Usage {
+    fn new(error: clap::Error, words: &[OsString]) -> Self {
+        let is_kubeseal = |word: Option<&OsString>| {
+            word.and_then(|word| Path::new(word).file_stem()).is_some_and(|name| name == "kubeseal")
+        };
+        let code = if is_kubeseal(words.first()) || is_kubeseal(words.get(1)) { 2 } else { 1 };
+        Self { error: without_values(error, words), code }
+    }
+}
+
 /// As [`Parser::try_parse_from`], in less time: of the commands only the one that is called is described in full, unless there is
 /// something to explain, and the description is left in memory. To take it apart and wipe it is a fifth of all that it takes to
 /// open a small file, and the process ends soon.
@@ -124,18 +155,21 @@ pub(crate) enum Call {
     Seal(Box<Cli>),
     /// `sops`.
     Sops(Box<SopsArgs>),
+    /// `kubeseal`.
+    Kubeseal(Box<KubesealArgs>),
 }
 
 impl Call {
     /// Reads the command line, whose first word is the name of the program.
-    pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Self, Usage> {
         let words: Vec<OsString> = words.collect();
-        let name = words.first().and_then(|program| Path::new(program).file_stem());
-        match name == Some(OsStr::new("sops")) {
-            true => parsed::<Sops>(&words).map(|Sops { args, .. }| Self::Sops(Box::new(args))),
-            false => parsed::<Cli>(&words).map(|cli| Self::Seal(Box::new(cli))),
+        let name = words.first().and_then(|program| Path::new(program).file_stem()).and_then(OsStr::to_str);
+        match name {
+            Some("sops") => parsed::<Sops>(&words).map(|Sops { args, .. }| Self::Sops(Box::new(args))),
+            Some("kubeseal") => parsed::<Kubeseal>(&words).map(|Kubeseal { args }| Self::Kubeseal(Box::new(args))),
+            _ => parsed::<Cli>(&words).map(|cli| Self::Seal(Box::new(cli))),
         }
-        .map_err(|error| without_values(error, &words))
+        .map_err(|error| Usage::new(error, &words))
     }
 
     /// Does what was asked for.
@@ -143,6 +177,7 @@ impl Call {
         match self {
             Self::Seal(cli) => cli.run(),
             Self::Sops(args) => Ok(sops::run(*args).map(|()| Outcome::Done)?),
+            Self::Kubeseal(args) => Ok(kubeseal::run(&args).map(|()| Outcome::Done)?),
         }
     }
 }
@@ -159,6 +194,7 @@ impl Cli {
             Some(Command::Edit(args)) => edit::run(*args).map(|()| Outcome::Done),
             Some(Command::Rotate(args)) => rotate::run(&args),
             Some(Command::Sops(args)) => Call::Sops(args).run(),
+            Some(Command::Kubeseal(args)) => Call::Kubeseal(args).run(),
             Some(Command::Completion(args)) => completion::run(&args).map(|()| Outcome::Done),
         }
     }

@@ -112,12 +112,17 @@ impl CertificateArgs {
     pub(crate) fn fetch(&self) -> Result<Vec<u8>, FetchError> {
         match self.cert.as_deref().filter(|cert| !cert.is_empty()) {
             None => Ok(self.cluster.certificate()?),
-            Some(cert) => match cert.split_once("://") {
-                Some(("file", path)) => read_file(PathBuf::from(path)),
-                Some(_) => download(cert),
-                None => read_file(PathBuf::from(cert)),
-            },
+            Some(cert) => from_place(cert),
         }
+    }
+}
+
+/// Returns the certificate of a file or an address as PEM, not checked yet.
+pub(crate) fn from_place(cert: &str) -> Result<Vec<u8>, FetchError> {
+    match cert.split_once("://") {
+        Some(("file", path)) => read_file(PathBuf::from(path)),
+        Some(_) => download(cert),
+        None => read_file(PathBuf::from(cert)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The certificate comes through the API server's service proxy, so that whoever may talk to the cluster needs no other
 //! way to the controller. Nothing is written to the cluster.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +13,7 @@ use kube::{Client, Config};
 use crate::input;
 
 /// How long the API server may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which cluster, and where in it the controller is.
 #[derive(Args)]
@@ -147,21 +147,25 @@ impl ClusterArgs {
         Ok(namespace.filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".to_owned()))
     }
 
-    /// Reads the kubeconfig that kubectl would read, where there is one.
     fn kubeconfig(&self) -> Result<Option<Kubeconfig>, ClusterError> {
-        if let Some(path) = &self.kubeconfig {
-            return Kubeconfig::read_from(path).map(Some).map_err(unusable);
-        }
-        if let Some(kubeconfig) = Kubeconfig::from_env().map_err(unusable)? {
-            return Ok(Some(kubeconfig));
-        }
-        let path = std::env::home_dir().map(|home| home.join(".kube/config")).filter(|path| path.exists());
-        path.map(|path| Kubeconfig::read_from(path).map_err(unusable)).transpose()
+        kubeconfig(self.kubeconfig.as_deref())
     }
 }
 
+/// Reads the kubeconfig that kubectl would read, where there is one.
+pub(crate) fn kubeconfig(named: Option<&Path>) -> Result<Option<Kubeconfig>, ClusterError> {
+    if let Some(path) = named {
+        return Kubeconfig::read_from(path).map(Some).map_err(unusable);
+    }
+    if let Some(kubeconfig) = Kubeconfig::from_env().map_err(unusable)? {
+        return Ok(Some(kubeconfig));
+    }
+    let path = std::env::home_dir().map(|home| home.join(".kube/config")).filter(|path| path.exists());
+    path.map(|path| Kubeconfig::read_from(path).map_err(unusable)).transpose()
+}
+
 /// Says what is wrong with a kubeconfig without quoting it, since it holds credentials.
-fn unusable(error: KubeconfigError) -> ClusterError {
+pub(crate) fn unusable(error: KubeconfigError) -> ClusterError {
     ClusterError::Kubeconfig(match error {
         KubeconfigError::ReadConfig(source, path) => return ClusterError::ReadKubeconfig { path, source },
         KubeconfigError::CurrentContextNotSet => "has no current context".to_owned(),
@@ -179,7 +183,7 @@ fn unusable(error: KubeconfigError) -> ClusterError {
 }
 
 /// Returns what the innermost cause says: kube repeats each cause in the text of the error around it.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -7,6 +7,7 @@ use waxwing_formats::sealed_secret::{CertificateError, PlainSecretError, SealErr
 use crate::certificate::FetchError;
 use crate::cluster::ClusterError;
 use crate::input::{InputError, ValueError};
+use crate::kubeseal;
 use crate::output::OutputError;
 use crate::sealed::CreationError;
 use crate::sops::Fault;
@@ -56,6 +57,9 @@ pub(crate) enum Error {
     /// A command of sops failed.
     #[error(transparent)]
     Sops(#[from] Fault),
+    /// A call of kubeseal failed.
+    #[error(transparent)]
+    Kubeseal(#[from] kubeseal::Fault),
 }
 
 impl Error {
@@ -82,6 +86,7 @@ impl Error {
             Self::Output(_) => None,
             Self::Rules(error) => error.hint().map(str::to_owned),
             Self::Edit(fault) | Self::Sops(fault) => fault.hint(),
+            Self::Kubeseal(fault) => fault.hint(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The `seal` command line: seals secrets so that they can be committed.
 //!
 //! `main` turns arguments into one command and its error into text, a hint and an exit code; everything else stands in
-//! `commands`, one file a command, and for those who call the program `sops`, in `sops`. Plaintext comes in from a file,
+//! `commands`, one file a command, and for those who call the program `sops` or `kubeseal`, in `sops` and `kubeseal`. Plaintext comes in from a file,
 //! standard input or a prompt, and what goes out is sealed. Freed memory is wiped, whichever library held it.
 
 mod args;
@@ -10,6 +10,7 @@ mod cluster;
 mod commands;
 mod error;
 mod input;
+mod kubeseal;
 mod output;
 mod rotate;
 mod sealed;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use waxwing::runtime::harden;
 use zeroizing_alloc::ZeroAlloc;
 
-use crate::args::{Call, Outcome};
+use crate::args::{Call, Outcome, Usage};
 
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
@@ -46,8 +47,8 @@ fn finish(result: Result<Outcome, error::Error>) -> ExitCode {
 }
 
 /// Prints what clap has to say: help and versions are what was asked for, anything else is a mistake.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(Usage { error, code }: &Usage) -> ExitCode {
     // Nothing can be said about a terminal that can't be written to.
     let _ = error.print();
-    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if error.use_stderr() { ExitCode::from(*code) } else { ExitCode::SUCCESS }
 }

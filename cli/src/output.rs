@@ -87,6 +87,6 @@ pub(crate) fn complain_of(error: &dyn std::error::Error, hint: Option<String>) {
 }
 
 /// Writes to standard error; where that is closed, nobody listens.
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["cert"],
     &["new"],
@@ -44,6 +44,7 @@ const COMMANDS: [&[&str]; 25] = [
     &["sops", "exec-file"],
     &["sops", "filestatus"],
     &["sops", "completion"],
+    &["kubeseal"],
     &["completion"],
 ];
 

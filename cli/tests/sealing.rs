@@ -230,5 +230,9 @@ fn every_shell_gets_a_completion_script() {
         let ran = folder.seal(&["completion", shell], "");
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
         assert!(ran.stdout.contains("from-env-file"), "{shell}");
+        for (name, flag) in [("sops", "extract"), ("kubeseal", "recovery-private-key")] {
+            let ran = folder.seal(&["completion", shell, "--name", name], "");
+            assert!(ran.code == Some(0) && ran.stdout.contains(flag), "{shell} {name}");
+        }
     }
 }

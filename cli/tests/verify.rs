@@ -264,3 +264,39 @@ fn a_folder_without_a_repository_is_looked_at_as_a_whole() {
     let ran = folder.seal(&["verify"], "");
     assert!(ran.stdout.contains("error: cluster.key: a private key begins in line 1 (private-key)"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_sealed_secret_of_another_cluster_or_that_was_changed_is_named_without_any_key() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    let folder = Folder::new();
+    let certificate = |name: &str| folder.path().join(name).display().to_string();
+    let kubeseal = |scope: &str| {
+        let call = tree.upstream.kubeseal(&["-o", "yaml", "--namespace", "shop", "--scope", scope, "--cert"])?;
+        call.arg(folder.path().join("cluster.pem")).stdin(SECRET).text()
+    };
+    let (strict, wide) = (kubeseal("strict")?, kubeseal("cluster-wide")?);
+    let annotation = "sealedsecrets.bitnami.com/cluster-wide: \"true\"";
+    for (name, text) in [
+        ("strict.yaml", strict.clone()),
+        ("wide.yaml", wide.clone()),
+        ("wide-renamed.yaml", wide.replacen("name: db", "name: other", 1)),
+        ("renamed.yaml", strict.replacen("name: db", "name: other", 1)),
+        ("moved.yaml", strict.replacen("namespace: shop", "namespace: other", 1)),
+        ("narrowed.yaml", wide.replacen(annotation, "a: b", 1)),
+    ] {
+        tree.repo.write(&format!("app/{name}"), text)?;
+    }
+    let found = |cert: &str| {
+        let report = tree.json(&["--cert", cert, "app"]);
+        let of = |finding: &Value| format!("{} {}", finding["check"], finding["file"]).replace('"', "");
+        report["findings"].as_array().expect("a list").iter().map(of).collect::<Vec<_>>()
+    };
+    let changed = ["binding app/moved.yaml", "binding app/narrowed.yaml", "binding app/renamed.yaml"];
+    assert_eq!(found(&certificate("cluster.pem")), changed);
+    // One in some numbers below one modulus is below another too; a key of another size is always told.
+    let of_another_size = found(&certificate("big.pem"));
+    assert_eq!(of_another_size.iter().filter(|one| one.starts_with("other-key")).count(), 6, "{of_another_size:?}");
+    let ran = tree.verify(&["--cert", &certificate("expired.pem"), "app"]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("the certificate expired at 2020-01-02"), "{ran:?}");
+    Ok(())
+}

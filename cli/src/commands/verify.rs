@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use waxwing_formats::sealed_secret::PublicKey;
 
 use crate::args::Outcome;
+use crate::certificate::from_place;
 use crate::error::Error;
 use crate::output;
 use crate::verify::verify;
@@ -13,7 +16,8 @@ use crate::verify::verify;
 ///
 /// Looks at the files that Git would commit below the folders that are named, or here, and needs no key and no cluster. It
 /// finds values of Secrets in the clear, values that a rule of .sops.yaml wants sealed, SOPS files whose recipients are not
-/// those of their rule, sealed files that are damaged, and private keys. Files that .gitignore names are passed over unless
+/// those of their rule, sealed files that are damaged, SealedSecrets that were renamed, moved or given another scope after they were
+/// sealed, and private keys. Files that .gitignore names are passed over unless
 /// Git has them already.
 ///
 /// Exits with 0 where there is nothing but warnings, with 2 where something should not be committed, and with 1 where
@@ -29,6 +33,12 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Check that SealedSecrets are sealed with this certificate, which may not have expired
+    ///
+    /// Only the private key can tell for sure. Without it one in two values of another key of the same size passes.
+    #[arg(long, value_name = "FILE|URL")]
+    cert: Option<String>,
+
     /// Print in this form
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
     output: Form,
@@ -38,6 +48,7 @@ const EXAMPLES: &str = "\
 Examples:
   seal verify
   seal verify clusters/prod -o json
+  seal verify --cert cluster.pem clusters/prod
   seal verify -o sarif > seal.sarif
   git diff --cached --name-only --diff-filter=d -z | xargs -0 --no-run-if-empty seal verify";
 
@@ -54,7 +65,9 @@ enum Form {
 
 /// Looks at the files and prints what was found.
 pub(crate) fn run(args: &VerifyArgs) -> Result<Outcome, Error> {
-    let report = verify(&args.paths, args.config.as_deref())?;
+    let pem = args.cert.as_deref().map(from_place).transpose()?;
+    let key = pem.map(|pem| PublicKey::from_certificate_pem(&pem, Timestamp::now())).transpose()?;
+    let report = verify(&args.paths, args.config.as_deref(), key.as_ref())?;
     match args.output {
         Form::Text => output::print(&report.text())?,
         Form::Json => output::print(&output::json(&report)?)?,

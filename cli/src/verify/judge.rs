@@ -5,6 +5,7 @@ use std::path::Path;
 
 use waxwing::source::RepoPath;
 use waxwing_formats::KeyPath;
+use waxwing_formats::sealed_secret::PublicKey;
 use waxwing_formats::sops::{Document, Plain, Rule, Sealed, SopsError, Store};
 use waxwing_formats::yaml::{self, ManifestDocument};
 
@@ -28,8 +29,8 @@ impl From<Finding> for Judged {
     }
 }
 
-/// Judges a file, of which a rule may expect something.
-pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>) -> Judged {
+/// Judges a file, of which a rule may expect something, and in which SealedSecrets should be for a key.
+pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>, key: Option<&PublicKey>) -> Judged {
     let store = Store::from_path(Path::new(file.as_str()));
     if is_sealed(bytes, store) {
         let findings = judge_sealed(file, bytes, store, expected);
@@ -38,7 +39,7 @@ pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>) 
     let is_read = matches!(store, Store::Yaml | Store::Json) || secrets::is_kustomization(file);
     // What can't be read, as a template of Helm, is said only where a rule is for it, by `judge_plain`.
     let documents = is_read.then(|| yaml::manifests(bytes).ok()).flatten();
-    let mut judged = judge_manifests(file, documents.as_deref().unwrap_or_default());
+    let mut judged = judge_manifests(file, documents.as_deref().unwrap_or_default(), key);
     let is_under_a_rule = |expected: &&Expected| expected.is_for_some && file.file_name() != Some(".sops.yaml");
     if let Some(expected) = expected.filter(is_under_a_rule).filter(|_| !judged.is_sealed) {
         let is_for_kubernetes = secrets::is_kustomization(file) || documents.as_deref().is_some_and(are_objects);
@@ -120,12 +121,12 @@ fn judge_plain(file: &RepoPath, bytes: &[u8], store: Store, expected: &Expected,
 }
 
 /// Looks at the objects in a file.
-fn judge_manifests(file: &RepoPath, documents: &[ManifestDocument]) -> Judged {
+fn judge_manifests(file: &RepoPath, documents: &[ManifestDocument], key: Option<&PublicKey>) -> Judged {
     let mut judged = Judged::default();
     let count = documents.iter().map(|document| document.index + 1).max().unwrap_or_default();
     for document in documents {
         let place = |path: &KeyPath| Place::value(file, (document.index, count), path);
-        let found = secrets::in_manifest(&document.value, &KeyPath::root(), &place);
+        let found = secrets::in_manifest(&document.value, &KeyPath::root(), key, &place);
         judged.is_sealed |= found.is_sealed;
         judged.findings.extend(found.findings);
         if secrets::is_kustomization(file) {

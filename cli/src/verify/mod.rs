@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use waxwing::source::{Files, RepoPath, TreeError};
+use waxwing_formats::sealed_secret::PublicKey;
 
 use crate::error::Error;
 use crate::sealed::{Configurations, cleaned};
@@ -20,11 +21,11 @@ use judge::{Judged, judge};
 pub(crate) use report::Report;
 use report::{Check, Finding, Place};
 
-/// Looks at the files at or below some paths.
+/// Looks at the files at or below some paths. SealedSecrets in them should be sealed for the key, if one is known.
 ///
 /// # Errors
 /// Fails when a path or a configuration can't be read.
-pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>) -> Result<Report, Error> {
+pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>, key: Option<&PublicKey>) -> Result<Report, Error> {
     let mut configurations = Configurations::new(named)?;
     let mut report = Report::default();
     for path in paths {
@@ -34,7 +35,7 @@ pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>) -> Result<Report, 
             let path = cleaned(&folder.root().join(file.as_str()));
             let expected = configurations.of(&path)?.map(|configuration| configuration.expected(&path)).transpose()?;
             let judged = match folder.bytes(&file) {
-                Ok(blob) => judge(&file, &blob.bytes, expected.flatten().as_ref()),
+                Ok(blob) => judge(&file, &blob.bytes, expected.flatten().as_ref(), key),
                 Err(error) => Judged::from(not_read(&file, &error)),
             };
             sealed.insert(file, judged.is_sealed);

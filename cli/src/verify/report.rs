@@ -33,13 +33,25 @@ pub(crate) enum Check {
     Recipients,
     /// A sealed file that can't be opened as it is.
     Damaged,
+    /// A SealedSecret of another cluster than that of the certificate.
+    OtherKey,
+    /// A SealedSecret that was changed after it was sealed in what its values are bound to.
+    Binding,
     /// A file that could not be looked into.
     NotRead,
 }
 
 impl Check {
-    const ALL: [Self; 6] =
-        [Self::PlainSecret, Self::PlainValue, Self::PrivateKey, Self::Recipients, Self::Damaged, Self::NotRead];
+    const ALL: [Self; 8] = [
+        Self::PlainSecret,
+        Self::PlainValue,
+        Self::PrivateKey,
+        Self::Recipients,
+        Self::Damaged,
+        Self::OtherKey,
+        Self::Binding,
+        Self::NotRead,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -48,6 +60,8 @@ impl Check {
             Self::PrivateKey => "private-key",
             Self::Recipients => "recipients",
             Self::Damaged => "damaged",
+            Self::OtherKey => "other-key",
+            Self::Binding => "binding",
             Self::NotRead => "not-read",
         }
     }
@@ -59,6 +73,8 @@ impl Check {
             Self::PrivateKey => "A private key is in the clear",
             Self::Recipients => "The recipients of a sealed file are not those of its rule in .sops.yaml",
             Self::Damaged => "A sealed file can't be opened as it is",
+            Self::OtherKey => "A SealedSecret was sealed for another cluster than that of the certificate",
+            Self::Binding => "A SealedSecret was renamed, moved or given another scope after it was sealed",
             Self::NotRead => "A file could not be looked into",
         }
     }
@@ -73,6 +89,10 @@ impl Check {
             Self::PrivateKey => "take it out, and if it was committed before, make a new key and rotate what it opens",
             Self::Recipients => "run `seal sops updatekeys FILE`; who could open it before still knows its data key",
             Self::Damaged => "restore the file from its last good revision, or seal it again",
+            Self::OtherKey => "seal it again with the certificate of its cluster, which `seal cert` prints",
+            Self::Binding => {
+                "seal it again under the name, namespace and scope that it has now, or give it back those that it had"
+            }
             Self::NotRead => "mend the file, or name only what shall be looked at",
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use waxwing::source::RepoPath;
-use waxwing_formats::sealed_secret::{SealedItem, SealedSecretManifest};
+use waxwing_formats::sealed_secret::{PublicKey, Scope, SealedItem, SealedSecretManifest};
 use waxwing_formats::sops::{Document, Sealed};
 use waxwing_formats::{KeyPath, Segment};
 
@@ -32,18 +32,24 @@ pub(crate) fn is_kustomization(file: &RepoPath) -> bool {
     matches!(file.file_name(), Some("kustomization.yaml" | "kustomization.yml" | "Kustomization"))
 }
 
-/// Looks at an object, and at those of a list.
-pub(crate) fn in_manifest(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place) -> Found {
+/// Looks at an object, and at those of a list. SealedSecrets should be sealed for the key, if one is known.
+pub(crate) fn in_manifest(
+    object: &Value,
+    path: &KeyPath,
+    key: Option<&PublicKey>,
+    place: &dyn Fn(&KeyPath) -> Place,
+) -> Found {
     let mut found = Found::default();
     if let Some(items) = object.get("items").and_then(Value::as_array).filter(|_| is_list(object)) {
         for (index, item) in items.iter().enumerate() {
-            let inner = in_manifest(item, &path.key("items").index(index), place);
+            let inner = in_manifest(item, &path.key("items").index(index), key, place);
             found.is_sealed |= inner.is_sealed;
             found.findings.extend(inner.findings);
         }
     } else if SealedSecretManifest::is_sealed_secret(object) {
         found.is_sealed = true;
-        found.findings = damaged_items(object, path, place);
+        found.findings = sealed_items(object, path, key, place);
+        found.findings.extend(other_binding(object, path, place));
     } else if is_secret(object) {
         for field in FIELDS {
             let values = object.get(field).and_then(Value::as_object).into_iter().flatten();
@@ -71,17 +77,53 @@ fn plain_secret(place: Place) -> Finding {
 }
 
 /// Looks at the sealed values of a SealedSecret, as far as can be seen without a key.
-fn damaged_items(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place) -> Vec<Finding> {
+fn sealed_items(
+    object: &Value,
+    path: &KeyPath,
+    key: Option<&PublicKey>,
+    place: &dyn Fn(&KeyPath) -> Place,
+) -> Vec<Finding> {
     let items = object.pointer("/spec/encryptedData").and_then(Value::as_object).into_iter().flatten();
-    let damaged = items.filter_map(|(key, item)| {
-        let message = match item.as_str().map(SealedItem::parse) {
-            Some(Ok(_)) => return None,
-            Some(Err(error)) => error.to_string(),
-            None => "the sealed value is not text".to_owned(),
+    let found = items.filter_map(|(name, item)| {
+        let (check, message) = match item.as_str().map(SealedItem::parse) {
+            Some(Ok(item)) => match key.filter(|key| !item.may_be_for(key)) {
+                Some(key) => (Check::OtherKey, format!("the value was not sealed with the key {}", key.fingerprint())),
+                None => return None,
+            },
+            Some(Err(error)) => (Check::Damaged, error.to_string()),
+            None => (Check::Damaged, "the sealed value is not text".to_owned()),
         };
-        Some(Finding::error(Check::Damaged, place(&path.key("spec").key("encryptedData").key(key)), message))
+        Some(Finding::error(check, place(&path.key("spec").key("encryptedData").key(name)), message))
     });
-    damaged.collect()
+    found.collect()
+}
+
+/// Compares what a SealedSecret is bound to with what its template says, which is what it was sealed for: `seal` and kubeseal write
+/// both alike, and whoever changes one by hand forgets the other.
+fn other_binding(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place) -> Vec<Finding> {
+    let (own, template) = (object.get("metadata"), object.pointer("/spec/template/metadata"));
+    let (Some(own), Some(template)) = (own, template) else { return Vec::new() };
+    let (scope, sealed_scope) = (scope(own), scope(template));
+    let path = path.key("metadata");
+    let changed = |path: KeyPath, message: String| Finding::warning(Check::Binding, place(&path), message);
+    if scope != sealed_scope {
+        let message = format!("the scope is {scope}, and {sealed_scope} in the template");
+        return vec![changed(path.key("annotations"), message)];
+    }
+    let fields: &[&str] = match scope {
+        Scope::Strict => &["name", "namespace"],
+        Scope::NamespaceWide => &["namespace"],
+        Scope::ClusterWide => &[],
+    };
+    let differs = |field: &&&str| text(template, field).is_some_and(|sealed| text(own, field) != Some(sealed));
+    let finding = |field: &&str| {
+        changed(path.key(*field), format!("the {field} is another one in the template, and the values are bound to it"))
+    };
+    fields.iter().filter(differs).map(finding).collect()
+}
+
+fn scope(metadata: &Value) -> Scope {
+    metadata.get("annotations").and_then(Value::as_object).map(Scope::from_annotations).unwrap_or_default()
 }
 
 /// Looks for values of Secrets in the clear in a file that is sealed otherwise.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, dead_code, reason = "a test may stop where it stands; each test uses its part")]
 
+pub(crate) mod kubeseal;
 pub(crate) mod server;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ impl Folder {
         for (fixture, name) in [
             ("throw-away.crt", "cluster.pem"),
             ("throw-away.key", "cluster.key"),
+            ("newer.key", "newer.key"),
+            ("big.crt", "big.pem"),
             ("expired.crt", "expired.pem"),
             ("small.crt", "small.pem"),
             ("elliptic.crt", "elliptic.pem"),

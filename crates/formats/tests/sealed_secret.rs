@@ -366,11 +366,13 @@ fn each_unreadable_stream_is_refused_without_quoting_it() {
 }
 
 #[test]
-fn a_secret_without_values_is_not_sealed() {
+fn a_secret_without_values_is_sealed_as_nothing_but_its_template() {
     let secret = PlainSecret::new("db".to_owned(), Some("shop".to_owned()), BTreeMap::new());
-    let error = seal(&secret, Scope::Strict, &public_key(), &mut OsRng).unwrap_err();
-    assert_eq!(error.to_string(), "the Secret db has no values");
-    assert!(error.hint().unwrap().contains("stringData"));
+    let sealed = seal(&secret, Scope::Strict, &public_key(), &mut OsRng).unwrap();
+    assert_eq!(
+        sealed["spec"],
+        json!({"encryptedData": {}, "template": {"metadata": {"name": "db", "namespace": "shop"}}})
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod sealing_certificate;
 mod sealing_key;
 mod services;
 mod ssh;
+mod unsealing_key;
 
 pub use age_identities::{AgeIdentities, IdentityError, UnwrapError, unwrap_with};
 pub use age_recipient::{AgeRecipient, RecipientError, WrapError, wrap_with};
@@ -29,3 +30,4 @@ pub use services::{
     KeyPatternError, NoConnections, Origin, ParseOriginError, Patience, ServiceClient, ServiceError, ServiceKey,
     ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit,
 };
+pub use unsealing_key::UnsealingKey;

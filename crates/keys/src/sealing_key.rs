@@ -9,22 +9,20 @@ use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rsa::{KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey};
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::RsaKeyPair;
 use jiff::Timestamp;
 use rsa::pkcs1::der::{Decode, pem::LineEnding};
-use rsa::pkcs1::{ALGORITHM_ID, RsaPrivateKey};
 use rsa::pkcs8::PrivateKeyInfo;
 use waxwing_formats::sealed_secret::{Certificate, CertificateError, Fingerprint, pem};
 use waxwing_formats::{DataKey, SecretBytes};
 use zeroize::Zeroizing;
 
-use crate::{rsa_key, sealing_certificate};
+use crate::{UnsealingKey, sealing_certificate};
 
 /// A private key that opens what was sealed with its certificate.
 pub struct SealingKey {
-    private: OaepPrivateDecryptingKey,
-    fingerprint: Fingerprint,
+    private: UnsealingKey,
     not_before: Timestamp,
     certificate_pem: String,
 }
@@ -36,16 +34,14 @@ impl SealingKey {
     /// Names what is wrong with which of the two files; a certificate of another key is refused too, because what
     /// is sealed with it could never be opened.
     pub fn from_pem(tls_key: &SecretBytes, tls_crt: &[u8]) -> Result<Self, KeyError> {
-        let pkcs1 = read_pkcs1(tls_key.expose_secret())?;
-        let fingerprint = check_numbers(&pkcs1)?;
+        let private = UnsealingKey::from_pem(tls_key)?;
         let certificate = Certificate::from_pem(tls_crt).map_err(KeyError::Certificate)?;
-        if certificate.public_key.fingerprint() != fingerprint {
-            return Err(KeyError::OtherCertificate { key: fingerprint });
+        if certificate.public_key.fingerprint() != *private.fingerprint() {
+            return Err(KeyError::OtherCertificate { key: private.fingerprint().clone() });
         }
         let certificate_der = pem::first_block(tls_crt, &[CERTIFICATE]).map(|block| block.der).unwrap_or_default();
         Ok(Self {
-            private: private_key(&pkcs1)?,
-            fingerprint,
+            private,
             not_before: certificate.not_before,
             certificate_pem: encode_pem(CERTIFICATE, &certificate_der)?.to_string(),
         })
@@ -76,7 +72,7 @@ impl SealingKey {
 
     /// Returns the key's name.
     pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
+        self.private.fingerprint()
     }
 
     /// Returns when the key came into use, from its certificate.
@@ -91,22 +87,18 @@ impl SealingKey {
 
     /// Tells whether an RSA block of this length may be this key's. A few leading zeros may have been dropped.
     pub(crate) fn fits(&self, block: &[u8]) -> bool {
-        self.private.key_size_bytes().checked_sub(block.len()).is_some_and(|missing| missing <= MAX_DROPPED_ZEROS)
+        self.private.fits(block)
     }
 
     /// Unwraps a session key, if the block is this key's and has this label.
     pub(crate) fn open(&self, block: &[u8], label: &[u8]) -> Option<DataKey> {
-        let missing = self.private.key_size_bytes().checked_sub(block.len())?;
-        let padded = [vec![0; missing].as_slice(), block].concat();
-        let mut buffer = Zeroizing::new(vec![0; self.private.min_output_size()]);
-        let session_key = self.private.decrypt(&OAEP_SHA256_MGF1SHA256, &padded, &mut buffer, Some(label)).ok()?;
-        Some(DataKey::new(SecretBytes::concat(&[session_key])))
+        self.private.open(block, label)
     }
 }
 
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealingKey({})", self.fingerprint)
+        write!(f, "SealingKey({})", self.fingerprint())
     }
 }
 
@@ -190,44 +182,10 @@ fn key_size(bits: usize) -> Result<KeySize, KeyError> {
     }
 }
 
-fn read_pkcs1(tls_key: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let block = pem::first_block(tls_key, &[PKCS1, PKCS8, SEC1]).ok_or(KeyError::Missing)?;
-    match block.label.as_str() {
-        PKCS1 => Ok(block.der),
-        PKCS8 => {
-            let info = PrivateKeyInfo::from_der(&block.der).map_err(|_| KeyError::Damaged)?;
-            let is_rsa = info.algorithm.oid == ALGORITHM_ID.oid;
-            if is_rsa { Ok(Zeroizing::new(info.private_key.to_vec())) } else { Err(KeyError::NotRsa) }
-        }
-        _ => Err(KeyError::NotRsa),
-    }
-}
-
-fn check_numbers(pkcs1: &[u8]) -> Result<Fingerprint, KeyError> {
-    let numbers = RsaPrivateKey::from_der(pkcs1).map_err(|_| KeyError::Damaged)?;
-    let (modulus, exponent) = (numbers.modulus.as_bytes(), numbers.public_exponent.as_bytes());
-    let leading_zeros = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
-    let bits = modulus.len() * 8 - leading_zeros;
-    if !(2048..=8192).contains(&bits) {
-        return Err(KeyError::KeySize { bits });
-    }
-    Ok(Fingerprint::of_rsa(modulus, exponent))
-}
-
-/// Reads a key in PKCS#1 form.
-pub(crate) fn private_key(pkcs1: &[u8]) -> Result<OaepPrivateDecryptingKey, KeyError> {
-    let key = rsa_key::private_key(pkcs1).ok_or(KeyError::Damaged)?;
-    OaepPrivateDecryptingKey::new(key).map_err(|_| KeyError::Damaged)
-}
-
 fn encode_pem(label: &str, der: &[u8]) -> Result<Zeroizing<String>, KeyError> {
     let encoded = rsa::pkcs1::der::pem::encode_string(label, LineEnding::LF, der);
     encoded.map(Zeroizing::new).map_err(|_| KeyError::Damaged)
 }
 
 const PKCS1: &str = "RSA PRIVATE KEY";
-const PKCS8: &str = "PRIVATE KEY";
-const SEC1: &str = "EC PRIVATE KEY";
 const CERTIFICATE: &str = "CERTIFICATE";
-/// 16 zero bytes in a row at the front of a block do not happen by chance; a smaller key does.
-const MAX_DROPPED_ZEROS: usize = 15;

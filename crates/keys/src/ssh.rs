@@ -29,7 +29,7 @@ use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
 
 use crate::rsa_key::RsaNumbers;
-use crate::sealing_key;
+use crate::unsealing_key;
 
 /// A public SSH key that can be wrapped for.
 #[derive(Clone)]
@@ -222,7 +222,7 @@ impl SshIdentity {
         if rsa_public(&public)?.n().bits() > MAX_PRIVATE_RSA_BITS {
             return Err(SshKeyError::Unsupported("an RSA key of more than 8192 bits"));
         }
-        let private = sealing_key::private_key(der).map_err(|_| SshKeyError::Damaged)?;
+        let private = unsealing_key::private_key(der).map_err(|_| SshKeyError::Damaged)?;
         Ok(Self { recipient: SshRecipient::new(KeyData::Rsa(public))?, key: PrivateHalf::Rsa(private) })
     }
 

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 const MAX_HEAD: usize = 8 * 1024;
 
 /// Is a proxy that ends when this value is dropped.
-pub(crate) struct ConnectProxy {
+pub struct ConnectProxy {
     port: u16,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
@@ -27,7 +27,7 @@ impl ConnectProxy {
     ///
     /// # Errors
     /// [`Failure::Io`] when it can't listen.
-    pub(crate) fn start(hosts: impl IntoIterator<Item = (String, u16)>) -> Result<Self, Failure> {
+    pub fn start(hosts: impl IntoIterator<Item = (String, u16)>) -> Result<Self, Failure> {
         let hosts: Arc<BTreeMap<String, u16>> = Arc::new(hosts.into_iter().collect());
         let failed = |what: &'static str| Failure::io(what);
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed("listen on 127.0.0.1"))?;
@@ -43,7 +43,7 @@ impl ConnectProxy {
     }
 
     /// Returns its address.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 }

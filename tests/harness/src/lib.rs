@@ -35,6 +35,7 @@ pub use call::{Call, Finished};
 pub use certificates::{Authority, Identity};
 pub use clock::Clock;
 pub use cluster::{Backup, Cluster, ClusterOptions, HARNESS, NODE};
+pub use connect_proxy::ConnectProxy;
 pub use controller::{Controller, ControllerOptions};
 pub use failure::Failure;
 pub use fake_cloud::{CloudMood, CloudRecord, CloudRequest, FakeGcpKms, FakeKeyVault};

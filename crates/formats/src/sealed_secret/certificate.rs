@@ -83,6 +83,11 @@ impl PublicKey {
         Fingerprint::of_rsa(&self.0.n().to_bytes_be(), &self.0.e().to_bytes_be())
     }
 
+    /// Returns the modulus as a big-endian number without leading zeros.
+    pub(super) fn modulus(&self) -> Vec<u8> {
+        self.0.n().to_bytes_be()
+    }
+
     pub(super) fn rsa(&self) -> &rsa::RsaPublicKey {
         &self.0
     }

@@ -8,7 +8,7 @@ use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
-use super::lenient_base64;
+use super::{PublicKey, lenient_base64};
 use crate::{DataKey, KeyRequest, RequestId, SecretBytes, WrappedKey};
 
 /// One sealed value, taken apart but not opened; it holds ciphertext only.
@@ -40,6 +40,19 @@ impl SealedItem {
             return Err(too_short());
         }
         Ok(Self { rsa: rsa.to_vec(), sealed: sealed.to_vec() })
+    }
+
+    /// Tells whether the value may have been sealed with this key. No other key's owner can be told apart for sure without the
+    /// private key, but a block of another size, or a number that is not below the modulus, is for another key (RFC 8017
+    /// section 7.1.2).
+    pub fn may_be_for(&self, key: &PublicKey) -> bool {
+        let modulus = key.modulus();
+        let missing = modulus.len().checked_sub(self.rsa.len());
+        missing.is_some_and(|missing| {
+            // Go drops leading zeros, of which there are never many.
+            let padded = std::iter::repeat_n(&0, missing).chain(&self.rsa);
+            missing <= MAX_DROPPED_ZEROS && padded.lt(&modulus)
+        })
     }
 
     /// Asks for the session key of this value. The label comes from [`Scope::label`](super::Scope::label) with the
@@ -110,6 +123,8 @@ impl ItemError {
 }
 
 const TAG_LEN: usize = 16;
+/// More zero bytes at the front of a block do not happen by chance.
+const MAX_DROPPED_ZEROS: usize = 15;
 /// The block of an RSA-8192 key.
 const MAX_RSA_BLOCK: usize = 1024;
 /// What Kubernetes accepts as the values of one Secret (`MaxSecretSize`).

@@ -7,8 +7,13 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-/// Decodes `text`, which may be plaintext: all intermediate copies are wiped.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+/// Tells whether a text can be decoded.
+pub(crate) fn is_base64(text: &str) -> bool {
+    decode(text).map(Zeroizing::new).is_some()
+}
+
+/// Decodes base64 as Go does; it may be plaintext, and all intermediate copies are wiped.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     if text.contains(['\r', '\n']) {
         let mut compact = Zeroizing::new(String::with_capacity(text.len()));
         compact.extend(text.chars().filter(|digit| !matches!(digit, '\r' | '\n')));

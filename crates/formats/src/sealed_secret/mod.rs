@@ -20,6 +20,8 @@ mod seal;
 pub use certificate::{Certificate, CertificateError, PublicKey};
 pub use fingerprint::Fingerprint;
 pub use item::{ItemError, SealedItem};
+pub use lenient_base64::decode as decode_base64;
+pub(crate) use lenient_base64::is_base64;
 pub use manifest::{ManifestError, SealedSecretManifest};
 pub use plain_secret::{PlainSecret, PlainSecretError};
 pub use scope::{ParseScopeError, Scope};

@@ -82,6 +82,20 @@ impl PlainSecret {
         self.namespace = Some(namespace.into());
     }
 
+    /// Sets the scope: its annotation, and none of another scope.
+    pub fn set_scope(&mut self, scope: Scope) {
+        let annotations = self.metadata.remove("annotations").and_then(into_map_if_one).unwrap_or_default();
+        let annotations = annotations_of(annotations, scope);
+        if !annotations.is_empty() {
+            self.metadata.insert("annotations".to_owned(), Value::Object(annotations));
+        }
+    }
+
+    /// Gives it a field of the metadata that `kubeseal` keeps and that is dropped otherwise, such as `generateName`.
+    pub fn set_further_metadata(&mut self, field: &str, value: Value) {
+        self.metadata.insert(field.to_owned(), value);
+    }
+
     /// Sets the `type`, such as `kubernetes.io/tls`.
     pub fn set_type(&mut self, type_: impl Into<String>) {
         self.type_ = Some(type_.into());
@@ -225,6 +239,20 @@ fn template_metadata(mut metadata: Map<String, Value>) -> Result<Map<String, Val
         kept.insert("finalizers".to_owned(), finalizers);
     }
     Ok(kept)
+}
+
+/// Returns the annotations that a Secret of this scope has; what others say about the scope goes.
+pub(super) fn annotations_of(mut annotations: Map<String, Value>, scope: Scope) -> Map<String, Value> {
+    annotations.retain(|name, _| !Scope::ANNOTATIONS.contains(&name.as_str()));
+    annotations.extend(scope.annotation().map(|name| (name.to_owned(), Value::from("true"))));
+    annotations
+}
+
+fn into_map_if_one(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Some(map),
+        _ => None,
+    }
 }
 
 fn metadata_path() -> KeyPath {

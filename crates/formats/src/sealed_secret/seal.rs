@@ -14,23 +14,20 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::item::MAX_PLAINTEXT;
+use super::plain_secret::annotations_of;
 use super::{API_VERSION, KIND, PlainSecret, PublicKey, Scope};
 use crate::{KeyPath, SecretBytes};
 
 /// Seals a whole Secret. `scope` is the one to seal with; pass [`PlainSecret::scope`] to follow its annotations.
 ///
 /// # Errors
-/// Fails when there is no value in it, when the scope binds a namespace and the Secret has none, or when a value can't
-/// be sealed.
+/// Fails when the scope binds a namespace and the Secret has none, or when a value can't be sealed.
 pub fn seal(
     secret: &PlainSecret,
     scope: Scope,
     key: &PublicKey,
     rng: &mut impl CryptoRngCore,
 ) -> Result<Value, SealError> {
-    if secret.values().is_empty() {
-        return Err(SealError::Empty { name: secret.name().to_owned() });
-    }
     let namespace = secret.namespace();
     if namespace.is_none() && scope != Scope::ClusterWide {
         return Err(SealError::NoNamespace { name: secret.name().to_owned(), scope });
@@ -82,12 +79,6 @@ pub fn seal_item(
 /// Why a Secret was not sealed; none of it quotes a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// There is nothing to seal.
-    #[error("the Secret {name} has no values")]
-    Empty {
-        /// The name of the Secret.
-        name: String,
-    },
     /// The scope binds a namespace and the Secret has none.
     #[error("the Secret {name} has no namespace, and with scope {scope} the namespace is part of what is sealed")]
     NoNamespace {
@@ -131,7 +122,6 @@ impl SealError {
             Self::NoNamespace { .. } => {
                 Some("set metadata.namespace or pass --namespace, or choose --scope cluster-wide")
             }
-            Self::Empty { .. } => Some("put values under data or stringData; check that the input is the whole Secret"),
             Self::TooLong { .. } => Some("split it into several Secrets"),
             Self::Item { source, .. } => source.hint(),
             Self::Label | Self::Randomness(_) | Self::Rsa(_) | Self::Cipher => None,
@@ -164,8 +154,9 @@ fn template(secret: &PlainSecret, scope: Scope) -> Value {
         Some(Value::Object(annotations)) => annotations,
         _ => Map::new(),
     };
-    annotations.retain(|name, _| !Scope::ANNOTATIONS.contains(&name.as_str()));
-    annotations.extend(scope.annotation().map(|name| (name.to_owned(), Value::from("true"))));
+    if scope != secret.scope() {
+        annotations = annotations_of(annotations, scope);
+    }
     if !annotations.is_empty() {
         metadata.insert("annotations".to_owned(), Value::Object(annotations));
     }

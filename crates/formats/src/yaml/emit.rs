@@ -1,11 +1,13 @@
-//! Writes YAML as go-yaml v3 does, comments included, so that what comes out is what sops writes, byte for byte.
+//! Writes YAML as go-yaml does: version 3, comments included, so that what comes out is what sops writes, byte for byte, and
+//! version 2 for what Kubernetes' own programs write.
 //!
-//! Source of the behaviour: go.yaml.in/yaml/v3 3.0.4, `emitterc.go`. Its state is kept here under the same
-//! names (whitespace, indention, foot indent), because where it breaks lines follows from nothing else.
-//! Block style only; lines are never folded.
+//! Source of the behaviour: `emitterc.go` of go.yaml.in/yaml/v3 3.0.4 and of go.yaml.in/yaml/v2 2.4.4. Its state is kept
+//! here under the same names (whitespace, indention, foot indent), because where it breaks lines follows from nothing else.
+//! Block style only. Version 2 folds long lines and doesn't indent lists in mappings; version 3 as sops calls it does neither.
 
 use zeroize::Zeroizing;
 
+use super::resolve::Rules;
 use super::scalar_style::is_break;
 use crate::SecretBytes;
 
@@ -34,13 +36,25 @@ pub(super) type Lines<'a> = Vec<&'a [u8]>;
 /// How far sops indents a level where nothing else is said.
 pub(crate) const USUAL_INDENT: u8 = 4;
 
-/// Writes documents, each a mapping; go-yaml takes an indent below 2 or above 9 for 2. The text is measured first, so that its
-/// buffer never moves.
+/// The column from which on version 2 breaks a line at the next space.
+const FOLDED_FROM: i32 = 80;
+
+/// Writes documents, each a mapping; go-yaml takes an indent below 2 or above 9 for 2.
 pub(crate) fn write(documents: &[Out<'_>], indent: u8) -> SecretBytes {
-    let mut measure = Emitter::new(Sink { bytes: Vec::new(), length: 0, keep: false }, indent);
+    write_as(documents, indent, Rules::V3)
+}
+
+/// Writes a document as sigs.k8s.io/yaml does.
+pub(crate) fn write_manifest(document: &Out<'_>) -> SecretBytes {
+    write_as(std::slice::from_ref(document), 2, Rules::V2)
+}
+
+/// The text is measured first, so that its buffer never moves.
+fn write_as(documents: &[Out<'_>], indent: u8, rules: Rules) -> SecretBytes {
+    let mut measure = Emitter::new(Sink { bytes: Vec::new(), length: 0, keep: false }, indent, rules);
     measure.stream(documents);
     let bytes = Vec::with_capacity(measure.sink.length);
-    let mut emitter = Emitter::new(Sink { bytes, length: 0, keep: true }, indent);
+    let mut emitter = Emitter::new(Sink { bytes, length: 0, keep: true }, indent, rules);
     emitter.stream(documents);
     SecretBytes::new(emitter.sink.bytes)
 }
@@ -62,6 +76,10 @@ impl Sink {
 
 pub(super) struct Emitter<'a> {
     sink: Sink,
+    /// Which version it writes like.
+    pub(super) rules: Rules,
+    /// Whether a line may be broken at a space now.
+    folds: bool,
     /// How far a level is indented.
     pub(super) step: i32,
     column: i32,
@@ -83,11 +101,13 @@ pub(super) enum Parent {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(sink: Sink, indent: u8) -> Self {
+    fn new(sink: Sink, indent: u8, rules: Rules) -> Self {
         let (head, line, foot, tail) = Default::default();
         let step = if (2..=9).contains(&indent) { indent.into() } else { 2 };
         Self {
             sink,
+            rules,
+            folds: rules == Rules::V2,
             step,
             column: 0,
             whitespace: true,
@@ -164,7 +184,9 @@ impl<'a> Emitter<'a> {
         self.write_indent();
         let simple = !key.chars().any(is_break) && key.len() + if key == "<<" { 7 } else { 0 } <= 128;
         if simple {
+            self.folds = false;
             self.text(key.as_bytes(), Parent::Map);
+            self.folds = self.rules == Rules::V2;
             set(&mut self.line, inline);
             self.indicator(":", false, false, false);
         } else {
@@ -186,7 +208,10 @@ impl<'a> Emitter<'a> {
             return self.empty("[", "]", parent, foot);
         };
         let last = items.iter().rposition(|item| matches!(item, OutItem::Value(_))).unwrap_or(first);
-        let outer = self.increase(parent);
+        let outer = self.indent;
+        if !(self.rules == Rules::V2 && parent == Parent::Map) {
+            self.increase(parent);
+        }
         let (mut before, mut inline): (Lines<'a>, Lines<'a>) = Default::default();
         let skipped = leading_length(first, items.iter().map(as_inline_item));
         for (at, item) in items.iter().enumerate().skip(skipped) {
@@ -324,6 +349,11 @@ impl<'a> Emitter<'a> {
         }
         self.whitespace = true;
         self.foot_indent = -1;
+    }
+
+    /// Tells whether a space between two other characters is the place to break the line.
+    pub(super) fn is_to_fold(&self) -> bool {
+        self.folds && self.column > FOLDED_FROM
     }
 
     pub(super) fn write_break(&mut self, c: char) {

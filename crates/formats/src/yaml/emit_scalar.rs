@@ -1,12 +1,13 @@
-//! Writes scalars as go-yaml v3 does; the other half of [`super::emit`].
+//! Writes scalars as go-yaml does; the other half of [`super::emit`].
 //!
-//! Source of the behaviour: go.yaml.in/yaml/v3 3.0.4, `emitterc.go`.
+//! Source of the behaviour: `emitterc.go` of go.yaml.in/yaml/v3 3.0.4 and of go.yaml.in/yaml/v2 2.4.4.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::emit::{Emitter, Out, Parent};
+use super::resolve::Rules;
 use super::scalar_style::{Written, escape, is_break, numeric, of_text};
 
 impl Emitter<'_> {
@@ -22,7 +23,7 @@ impl Emitter<'_> {
         let outer = self.indent;
         self.indent = self.inner_indent(parent, true);
         match std::str::from_utf8(bytes) {
-            Ok("<<") => {
+            Ok("<<") if self.rules == Rules::V3 => {
                 self.tag("!!merge");
                 self.plain("<<");
             }
@@ -33,8 +34,8 @@ impl Emitter<'_> {
     }
 
     fn styled(&mut self, text: &str) {
-        match of_text(text) {
-            Written::Plain => self.plain(text),
+        match of_text(text, self.rules) {
+            Written::Plain => self.folded_plain(text),
             Written::Single => self.single(text),
             Written::Double => self.double(text),
             Written::Literal => self.literal(text),
@@ -67,11 +68,26 @@ impl Emitter<'_> {
         self.indicator(text, !text.is_empty(), false, false);
     }
 
+    /// A text of this style has neither breaks nor spaces at its ends.
+    fn folded_plain(&mut self, text: &str) {
+        self.indicator("", !text.is_empty(), false, false);
+        for (c, lone) in with_lone_spaces(text) {
+            match lone && self.is_to_fold() {
+                true => self.write_indent(),
+                false => self.put_char(c),
+            }
+            self.indention = false;
+        }
+        self.whitespace = false;
+    }
+
     fn single(&mut self, text: &str) {
         self.indicator("'", true, false, false);
         let mut breaks = false;
-        for c in text.chars() {
-            if is_break(c) {
+        for (c, lone) in with_lone_spaces(text) {
+            if lone && self.is_to_fold() {
+                self.write_indent();
+            } else if is_break(c) {
                 self.write_break(c);
                 breaks = true;
             } else {
@@ -94,11 +110,17 @@ impl Emitter<'_> {
     fn double(&mut self, text: &str) {
         self.indicator("\"", true, false, false);
         let all = text.starts_with('\u{feff}');
-        for c in text.chars() {
+        for (at, (before, c, after)) in neighbours(text).enumerate() {
+            let is_fold = at > 0 && c == ' ' && before != Some(' ') && after.is_some() && self.is_to_fold();
             match escape(c).or_else(|| all.then(|| numeric(c))) {
                 Some(escaped) => self.put(&escaped),
+                None if is_fold => {
+                    self.write_indent();
+                    self.put(if after == Some(' ') { "\\" } else { "" });
+                }
                 None => self.put_char(c),
             }
+            self.indention = false;
         }
         self.indicator("\"", false, false, false);
         self.indention = false;
@@ -131,6 +153,19 @@ impl Emitter<'_> {
             }
         }
     }
+}
+
+/// Returns the characters of a text, each with the one before it and the one after it.
+fn neighbours(text: &str) -> impl Iterator<Item = (Option<char>, char, Option<char>)> {
+    let before = std::iter::once(None).chain(text.chars().map(Some));
+    let after = text.chars().skip(1).map(Some).chain(std::iter::once(None));
+    before.zip(text.chars()).zip(after).map(|((before, c), after)| (before, c, after))
+}
+
+/// Returns the characters of a text, each with whether it is a space with something else before and after it.
+fn with_lone_spaces(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let is_other = |c: Option<char>| c.is_some_and(|c| c != ' ');
+    neighbours(text).map(move |(before, c, after)| (c, c == ' ' && is_other(before) && is_other(after)))
 }
 
 /// The length of a line of base64 in `!!binary`.

@@ -1,9 +1,10 @@
-//! How go-yaml v3 writes a text: which quotes, which escapes.
+//! How go-yaml writes a text: which quotes, which escapes.
 //!
 //! Source of the behaviour: go.yaml.in/yaml/v3 3.0.4, `emitterc.go` (analysis and choice of style) and
-//! `encode.go` (what must not stay plain).
+//! `encode.go` (what must not stay plain), and the same files of go.yaml.in/yaml/v2 2.4.4.
 
 use super::resolve::{Rules, Scalar, old_boolean, plain};
+use super::time::Time;
 
 /// The style of a written scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +16,9 @@ pub(crate) enum Written {
 }
 
 /// Chooses the style of a text.
-pub(crate) fn of_text(text: &str) -> Written {
-    let found = Analysis::of(text);
-    let wanted = match stays_text(text) {
+pub(crate) fn of_text(text: &str, rules: Rules) -> Written {
+    let found = Analysis::of(text, rules);
+    let wanted = match stays_text(text, rules) {
         _ if text.contains('\n') => Written::Literal,
         true => Written::Plain,
         false => Written::Double,
@@ -30,9 +31,10 @@ pub(crate) fn of_text(text: &str) -> Written {
     }
 }
 
-/// Tells whether a plain scalar of this text is read as text, by YAML 1.1 readers too.
-fn stays_text(text: &str) -> bool {
-    let is_text = matches!(plain(text, Rules::V3), Scalar::Text(_) | Scalar::Merge);
+/// Tells whether a plain scalar of this text is read as text, by YAML 1.1 readers too. Version 2 takes times for text when it
+/// reads, and quotes them all the same.
+fn stays_text(text: &str, rules: Rules) -> bool {
+    let is_text = matches!(plain(text, rules), Scalar::Text(_) | Scalar::Merge) && Time::from_yaml(text).is_none();
     is_text && old_boolean(text).is_none() && !is_base_60(text)
 }
 
@@ -60,13 +62,15 @@ struct Analysis {
 }
 
 impl Analysis {
-    fn of(text: &str) -> Self {
+    /// Version 3 lets a block have tabs.
+    fn of(text: &str, rules: Rules) -> Self {
         if text.is_empty() {
             return Self { plain_allowed: true, single_allowed: true, block_allowed: false };
         }
         let edge = |c: Option<char>| c.is_some_and(|c| c == ' ' || is_break(c));
         let outer = edge(text.chars().next()) || edge(text.chars().last());
-        let special = text.chars().any(|c| c != '\t' && !is_printable(c));
+        let may_stand = |c: char| is_printable(c) || (c == '\t' && rules == Rules::V3);
+        let special = !text.chars().all(may_stand);
         let space_break = pairs(text).any(|(one, two)| one == ' ' && is_break(two));
         let break_space = pairs(text).any(|(one, two)| is_break(one) && two == ' ');
         let quoted = break_space || space_break || special || text.contains('\t');
