@@ -6,6 +6,7 @@
 //! leaves it only as [`SecretBytes`].
 
 mod go_number;
+pub mod go_template;
 mod handle;
 pub mod ini;
 pub mod json;

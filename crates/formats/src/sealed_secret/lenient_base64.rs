@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeCo
 use zeroize::Zeroizing;
 
 /// Decodes `text`, which may be plaintext: all intermediate copies are wiped.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     if text.contains(['\r', '\n']) {
         let mut compact = Zeroizing::new(String::with_capacity(text.len()));
         compact.extend(text.chars().filter(|digit| !matches!(digit, '\r' | '\n')));

@@ -1,18 +1,18 @@
 //! A SealedSecret as a manifest: what it binds to, its sealed values, and the Secret that it becomes.
 //!
 //! It works on the manifest as rendered, so the tokens may be handles by now. As the `unseal` of upstream's
-//! `sealedsecret_expansion.go`, with the parts refused that Waxwing doesn't support: the deprecated `spec.data`, and
-//! `spec.template.data`.
+//! `sealedsecret_expansion.go`, without its deprecated `spec.data`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::template::{ItemTemplateError, TemplateData};
 use super::{API_VERSION, KIND, Scope};
-use crate::KeyPath;
+use crate::{KeyPath, SecretBytes};
 
 /// A SealedSecret taken apart. All of it is public.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SealedSecretManifest {
     name: String,
     namespace: String,
@@ -21,6 +21,7 @@ pub struct SealedSecretManifest {
     template_metadata: Map<String, Value>,
     type_: Option<String>,
     immutable: Option<bool>,
+    template_data: TemplateData,
 }
 
 impl SealedSecretManifest {
@@ -35,8 +36,8 @@ impl SealedSecretManifest {
     /// never from the template's.
     ///
     /// # Errors
-    /// Refuses another kind or version, a missing name or namespace, fields of the wrong type, and what is not
-    /// supported; says where.
+    /// Refuses another kind or version, a missing name or namespace, fields of the wrong type, templates that don't
+    /// parse or use what is refused, and what is not supported; says where.
     pub fn parse(manifest: &Value) -> Result<Self, ManifestError> {
         let root = Field { value: manifest, path: KeyPath::root() };
         if root.string("apiVersion")? != Some(API_VERSION) || root.string("kind")? != Some(KIND) {
@@ -53,6 +54,7 @@ impl SealedSecretManifest {
             template_metadata: template_metadata(&template.mapping("metadata")?)?,
             type_: template.string("type")?.filter(|type_| !type_.is_empty()).map(str::to_owned),
             immutable: template.boolean("immutable")?,
+            template_data: template_data(&template)?,
         })
     }
 
@@ -79,6 +81,29 @@ impl SealedSecretManifest {
     /// Returns the sealed values by their key in the Secret: base64 text, or what stands for it after a render.
     pub fn items(&self) -> &BTreeMap<String, String> {
         &self.items
+    }
+
+    /// Returns what stands under `spec.template.data`.
+    pub fn template_data(&self) -> &TemplateData {
+        &self.template_data
+    }
+
+    /// Returns the `data` of the Secret that it becomes, from the opened values of **all** of [`Self::items`]: what a null in
+    /// `spec.template.data` names is left out, and what its templates make is added. A sealed value is never replaced.
+    ///
+    /// This is the only step that runs templates. Whoever only checks whether a SealedSecret opens must not call it: a
+    /// template is not authenticated, so its errors and its output tell about values.
+    ///
+    /// # Errors
+    /// Returns every template that fails, by its key; nothing of it quotes a value.
+    pub fn secret_data(
+        &self,
+        mut opened: BTreeMap<String, SecretBytes>,
+    ) -> Result<BTreeMap<String, SecretBytes>, Vec<ItemTemplateError>> {
+        let made = self.template_data.render(opened.iter().map(|(key, value)| (key.as_str(), value)))?;
+        opened.retain(|key, _| !self.template_data.removes(key));
+        opened.extend(made);
+        Ok(opened)
     }
 
     /// Returns the Secret that it becomes, without `data`: labels, annotations and finalizers of the template, and the
@@ -125,12 +150,15 @@ pub enum ManifestError {
         "/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values, and is not supported"
     )]
     DeprecatedData,
-    /// It has values that are computed from its sealed values or stand in clear text.
-    #[error("{path} is not supported")]
-    TemplateData {
+    /// It has values in clear text where upstream ignores them.
+    #[error("{path} is not a field that Sealed Secrets knows")]
+    StringData {
         /// Where it stands.
         path: KeyPath,
     },
+    /// A template can't be parsed, or uses what is refused.
+    #[error("{0}")]
+    Template(#[from] ItemTemplateError),
 }
 
 impl ManifestError {
@@ -144,9 +172,8 @@ impl ManifestError {
             Self::DeprecatedData => {
                 "seal the Secret again with `seal`: each value gets its own entry under spec.encryptedData"
             }
-            Self::TemplateData { .. } => {
-                "seal the finished values instead: put them into the Secret and run `seal` again"
-            }
+            Self::StringData { .. } => "put what is not secret into spec.template.data, and seal the rest",
+            Self::Template(error) => error.source.hint(),
         }
     }
 }
@@ -155,12 +182,17 @@ fn refuse_unsupported(spec: &Field<'_>, template: &Field<'_>) -> Result<(), Mani
     if !spec.child("data").value.is_null() {
         return Err(ManifestError::DeprecatedData);
     }
-    for field in ["data", "stringData"] {
-        if template.map(field)?.is_some_and(|data| !data.is_empty()) {
-            return Err(ManifestError::TemplateData { path: template.path.key(field) });
-        }
+    match template.map("stringData")?.is_some_and(|data| !data.is_empty()) {
+        true => Err(ManifestError::StringData { path: template.path.key("stringData") }),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+fn template_data(template: &Field<'_>) -> Result<TemplateData, ManifestError> {
+    let field = template.child("data");
+    let keys = template.map("data")?.into_iter().flat_map(Map::keys);
+    let texts = keys.map(|key| Ok((key.as_str(), field.string(key)?)));
+    Ok(TemplateData::parse(texts.collect::<Result<Vec<_>, ManifestError>>()?)?)
 }
 
 fn items(spec: &Field<'_>) -> Result<BTreeMap<String, String>, ManifestError> {

@@ -10,12 +10,13 @@
 mod certificate;
 mod fingerprint;
 mod item;
-mod lenient_base64;
+pub(crate) mod lenient_base64;
 mod manifest;
 pub mod pem;
 mod plain_secret;
 mod scope;
 mod seal;
+mod template;
 
 pub use certificate::{Certificate, CertificateError, PublicKey};
 pub use fingerprint::Fingerprint;
@@ -24,6 +25,7 @@ pub use manifest::{ManifestError, SealedSecretManifest};
 pub use plain_secret::{PlainSecret, PlainSecretError};
 pub use scope::{ParseScopeError, Scope};
 pub use seal::{SealError, seal, seal_item};
+pub use template::{ItemTemplateError, TemplateData};
 
 /// The `apiVersion` of every SealedSecret.
 pub const API_VERSION: &str = "bitnami.com/v1alpha1";
