@@ -225,9 +225,10 @@ impl<'a> Lexer<'a> {
             at += usize::from(text.get(at..).is_some_and(|rest| rest.starts_with(['+', '-'])));
             at = run(at, |char| char.is_ascii_digit() || char == '_');
         }
+        at += usize::from(text.get(at..).is_some_and(|rest| rest.starts_with('i')));
         let number = self.take(at);
         if self.rest.starts_with(|char| is_alphanumeric(char) || matches!(char, '+' | '-')) {
-            return Err(Fault::Syntax("a number is malformed or imaginary"));
+            return Err(Fault::Syntax("a number is malformed"));
         }
         Ok(Kind::Number(number))
     }

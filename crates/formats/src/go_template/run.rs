@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
         while let Some((index, item)) = each.next(self.heap)? {
             ran = true;
             self.heap.pay(STEP)?;
-            self.bind(&branch.pipe, mark, index, &item);
+            self.bind(&branch.pipe, mark, index, &item)?;
             let flow = self.list(&item, &branch.then)?;
             self.variables.truncate(mark);
             if flow == Flow::Break {
@@ -150,27 +150,29 @@ impl<'a> Run<'a> {
     }
 
     /// Gives the variables of a `range` their values for one round.
-    fn bind(&mut self, pipe: &'a Pipe, mark: usize, index: Value, item: &Value) {
+    fn bind(&mut self, pipe: &'a Pipe, mark: usize, index: Value, item: &Value) -> Outcome<()> {
         let values = match pipe.variables.as_slice() {
             [_, _] => vec![index, item.clone()],
             _ => vec![item.clone()],
         };
         if pipe.is_assignment {
             for (name, value) in pipe.variables.iter().zip(values) {
-                self.assign(name, value);
+                self.assign(name, value)?;
             }
-            return;
+            return Ok(());
         }
         let first = mark - pipe.variables.len().min(mark);
         for ((_, variable), value) in self.variables.iter_mut().skip(first).zip(values) {
             *variable = value;
         }
+        Ok(())
     }
 
-    fn assign(&mut self, name: &str, value: Value) {
-        if let Some((_, variable)) = self.variables.iter_mut().rev().find(|(known, _)| *known == name) {
-            *variable = value;
-        }
+    fn assign(&mut self, name: &str, value: Value) -> Outcome<()> {
+        let known = self.variables.iter_mut().rev().find(|(known, _)| *known == name);
+        let (_, variable) = known.ok_or(Fault::Failed("a variable is set that is not declared"))?;
+        *variable = value;
+        Ok(())
     }
 
     fn template(&mut self, dot: &Value, line: usize, name: &[u8], pipe: Option<&'a Pipe>) -> Outcome<()> {
@@ -200,7 +202,7 @@ impl<'a> Run<'a> {
         let value = value.unwrap_or(Value::Nil);
         for name in &pipe.variables {
             match pipe.is_assignment {
-                true => self.assign(name, value.clone()),
+                true => self.assign(name, value.clone())?,
                 false => self.variables.push((name, value.clone())),
             }
         }

@@ -26,8 +26,8 @@ pub(super) const ALL: &[Function] = &[
     Function::variadic("pick", &[Param::Map], Param::Text, |heap, args| choose(heap, args, true)),
     Function::variadic("omit", &[Param::Map], Param::Text, |heap, args| choose(heap, args, false)),
     Function::variadic("dig", &[], Any, dig),
-    Function::new("deepCopy", &[Any], |heap, args| copy(heap, &args.any(0), 0)),
-    Function::new("mustDeepCopy", &[Any], |heap, args| copy(heap, &args.any(0), 0)),
+    Function::new("deepCopy", &[Any], whole_copy),
+    Function::new("mustDeepCopy", &[Any], whole_copy),
 ];
 
 fn entries(heap: &mut Heap, map: Option<Map>) -> Result<Vec<(Text, Value)>, Fault> {
@@ -114,6 +114,13 @@ fn dig(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
         }
     }
     Ok(value)
+}
+
+fn whole_copy(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
+    match args.any(0) {
+        Value::Nil => Err(Fault::Failed("is given no value to copy")),
+        value => copy(heap, &value, 0),
+    }
 }
 
 fn copy(heap: &mut Heap, value: &Value, depth: usize) -> Result<Value, Fault> {
