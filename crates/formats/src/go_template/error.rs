@@ -60,9 +60,12 @@ impl TemplateError {
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.function {
-            Some(function) => write!(f, "line {}: `{function}` {}", self.line, self.fault),
-            None => write!(f, "line {}: {}", self.line, self.fault),
+        let Self { line, fault, .. } = self;
+        match (self.function, fault) {
+            (Some(function), fault) => write!(f, "line {line}: `{function}` {fault}"),
+            (None, Fault::Refused(what)) => write!(f, "line {line}: refused are {what}"),
+            (None, Fault::Syntax(_) | Fault::UnknownFunction | Fault::Failed(_)) => write!(f, "line {line}: {fault}"),
+            (None, fault) => write!(f, "line {line}: the template {fault}"),
         }
     }
 }

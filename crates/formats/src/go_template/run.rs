@@ -281,7 +281,7 @@ impl<'a> Run<'a> {
         for (position, word) in words.iter().enumerate() {
             let value = self.argument(dot, word, function.param(position))?;
             self.at(line, Some(function.name));
-            arguments.push(value);
+            arguments.push(typed(value, function.param(position))?);
         }
         if let Some(value) = piped {
             arguments.push(typed(value, function.param(words.len()))?);
@@ -311,16 +311,14 @@ impl<'a> Run<'a> {
         Ok(piped.unwrap_or(value))
     }
 
+    /// Evaluates an argument. A number becomes what the parameter wants; whether anything else fits is for the caller.
     fn argument(&mut self, dot: &Value, word: &'a Operand, param: Param) -> Outcome<Value> {
         match (word, param) {
             (Operand::Number(number), Param::Int) => {
                 number.int.map(Value::Int).ok_or(Fault::Type { expected: "an integer" })
             }
             (Operand::Number(number), Param::Float) => Ok(Value::Float(number.float)),
-            _ => {
-                let value = self.deeper(|run| run.operand(dot, word))?;
-                typed(value, param)
-            }
+            _ => self.deeper(|run| run.operand(dot, word)),
         }
     }
 }
