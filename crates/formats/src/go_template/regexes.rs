@@ -4,7 +4,7 @@
 //! are ASCII in Go; a class in a class and a single `{` are plain characters there; `\Q` is unknown to the crate. What Go
 //! does not have is refused, so that no expression means something else than upstream.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder};
 
 use super::error::Fault;
 
@@ -140,7 +140,6 @@ impl<'a> Translation<'a> {
                 self.push(&format!("[{class}]"), Repeatable::Yes);
             }
             'b' => self.push(r"(?-u:\b)", Repeatable::Yes),
-            'B' => self.push(r"(?-u:\B)", Repeatable::Yes),
             'A' => self.push(r"\A", Repeatable::Yes),
             'z' => self.push(r"\z", Repeatable::Yes),
             'p' | 'P' => {

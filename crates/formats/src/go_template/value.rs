@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use regex::bytes::Regex;
+use regex::Regex;
 use zeroize::Zeroizing;
 
 use super::error::Fault;

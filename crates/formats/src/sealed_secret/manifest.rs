@@ -1,7 +1,8 @@
 //! A SealedSecret as a manifest: what it binds to, its sealed values, and the Secret that it becomes.
 //!
 //! It works on the manifest as rendered, so the tokens may be handles by now. As the `unseal` of upstream's
-//! `sealedsecret_expansion.go`, without its deprecated `spec.data`.
+//! `sealedsecret_expansion.go`, without its deprecated `spec.data`, which is
+//! [`DeprecatedSealedSecret`](super::DeprecatedSealedSecret).
 
 use std::collections::BTreeMap;
 
@@ -14,9 +15,7 @@ use crate::{KeyPath, SecretBytes};
 /// A SealedSecret taken apart. All of it is public.
 #[derive(Clone, Debug)]
 pub struct SealedSecretManifest {
-    name: String,
-    namespace: String,
-    scope: Scope,
+    identity: Identity,
     items: BTreeMap<String, String>,
     template_metadata: Map<String, Value>,
     type_: Option<String>,
@@ -39,17 +38,11 @@ impl SealedSecretManifest {
     /// Refuses another kind or version, a missing name or namespace, fields of the wrong type, templates that don't
     /// parse or use what is refused, and what is not supported; says where.
     pub fn parse(manifest: &Value) -> Result<Self, ManifestError> {
-        let root = Field { value: manifest, path: KeyPath::root() };
-        if root.string("apiVersion")? != Some(API_VERSION) || root.string("kind")? != Some(KIND) {
-            return Err(ManifestError::NotASealedSecret);
-        }
-        let (metadata, spec) = (root.mapping("metadata")?, root.mapping("spec")?);
+        let (identity, spec) = Identity::of(manifest)?;
         let template = spec.mapping("template")?;
         refuse_unsupported(&spec, &template)?;
         Ok(Self {
-            name: metadata.required_name("name")?,
-            namespace: metadata.required_name("namespace")?,
-            scope: metadata.map("annotations")?.map(Scope::from_annotations).unwrap_or_default(),
+            identity,
             items: items(&spec)?,
             template_metadata: template_metadata(&template.mapping("metadata")?)?,
             type_: template.string("type")?.filter(|type_| !type_.is_empty()).map(str::to_owned),
@@ -60,22 +53,22 @@ impl SealedSecretManifest {
 
     /// Returns the name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.identity.name
     }
 
     /// Returns the namespace.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.identity.namespace
     }
 
     /// Returns the scope that its annotations state.
     pub fn scope(&self) -> Scope {
-        self.scope
+        self.identity.scope
     }
 
     /// Returns the OAEP label that all of its values must have been sealed with.
     pub fn label(&self) -> Vec<u8> {
-        self.scope.label(&self.namespace, &self.name)
+        self.identity.label()
     }
 
     /// Returns the sealed values by their key in the Secret: base64 text, or what stands for it after a render.
@@ -110,8 +103,8 @@ impl SealedSecretManifest {
     /// SealedSecret's own name and namespace, whatever the template says.
     pub fn secret_skeleton(&self) -> Value {
         let mut metadata = self.template_metadata.clone();
-        metadata.insert("name".to_owned(), Value::from(self.name.as_str()));
-        metadata.insert("namespace".to_owned(), Value::from(self.namespace.as_str()));
+        metadata.insert("name".to_owned(), Value::from(self.name()));
+        metadata.insert("namespace".to_owned(), Value::from(self.namespace()));
         let mut secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -122,6 +115,46 @@ impl SealedSecretManifest {
             secret.insert("immutable".to_owned(), Value::from(immutable));
         }
         secret
+    }
+}
+
+/// What the values of a SealedSecret are bound to, in either form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) scope: Scope,
+}
+
+impl Identity {
+    /// Reads the identity of a SealedSecret, and returns its `spec` with it.
+    fn of(manifest: &Value) -> Result<(Self, Field<'_>), ManifestError> {
+        let root = Field { value: manifest, path: KeyPath::root() };
+        if root.string("apiVersion")? != Some(API_VERSION) || root.string("kind")? != Some(KIND) {
+            return Err(ManifestError::NotASealedSecret);
+        }
+        let (metadata, spec) = (root.mapping("metadata")?, root.mapping("spec")?);
+        let identity = Self {
+            name: metadata.required_name("name")?,
+            namespace: metadata.required_name("namespace")?,
+            scope: metadata.map("annotations")?.map(Scope::from_annotations).unwrap_or_default(),
+        };
+        Ok((identity, spec))
+    }
+
+    /// Reads a SealedSecret of the deprecated form: its identity and its blob.
+    pub(super) fn with_blob(manifest: &Value) -> Result<(Self, String), ManifestError> {
+        let (identity, spec) = Self::of(manifest)?;
+        let token = spec.required_string("data")?;
+        match spec.map("encryptedData")?.is_some_and(|items| !items.is_empty()) {
+            true => Err(ManifestError::BothForms),
+            false => Ok((identity, token)),
+        }
+    }
+
+    /// Returns the OAEP label.
+    pub(super) fn label(&self) -> Vec<u8> {
+        self.scope.label(&self.namespace, &self.name)
     }
 }
 
@@ -147,9 +180,12 @@ pub enum ManifestError {
     },
     /// It has the deprecated form, one sealed blob for the whole Secret.
     #[error(
-        "/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values, and is not supported"
+        "/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values, and can't be planned: not even its keys are known before it is opened"
     )]
     DeprecatedData,
+    /// It has the deprecated form and the other one.
+    #[error("/spec/data and /spec/encryptedData can't be used at the same time")]
+    BothForms,
     /// It has values in clear text where upstream ignores them.
     #[error("{path} is not a field that Sealed Secrets knows")]
     StringData {
@@ -157,7 +193,7 @@ pub enum ManifestError {
         path: KeyPath,
     },
     /// A template can't be parsed, or uses what is refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Template(#[from] ItemTemplateError),
 }
 
@@ -169,7 +205,7 @@ impl ManifestError {
             Self::Missing { .. } | Self::WrongType { .. } => {
                 "seal the Secret again with `seal` to get a well-formed manifest"
             }
-            Self::DeprecatedData => {
+            Self::BothForms | Self::DeprecatedData => {
                 "seal the Secret again with `seal`: each value gets its own entry under spec.encryptedData"
             }
             Self::StringData { .. } => "put what is not secret into spec.template.data, and seal the rest",

@@ -5,9 +5,13 @@
 //! for its session key with a [`KeyRequest`](crate::KeyRequest) and opens with the answer. Sealing needs a
 //! certificate only, so it happens here whole.
 //!
-//! Not here: private-key operations, which sealing keys exist, and the deprecated form with one blob in `spec.data`.
+//! What ends in the Secret is [`SealedSecretManifest::secret_skeleton`] and [`SealedSecretManifest::secret_data`], which runs
+//! the templates, or [`DeprecatedSealedSecret::secret`].
+//!
+//! Not here: private-key operations, and which sealing keys exist.
 
 mod certificate;
+mod deprecated;
 mod fingerprint;
 mod item;
 pub(crate) mod lenient_base64;
@@ -19,6 +23,7 @@ mod seal;
 mod template;
 
 pub use certificate::{Certificate, CertificateError, PublicKey};
+pub use deprecated::DeprecatedSealedSecret;
 pub use fingerprint::Fingerprint;
 pub use item::{ItemError, SealedItem};
 pub use manifest::{ManifestError, SealedSecretManifest};

@@ -1,10 +1,10 @@
 //! Regular expressions (Sprig's `regex.go`). How Go's become ours stands in `regexes.rs`.
 
-use regex::bytes::{Captures, Regex};
+use regex::{Captures, Regex};
 
 use super::super::error::Fault;
 use super::super::regexes;
-use super::super::value::{Heap, ListKind, Text as Bytes, Value};
+use super::super::value::{Heap, ListKind, Value};
 use super::{Arguments, Function, Param};
 use Param::{Int, Text};
 
@@ -30,14 +30,12 @@ pub(super) const ALL: &[Function] = &[
 ];
 
 /// Returns the expression and the text that it is to be tried on.
-fn prepared<'a>(heap: &mut Heap, args: &'a [Value]) -> Result<(Regex, &'a Bytes), Fault> {
+fn prepared<'a>(heap: &mut Heap, args: &'a [Value]) -> Result<(Regex, &'a str), Fault> {
     let text = args.text(1)?;
     // A search may look at every byte several times.
     heap.pay_bytes(text.bytes().len().saturating_mul(8))?;
     heap.pay_bytes(args.bytes(0)?.len().saturating_mul(64))?;
-    if std::str::from_utf8(text.bytes()).is_err() {
-        return Err(Fault::Refused("regular expressions on what is not UTF-8"));
-    }
+    let text = std::str::from_utf8(text.bytes()).map_err(|_| Fault::Refused("what is not UTF-8"))?;
     Ok((heap.regex(args.text(0)?, regexes::compile)?, text))
 }
 
@@ -47,19 +45,19 @@ fn limit(count: i64) -> usize {
 
 fn is_match(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let (regex, text) = prepared(heap, args)?;
-    Ok(Value::Bool(regex.is_match(text.bytes())))
+    Ok(Value::Bool(regex.is_match(text)))
 }
 
 fn find(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let (regex, text) = prepared(heap, args)?;
-    let found = regex.find(text.bytes()).map(|found| found.as_bytes().to_vec());
+    let found = regex.find(text).map(|found| found.as_str().as_bytes().to_vec());
     heap.text(found.unwrap_or_default())
 }
 
 fn find_all(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let (regex, text) = prepared(heap, args)?;
     let found: Vec<Vec<u8>> =
-        regex.find_iter(text.bytes()).take(limit(args.int(2)?)).map(|found| found.as_bytes().to_vec()).collect();
+        regex.find_iter(text).take(limit(args.int(2)?)).map(|found| found.as_str().as_bytes().to_vec()).collect();
     if found.is_empty() { heap.nil_list(ListKind::Texts) } else { heap.texts(found) }
 }
 
@@ -67,17 +65,17 @@ type Replacement = fn(&Regex, &Captures<'_>, &[u8], &mut Vec<u8>);
 
 fn replace(heap: &mut Heap, args: &[Value], append: Replacement) -> Result<Value, Fault> {
     let (regex, text) = prepared(heap, args)?;
-    let (text, by) = (text.bytes(), args.bytes(2)?);
+    let by = args.bytes(2)?;
     let (mut out, mut end) = (Vec::new(), 0);
     for captures in regex.captures_iter(text) {
         let Some(whole) = captures.get(0) else { continue };
         let before = out.len();
-        out.extend_from_slice(text.get(end..whole.start()).unwrap_or_default());
+        out.extend_from_slice(text.get(end..whole.start()).unwrap_or_default().as_bytes());
         append(&regex, &captures, by, &mut out);
         end = whole.end();
         heap.pay_bytes(out.len() - before + 64)?;
     }
-    out.extend_from_slice(text.get(end..).unwrap_or_default());
+    out.extend_from_slice(text.get(end..).unwrap_or_default().as_bytes());
     heap.text(out)
 }
 
@@ -105,7 +103,7 @@ fn expand(regex: &Regex, captures: &Captures<'_>, by: &[u8], out: &mut Vec<u8>) 
             Ok(number) => captures.get(number),
             Err(_) => regex.capture_names().flatten().find(|known| *known == name).and_then(|name| captures.name(name)),
         };
-        out.extend_from_slice(group.map(|group| group.as_bytes()).unwrap_or_default());
+        out.extend_from_slice(group.map(|group| group.as_str().as_bytes()).unwrap_or_default());
     }
     out.extend_from_slice(rest);
 }
@@ -122,7 +120,7 @@ fn reference(text: &[u8]) -> Option<(&str, &[u8])> {
 
 fn split(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let (regex, text) = prepared(heap, args)?;
-    let (text, limit) = (text.bytes(), limit(args.int(2)?));
+    let limit = limit(args.int(2)?);
     if limit == 0 {
         return heap.nil_list(ListKind::Texts);
     }
@@ -136,12 +134,12 @@ fn split(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
         }
         end = found.start();
         if found.end() != 0 {
-            parts.push(text.get(start..end).unwrap_or_default().to_vec());
+            parts.push(text.get(start..end).unwrap_or_default().as_bytes().to_vec());
         }
         start = found.end();
     }
     if end != text.len() {
-        parts.push(text.get(start..).unwrap_or_default().to_vec());
+        parts.push(text.get(start..).unwrap_or_default().as_bytes().to_vec());
     }
     heap.texts(parts)
 }
