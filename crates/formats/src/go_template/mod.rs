@@ -4,9 +4,13 @@
 //! from a port in what it must not do: nothing is read from outside (no clock, no randomness, no environment), every text
 //! that it makes is wiped, size, depth and work are bounded, and an error holds nothing of a value or of the template.
 //!
+//! A text is wiped when nothing refers to it any more. A buffer that grows while a text is made leaves copies to the allocator,
+//! which wipes them in the binaries.
+//!
 //! Not here: which values a template sees and where its output goes (`sealed_secret/template.rs`).
 
 mod error;
+mod floats;
 mod functions;
 mod lex;
 mod literal;

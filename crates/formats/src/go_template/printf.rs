@@ -4,9 +4,10 @@
 //! pointers (`%p`), `%b`, `%x` and `#` of floats.
 
 use super::error::Fault;
-use super::print::{escaped, float, quoted};
+use super::floats::{exponential, fixed, general};
+use super::print::{escaped, quoted};
 use super::runes::{self, push, runes};
-use super::value::{Heap, ListKind, MAX_DEPTH, MapKind, Value};
+use super::value::{Heap, MAX_DEPTH, Text, Value};
 
 /// The widest field in bytes: what is larger would be padding only.
 const MAX_WIDTH: i64 = 1 << 16;
@@ -265,11 +266,11 @@ impl Printer<'_> {
             Value::Text(text) => self.string(verb, flags, text.bytes(), value)?,
             Value::List(list) => {
                 let items = self.heap.items(*list);
-                self.list(verb, flags, (value, list.kind, list.is_nil), &items, depth)?;
+                self.list(verb, flags, (value, list.is_nil), &items, depth)?;
             }
             Value::Map(map) => {
                 let entries = self.heap.snapshot(*map)?;
-                self.map(verb, flags, (value, map.kind), &entries, depth)?;
+                self.map(verb, flags, value, &entries, depth)?;
             }
             Value::Bool(_) => self.bad_verb(verb, flags, value)?,
         }
@@ -280,11 +281,10 @@ impl Printer<'_> {
         &mut self,
         verb: char,
         flags: Flags,
-        (value, kind, is_nil): (&Value, ListKind, bool),
+        (value, is_nil): (&Value, bool),
         items: &[Value],
         depth: usize,
     ) -> Outcome {
-        let _ = kind;
         if flags.sharp_v {
             self.out.extend_from_slice(value.type_name().as_bytes());
             if is_nil {
@@ -302,14 +302,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn map(
-        &mut self,
-        verb: char,
-        flags: Flags,
-        (value, _): (&Value, MapKind),
-        entries: &[(super::value::Text, Value)],
-        depth: usize,
-    ) -> Outcome {
+    fn map(&mut self, verb: char, flags: Flags, value: &Value, entries: &[(Text, Value)], depth: usize) -> Outcome {
         let (open, between, close) = if flags.sharp_v { ("{", ", ", "}") } else { ("[", " ", "]") };
         self.out.extend_from_slice(if flags.sharp_v { value.type_name().as_bytes() } else { b"map" });
         self.out.extend_from_slice(open.as_bytes());
@@ -519,51 +512,4 @@ fn can_backquote(text: &[u8]) -> bool {
         rune.char
             .is_some_and(|char| char != '\u{feff}' && (char >= ' ' || char == '\t') && !matches!(char, '`' | '\x7f'))
     })
-}
-
-fn special(number: f64) -> Option<String> {
-    match number {
-        number if number.is_nan() => Some("NaN".to_owned()),
-        number if number.is_infinite() => Some(if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned()),
-        _ => None,
-    }
-}
-
-fn fixed(number: f64, precision: usize) -> String {
-    special(number).unwrap_or_else(|| format!("{number:.precision$}"))
-}
-
-fn exponential(number: f64, precision: usize) -> String {
-    special(number).unwrap_or_else(|| with_exponent(&format!("{number:.precision$e}")))
-}
-
-/// Gives an exponent its sign and two digits.
-fn with_exponent(text: &str) -> String {
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
-}
-
-fn general(number: f64, precision: Option<usize>) -> String {
-    let Some(precision) = precision else { return special(number).unwrap_or_else(|| float(number)) };
-    if let Some(special) = special(number) {
-        return special;
-    }
-    let least = precision.max(1);
-    let rounded = format!("{number:.*e}", least - 1);
-    let (mantissa, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
-    let exponent: i64 = exponent.parse().unwrap_or_default();
-    let mantissa = if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
-    let as_i64 = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
-    // Where all digits stand before the point anyway, the point moves less far (`%e` is used later).
-    let limit = if least > digits && as_i64(digits) > exponent { as_i64(digits) } else { as_i64(least) };
-    match (-4..limit).contains(&exponent) {
-        true => {
-            let behind = usize::try_from(as_i64(digits) - exponent - 1).unwrap_or_default();
-            format!("{number:.behind$}")
-        }
-        false => with_exponent(&format!("{mantissa}e{exponent}")),
-    }
 }

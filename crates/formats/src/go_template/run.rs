@@ -8,7 +8,7 @@ use super::literal::Number;
 use super::parse::Definitions;
 use super::print;
 use super::tree::{Branch, Command, Node, Operand, Pipe};
-use super::value::{Heap, MapKind, STEP, Value};
+use super::value::{Heap, MapKind, STEP, Text, Value};
 use crate::SecretBytes;
 
 /// How deep templates, actions and parentheses may call each other while they run.
@@ -348,7 +348,7 @@ fn typed(value: Value, param: Param) -> Outcome<Value> {
 struct Each {
     over: Value,
     at: usize,
-    entries: Option<Vec<(super::value::Text, Value)>>,
+    entries: Option<Vec<(Text, Value)>>,
     /// Whether an integer may be counted to: only with one variable at most.
     counts: bool,
 }

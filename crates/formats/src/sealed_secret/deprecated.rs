@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::item::{ItemError, SealedItem};
 use super::manifest::Identity;
@@ -72,17 +72,7 @@ impl DeprecatedSealedSecret {
     /// Refuses what is not one Secret in JSON; says where, never what.
     pub fn secret(&self, opened: &SecretBytes) -> Result<(Value, BTreeMap<String, SecretBytes>), PlainSecretError> {
         let secret = PlainSecret::parse(opened.expose_secret())?.into_iter().next().ok_or(PlainSecretError::Nothing)?;
-        let mut skeleton = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": secret.metadata(),
-            "type": secret.type_().unwrap_or("Opaque"),
-        });
-        if let Some(immutable) = secret.immutable() {
-            skeleton["immutable"] = immutable.into();
-        }
-        skeleton["metadata"]["name"] = self.name().into();
-        skeleton["metadata"]["namespace"] = self.namespace().into();
+        let skeleton = self.identity.skeleton(secret.metadata().clone(), secret.type_(), secret.immutable());
         Ok((skeleton, secret.into_values()))
     }
 }

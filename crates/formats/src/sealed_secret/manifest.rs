@@ -102,19 +102,7 @@ impl SealedSecretManifest {
     /// Returns the Secret that it becomes, without `data`: labels, annotations and finalizers of the template, and the
     /// SealedSecret's own name and namespace, whatever the template says.
     pub fn secret_skeleton(&self) -> Value {
-        let mut metadata = self.template_metadata.clone();
-        metadata.insert("name".to_owned(), Value::from(self.name()));
-        metadata.insert("namespace".to_owned(), Value::from(self.namespace()));
-        let mut secret = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": metadata,
-            "type": self.type_.as_deref().unwrap_or("Opaque"),
-        });
-        if let (Some(immutable), Some(secret)) = (self.immutable, secret.as_object_mut()) {
-            secret.insert("immutable".to_owned(), Value::from(immutable));
-        }
-        secret
+        self.identity.skeleton(self.template_metadata.clone(), self.type_.as_deref(), self.immutable)
     }
 }
 
@@ -150,6 +138,27 @@ impl Identity {
             true => Err(ManifestError::BothForms),
             false => Ok((identity, token)),
         }
+    }
+
+    /// Returns a Secret without `data`, with this name and namespace whatever `metadata` says.
+    pub(super) fn skeleton(
+        &self,
+        mut metadata: Map<String, Value>,
+        type_: Option<&str>,
+        immutable: Option<bool>,
+    ) -> Value {
+        metadata.insert("name".to_owned(), Value::from(self.name.as_str()));
+        metadata.insert("namespace".to_owned(), Value::from(self.namespace.as_str()));
+        let mut secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": type_.unwrap_or("Opaque"),
+        });
+        if let (Some(immutable), Some(secret)) = (immutable, secret.as_object_mut()) {
+            secret.insert("immutable".to_owned(), Value::from(immutable));
+        }
+        secret
     }
 
     /// Returns the OAEP label.

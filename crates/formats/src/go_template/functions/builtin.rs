@@ -1,6 +1,7 @@
 //! The functions of Go's `text/template` itself (`text/template/funcs.go`). Its `slice` is not here: Sprig's takes its place.
 
 use super::super::error::Fault;
+use super::super::runes::{is_printable, runes};
 use super::super::value::{Heap, MapKind, Value};
 use super::super::{print, printf};
 use super::{Arguments, Function, Param, Special};
@@ -177,7 +178,6 @@ fn html(text: &[u8]) -> Vec<u8> {
 }
 
 fn js(text: &[u8]) -> Vec<u8> {
-    use super::super::runes::{is_printable, runes};
     let mut out = Vec::with_capacity(text.len());
     for rune in runes(text) {
         let char = rune.char.unwrap_or(char::REPLACEMENT_CHARACTER);

@@ -62,13 +62,9 @@ fn set(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
 }
 
 fn unset(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
-    match args.map(0)? {
-        Some(map) => {
-            heap.unset(map, args.text(1)?);
-            Ok(args.any(0))
-        }
-        None => heap.map(MapKind::Any, BTreeMap::new()),
-    }
+    let map = args.map(0)?.ok_or(Fault::Failed("is given no dict to take a key out of"))?;
+    heap.unset(map, args.text(1)?);
+    Ok(args.any(0))
 }
 
 fn keys(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
