@@ -20,6 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 use waxwing::api::{Inventory, InventorySpec};
+use waxwing_formats::go_template::{Allowance, GoTemplate, REFUSED, Values, signatures};
 use waxwing_formats::sealed_secret::{Certificate, Scope, SealedItem, SealedSecretManifest};
 use waxwing_formats::sops::{Document, Store};
 use waxwing_formats::{DataKey, Handle, HandleInput, KeyPath, RequestId, Salt, SecretBytes};
@@ -29,7 +30,7 @@ use waxwing_plan::{
     Digest, DigestContext, GroupKind, LiveMark, Manifest, ObjectId, OwnerMark, SecretMark, desired_digest,
 };
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "desired-digest",
     "digest",
     "field-mark",
@@ -43,6 +44,7 @@ const NAMES: [&str; 13] = [
     "sops-code",
     "sops-file",
     "sops-tokens",
+    "templates",
 ];
 
 fn file(path: &str) -> String {
@@ -270,4 +272,39 @@ fn the_inventory_reads_and_writes_back_as_the_page_shows_it() {
     let sync = inventory.spec.sync.clone();
     let again = InventorySpec::new(sync, Shard::from(inventory.spec));
     assert_eq!(serde_json::to_value(again).unwrap(), shown["spec"]);
+}
+
+#[test]
+fn templates_make_what_the_page_says() {
+    let example = example("templates");
+    let (values, templates) = example.split_once("\n\n").unwrap();
+    let values = || values.split_whitespace().map(|value| value.split_once('=').unwrap());
+    for line in templates.lines() {
+        let (text, made) = line.split_once("  =>  ").unwrap();
+        let template = GoTemplate::parse("t", text.trim_end());
+        let values = Values::new(values().map(|(name, value)| (name, value.as_bytes())));
+        let rendered = template.and_then(|template| template.render(&values, &mut Allowance::default()));
+        let rendered = rendered.map(|text| String::from_utf8(text.expose_secret().to_vec()).unwrap());
+        assert_eq!(rendered.as_deref().unwrap_or("refused"), made, "{text}");
+    }
+}
+
+#[test]
+fn every_function_of_templates_is_in_the_page_and_so_is_why_one_is_refused() {
+    let page = file("docs/from-sealed-secrets.md");
+    let (works, refused) = page.split_once("Refused by name").unwrap();
+    let named = |text: &str| -> Vec<String> {
+        let cells =
+            text.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split('`').skip(1).step_by(2));
+        let mut names: Vec<String> = cells.map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let mut known: Vec<String> = signatures().map(|function| function.name.to_owned()).collect();
+    known.sort();
+    assert_eq!(named(works), known);
+    for (name, reason) in REFUSED {
+        let row = refused.lines().find(|line| line.contains(&format!("`{name}`")));
+        assert!(row.is_some_and(|row| row.ends_with(&format!("| {reason} |"))), "{name}");
+    }
 }

@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use rand_core::{CryptoRng, RngCore};
+use waxwing_formats::go_template::{Allowance, GoTemplate, Values};
 use waxwing_formats::sealed_secret::{Certificate, PlainSecret, SealedItem, SealedSecretManifest};
 use waxwing_formats::sops::{
     Document, Part, Plain, Recipient, Rule, RuleKind, Sealed, SopsError, Store, Terms, Unlock, Vectors, Verified,
@@ -108,6 +109,25 @@ pub fn sealed_secret(bytes: &[u8]) {
     }
     let _ = PlainSecret::parse(bytes);
     let _ = Certificate::from_pem(bytes);
+}
+
+/// Templates of SealedSecrets: they are run or refused, the same way twice, and no error holds a value.
+pub fn templates(bytes: &[u8]) {
+    const CANARY: &str = "canary-7f3a";
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(template) = GoTemplate::parse("t", text) else { return };
+    let run = || {
+        let values = [("a", CANARY.as_bytes()), ("b", &[0xff, 0x00][..]), ("c", bytes)];
+        template.render(&Values::new(values.into_iter()), &mut Allowance::default())
+    };
+    match (run(), run()) {
+        (Ok(one), Ok(other)) => assert!(one.ct_eq(&other), "a template made two things"),
+        (Err(one), Err(other)) => {
+            assert_eq!(one, other);
+            assert!(!format!("{one} {one:?}").contains(CANARY), "an error holds a value");
+        }
+        _ => panic!("a template failed once"),
+    }
 }
 
 /// Keys from files and from the cluster.

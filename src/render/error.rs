@@ -329,6 +329,9 @@ pub enum Fault {
     /// Something else than one sealed item under `spec.encryptedData`.
     #[error("the value is not one item that was sealed for a SealedSecret")]
     NotASealedItem,
+    /// A template of a SealedSecret that is sealed itself.
+    #[error("the template of a SealedSecret holds a sealed value")]
+    SealedTemplate,
     /// An item of a SealedSecret that was copied to another object.
     #[error("{object} holds an item of a SealedSecret at {pointer}, where it can't be opened")]
     SealedItemMoved {
@@ -356,6 +359,9 @@ impl Fault {
             Self::SealedSecret(error) => error.hint(),
             Self::SealedItemMoved { .. } => "refer to the Secret by name, or seal the value for that object too",
             Self::NotASealedItem => "put the item there as `seal` printed it",
+            Self::SealedTemplate => {
+                "seal the value as an item of the SealedSecret, and use it as a field in the template"
+            }
             Self::HandleInGit => "seal the value itself instead of copying from rendered output",
             Self::FormatHidden => {
                 "end its name in .yaml, .json or .env, or encrypt it again under the name that it has"

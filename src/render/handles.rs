@@ -50,6 +50,17 @@ pub enum Origin {
         /// The ciphertext in base64, as it stands in the file.
         token: String,
     },
+    /// What a template of a SealedSecret makes of its items.
+    SealedTemplate {
+        /// The file in the repository.
+        file: String,
+        /// The position of the document in the file, from 0.
+        document: usize,
+        /// Where the template stands in the document.
+        path: KeyPath,
+        /// The key of the Secret that it makes.
+        item: String,
+    },
     /// A value that is not sealed in Git.
     Plain {
         /// The file in the repository.
@@ -71,7 +82,9 @@ impl Origin {
             Self::SopsLeaf { file, document, path } => (file, *document, path, "sops"),
             Self::SopsEnv { file, path } => (file, 0, path, "sops"),
             Self::SopsWhole { file } => (file, 0, &root, "sops"),
-            Self::SealedItem { file, document, path, .. } => (file, *document, path, "sealed-secret"),
+            Self::SealedItem { file, document, path, .. } | Self::SealedTemplate { file, document, path, .. } => {
+                (file, *document, path, "sealed-secret")
+            }
             Self::Plain { file, document, path, .. } => (file, *document, path, "plaintext"),
         };
         SecretMark { file: file.clone(), document, key_path: path.to_string(), scheme: scheme.to_owned() }

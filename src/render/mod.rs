@@ -25,6 +25,7 @@ mod reader;
 mod replacements;
 mod schema;
 mod sealed_secrets;
+mod secret_templates;
 mod staging;
 mod unsure;
 
@@ -45,10 +46,12 @@ pub use manifests::Scope;
 pub use plaintext::{PlaintextPolicy, PlaintextSecret, judge};
 pub use reader::SopsFile;
 pub use sealed_secrets::SealedBinding;
+pub use secret_templates::SecretTemplates;
 
 use manifests::SourceDocument;
 use reader::Reader;
 use sealed_secrets::SealedBindings;
+use secret_templates::Templates;
 use unsure::UnsureValues;
 
 /// How to render.
@@ -113,6 +116,7 @@ pub struct Rendered {
     manifests: Vec<Manifest>,
     handles: HandleTable,
     sealed: SealedBindings,
+    templates: Templates,
     sops: Vec<SopsFile>,
     plaintext: Vec<PlaintextSecret>,
     closure_key: ClosureKey,
@@ -133,6 +137,11 @@ impl Rendered {
     /// Returns what the items of a SealedSecret are bound to, by their key in the Secret that it became.
     pub fn sealed_bindings(&self, secret: &plan::ObjectId) -> impl Iterator<Item = (&str, &SealedBinding)> {
         self.sealed.get(secret).into_iter().flatten().map(|(key, binding)| (key.as_str(), binding))
+    }
+
+    /// Returns the templates of a SealedSecret, by the Secret that it became; nothing where it has none.
+    pub fn templates(&self, secret: &plan::ObjectId) -> Option<&SecretTemplates> {
+        self.templates.get(secret)
     }
 
     /// Returns the SOPS files that went in, by path.

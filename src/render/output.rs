@@ -13,6 +13,7 @@ use super::kustomize::TimeLimit;
 use super::manifests::{self, Scope, SourceDocument};
 use super::plaintext::{self, PlaintextSecret};
 use super::sealed_secrets::{self, SealedBindings};
+use super::secret_templates::Templates;
 use super::staging::Staging;
 use super::{RenderOptions, Rendered, SourceFiles, kustomize};
 use crate::source::RepoPath;
@@ -37,6 +38,7 @@ pub(super) fn render(
         handles: files.handles,
         plaintext: files.plaintext,
         sealed: SealedBindings::new(),
+        templates: Templates::new(),
         manifests: Vec::new(),
         places: BTreeMap::new(),
         errors: Vec::new(),
@@ -46,8 +48,8 @@ pub(super) fn render(
     if !output.errors.is_empty() {
         return Err(output.errors);
     }
-    let Output { manifests, handles, sealed, plaintext, .. } = output;
-    Ok(Rendered { manifests, handles, sealed, sops: files.sops, plaintext, closure_key, renderer })
+    let Output { manifests, handles, sealed, templates, plaintext, .. } = output;
+    Ok(Rendered { manifests, handles, sealed, templates, sops: files.sops, plaintext, closure_key, renderer })
 }
 
 /// Builds the kustomizations, once more where the first build tells which values are public.
@@ -105,6 +107,7 @@ struct Output<'a> {
     handles: HandleTable,
     plaintext: Vec<PlaintextSecret>,
     sealed: SealedBindings,
+    templates: Templates,
     manifests: Vec<Manifest>,
     /// Where each object was seen first.
     places: BTreeMap<ObjectId, Place>,
@@ -129,7 +132,9 @@ impl Output<'_> {
 
     fn manifest(&mut self, document: SourceDocument, place: &Place) -> Result<Manifest, RenderError> {
         let mut manifest = manifests::manifest(document, self.scope_of, &self.options.default_namespace)?;
-        self.sealed.extend(sealed_secrets::become_secret(&mut manifest, place, &mut self.handles)?);
+        let (sealed, templates) = sealed_secrets::become_secret(&mut manifest, place, &mut self.handles, self.salt)?;
+        self.sealed.extend(sealed);
+        self.templates.extend(templates);
         self.take_plaintext(&mut manifest, place);
         Ok(manifest)
     }

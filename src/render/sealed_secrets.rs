@@ -10,13 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use waxwing_formats::sealed_secret::{Scope, SealedSecretManifest};
-use waxwing_formats::{Handle, KeyPath};
+use waxwing_formats::{Handle, KeyPath, Salt};
 use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 
 use super::documents::add_sealed_item;
 use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, Origin, locate, mentions_handle};
 use super::plaintext::data_pointer;
+use super::secret_templates::{self, Templates};
 
 /// What one item of a SealedSecret was sealed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +35,16 @@ pub struct SealedBinding {
 /// The sealed items of a render, by the Secret and the key that they end in.
 pub(super) type SealedBindings = BTreeMap<ObjectId, BTreeMap<String, SealedBinding>>;
 
-/// Turns a SealedSecret into its Secret and returns what its items are bound to; leaves any other manifest alone.
+/// Turns a SealedSecret into its Secret and returns what its items are bound to, and its templates; leaves any other
+/// manifest alone.
 pub(super) fn become_secret(
     manifest: &mut Manifest,
     place: &Place,
     handles: &mut HandleTable,
-) -> Result<SealedBindings, RenderError> {
+    salt: &Salt,
+) -> Result<(SealedBindings, Templates), RenderError> {
     if !SealedSecretManifest::is_sealed_secret(&manifest.body) {
-        return Ok(SealedBindings::new());
+        return Ok(Default::default());
     }
     let refuse = |fault: Fault| RenderError::new(place.clone(), fault);
     let sealed = SealedSecretManifest::parse(&manifest.body).map_err(|error| refuse(error.into()))?;
@@ -56,11 +59,16 @@ pub(super) fn become_secret(
         let (namespace, name) = (sealed.namespace().to_owned(), sealed.name().to_owned());
         bindings.insert(key.clone(), SealedBinding { handle, scope: sealed.scope(), namespace, name });
     }
+    let templates = secret_templates::add(&sealed, (place, &origin), &mut data, handles, salt)?;
     manifest.body = sealed.secret_skeleton();
     if let Some(secret) = manifest.body.as_object_mut() {
         secret.insert("data".to_owned(), Value::Object(data));
     }
-    Ok(SealedBindings::from([(manifest.id.clone(), bindings)]))
+    let mut of_manifest = Templates::new();
+    if !templates.data.is_empty() {
+        of_manifest.insert(manifest.id.clone(), templates);
+    }
+    Ok((SealedBindings::from([(manifest.id.clone(), bindings)]), of_manifest))
 }
 
 /// Refuses items of SealedSecrets that a renderer copied elsewhere, where they could not be opened.

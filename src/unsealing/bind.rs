@@ -32,7 +32,7 @@ pub(super) fn files_needed<'a>(rendered: &'a Rendered, sent: &[&Manifest]) -> BT
 fn sops_file(origin: &Origin) -> Option<&str> {
     match origin {
         Origin::SopsLeaf { file, .. } | Origin::SopsEnv { file, .. } | Origin::SopsWhole { file } => Some(file),
-        Origin::SealedItem { .. } | Origin::Plain { .. } => None,
+        Origin::SealedItem { .. } | Origin::SealedTemplate { .. } | Origin::Plain { .. } => None,
     }
 }
 
@@ -120,7 +120,9 @@ impl Values<'_> {
         let origin = self.origin(at, handle)?;
         match origin {
             Origin::Plain { value, .. } => Ok(Piece::Kept(value.expose_secret())),
-            Origin::SealedItem { item, .. } => self.item(at, item).map(Piece::Kept),
+            Origin::SealedItem { item, .. } | Origin::SealedTemplate { item, .. } => {
+                self.item(at, item).map(Piece::Kept)
+            }
             Origin::SopsWhole { file } => {
                 let document = self.files.get(file).ok_or_else(|| missing(origin))?;
                 document.whole().map(Piece::Made).map_err(|_| OpenError::Whole { file: file.clone() })
@@ -162,7 +164,7 @@ impl Values<'_> {
         let origin = self.origin(at, handle)?;
         let recipient = match (origin, sops_file(origin)) {
             (_, Some(file)) => self.files.get(file).map(|file| file.provenance().join(", ")).unwrap_or_default(),
-            (Origin::SealedItem { item, .. }, _) => {
+            (Origin::SealedItem { item, .. } | Origin::SealedTemplate { item, .. }, _) => {
                 let item = self.items.get(&(at.manifest.id.clone(), item.clone()));
                 item.map(|item| item.key.clone()).unwrap_or_default()
             }

@@ -1,5 +1,6 @@
 //! Why something stays sealed. Names files, documents and key paths, never a value or a ciphertext.
 
+use waxwing_formats::go_template::TemplateError;
 use waxwing_formats::sealed_secret::ItemError;
 use waxwing_formats::sops::UnlockError;
 
@@ -56,6 +57,14 @@ pub enum OpenError {
         /// What is wrong with it.
         source: ItemError,
     },
+    /// The template of a SealedSecret fails with the values that it was opened to.
+    #[error("the template at {place} fails: {source}")]
+    Template {
+        /// The place.
+        place: Place,
+        /// The line, the function and what is wrong.
+        source: TemplateError,
+    },
     /// None of the sealing keys opens an item for this name, namespace and scope.
     #[error("no sealing key of this cluster opens {place} as {claim}: {refusal}")]
     SealedForAnother {
@@ -104,7 +113,7 @@ impl OpenError {
         match self {
             Self::Binding(error) => error.object.to_string(),
             Self::Sops { file, .. } | Self::Whole { file } => file.clone(),
-            Self::Missing { place } | Self::Item { place, .. } => place.file.clone(),
+            Self::Missing { place } | Self::Item { place, .. } | Self::Template { place, .. } => place.file.clone(),
             Self::SealedForAnother { place, .. } | Self::AccessDenied { place, .. } => place.file.clone(),
             Self::NotText { object, .. } | Self::Handle { object, .. } => object.clone(),
         }
@@ -118,6 +127,7 @@ impl OpenError {
             Self::Whole { .. } => "encrypt the file again with sops".to_owned(),
             Self::Missing { .. } => "please report this".to_owned(),
             Self::Item { source, .. } => source.hint().to_owned(),
+            Self::Template { source, .. } => source.hint().to_owned(),
             Self::SealedForAnother { .. } => {
                 "seal it again with `seal` for this cluster, name, namespace and scope".to_owned()
             }

@@ -12,6 +12,7 @@ mod key_file;
 mod sealed_items;
 mod sops_files;
 mod stack;
+mod templates;
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -115,7 +116,10 @@ pub fn open(
     let begun = Instant::now();
     let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, keys);
     let files_took = begun.elapsed();
-    let (items, refusals) = sealed_items::open(rendered, sent, keys);
+    let (mut items, mut refusals) = sealed_items::open(rendered, sent, keys);
+    if refusals.is_empty() {
+        refusals = templates::render(rendered, sent, &mut items);
+    }
     let items_took = begun.elapsed() - files_took;
     errors.extend(refusals);
     if !errors.is_empty() {

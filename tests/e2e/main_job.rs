@@ -18,12 +18,16 @@ fn a_commit_with_sealed_values_arrives() {
     let certificate = certificate(&stage);
     let sealed = stage.upstream.kubeseal(&["--cert", certificate.to_str().unwrap(), "--format", "yaml"]);
     let sealed = sealed.unwrap().stdin(plain).text().unwrap();
+    assert!(sealed.contains("\n  template:\n"), "{sealed}");
+    let template = "\n  template:\n    data: {url: 'https://{{ .token | upper }}@db'}\n";
+    let sealed = sealed.replace("\n  template:\n", template);
     let commit =
         stage.commit(&[("app/config.yaml", CONFIG), ("app/database.yaml", &sops), ("app/token.yaml", &sealed)]);
     stage.sync("./app", "");
     let sync = stage.applied(&commit);
     assert_eq!(stage.secret_value("database", "password").as_deref(), Some("opened-by-sops"));
     assert_eq!(stage.secret_value("token", "token").as_deref(), Some("opened-by-seal"));
+    assert_eq!(stage.secret_value("token", "url").as_deref(), Some("https://OPENED-BY-SEAL@db"));
     assert_eq!(stage.get("configmap/settings").unwrap()["data"]["greeting"], "hello");
     assert_eq!(sync["status"]["counts"]["created"], 3);
     for kind in ["Healthy", "Unsealed"] {

@@ -63,8 +63,8 @@ fn take_through_syncs(stage: &Stage, database: &str) {
     stage.commit(&[
         ("app/database.yaml", database),
         ("app/big.yaml", &sops(stage, &secret("big", &big()))),
-        ("app/token.yaml", &sealed(stage, &secret("token", CORE))),
-        ("app/big-token.yaml", &sealed(stage, &secret("big-token", &big()))),
+        ("app/token.yaml", &templated(&sealed(stage, &secret("token", CORE)))),
+        ("app/big-token.yaml", &templated(&sealed(stage, &secret("big-token", &big())))),
         ("app/bound.yaml", &stage.sops("x.yaml", &bound, &["--encrypted-regex", "^data$"])),
         ("app/public.yaml", &public),
         ("built/kustomization.yaml", built),
@@ -83,6 +83,7 @@ fn take_through_syncs(stage: &Stage, database: &str) {
     let changed = stage.commit(&[("app/database.yaml", &sops(stage, &secret("database", &format!("another-{CORE}"))))]);
     stage.applied(&changed);
     assert_eq!(stage.secret_value("big", "password").map(|value| value.len()), Some(big().len()));
+    assert_eq!(stage.secret_value("big-token", "made"), Some(format!("x\"{}\"", big())));
     SYNCS.iter().for_each(|(name, _)| suspend(stage, name));
 }
 
@@ -103,6 +104,15 @@ fn suspend(stage: &Stage, name: &str) {
 
 fn secret(name: &str, value: &str) -> String {
     format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{password: \"{value}\"}}\n")
+}
+
+/// Adds templates that take the value through functions of every kind, and one that only uses it.
+fn templated(sealed: &str) -> String {
+    let made = r#"{{ $d := fromJson (toJson (dict "v" (.password | b64enc | b64dec))) }}{{ range list (get $d "v") }}{{ regexReplaceAll "^" (printf "%s" . | trim | quote) "x" }}{{ end }}"#;
+    let used = r#"{{ .password | replace "K" "k" | splitList "q" | join "" | sha256sum }}"#;
+    assert!(sealed.contains("\n  template:\n"), "{sealed}");
+    sealed
+        .replace("\n  template:\n", &format!("\n  template:\n    data:\n      made: '{made}'\n      used: '{used}'\n"))
 }
 
 /// Returns a value of about 100 KiB that can be told by any of its pieces.

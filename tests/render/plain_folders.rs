@@ -50,6 +50,31 @@ fn sealed_values_become_handles_that_name_where_they_stand() -> Outcome {
 }
 
 #[test]
+fn what_templates_make_has_a_handle_that_covers_their_text_and_every_item() -> Outcome {
+    let sealed_secret = |a: &str, text: &str| {
+        format!(
+            "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {{name: token}}\nspec:\n  encryptedData: {{a: {a}, b: AgBc, c: AgBd}}\n  template:\n    data: {{url: '{text}', b: null, c: unused}}\n"
+        )
+    };
+    let data = |sealed_secret: String| -> Result<_, Box<dyn std::error::Error>> {
+        let rendered = repository(&[("token.yaml", &sealed_secret)])?.render("").map_err(|errors| told(&errors))?;
+        let manifest = &rendered.manifests()[0];
+        let opened: Vec<&str> = rendered.sealed_bindings(&manifest.id).map(|(item, _)| item).collect();
+        assert_eq!(opened, ["a", "b", "c"], "what templates may use is opened, also what the Secret is not to have");
+        Ok(manifest.body["data"].clone())
+    };
+    let first = data(sealed_secret("AgBb", "{{ .a }}@{{ .b }}"))?;
+    assert_eq!(first.as_object().ok_or("no data")?.keys().collect::<Vec<_>>(), ["a", "c", "url"]);
+    assert_eq!(first, data(sealed_secret("AgBb", "{{ .a }}@{{ .b }}"))?);
+    for other in [sealed_secret("AgBb", "{{ .a }}"), sealed_secret("AgBe", "{{ .a }}@{{ .b }}")] {
+        let other = data(other)?;
+        assert_ne!(first["url"], other["url"]);
+        assert_eq!(first["c"], other["c"], "a sealed value is never replaced");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_items_of_a_sealed_secret_are_bound_to_its_rendered_name_namespace_and_scope() -> Outcome {
     let sealed_secret = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata:\n  name: token\n  annotations: {sealedsecrets.bitnami.com/namespace-wide: 'true'}\nspec: {encryptedData: {a: AgBb, b: AgBc}}\n";
     let repository = repository(&[("token.yaml", sealed_secret)])?;

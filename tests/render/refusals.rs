@@ -85,8 +85,12 @@ fn damaged_or_misplaced_seals_are_refused_with_their_place_and_a_remedy() -> Out
         case("everything sealed", &[("apps/a.yaml", "fixture:all.enc.yaml")]),
         case("an old SealedSecret", &[("apps/a.yaml", &sealed_secret("{data: AgBb}"))]),
         case(
-            "a SealedSecret with a template",
-            &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: AgBb}, template: {data: {b: '{{ .a }}'}}}"))],
+            "a SealedSecret with a template that uses what is refused",
+            &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: AgBb}, template: {data: {b: '{{ now }}'}}}"))],
+        ),
+        case(
+            "a SealedSecret with a template that is none",
+            &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: AgBb}, template: {data: {b: '{{ .a'}}}"))],
         ),
         case("a SealedSecret with a number", &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: 1}}"))]),
         case(

@@ -7,6 +7,7 @@
 
 mod go_number;
 pub mod go_object;
+pub mod go_template;
 mod handle;
 pub mod ini;
 pub mod json;

@@ -13,7 +13,8 @@ use rand_core::OsRng;
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use serde_json::{Value, json};
 use waxwing_formats::sealed_secret::{
-    Certificate, PlainSecret, PublicKey, Scope, SealedItem, SealedSecretManifest, seal, seal_item,
+    Certificate, DeprecatedSealedSecret, PlainSecret, PublicKey, Scope, SealedItem, SealedSecretManifest, seal,
+    seal_item,
 };
 use waxwing_formats::{DataKey, RequestId, SecretBytes, WrappedKey};
 
@@ -275,7 +276,10 @@ fn each_malformed_sealed_secret_is_refused_by_name() {
         with("/spec/encryptedData/a~1b", json!({ "x": canary })),
         with("/spec/data", json!(canary)),
         with("/spec/template", json!([])),
-        with("/spec/template", json!({"data": {"config": canary}})),
+        with("/spec/template", json!({"data": canary})),
+        with("/spec/template", json!({"data": {"config": 5}})),
+        with("/spec/template", json!({"data": {"config": format!("{{{{ {canary} }}}}")}})),
+        with("/spec/template", json!({"data": {"config": "a\nb {{ now }}"}})),
         with("/spec/template", json!({"stringData": {"config": canary}})),
         with("/spec/template", json!({"type": 1})),
         with("/spec/template", json!({"immutable": "true"})),
@@ -293,6 +297,48 @@ fn each_malformed_sealed_secret_is_refused_by_name() {
     }
     assert!(!report.contains(canary));
     insta::assert_snapshot!("malformed sealed secrets", report);
+}
+
+#[test]
+fn the_deprecated_form_opens_to_the_secret_that_was_sealed_whole() {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth", "immutable": true,
+        "metadata": {"name": "old", "namespace": "elsewhere", "labels": {"app": "x"}, "creationTimestamp": null},
+        "data": {"password": "c2VjcmV0"},
+    });
+    let blob = SecretBytes::new(secret.to_string().into_bytes());
+    let token = seal_item(&public_key(), &Scope::Strict.label("shop", "db"), &blob, &mut OsRng).unwrap();
+    let manifest = json!({
+        "apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"data": token, "template": {"type": "ignored"}},
+    });
+    assert!(
+        DeprecatedSealedSecret::is_deprecated(&manifest)
+            && !DeprecatedSealedSecret::is_deprecated(&with("/x", json!(1)))
+    );
+    let sealed = DeprecatedSealedSecret::parse(&manifest).unwrap();
+    let item = sealed.item().unwrap();
+    let opened = item.open(&unwrap(&THROW_AWAY, &item, sealed.label()).unwrap()).unwrap();
+    let (skeleton, data) = sealed.secret(&opened).unwrap();
+    assert_eq!(
+        skeleton,
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth", "immutable": true,
+            "metadata": {"name": "db", "namespace": "shop", "labels": {"app": "x"}},
+        })
+    );
+    assert_eq!(
+        data.iter().map(|(key, value)| (key.as_str(), value.expose_secret())).collect::<Vec<_>>(),
+        [("password", &b"secret"[..])]
+    );
+
+    let mut both = manifest;
+    both["spec"]["encryptedData"] = json!({"a": "AgBb"});
+    let error = DeprecatedSealedSecret::parse(&both).unwrap_err();
+    assert_eq!(error.to_string(), "/spec/data and /spec/encryptedData can't be used at the same time");
+    let not_a_secret = SecretBytes::new(b"c2VjcmV0".to_vec());
+    let error = format!("{:?}", sealed.secret(&not_a_secret).unwrap_err());
+    assert!(!error.contains("c2VjcmV0"), "{error}");
 }
 
 #[test]

@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 9] = [
     ("manifests", targets::manifests),
     ("sops_sealed", targets::sops_sealed),
     ("sops_open", targets::sops_open),
     ("sops_plain", targets::sops_plain),
     ("sealed_secret", targets::sealed_secret),
+    ("templates", targets::templates),
     ("keys", targets::keys),
     ("wrapped", targets::wrapped),
     ("names", targets::names),

@@ -267,7 +267,8 @@ fn reason(fault: &Fault) -> Reason {
         | F::SealedNotAllowed { .. }
         | F::EnvNotDotenv
         | F::SealedSecret(_)
-        | F::NotASealedItem => Reason::UnsealFailed,
+        | F::NotASealedItem
+        | F::SealedTemplate => Reason::UnsealFailed,
         F::Kustomize { .. } | F::KustomizeUnsure { .. } | F::TimedOut(_) | F::Start(_) | F::Output(_) => {
             Reason::KustomizeFailed
         }

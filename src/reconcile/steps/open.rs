@@ -187,9 +187,11 @@ fn reason(error: &OpenError) -> Reason {
         OpenError::Sops { source: UnlockError::NoMac | UnlockError::MacDamaged | UnlockError::MacMismatch, .. } => {
             Reason::MacMismatch
         }
-        OpenError::Sops { .. } | OpenError::Whole { .. } | OpenError::Missing { .. } | OpenError::Item { .. } => {
-            Reason::UnsealFailed
-        }
+        OpenError::Sops { .. }
+        | OpenError::Whole { .. }
+        | OpenError::Missing { .. }
+        | OpenError::Item { .. }
+        | OpenError::Template { .. } => Reason::UnsealFailed,
         OpenError::SealedForAnother { .. } => Reason::SealedForAnother,
         OpenError::AccessDenied { .. } => Reason::AccessDenied,
         OpenError::Handle { .. } => Reason::HandleRefused,

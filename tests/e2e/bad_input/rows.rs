@@ -284,6 +284,13 @@ fn sealed_secrets(world: &World) -> Vec<Row> {
     let renamed = world.seal("other", &namespace("an item for another name")).replace("name: other", "name: fault");
     let moved = world.seal("fault", "elsewhere").replace("elsewhere", &namespace("an item for another namespace"));
     let foreign = world.seal_with(OTHER_CLUSTER, "fault", &namespace("an item for another cluster"));
+    let templated = |name: &str, text: &str| {
+        let sealed = seal(name);
+        assert!(sealed.contains("\n  template:\n"), "{sealed}");
+        sealed.replace("\n  template:\n", &format!("\n  template:\n    data:\n      url: '{text}'\n"))
+    };
+    let failing = templated("a template that fails", "{{ index (splitList \".\" .password) 9 }}");
+    let refused = templated("a template that uses what is refused", "{{ .password | bcrypt }}");
     let says = &["fault.yaml", "/spec/encryptedData/password"];
     vec![
         file("an item for another name", "SealedForAnother", says, renamed),
@@ -292,6 +299,13 @@ fn sealed_secrets(world: &World) -> Vec<Row> {
         file("a tampered item", "UnsealFailed", says, tampered("a tampered item", 9)),
         file("an item with a tampered key", "SealedForAnother", says, tampered("an item with a tampered key", 400)),
         file("an item that is not base64", "UnsealFailed", says, broken("an item that is not base64")),
+        file(
+            "a template that fails",
+            "UnsealFailed",
+            &["fault.yaml, document 0, /spec/template/data/url", "line 1: `index`"],
+            failing,
+        ),
+        file("a template that uses what is refused", "UnsealFailed", &["fault.yaml", "`url`", "`bcrypt`"], refused),
     ]
 }
 

@@ -1,26 +1,26 @@
 //! A SealedSecret as a manifest: what it binds to, its sealed values, and the Secret that it becomes.
 //!
 //! It works on the manifest as rendered, so the tokens may be handles by now. As the `unseal` of upstream's
-//! `sealedsecret_expansion.go`, with the parts refused that Waxwing doesn't support: the deprecated `spec.data`, and
-//! `spec.template.data`.
+//! `sealedsecret_expansion.go`, without its deprecated `spec.data`, which is
+//! [`DeprecatedSealedSecret`](super::DeprecatedSealedSecret).
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::template::{ItemTemplateError, TemplateData};
 use super::{API_VERSION, KIND, Scope};
-use crate::KeyPath;
+use crate::{KeyPath, SecretBytes};
 
 /// A SealedSecret taken apart. All of it is public.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SealedSecretManifest {
-    name: String,
-    namespace: String,
-    scope: Scope,
+    identity: Identity,
     items: BTreeMap<String, String>,
     template_metadata: Map<String, Value>,
     type_: Option<String>,
     immutable: Option<bool>,
+    template_data: TemplateData,
 }
 
 impl SealedSecretManifest {
@@ -35,45 +35,40 @@ impl SealedSecretManifest {
     /// never from the template's.
     ///
     /// # Errors
-    /// Refuses another kind or version, a missing name or namespace, fields of the wrong type, and what is not
-    /// supported; says where.
+    /// Refuses another kind or version, a missing name or namespace, fields of the wrong type, templates that don't
+    /// parse or use what is refused, and what is not supported; says where.
     pub fn parse(manifest: &Value) -> Result<Self, ManifestError> {
-        let root = Field { value: manifest, path: KeyPath::root() };
-        if root.string("apiVersion")? != Some(API_VERSION) || root.string("kind")? != Some(KIND) {
-            return Err(ManifestError::NotASealedSecret);
-        }
-        let (metadata, spec) = (root.mapping("metadata")?, root.mapping("spec")?);
+        let (identity, spec) = Identity::of(manifest)?;
         let template = spec.mapping("template")?;
         refuse_unsupported(&spec, &template)?;
         Ok(Self {
-            name: metadata.required_name("name")?,
-            namespace: metadata.required_name("namespace")?,
-            scope: metadata.map("annotations")?.map(Scope::from_annotations).unwrap_or_default(),
+            identity,
             items: items(&spec)?,
             template_metadata: template_metadata(&template.mapping("metadata")?)?,
             type_: template.string("type")?.filter(|type_| !type_.is_empty()).map(str::to_owned),
             immutable: template.boolean("immutable")?,
+            template_data: template_data(&template)?,
         })
     }
 
     /// Returns the name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.identity.name
     }
 
     /// Returns the namespace.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.identity.namespace
     }
 
     /// Returns the scope that its annotations state.
     pub fn scope(&self) -> Scope {
-        self.scope
+        self.identity.scope
     }
 
     /// Returns the OAEP label that all of its values must have been sealed with.
     pub fn label(&self) -> Vec<u8> {
-        self.scope.label(&self.namespace, &self.name)
+        self.identity.label()
     }
 
     /// Returns the sealed values by their key in the Secret: base64 text, or what stands for it after a render.
@@ -81,22 +76,94 @@ impl SealedSecretManifest {
         &self.items
     }
 
+    /// Returns what stands under `spec.template.data`.
+    pub fn template_data(&self) -> &TemplateData {
+        &self.template_data
+    }
+
+    /// Returns the `data` of the Secret that it becomes, from the opened values of **all** of [`Self::items`]: what a null in
+    /// `spec.template.data` names is left out, and what its templates make is added. A sealed value is never replaced.
+    ///
+    /// This is the only step that runs templates. Whoever only checks whether a SealedSecret opens must not call it: a
+    /// template is not authenticated, so its errors and its output tell about values.
+    ///
+    /// # Errors
+    /// Returns every template that fails, by its key; nothing of it quotes a value.
+    pub fn secret_data(
+        &self,
+        mut opened: BTreeMap<String, SecretBytes>,
+    ) -> Result<BTreeMap<String, SecretBytes>, Vec<ItemTemplateError>> {
+        let made = self.template_data.render(opened.iter().map(|(key, value)| (key.as_str(), value)))?;
+        opened.retain(|key, _| !self.template_data.removes(key));
+        opened.extend(made);
+        Ok(opened)
+    }
+
     /// Returns the Secret that it becomes, without `data`: labels, annotations and finalizers of the template, and the
     /// SealedSecret's own name and namespace, whatever the template says.
     pub fn secret_skeleton(&self) -> Value {
-        let mut metadata = self.template_metadata.clone();
+        self.identity.skeleton(self.template_metadata.clone(), self.type_.as_deref(), self.immutable)
+    }
+}
+
+/// What the values of a SealedSecret are bound to, in either form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) scope: Scope,
+}
+
+impl Identity {
+    /// Reads the identity of a SealedSecret, and returns its `spec` with it.
+    fn of(manifest: &Value) -> Result<(Self, Field<'_>), ManifestError> {
+        let root = Field { value: manifest, path: KeyPath::root() };
+        if root.string("apiVersion")? != Some(API_VERSION) || root.string("kind")? != Some(KIND) {
+            return Err(ManifestError::NotASealedSecret);
+        }
+        let (metadata, spec) = (root.mapping("metadata")?, root.mapping("spec")?);
+        let identity = Self {
+            name: metadata.required_name("name")?,
+            namespace: metadata.required_name("namespace")?,
+            scope: metadata.map("annotations")?.map(Scope::from_annotations).unwrap_or_default(),
+        };
+        Ok((identity, spec))
+    }
+
+    /// Reads a SealedSecret of the deprecated form: its identity and its blob.
+    pub(super) fn with_blob(manifest: &Value) -> Result<(Self, String), ManifestError> {
+        let (identity, spec) = Self::of(manifest)?;
+        let token = spec.required_string("data")?;
+        match spec.map("encryptedData")?.is_some_and(|items| !items.is_empty()) {
+            true => Err(ManifestError::BothForms),
+            false => Ok((identity, token)),
+        }
+    }
+
+    /// Returns a Secret without `data`, with this name and namespace whatever `metadata` says.
+    pub(super) fn skeleton(
+        &self,
+        mut metadata: Map<String, Value>,
+        type_: Option<&str>,
+        immutable: Option<bool>,
+    ) -> Value {
         metadata.insert("name".to_owned(), Value::from(self.name.as_str()));
         metadata.insert("namespace".to_owned(), Value::from(self.namespace.as_str()));
         let mut secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": metadata,
-            "type": self.type_.as_deref().unwrap_or("Opaque"),
+            "type": type_.unwrap_or("Opaque"),
         });
-        if let (Some(immutable), Some(secret)) = (self.immutable, secret.as_object_mut()) {
+        if let (Some(immutable), Some(secret)) = (immutable, secret.as_object_mut()) {
             secret.insert("immutable".to_owned(), Value::from(immutable));
         }
         secret
+    }
+
+    /// Returns the OAEP label.
+    pub(super) fn label(&self) -> Vec<u8> {
+        self.scope.label(&self.namespace, &self.name)
     }
 }
 
@@ -122,15 +189,21 @@ pub enum ManifestError {
     },
     /// It has the deprecated form, one sealed blob for the whole Secret.
     #[error(
-        "/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values, and is not supported"
+        "/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values, and can't be planned: not even its keys are known before it is opened"
     )]
     DeprecatedData,
-    /// It has values that are computed from its sealed values or stand in clear text.
-    #[error("{path} is not supported")]
-    TemplateData {
+    /// It has the deprecated form and the other one.
+    #[error("/spec/data and /spec/encryptedData can't be used at the same time")]
+    BothForms,
+    /// It has values in clear text where upstream ignores them.
+    #[error("{path} is not a field that Sealed Secrets knows")]
+    StringData {
         /// Where it stands.
         path: KeyPath,
     },
+    /// A template can't be parsed, or uses what is refused.
+    #[error(transparent)]
+    Template(#[from] ItemTemplateError),
 }
 
 impl ManifestError {
@@ -141,12 +214,11 @@ impl ManifestError {
             Self::Missing { .. } | Self::WrongType { .. } => {
                 "seal the Secret again with `seal` to get a well-formed manifest"
             }
-            Self::DeprecatedData => {
+            Self::BothForms | Self::DeprecatedData => {
                 "seal the Secret again with `seal`: each value gets its own entry under spec.encryptedData"
             }
-            Self::TemplateData { .. } => {
-                "seal the finished values instead: put them into the Secret and run `seal` again"
-            }
+            Self::StringData { .. } => "put what is not secret into spec.template.data, and seal the rest",
+            Self::Template(error) => error.source.hint(),
         }
     }
 }
@@ -155,12 +227,17 @@ fn refuse_unsupported(spec: &Field<'_>, template: &Field<'_>) -> Result<(), Mani
     if !spec.child("data").value.is_null() {
         return Err(ManifestError::DeprecatedData);
     }
-    for field in ["data", "stringData"] {
-        if template.map(field)?.is_some_and(|data| !data.is_empty()) {
-            return Err(ManifestError::TemplateData { path: template.path.key(field) });
-        }
+    match template.map("stringData")?.is_some_and(|data| !data.is_empty()) {
+        true => Err(ManifestError::StringData { path: template.path.key("stringData") }),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+fn template_data(template: &Field<'_>) -> Result<TemplateData, ManifestError> {
+    let field = template.child("data");
+    let keys = template.map("data")?.into_iter().flat_map(Map::keys);
+    let texts = keys.map(|key| Ok((key.as_str(), field.string(key)?)));
+    Ok(TemplateData::parse(texts.collect::<Result<Vec<_>, ManifestError>>()?)?)
 }
 
 fn items(spec: &Field<'_>) -> Result<BTreeMap<String, String>, ManifestError> {

@@ -5,19 +5,25 @@
 //! for its session key with a [`KeyRequest`](crate::KeyRequest) and opens with the answer. Sealing needs a
 //! certificate only, so it happens here whole.
 //!
-//! Not here: private-key operations, which sealing keys exist, and the deprecated form with one blob in `spec.data`.
+//! What ends in the Secret is [`SealedSecretManifest::secret_skeleton`] and [`SealedSecretManifest::secret_data`], which runs
+//! the templates, or [`DeprecatedSealedSecret::secret`].
+//!
+//! Not here: private-key operations, and which sealing keys exist.
 
 mod certificate;
+mod deprecated;
 mod fingerprint;
 mod item;
-mod lenient_base64;
+pub(crate) mod lenient_base64;
 mod manifest;
 pub mod pem;
 mod plain_secret;
 mod scope;
 mod seal;
+mod template;
 
 pub use certificate::{Certificate, CertificateError, PublicKey};
+pub use deprecated::DeprecatedSealedSecret;
 pub use fingerprint::Fingerprint;
 pub use item::{ItemError, SealedItem};
 pub use lenient_base64::decode as decode_base64;
@@ -26,6 +32,7 @@ pub use manifest::{ManifestError, SealedSecretManifest};
 pub use plain_secret::{PlainSecret, PlainSecretError};
 pub use scope::{ParseScopeError, Scope};
 pub use seal::{SealError, seal, seal_item};
+pub use template::{ItemTemplateError, TemplateData};
 
 /// The `apiVersion` of every SealedSecret.
 pub const API_VERSION: &str = "bitnami.com/v1alpha1";

@@ -132,6 +132,10 @@ impl PlainSecret {
         &self.values
     }
 
+    pub(super) fn into_values(self) -> BTreeMap<String, SecretBytes> {
+        self.values
+    }
+
     pub(super) fn metadata(&self) -> &Map<String, Value> {
         &self.metadata
     }

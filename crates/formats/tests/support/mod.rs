@@ -14,6 +14,7 @@
 pub mod damage;
 pub mod masked;
 pub mod random;
+pub mod templates;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
