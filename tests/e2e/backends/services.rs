@@ -2,11 +2,11 @@
 
 use std::ops::Deref;
 
-use serde_json::json;
-use waxwing_harness::{Authority, Failure, Moto, OpenBao, eventually};
+use waxwing_harness::{Authority, Moto, OpenBao, eventually};
 
 use super::{PASSWORD, World};
 use crate::act::config_map;
+use crate::other_keys::let_bao_review_tokens;
 use crate::stage::{Alone, PATIENCE, Stage, start_controller};
 
 const REGION: &str = "eu-west-1";
@@ -44,42 +44,9 @@ impl Services {
         let (origins, endpoint) = (format!("{},{}", bao.address(), bao.tls_address()), moto.address());
         let flags = ["--backend-origin", &origins, "--aws-endpoint", &endpoint, "--log-level", "trace"];
         let controller = start_controller(alone.cluster(), &flags).unwrap();
-        let services = Self { world: World { stage, controller, _alone: alone }, bao, authority, moto, arn };
-        services.let_bao_review_tokens().unwrap();
-        services
-    }
-
-    /// Has OpenBao ask the API server whose token it was shown, and let the tenant decrypt with the key of its namespace.
-    fn let_bao_review_tokens(&self) -> Result<(), Failure> {
-        let (cluster, namespace) = (self.stage.cluster, self.stage.namespace.as_str());
-        self.stage.kubectl(&["create", "serviceaccount", "reviewer"])?;
-        let subject = format!("--serviceaccount={namespace}:reviewer");
-        let binding = format!("reviewer-{namespace}");
-        cluster.kubectl(&[
-            "create",
-            "clusterrolebinding",
-            &binding,
-            "--clusterrole=system:auth-delegator",
-            &subject,
-        ])?;
-        let reviewer = cluster.service_account_token(namespace, "reviewer")?;
-        let server = json!({
-            "kubernetes_host": cluster.url(),
-            "kubernetes_ca_cert": cluster.ca_pem(),
-            "token_reviewer_jwt": reviewer,
-            "disable_local_ca_jwt": true,
-        });
-        self.bao.ask(None, "sys/auth/kubernetes", &json!({"type": "kubernetes"}))?;
-        self.bao.ask(None, "auth/kubernetes/config", &server)?;
-        let policy = format!("path \"transit/decrypt/{namespace}\" {{ capabilities = [\"update\"] }}");
-        self.bao.ask(None, "sys/policies/acl/shop", &json!({"policy": policy}))?;
-        let role = json!({
-            "bound_service_account_names": ["deployer"],
-            "bound_service_account_namespaces": [namespace],
-            "audience": "vault",
-            "token_policies": ["shop"],
-        });
-        self.bao.ask(None, "auth/kubernetes/role/shop", &role).map(drop)
+        let rule = format!("path \"transit/decrypt/{}\" {{ capabilities = [\"update\"] }}", stage.namespace);
+        let_bao_review_tokens(&stage, &bao, "kubernetes", &rule);
+        Self { world: World { stage, controller, _alone: alone }, bao, authority, moto, arn }
     }
 
     /// Encrypts a Secret with the real sops for keys of services alone.
