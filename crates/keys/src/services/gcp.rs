@@ -19,7 +19,7 @@ use super::service_name::GCP_KMS as SERVICE;
 use super::{GcpKey, ServiceError};
 
 /// What a token must be good for.
-pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
+const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
 
 /// Calls Google Cloud KMS at one address.
 #[derive(Clone)]
