@@ -96,6 +96,8 @@ fn schemas_carry_rules_with_a_message_each() {
         (SecretBackend::crd(), "spec", 1),
         (SecretBackend::crd(), "spec.vault.auth", 1),
         (SecretBackend::crd(), "spec.aws.auth", 1),
+        (SecretBackend::crd(), "spec.gcp.auth", 1),
+        (SecretBackend::crd(), "spec.azure.auth", 1),
     ] {
         let field = field(&crd, path);
         let rules = field.get("x-kubernetes-validations").and_then(Value::as_array).expect("has rules");

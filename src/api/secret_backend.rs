@@ -36,8 +36,8 @@ use super::LocalRef;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.vault), has(self.aws)].filter(set, set).size() == 1")
-        .message("exactly one of vault and aws must be set")
+    validation = Rule::new("[has(self.vault), has(self.aws), has(self.gcp), has(self.azure)].filter(set, set).size() == 1")
+        .message("exactly one of vault, aws, gcp and azure must be set")
 )]
 pub struct SecretBackendSpec {
     /// A Vault or OpenBao server, for keys of its transit engines. Example:
@@ -50,6 +50,16 @@ pub struct SecretBackendSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsBackend>,
 
+    /// Google Cloud, for keys of its key management service. Example:
+    /// `{auth: {secretRef: {name: google}}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gcp: Option<GcpBackend>,
+
+    /// A vault of Azure Key Vault, for its RSA keys. Example:
+    /// `{vaultUrl: "https://shop.vault.azure.net", auth: {tenantId: shop.example, clientId: c, secretRef: {name: azure}}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure: Option<AzureBackend>,
+
     /// What may be used; all else is refused before anything is sent. Example: `{keys: ["transit/keys/{namespace}"]}`.
     pub allow: Allow,
 }
@@ -59,8 +69,9 @@ pub struct SecretBackendSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Allow {
     /// The keys: of AWS as ARNs, behind which the role that a file may want to be assumed may stand after a `+`; of Vault as
-    /// `ENGINE/keys/NAME`. They are compared part by part: `*` stands for one whole part and `{namespace}` for the namespace of
-    /// the Sync. Examples: `arn:aws:kms:eu-west-1:111122223333:key/*`, `transit/keys/{namespace}`.
+    /// `ENGINE/keys/NAME`; of Google Cloud as `projects/P/locations/L/keyRings/R/cryptoKeys/K`; of Azure as `keys/NAME`, whose
+    /// versions may all be used. They are compared part by part: `*` stands for one whole part and `{namespace}` for the namespace of
+    /// the Sync. Examples: `arn:aws:kms:eu-west-1:111122223333:key/*`, `transit/keys/{namespace}`, `keys/{namespace}`.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
     pub keys: Vec<String>,
 }
@@ -166,6 +177,108 @@ pub struct WebIdentityAuth {
     pub role_arn: String,
 
     /// For whom the token is made. It must not be the API server's own audience. Example: `sts.amazonaws.com`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub audience: String,
+}
+
+/// Google Cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GcpBackend {
+    /// How a Sync logs in. Example: `{secretRef: {name: google}}`.
+    pub auth: GcpAuth,
+}
+
+/// How a Sync logs in at Google Cloud: exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.workloadIdentity), has(self.secretRef)].filter(set, set).size() == 1")
+        .message("exactly one of workloadIdentity and secretRef must be set")
+)]
+pub struct GcpAuth {
+    /// By a token of the Sync's ServiceAccount, which must be allowed to create tokens of itself. Example:
+    /// `{provider: projects/123456789012/locations/global/workloadIdentityPools/clusters/providers/prod, audience: waxwing}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<GcpWorkloadIdentity>,
+
+    /// By the entry `key.json` of a Secret of this namespace, the key file of a service account, read as the Sync's ServiceAccount.
+    /// Addresses in that file don't count. Example: `{name: google}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalRef>,
+}
+
+/// A pool of identities of Google Cloud, where a token of the Sync's ServiceAccount is exchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GcpWorkloadIdentity {
+    /// The provider of the pool, which trusts the issuer of the cluster's tokens. Example:
+    /// `projects/123456789012/locations/global/workloadIdentityPools/clusters/providers/prod`.
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(
+            pattern = r"^projects/[a-z0-9][a-z0-9.:-]*/locations/[a-z0-9-]+/workloadIdentityPools/[a-z0-9-]+/providers/[a-z0-9-]+$"
+        )
+    )]
+    pub provider: String,
+
+    /// For whom the token is made: one of the audiences that the provider allows. It must not be the API server's own audience.
+    /// Example: `https://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/clusters/providers/prod`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    pub audience: String,
+
+    /// The service account that is acted as. Default: none; the identity of the pool itself may use the keys. Example:
+    /// `shop@acme.iam.gserviceaccount.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 256), regex(pattern = r"^[a-z0-9-]+@[a-z0-9][a-z0-9.:-]*$"))]
+    pub service_account: Option<String>,
+}
+
+/// A vault of Azure Key Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureBackend {
+    /// The vault's address. A file must name exactly this one, and the controller's `--backend-origin` must list it.
+    /// Example: `https://shop.vault.azure.net`.
+    #[schemars(length(min = 9, max = 2048), regex(pattern = r"^https://[^\s/?#@]+$"))]
+    pub vault_url: String,
+
+    /// How a Sync logs in. Example: `{tenantId: shop.example, clientId: 66666666-7777-8888-9999-000000000000, secretRef: {name: azure}}`.
+    pub auth: AzureAuth,
+}
+
+/// How a Sync logs in at Azure: as an application, by exactly one of the two proofs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.workloadIdentity), has(self.secretRef)].filter(set, set).size() == 1")
+        .message("exactly one of workloadIdentity and secretRef must be set")
+)]
+pub struct AzureAuth {
+    /// The tenant of Microsoft Entra ID, by its id or its domain. Example: `11111111-2222-3333-4444-555555555555`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    pub tenant_id: String,
+
+    /// The id of the application, or of the managed identity. Example: `66666666-7777-8888-9999-000000000000`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9.-]+$"))]
+    pub client_id: String,
+
+    /// By a token of the Sync's ServiceAccount, which must be allowed to create tokens of itself, and which a federated credential of the
+    /// application must name. Example: `{audience: "api://AzureADTokenExchange"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<AzureWorkloadIdentity>,
+
+    /// By the entry `clientSecret` of a Secret of this namespace, read as the Sync's ServiceAccount. Example: `{name: azure}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalRef>,
+}
+
+/// A token of the Sync's ServiceAccount in the place of an application's secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureWorkloadIdentity {
+    /// For whom the token is made: the audience of the federated credential. It must not be the API server's own audience.
+    /// Example: `api://AzureADTokenExchange`.
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
     pub audience: String,
 }

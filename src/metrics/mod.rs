@@ -61,9 +61,6 @@ impl ObjectResult {
     }
 }
 
-/// The key services that the controller calls, as their labels have them.
-const KEY_SERVICES: [&str; 2] = ["AWS KMS", "Vault"];
-
 /// What happened to an object that somebody wrote over or deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DriftAction {
@@ -133,7 +130,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Starts with nothing counted, for a controller of this version.
-    pub fn new(version: &'static str) -> Self {
+    pub fn new(version: &'static str, key_services: &[&'static str]) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process::started_now()));
         let build = Info::new([("version", version)]);
@@ -163,9 +160,9 @@ impl Metrics {
             "How long a new commit took from when it was fetched until the Sync was Ready with it",
         );
         ObjectResult::ALL.iter().for_each(|result| start(&objects, [("result", result.as_str())]));
-        for service in KEY_SERVICES {
-            drop(services.get_or_create(&[("service", service), ("outcome", "unwrapped")]));
-            drop(service_duration.get_or_create(&[("service", service)]));
+        for service in key_services {
+            drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
+            drop(service_duration.get_or_create(&[("service", *service)]));
         }
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {

@@ -11,9 +11,10 @@ use kube::runtime::reflector::{ObjectRef, Store as Cache};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use waxwing_formats::Salt;
-use waxwing_keys::{DataKeyCache, Origin};
+use waxwing_keys::DataKeyCache;
 use waxwing_plan::OwnerMark;
 
+use super::backends::KeyServices;
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
 use super::hold::LastGood;
@@ -91,10 +92,8 @@ pub struct Context {
     pub endings: Endings,
     /// The cluster's sealing keys.
     pub keys: Arc<Keys>,
-    /// Where backends that tenants write may lead to.
-    pub backend_origins: Vec<Origin>,
-    /// Where AWS is, if not where it usually is.
-    pub aws_endpoint: Option<String>,
+    /// Where key services are.
+    pub key_services: KeyServices,
     /// What key services unwrapped of late.
     pub data_keys: DataKeyCache,
     /// The key of handles for values that aren't ciphertext.

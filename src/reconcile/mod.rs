@@ -31,6 +31,7 @@ mod waits;
 mod watched;
 
 pub use audit::TARGET as AUDIT_TARGET;
+pub use backends::KeyServices;
 pub use context::{Context, Revisions};
 pub use controllers::{Heard, run};
 pub use deletion::Endings;

@@ -56,13 +56,21 @@ pub struct Args {
         long = "backend-origin",
         value_name = "URL,...",
         value_delimiter = ',',
-        help = "Let SecretBackends lead to these servers, as https://vault.example.com:8200; without any, none may name a server"
+        help = "Let SecretBackends lead to these servers, as https://vault.example.com:8200 or https://shop.vault.azure.net; without any, none may name a server"
     )]
     pub backend_origins: Vec<Origin>,
 
     /// Reach AWS here, instead of where each of its services usually is
     #[arg(long, value_name = "URL")]
     pub aws_endpoint: Option<Origin>,
+
+    /// Reach Google Cloud here, instead of where each of its services usually is; over http:// on this machine only
+    #[arg(long, value_name = "URL")]
+    pub gcp_endpoint: Option<Origin>,
+
+    /// Log in at Azure here, instead of at https://login.microsoftonline.com, as in Azure's other clouds
+    #[arg(long, value_name = "URL")]
+    pub azure_login_endpoint: Option<Origin>,
 
     /// Keep data keys that key services unwrapped for this many seconds in memory, so that the same one is not asked for again; 0 keeps none
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]

@@ -10,6 +10,7 @@ use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use waxwing_keys::service_name::KEY_SERVICES;
 use waxwing_keys::{DataKeyCache, Origin};
 
 use super::args::Args;
@@ -17,8 +18,8 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::{Inventories, KindsCache, Marks, Reach, connect};
 use crate::metrics::Metrics;
 use crate::reconcile::{
-    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, LastGood, RenderCache, Retries, Revisions,
-    Rivals, Statuses, Tries, Waits, Watched,
+    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood, RenderCache,
+    Retries, Revisions, Rivals, Statuses, Tries, Waits, Watched,
 };
 use crate::render::find_program;
 use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
@@ -81,7 +82,7 @@ struct Parts {
 impl Parts {
     async fn prepare(args: &Args, stop: &CancellationToken) -> Result<Self, StartError> {
         let config = configuration().await?;
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &KEY_SERVICES));
         let client = connect(config.clone(), &metrics).map_err(|_| StartError::Connection)?;
         let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
         let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
@@ -122,8 +123,7 @@ impl Parts {
             waits: Waits::default(),
             endings: Endings::default(),
             keys: keys.clone(),
-            backend_origins: args.backend_origins.clone(),
-            aws_endpoint: args.aws_endpoint.as_ref().map(Origin::to_string),
+            key_services: key_services(args),
             data_keys: DataKeyCache::new(MOST_DATA_KEYS, Duration::from_secs(args.data_key_lifetime.into())),
             salt,
             metrics,
@@ -184,6 +184,16 @@ async fn configuration() -> Result<kube::Config, StartError> {
     config.read_timeout = Some(LONGEST_SILENCE);
     config.reset_reader_on_write = true;
     Ok(config)
+}
+
+fn key_services(args: &Args) -> KeyServices {
+    let text = |origin: &Option<Origin>| origin.as_ref().map(Origin::to_string);
+    KeyServices {
+        origins: args.backend_origins.clone(),
+        aws: text(&args.aws_endpoint),
+        gcp: text(&args.gcp_endpoint),
+        azure_login: text(&args.azure_login_endpoint),
+    }
 }
 
 /// Returns the Kustomize program. Without one the controller still works for plain folders.

@@ -36,6 +36,8 @@ pub enum OpenError {
         file: String,
         /// What is wrong with it.
         source: UnlockError,
+        /// What can be done, if it is more than the error itself says.
+        hint: Option<String>,
     },
     /// A SOPS file opened, but can't be written in its own format.
     #[error("failed to write out the SOPS file {file}, which is used as a whole")]
@@ -123,7 +125,7 @@ impl OpenError {
     pub fn hint(&self) -> String {
         match self {
             Self::Binding(error) => error.hint(),
-            Self::Sops { source, .. } => source.hint().to_owned(),
+            Self::Sops { source, hint, .. } => hint.clone().unwrap_or_else(|| source.hint().to_owned()),
             Self::Whole { .. } => "encrypt the file again with sops".to_owned(),
             Self::Missing { .. } => "please report this".to_owned(),
             Self::Item { source, .. } => source.hint().to_owned(),

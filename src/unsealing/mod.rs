@@ -27,7 +27,7 @@ use crate::render::{Rendered, SopsFile, bindings};
 use all_cores::Worth;
 pub use error::{OpenError, Place};
 pub use key_file::{KeyFile, KeyFileError};
-pub use sops_files::ServiceAnswers;
+pub use sops_files::{ServiceAnswers, ServiceRefusal};
 pub use stack::with_stack_wiped;
 
 /// The keys that one sync may use. Not `Debug`.

@@ -18,7 +18,20 @@ use crate::render::SopsFile;
 pub(super) type OpenFiles = BTreeMap<String, Document<Verified>>;
 
 /// What key services answered, by the wrapped key that they were asked for.
-pub type ServiceAnswers = HashMap<WrappedKey, Result<DataKey, Refusal>>;
+pub type ServiceAnswers = HashMap<WrappedKey, Result<DataKey, ServiceRefusal>>;
+
+/// Why a key service gave no data key. Both texts are public.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRefusal {
+    /// What happened.
+    pub refusal: Refusal,
+    /// What can be done about it.
+    pub hint: String,
+}
+
+/// What can be done where a Sync has no backends.
+const NO_BACKEND: &str = "name a SecretBackend that allows the key in spec.secrets.backends, or seal the file for a key that \
+    spec.secrets.keysFrom has";
 
 /// Opens the files that are `needed` or were never `verified`.
 pub(super) fn open<'a>(
@@ -33,10 +46,29 @@ pub(super) fn open<'a>(
     for (file, result) in files.into_iter().zip(unlocked) {
         match result {
             Ok(document) => drop(open.insert(file.path.clone(), document)),
-            Err(source) => errors.push(OpenError::Sops { file: file.path.clone(), source }),
+            Err(source) => {
+                let hint = hint(&file.document, keys, &source);
+                errors.push(OpenError::Sops { file: file.path.clone(), source, hint });
+            }
         }
     }
     (open, errors)
+}
+
+/// Returns what can be done about a file that needs a key service, and nothing where the error itself says it.
+fn hint(document: &Document<Sealed>, keys: &SyncKeys<'_>, error: &UnlockError) -> Option<String> {
+    let UnlockError::NoKey { .. } = error else { return None };
+    let terms = document.terms();
+    let mut hints = terms.groups.iter().flatten().filter_map(|recipient| {
+        let wrapped = recipient.wrapped();
+        ServiceKey::of(wrapped)?;
+        match keys.services.get(wrapped) {
+            Some(Ok(_)) => None,
+            Some(Err(refused)) => Some(refused.hint.clone()),
+            None => Some(NO_BACKEND.to_owned()),
+        }
+    });
+    hints.next()
 }
 
 fn is_due(file: &SopsFile, needed: &BTreeSet<&str>, verified: &BTreeSet<String>) -> bool {
@@ -87,7 +119,7 @@ fn ask(request: &KeyRequest, keys: &SyncKeys<'_>) -> Result<DataKey, Refusal> {
     if ServiceKey::of(&request.wrapped).is_some() {
         return match keys.services.get(&request.wrapped) {
             Some(Ok(key)) => Ok(DataKey::new(SecretBytes::concat(&[key.expose_secret()]))),
-            Some(Err(refusal)) => Err(refusal.clone()),
+            Some(Err(refused)) => Err(refused.refusal.clone()),
             None => Err(Refusal("spec.secrets.backends names no backend".to_owned())),
         };
     }

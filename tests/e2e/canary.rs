@@ -3,8 +3,8 @@
 //! has a value at hand and a reason to talk about it, a Git server that goes away, and the whole table of `bad_input`.
 //! Then the test reads everything that was written anywhere, and finds them in the bodies of applies and dry runs only.
 //!
-//! The secrets are the values, the age identities, a SOPS data key, the sealing private key, and Git's credentials. Not
-//! here: the reading and the searching, which is in `watched`.
+//! The secrets are the values, the age identities, a PGP key, SOPS data keys, also those that a key service gave, the tokens for that, the
+//! sealing private key, and Git's credentials. Not here: the reading and the searching, which is in `watched`.
 
 mod cases;
 
@@ -16,6 +16,7 @@ use serde_json::Value;
 use waxwing_harness::{Access, Cluster, GitServer, eventually};
 
 use crate::bad_input::{self, Told};
+use crate::other_keys::OtherKeys;
 use crate::stage::{PATIENCE, SYSTEM, Stage, certificate_of, condition};
 use crate::watched::{Needles, Target, is_apply, watched};
 use cases::{Case, cases, quoted_when_refused, sops};
@@ -55,7 +56,7 @@ const STEPS: [&str; 14] = [
 ];
 
 /// What has to stand in what is read of each kind of place, so that what was read is what was meant to be read.
-const MARKS: [(&str, &str); 20] = [
+const MARKS: [(&str, &str); 22] = [
     ("waxwing.log", "TRACE"),
     ("waxwing.log", "waxwing::audit"),
     ("spans", "before-apply"),
@@ -76,12 +77,15 @@ const MARKS: [(&str, &str); 20] = [
     ("the request \"delete\"", "preconditions"),
     ("\"GitSource\"", "stale since"),
     ("\"Event\"", "PathEscapes"),
+    ("the answer to /metrics", "outcome=\"unwrapped\"} 2"),
+    ("\"SecretBackend\"", "by-login"),
 ];
 
 #[test]
 fn secrets_are_found_in_apply_bodies_and_nowhere_else() {
     let mut scene = Scene::start();
     scene.goes_well();
+    scene.goes_well_with_other_keys();
     scene.goes_wrong();
     scene.git_goes_away();
     let table = bad_input::told();
@@ -198,6 +202,32 @@ impl Scene {
         assert!(stage.get("secret/env").is_err(), "a generated Secret that left Git is pruned");
     }
 
+    /// A PGP key, and a key service with both logins; one key of it is refused.
+    fn goes_well_with_other_keys(&mut self) {
+        let stage = &self.stage;
+        let keys = OtherKeys::new(stage, &watched().bao);
+        let by_pgp = keys.sealed_by_pgp(&secret("by-pgp", "Opaque"));
+        let sealed = |key: &str, name: &str| keys.sealed_by_vault(key, &secret(name, "Opaque"));
+        let (by_login, by_token, denied) =
+            (sealed("login", "by-login"), sealed("token", "by-token"), sealed("bank", "denied"));
+        let by_vault = [("login", by_login.as_str()), ("token", &by_token), ("bank", &denied)];
+        keys.look_for(&mut self.needles, &by_pgp, &by_vault);
+        stage.commit(&[
+            ("others/pgp.yaml", &by_pgp),
+            ("others/login.yaml", &by_login),
+            ("others/token.yaml", &by_token),
+            ("denied/denied.yaml", &denied),
+        ]);
+        for name in ["others", "denied"] {
+            let spec = format!("path: ./{name}\nwait: false\nserviceAccountName: deployer\n{}", OtherKeys::SECRETS);
+            stage.declare(name, &spec);
+        }
+        self.ended(&[("others", "Applied"), ("denied", "KeyNotFound")]);
+        for name in ["by-pgp", "by-login", "by-token"] {
+            assert_eq!(self.stage.secret_value(name, "password"), Some(canary(name)));
+        }
+    }
+
     fn goes_wrong(&self) {
         self.prepare_refusals();
         let cases = cases(&self.stage);
@@ -301,7 +331,8 @@ impl Scene {
     /// A test that finds nothing proves something only if there was something to find.
     fn assert_that_secrets_were_at_hand(&self) {
         let log = self.cluster.audit_log().unwrap();
-        for name in ["sealed", "database", "bound", "env", "whole", "registry", "frozen", "external", "policed"] {
+        let names = "sealed database bound env whole registry frozen external policed by-pgp by-login by-token";
+        for name in names.split(' ') {
             for dry_run in [true, false] {
                 let sent = log.iter().filter(|event| is_apply(event) && event["objectRef"]["name"] == name);
                 let is_dry_run = |event: &Value| event["requestURI"].as_str().unwrap().contains("dryRun=All");
@@ -355,8 +386,8 @@ impl Scene {
 /// Returns the objects that may hold values or keys.
 fn targets(namespace: &str) -> Vec<Target> {
     let secrets = "sealed database env whole registry frozen forbidden policed policed-late adopted touched kept \
-        undeletable sops-age sops-age-typo git-password git-token";
+        undeletable sops-age sops-age-typo git-password git-token by-pgp by-login by-token";
     let others = [("ConfigMap", "bound"), ("ConfigMap", "bare"), ("Service", "external"), ("Deployment", "replicas")];
-    let secrets = secrets.split_whitespace().map(|name| ("Secret", name));
+    let secrets = secrets.split_whitespace().chain(OtherKeys::NAMES).map(|name| ("Secret", name));
     secrets.chain(others).map(|(kind, name)| Target::new(kind, namespace, name)).collect()
 }

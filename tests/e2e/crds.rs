@@ -63,6 +63,22 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
             "{aws: {auth: {webIdentity: {roleArn: 'arn:aws:iam::111122223333:role/shop', audience: sts.amazonaws.com}}}, \
              allow: {keys: ['arn:aws:kms:eu-west-1:111122223333:alias/{namespace}']}}",
         ),
+        backend(
+            "{gcp: {auth: {workloadIdentity: {provider: projects/1/locations/global/workloadIdentityPools/p/providers/q, audience: w, \
+             serviceAccount: shop@acme.iam.gserviceaccount.com}}}, \
+             allow: {keys: ['projects/acme/locations/*/keyRings/r/cryptoKeys/{namespace}']}}",
+        ),
+        backend(
+            "{gcp: {auth: {secretRef: {name: google}}}, allow: {keys: ['projects/p/locations/l/keyRings/r/cryptoKeys/*']}}",
+        ),
+        backend(
+            "{azure: {vaultUrl: 'https://shop.vault.azure.net', auth: {tenantId: shop.example, clientId: a-b, \
+             workloadIdentity: {audience: 'api://AzureADTokenExchange'}}}, allow: {keys: ['keys/{namespace}']}}",
+        ),
+        backend(
+            "{azure: {vaultUrl: 'https://shop.vault.azure.net', auth: {tenantId: t, clientId: c, secretRef: {name: azure}}}, \
+             allow: {keys: [keys/a]}}",
+        ),
     ];
     let create = ["create", "--dry-run=server", "--validate=strict", "--filename=-"];
     let finished = cluster.kubectl_call(&create).stdin(good.join("---\n")).run()?;
@@ -105,7 +121,7 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (from("secrets: {keysFrom: [{}]}"), "spec.secrets.keysFrom[0].secretRef"),
         (from("secrets: {backends: [{kind: Secret, name: x}]}"), "Unsupported value: \"Secret\""),
         (from("secrets: {backends: [{}]}"), "spec.secrets.backends[0].name"),
-        (backend("{allow: {keys: [a]}}"), "exactly one of vault and aws must be set"),
+        (backend("{allow: {keys: [a]}}"), "exactly one of vault, aws, gcp and azure must be set"),
         (backend("{aws: {auth: {secretRef: {name: a}}}}"), "spec.allow"),
         (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {keys: []}}"), "spec.allow.keys"),
         (backend("{aws: {auth: {}}, allow: {keys: [a]}}"), "exactly one of webIdentity and secretRef must be set"),
@@ -128,6 +144,29 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (
             backend("{vault: {address: 'https://vault/path', auth: {tokenRef: {name: a}}}, allow: {keys: [a]}}"),
             "spec.vault.address in body should match",
+        ),
+        (backend("{gcp: {auth: {}}, allow: {keys: [a]}}"), "exactly one of workloadIdentity and secretRef must be set"),
+        (
+            backend("{gcp: {auth: {workloadIdentity: {provider: projects/1, audience: a}}}, allow: {keys: [a]}}"),
+            "spec.gcp.auth.workloadIdentity.provider in body should match",
+        ),
+        (
+            backend(
+                "{azure: {vaultUrl: 'http://v.vault.azure.net', auth: {tenantId: t, clientId: c, secretRef: {name: a}}}, allow: {keys: [a]}}",
+            ),
+            "spec.azure.vaultUrl in body should match",
+        ),
+        (
+            backend(
+                "{azure: {vaultUrl: 'https://v.vault.azure.net', auth: {tenantId: a/b, clientId: c, secretRef: {name: a}}}, allow: {keys: [a]}}",
+            ),
+            "spec.azure.auth.tenantId in body should match",
+        ),
+        (
+            backend(
+                "{azure: {vaultUrl: 'https://v.vault.azure.net', auth: {tenantId: t, clientId: c}}, allow: {keys: [a]}}",
+            ),
+            "exactly one of workloadIdentity and secretRef must be set",
         ),
         (from("ignore: [{}]"), "spec.ignore[0].paths"),
         (from("ignore: [{paths: []}]"), "spec.ignore[0].paths"),

@@ -25,6 +25,7 @@ mod kustomize;
 mod main_job;
 mod memory;
 mod metrics;
+mod other_keys;
 mod outages;
 mod process;
 mod prune;

@@ -1,8 +1,9 @@
 //! Proves that no plaintext and no key stays in the controller's memory once a sync has ended, well or not.
 //!
 //! The test reads the whole memory of the process from outside (proc(5), `/proc/PID/mem`), which its hardening leaves to
-//! root alone, and looks for known values, big and small, in every form that `Needles` knows; for the age identity; and for the
-//! data key of a SOPS file. That the reading works is shown by a public text, which has to be there.
+//! root alone, and looks for known values, big and small, in every form that `Needles` knows; for the age identity; for the
+//! data key of a SOPS file; and, in a controller of its own, for a PGP key, the tokens for a key service, and the data keys that both
+//! gave. That the reading works is shown by a public text, which has to be there.
 //!
 //! Not here: the cluster's sealing keys, which stay in memory on purpose, and text that stands in Git in the clear.
 
@@ -11,9 +12,10 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use serde_json::json;
-use waxwing_harness::eventually;
+use waxwing_harness::{Controller, OpenBao, eventually};
 
-use crate::stage::{PATIENCE, Stage, certificate, condition, controller};
+use crate::other_keys::OtherKeys;
+use crate::stage::{Alone, PATIENCE, Stage, certificate, condition, controller, start_controller};
 use crate::watched::Needles;
 
 /// What every value has in it, the big ones in each of their lines.
@@ -22,8 +24,8 @@ const CORE: &str = "Kq7Rw2Zs9Vb4Nx6Jd1Hf8Lm3Tc5Gy0Pu";
 const MARK: &str = "Anybody-may-read-this-in-a-render";
 /// What only sops encrypts in a Secret.
 const VALUES: [&str; 2] = ["--encrypted-regex", "^(data|stringData)$"];
-/// How long connections may take to close.
-const CLOSING: Duration = Duration::from_secs(10);
+/// How long connections may take to close, and data keys whose time is over to go.
+const CLOSING: Duration = Duration::from_secs(30);
 
 /// The Syncs, with the reason that each ends with.
 const SYNCS: [(&str, &str); 4] =
@@ -41,11 +43,43 @@ fn once_syncs_have_ended_their_secrets_are_nowhere_in_memory() {
     needles.add("the age identity as a number", &bytes_of_bech32(&identity[..52]));
 
     take_through_syncs(&stage, &database);
+    assert_clean(controller(), &needles);
+}
+
+#[test]
+fn the_data_keys_of_a_pgp_key_and_of_a_key_service_leave_memory_with_the_key_and_the_tokens_that_gave_them() {
+    let alone = Alone::new();
+    let stage = Stage::on(alone.cluster(), "memory-others");
+    let bao = OpenBao::start().unwrap();
+    let flags = ["--backend-origin", &bao.address(), "--data-key-lifetime", "1"];
+    let controller = start_controller(alone.cluster(), &flags).unwrap();
+    let keys = OtherKeys::new(&stage, &bao);
+    let by_pgp = keys.sealed_by_pgp(&secret("by-pgp", CORE));
+    let [by_login, by_token] = ["login", "token"].map(|key| keys.sealed_by_vault(key, &secret(key, CORE)));
+    let mut needles = Needles::default();
+    needles.add("a value", CORE.as_bytes());
+    keys.look_for(&mut needles, &by_pgp, &[("login", &by_login), ("token", &by_token)]);
+    let public = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: public}}\ndata: {{value: {MARK}}}\n");
+    let files = [("pgp", &by_pgp), ("login", &by_login), ("token", &by_token), ("public", &public)];
+    let files = files.map(|(name, text)| (format!("app/{name}.yaml"), text.as_str()));
+    let commit = stage.commit(&files.each_ref().map(|(path, text)| (path.as_str(), *text)));
+    stage.source();
+    stage.declare("app", &format!("path: ./app\nserviceAccountName: deployer\n{}", OtherKeys::SECRETS));
+    stage.applied(&commit);
+    for name in ["by-pgp", "login", "token"] {
+        assert_eq!(stage.secret_value(name, "password").as_deref(), Some(CORE), "{name}");
+    }
+    suspend(&stage, "app");
+    assert_clean(&controller, &needles);
+}
+
+/// Looks for secrets until there are none, after having found what has to be there.
+fn assert_clean(controller: &Controller, needles: &Needles) {
     let mut public = Needles::default();
     public.add("what anybody may read", MARK.as_bytes());
-    let seen = scan(&public);
+    let seen = scan(controller, &public);
     assert!(!seen.is_empty(), "the scan doesn't find what has to be there, so it proves nothing");
-    let clean = eventually(CLOSING, "no secret in the controller's memory", || match scan(&needles) {
+    let clean = eventually(CLOSING, "no secret in the controller's memory", || match scan(controller, needles) {
         found if found.is_empty() => Ok(()),
         found => Err(format!("{} copies:\n{}", found.len(), found.join("\n"))),
     });
@@ -145,9 +179,9 @@ fn bytes_of_bech32(letters: &str) -> Vec<u8> {
     bytes
 }
 
-/// Reads all of the shared controller's memory that it can write to, and says what was found where.
-fn scan(needles: &Needles) -> Vec<String> {
-    let process = controller().process().id();
+/// Reads all of a controller's memory that it can write to, and says what was found where.
+fn scan(controller: &Controller, needles: &Needles) -> Vec<String> {
+    let process = controller.process().id();
     let opened = File::open(format!("/proc/{process}/mem"));
     let memory = opened.expect("whoever reads the memory of a process that is not dumpable needs CAP_SYS_PTRACE");
     let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();

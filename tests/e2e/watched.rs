@@ -12,7 +12,7 @@ mod traces;
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions};
+use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, OpenBao};
 
 use crate::stage::{PATIENCE, further_cluster};
 use collector::{Collector, Spans};
@@ -25,6 +25,8 @@ pub(crate) use traces::{Target, is_apply};
 /// A cluster that writes down every request, and a controller that says all it can and whose child is a spy.
 pub(crate) struct Watched {
     pub(crate) cluster: &'static Cluster,
+    /// The one server that its backends may lead to.
+    pub(crate) bao: OpenBao,
     controller: Mutex<Controller>,
     spy: Spy,
     collector: Collector,
@@ -41,12 +43,17 @@ impl Watched {
         let cluster = further_cluster(ClusterOptions { audit: true, ..ClusterOptions::default() });
         let spy = Spy::new();
         let collector = Collector::start();
-        let arguments =
-            ["--allow-file-sources", "--log-level=trace", &format!("--otlp-endpoint={}", collector.address())];
+        let bao = OpenBao::start().unwrap();
+        let arguments = [
+            "--allow-file-sources",
+            "--log-level=trace",
+            &format!("--otlp-endpoint={}", collector.address()),
+            &format!("--backend-origin={}", bao.address()),
+        ];
         let mut options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &arguments);
         options.kustomize = Some(spy.program());
         let controller = Mutex::new(Controller::start(cluster, options).unwrap());
-        Self { cluster, controller, spy, collector }
+        Self { cluster, bao, controller, spy, collector }
     }
 
     /// Returns the spans that the controller has sent; all of them once it has ended.

@@ -26,8 +26,9 @@ pub use openpgp::{
 };
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
 pub use services::{
-    AwsAccess, AwsKey, AwsKms, AzureKey, AzureKeyVault, DataKeyCache, GcpKey, GcpKms, Holder, KeyPattern,
-    KeyPatternError, NoConnections, Origin, ParseOriginError, Patience, ServiceClient, ServiceError, ServiceKey,
-    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit,
+    AwsAccess, AwsClients, AwsKey, AwsKms, AzureAccess, AzureKey, AzureKeyVault, AzureLogin, AzureProof, DataKeyCache,
+    GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpKey, GcpKms, GcpLogin, Holder, KeyPattern, KeyPatternError,
+    NoConnections, Origin, ParseOriginError, Patience, Proxies, ServiceClient, ServiceError, ServiceKey,
+    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit, service_name,
 };
 pub use unsealing_key::UnsealingKey;

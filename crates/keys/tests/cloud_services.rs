@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::StatusCode;
 use waxwing_formats::{DataKey, SecretBytes};
 use waxwing_harness::{CloudMood, FakeGcpKms, FakeKeyVault};
-use waxwing_keys::{AzureKey, AzureKeyVault, GcpKey, GcpKms, Patience, ServiceClient, ServiceError, Tokens};
+use waxwing_keys::{AzureKey, AzureKeyVault, GcpKey, GcpKms, Patience, Proxies, ServiceClient, ServiceError, Tokens};
 
 const PATIENCE: Patience = Patience {
     timeout: Duration::from_secs(10),
@@ -63,7 +63,7 @@ impl Google {
     fn new() -> Self {
         let fake = FakeGcpKms::start().unwrap();
         let tokens = one(fake.access_token().unwrap());
-        let client = ServiceClient::trusting(fake.ca_pem().as_bytes(), None, PATIENCE).unwrap();
+        let client = ServiceClient::new(Some(fake.ca_pem().as_bytes()), Proxies::None, PATIENCE).unwrap();
         let kms = GcpKms::new(client, &fake.url(), tokens.clone()).unwrap();
         let key = GcpKey::parse(&fake.create_key("sops").unwrap()).unwrap();
         Self { fake, kms, tokens, key }
@@ -90,7 +90,8 @@ impl Azure {
     fn new() -> Self {
         let fake = FakeKeyVault::start().unwrap();
         let tokens = one(fake.access_token().unwrap());
-        let client = ServiceClient::trusting(fake.ca_pem().as_bytes(), Some(&fake.proxy()), PATIENCE).unwrap();
+        let client =
+            ServiceClient::new(Some(fake.ca_pem().as_bytes()), Proxies::Only(&fake.proxy()), PATIENCE).unwrap();
         let vaults = AzureKeyVault::new(client, tokens.clone());
         let key = AzureKey::parse(&fake.create_key("sops").unwrap()).unwrap();
         Self { fake, vaults, tokens, key }
@@ -163,11 +164,11 @@ fn whatever_else_google_cloud_kms_does_is_an_error_without_its_words() {
     take("unwrap, of another key", &wait(google.kms.unwrap(&other, &enc)).unwrap_err());
     let missing = GcpKey { resource_id: google.key.resource_id.replace("cryptoKeys/sops", "cryptoKeys/none") };
     take("unwrap, of no key", &wait(google.kms.unwrap(&missing, &enc)).unwrap_err());
-    let client = ServiceClient::trusting(google.fake.ca_pem().as_bytes(), None, PATIENCE).unwrap();
+    let client = ServiceClient::new(Some(google.fake.ca_pem().as_bytes()), Proxies::None, PATIENCE).unwrap();
     let stranger = GcpKms::new(client, &google.fake.url(), one("not-a-token".to_owned())).unwrap();
     take("unwrap, with a bad token", &wait(stranger.unwrap(&google.key, &enc)).unwrap_err());
     let other_ca = FakeGcpKms::start().unwrap().ca_pem();
-    let client = ServiceClient::trusting(other_ca.as_bytes(), None, PATIENCE).unwrap();
+    let client = ServiceClient::new(Some(other_ca.as_bytes()), Proxies::None, PATIENCE).unwrap();
     let wary = GcpKms::new(client, &google.fake.url(), google.tokens.clone()).unwrap();
     take("unwrap, from somebody with another authority", &wait(wary.unwrap(&google.key, &enc)).unwrap_err());
     google.fake.stop();

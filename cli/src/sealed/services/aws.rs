@@ -3,54 +3,33 @@
 //! These are, in this order, the environment, the shared configuration (`AWS_PROFILE`), a web identity, a container and the metadata
 //! service of a machine; a profile that the key names comes before all. Source: `createKMSConfig` in `kms/keysource.go` of sops 3.13.3.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_types::SdkConfig;
 use waxwing_formats::DataKey;
-use waxwing_keys::{AwsKey, AwsKms, ServiceError};
+use waxwing_keys::{AwsClients, AwsKey, AwsKms, ServiceError};
 
-pub(super) const SERVICE: &str = "AWS KMS";
-/// What gives out the credentials of roles.
-pub(super) const STS: &str = "AWS STS";
 pub(super) const NO_CREDENTIALS: &str =
     "log in and set AWS_PROFILE, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
 
 /// The longest name that AWS lets a session have.
 const MAX_SESSION: usize = 64;
 
-/// What a client is made for.
-type Whose = (String, Option<String>, String);
-
-/// The clients of this run: finding credentials and assuming a role takes calls of its own.
-static CLIENTS: Mutex<BTreeMap<Whose, Arc<AwsKms>>> = Mutex::new(BTreeMap::new());
+/// The clients of this run.
+static CLIENTS: AwsClients = AwsClients::new();
 
 pub(super) async fn wrap(key: &AwsKey, data_key: &DataKey) -> Result<String, ServiceError> {
-    client(key).await?.wrap(key, data_key).await
+    CLIENTS.of(key, client(key)).await?.wrap(key, data_key).await
 }
 
 pub(super) async fn unwrap(key: &AwsKey, enc: &str) -> Result<DataKey, ServiceError> {
-    client(key).await?.unwrap(key, enc).await
+    CLIENTS.of(key, client(key)).await?.unwrap(key, enc).await
 }
 
-async fn client(key: &AwsKey) -> Result<Arc<AwsKms>, ServiceError> {
-    let region = key.region().ok_or(ServiceError::Malformed { what: "the ARN" })?;
-    let whose = (region.to_owned(), key.role.clone(), key.profile.clone());
-    let made = clients().get(&whose).cloned();
-    if let Some(client) = made {
-        return Ok(client);
-    }
-    let config = configuration(region, &key.profile).await;
-    let client = Arc::new(AwsKms::for_key(&config, key, &session()).await?);
-    clients().insert(whose, Arc::clone(&client));
-    Ok(client)
-}
-
-fn clients() -> MutexGuard<'static, BTreeMap<Whose, Arc<AwsKms>>> {
-    CLIENTS.lock().unwrap_or_else(PoisonError::into_inner)
+async fn client(key: &AwsKey) -> Result<AwsKms, ServiceError> {
+    let config = configuration(key.region().unwrap_or_default(), &key.profile).await;
+    AwsKms::for_key(&config, key, &session()).await
 }
 
 async fn configuration(region: &str, profile: &str) -> SdkConfig {

@@ -22,9 +22,9 @@ use azure_identity::{
 };
 use jiff::Timestamp;
 use waxwing_formats::{DataKey, SecretBytes};
-use waxwing_keys::{AzureKey, AzureKeyVault, NoConnections, Patience, ServiceClient, ServiceError, Tokens};
+use waxwing_keys::service_name::AZURE_KEY_VAULT as SERVICE;
+use waxwing_keys::{AzureKey, AzureKeyVault, NoConnections, Patience, Proxies, ServiceClient, ServiceError, Tokens};
 
-pub(super) const SERVICE: &str = "Azure Key Vault";
 pub(super) const NO_CREDENTIALS: &str =
     "log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET";
 
@@ -56,7 +56,7 @@ pub(super) async fn unwrap(key: &AzureKey, enc: &str) -> Result<DataKey, Service
 
 fn client() -> Result<AzureKeyVault, ServiceError> {
     let unreachable = |error: NoConnections| ServiceError::Unavailable { service: SERVICE, why: error.to_string() };
-    let client = ServiceClient::of_the_environment(Patience::default()).map_err(unreachable)?;
+    let client = ServiceClient::new(None, Proxies::OfTheEnvironment, Patience::default()).map_err(unreachable)?;
     Ok(AzureKeyVault::new(client, Arc::new(Credentials::default())))
 }
 

@@ -16,10 +16,10 @@ use google_cloud_auth::credentials::{
     AccessTokenCredentials, Builder, external_account, impersonated, service_account, user_account,
 };
 use waxwing_formats::{DataKey, SecretBytes};
-use waxwing_keys::{GcpKey, GcpKms, NoConnections, Patience, ServiceClient, ServiceError, Tokens};
+use waxwing_keys::service_name::GCP_KMS as SERVICE;
+use waxwing_keys::{GcpKey, GcpKms, NoConnections, Patience, Proxies, ServiceClient, ServiceError, Tokens};
 use zeroize::Zeroizing;
 
-pub(super) const SERVICE: &str = "Google Cloud KMS";
 pub(super) const NO_CREDENTIALS: &str =
     "log in with `gcloud auth application-default login`, or set GOOGLE_CREDENTIALS or GOOGLE_OAUTH_ACCESS_TOKEN";
 
@@ -49,7 +49,7 @@ pub(super) async fn unwrap(key: &GcpKey, enc: &str) -> Result<DataKey, ServiceEr
 
 fn client() -> Result<GcpKms, ServiceError> {
     let unreachable = |error: NoConnections| ServiceError::Unavailable { service: SERVICE, why: error.to_string() };
-    let client = ServiceClient::of_the_environment(Patience::default()).map_err(unreachable)?;
+    let client = ServiceClient::new(None, Proxies::OfTheEnvironment, Patience::default()).map_err(unreachable)?;
     GcpKms::new(client, &endpoint()?, Arc::new(Credentials::at_hand()?))
 }
 

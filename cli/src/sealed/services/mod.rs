@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
 use waxwing_formats::{DataKey, WrappedKey};
+use waxwing_keys::service_name::{AWS_KMS, AWS_STS, AZURE_KEY_VAULT, GCP_KMS, VAULT};
 use waxwing_keys::{ServiceError, ServiceKey};
 
 /// What calls are waited for on; one, since clients keep their connections in it.
@@ -45,10 +46,10 @@ pub(super) fn unwrap(key: &ServiceKey, enc: &str) -> Result<DataKey, ServiceErro
 /// Returns what the user can do about an error, where there is something.
 pub(super) fn hint(error: &ServiceError) -> Option<&'static str> {
     match error {
-        ServiceError::NoCredentials { service: vault::SERVICE, .. } => Some(vault::NO_CREDENTIALS),
-        ServiceError::NoCredentials { service: aws::SERVICE | aws::STS, .. } => Some(aws::NO_CREDENTIALS),
-        ServiceError::NoCredentials { service: gcp::SERVICE, .. } => Some(gcp::NO_CREDENTIALS),
-        ServiceError::NoCredentials { service: azure::SERVICE, .. } => Some(azure::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service: VAULT, .. } => Some(vault::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service: AWS_KMS | AWS_STS, .. } => Some(aws::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service: GCP_KMS, .. } => Some(gcp::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service: AZURE_KEY_VAULT, .. } => Some(azure::NO_CREDENTIALS),
         ServiceError::Denied { .. } => Some("let whoever calls use the key, or call as somebody else"),
         ServiceError::NotFound { .. } => Some("check the name of the key, or make it"),
         ServiceError::Throttled { .. } | ServiceError::Unavailable { .. } => {

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 use waxwing_formats::{DataKey, SecretBytes};
-use waxwing_keys::{ServiceError, VaultAccess, VaultKey, VaultTransit};
+use waxwing_keys::service_name::VAULT as SERVICE;
+use waxwing_keys::{Patience, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultTransit};
 use zeroize::Zeroizing;
 
-pub(super) const SERVICE: &str = "Vault";
 pub(super) const NO_CREDENTIALS: &str = "set VAULT_TOKEN, or log in with `vault login` or `bao login`";
 
 const ALLOW_LIST: &str = "SOPS_HC_VAULT_ALLOWLIST";
@@ -40,10 +40,11 @@ fn client(key: &VaultKey) -> Result<VaultTransit, ServiceError> {
     let access = VaultAccess {
         token: token()?,
         namespace: env::var("VAULT_NAMESPACE").ok().filter(|namespace| !namespace.is_empty()),
-        authorities: authorities()?,
-        proxies_of_environment: true,
     };
-    VaultTransit::new(&key.address, &access)
+    let unreadable = |_| ServiceError::Malformed { what: "a certificate of the authorities" };
+    let authorities = authorities()?;
+    let client = ServiceClient::new(authorities.as_deref(), Proxies::OfTheEnvironment, Patience::default());
+    VaultTransit::new(client.map_err(unreadable)?, &key.address, &access)
 }
 
 /// Looks an address up among those that the user allows; `all` and nothing allow all, `none` none.

@@ -146,6 +146,29 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_google_and_azure_are_allowed_part_by_part_too() {
+        let google = |text: &str| ServiceKey::Gcp(GcpKey { resource_id: text.to_owned() });
+        let azure = |name: &str| {
+            let (vault_url, name) = ("https://v.vault.azure.net".to_owned(), name.to_owned());
+            ServiceKey::Azure(AzureKey { vault_url, name, version: "0a".to_owned() })
+        };
+        let ring = "projects/acme/locations/*/keyRings/sops/cryptoKeys/{namespace}";
+        assert!(allows(ring, &google("projects/acme/locations/eu/keyRings/sops/cryptoKeys/shop")));
+        for other in [
+            "projects/acme/locations/eu/keyRings/sops/cryptoKeys/bank",
+            "projects/evil/locations/eu/keyRings/sops/cryptoKeys/shop",
+            "projects/acme/locations/eu/keyRings/sops/cryptoKeys/shop/cryptoKeyVersions/1",
+            "projects/acme/locations/../keyRings/sops/cryptoKeys/shop",
+        ] {
+            assert!(!allows(ring, &google(other)), "{other}");
+        }
+        assert!(allows("keys/{namespace}", &azure("shop")) && allows("keys/*", &azure("bank")));
+        for other in ["bank", "shop/0a", "SHOP", "", ".."] {
+            assert!(!allows("keys/{namespace}", &azure(other)), "{other}");
+        }
+    }
+
+    #[test]
     fn a_role_is_assumed_only_if_it_is_listed_with_the_key() {
         let role = "arn:aws:iam::111122223333:role/deploy";
         let key = aws(&format!("{KEY}+{role}"));

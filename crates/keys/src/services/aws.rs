@@ -21,10 +21,8 @@ use base64::engine::general_purpose::STANDARD;
 use waxwing_formats::{DataKey, SecretBytes};
 
 use super::error::innermost;
+use super::service_name::{AWS_KMS as KMS, AWS_STS as STS};
 use super::{AwsKey, ServiceError};
-
-const KMS: &str = "AWS KMS";
-pub(super) const STS: &str = "AWS STS";
 
 /// How long a connection may take to stand, one try to be answered, and all tries together.
 const CONNECT: Duration = Duration::from_secs(10);

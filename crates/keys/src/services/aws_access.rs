@@ -6,7 +6,8 @@ use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region, SharedCredential
 use aws_types::SdkConfig;
 use waxwing_formats::SecretBytes;
 
-use super::aws::{STS, refusal, timeouts};
+use super::aws::{refusal, timeouts};
+use super::service_name::AWS_STS as STS;
 use super::{AwsKey, AwsKms, ServiceError};
 
 /// As whom AWS is called. There is no `Debug`: keys stand in it.

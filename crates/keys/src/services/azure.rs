@@ -10,16 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use waxwing_formats::DataKey;
 
-use super::exchange::{Answer, Request, ServiceClient, Tokens, body};
+use super::exchange::{Answer, Body, Request, ServiceClient, Tokens};
 use super::secret_text::{self, SecretText};
+use super::service_name::AZURE_KEY_VAULT as SERVICE;
 use super::{AzureKey, ServiceError};
-
-const SERVICE: &str = "Azure Key Vault";
 
 /// The API that is spoken.
 const VERSION: (&str, &str) = ("api-version", "7.4");
@@ -89,12 +88,12 @@ impl AzureKeyVault {
     /// Encrypts or decrypts a value in base64url.
     async fn operate(&self, key: &AzureKey, verb: &str, value: &[u8]) -> Result<Answer, ServiceError> {
         let url = address(key, &[&key.version, verb])?;
-        let body = body(&[b"{\"alg\":\"RSA-OAEP-256\",\"value\":\"", value, b"\"}"]);
+        let body = Body::json(&[b"{\"alg\":\"RSA-OAEP-256\",\"value\":\"", value, b"\"}"]);
         self.call(Method::POST, url, Some(body)).await
     }
 
     /// Sends a request with a token. The first to a vault goes without one, and without what it is about, to learn which it wants.
-    async fn call(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Answer, ServiceError> {
+    async fn call(&self, method: Method, url: Url, body: Option<Body>) -> Result<Answer, ServiceError> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let known = self.scopes.lock().unwrap_or_else(PoisonError::into_inner).get(&host).cloned();
         let scope = match known {
@@ -106,14 +105,17 @@ impl AzureKeyVault {
             }
         };
         let token = self.tokens.token(&scope).await?;
-        let answer = self.client.ask(&Request { service: SERVICE, method, url, token: Some(&token), body }).await?;
+        let headers = HeaderMap::new();
+        let request = Request { service: SERVICE, method, url, token: Some(&token), headers, body };
+        let answer = self.client.ask(&request).await?;
         if answer.status == 200 { Ok(answer) } else { Err(failure(&answer)) }
     }
 
     async fn scope(&self, method: Method, url: Url) -> Result<String, ServiceError> {
         // A request without a body has to say so where one is usual.
-        let body = (method == Method::POST).then(Bytes::new);
-        let request = Request { service: SERVICE, method, url: url.clone(), token: None, body };
+        let body = (method == Method::POST).then(|| Body::json(&[]));
+        let request =
+            Request { service: SERVICE, method, url: url.clone(), token: None, headers: HeaderMap::new(), body };
         let answer = self.client.ask(&request).await?;
         if answer.status != 401 {
             return Err(if answer.status < 400 { ServiceError::Answer { service: SERVICE } } else { failure(&answer) });

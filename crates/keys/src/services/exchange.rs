@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::{Certificate, Client, Method, Proxy, Response, Url};
 use waxwing_formats::SecretBytes;
 use zeroize::Zeroizing;
@@ -18,6 +18,9 @@ use super::ServiceError;
 
 /// The most bytes that are read of an answer; those with a key in them have less than one thousand.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// How long a connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// The longest code of a service that is passed on.
 const MAX_CODE: usize = 40;
@@ -57,6 +60,17 @@ impl Default for Patience {
     }
 }
 
+/// Says through which proxies services are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proxies<'a> {
+    /// Through those that `HTTPS_PROXY` and its like name.
+    OfTheEnvironment,
+    /// Through none.
+    None,
+    /// All through the one with this address.
+    Only(&'a str),
+}
+
 /// Sends requests to key services.
 #[derive(Clone)]
 pub struct ServiceClient {
@@ -70,34 +84,32 @@ pub struct ServiceClient {
 pub struct NoConnections;
 
 impl ServiceClient {
-    /// Makes a client that trusts the authorities of the system, and goes through the proxies that the environment names.
-    ///
-    /// # Errors
-    /// Fails when the authorities can't be read.
-    pub fn of_the_environment(patience: Patience) -> Result<Self, NoConnections> {
-        Self::build(Client::builder(), patience)
-    }
-
-    /// Makes a client that trusts these authorities (PEM) alone, and goes through this proxy or none.
+    /// Makes a client that trusts these authorities (PEM) alone, or those of the system if none are given.
     ///
     /// # Errors
     /// Fails when the authorities can't be read or there are none, or when the proxy is no address.
-    pub fn trusting(authorities_pem: &[u8], proxy: Option<&str>, patience: Patience) -> Result<Self, NoConnections> {
-        let authorities = Certificate::from_pem_bundle(authorities_pem).map_err(|_| NoConnections)?;
-        if authorities.is_empty() {
-            return Err(NoConnections);
-        }
-        let mut builder = Client::builder().no_proxy().tls_certs_only(authorities);
-        if let Some(proxy) = proxy {
-            builder = builder.proxy(Proxy::all(proxy).map_err(|_| NoConnections)?);
-        }
-        Self::build(builder, patience)
-    }
-
-    fn build(builder: reqwest::ClientBuilder, patience: Patience) -> Result<Self, NoConnections> {
+    pub fn new(
+        authorities_pem: Option<&[u8]>,
+        proxies: Proxies<'_>,
+        patience: Patience,
+    ) -> Result<Self, NoConnections> {
         use_one_provider();
-        let builder = builder.redirect(reqwest::redirect::Policy::none()).timeout(patience.timeout);
-        Ok(Self { http: builder.build().map_err(|_| NoConnections)?, patience })
+        let mut builder = Client::builder();
+        builder = match proxies {
+            Proxies::OfTheEnvironment => builder,
+            Proxies::None => builder.no_proxy(),
+            Proxies::Only(address) => builder.no_proxy().proxy(Proxy::all(address).map_err(|_| NoConnections)?),
+        };
+        if let Some(pem) = authorities_pem {
+            let authorities = Certificate::from_pem_bundle(pem).map_err(|_| NoConnections)?;
+            if authorities.is_empty() {
+                return Err(NoConnections);
+            }
+            builder = builder.tls_certs_only(authorities);
+        }
+        let builder = builder.redirect(reqwest::redirect::Policy::none());
+        let http = builder.connect_timeout(CONNECT).timeout(patience.timeout).build();
+        Ok(Self { http: http.map_err(|_| NoConnections)?, patience })
     }
 
     /// Sends a request, again and again while the service is overloaded or away for a moment, and returns what it answers, whatever
@@ -117,12 +129,13 @@ impl ServiceClient {
 
     async fn ask_once(&self, request: &Request<'_>) -> Result<Answer, ServiceError> {
         let service = request.service;
-        let mut call = self.http.request(request.method.clone(), request.url.clone());
+        let call = self.http.request(request.method.clone(), request.url.clone());
+        let mut call = call.headers(request.headers.clone());
         if let Some(token) = request.token {
-            call = call.header(AUTHORIZATION, bearer(service, token)?);
+            call = call.header(AUTHORIZATION, secret_header(service, &[b"Bearer ", token.expose_secret()])?);
         }
-        if let Some(body) = &request.body {
-            call = call.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
+        if let Some(Body { kind, bytes }) = &request.body {
+            call = call.header(CONTENT_TYPE, HeaderValue::from_static(kind)).body(bytes.clone());
         }
         let response = call.send().await.map_err(|error| unavailable(service, &error))?;
         Answer::read(service, response).await
@@ -153,8 +166,47 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) token: Option<&'a SecretBytes>,
-    /// JSON.
-    pub(super) body: Option<Bytes>,
+    /// Further headers; those with a secret are made by [`secret_header`].
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Body>,
+}
+
+/// The body of a request, in one buffer that is wiped.
+#[derive(Clone)]
+pub(super) struct Body {
+    kind: &'static str,
+    bytes: Bytes,
+}
+
+impl Body {
+    /// Makes a body in JSON of its parts.
+    pub(super) fn json(parts: &[&[u8]]) -> Self {
+        Self { kind: "application/json", bytes: joined(parts) }
+    }
+
+    /// Makes a form of its fields (WHATWG URL, `application/x-www-form-urlencoded`).
+    pub(super) fn form(fields: &[(&str, &[u8])]) -> Self {
+        // Three characters for each byte at the most, so that the buffer never grows.
+        let most = fields.iter().map(|(name, value)| name.len() + 2 + 3 * value.len()).sum();
+        let mut text = Zeroizing::new(Vec::with_capacity(most));
+        for (name, value) in fields {
+            if !text.is_empty() {
+                text.push(b'&');
+            }
+            text.extend_from_slice(name.as_bytes());
+            text.push(b'=');
+            value.iter().for_each(|byte| escape(*byte, &mut text));
+        }
+        Self { kind: "application/x-www-form-urlencoded", bytes: Bytes::from_owner(text) }
+    }
+}
+
+fn escape(byte: u8, text: &mut Vec<u8>) {
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' + value - 10 };
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => text.push(byte),
+        _ => text.extend([b'%', digit(byte >> 4), digit(byte & 15)]),
+    }
 }
 
 /// What is kept of an answer until its service's file has read it.
@@ -203,7 +255,7 @@ impl Answer {
 }
 
 /// Tells whether a text can be one of the codes that services document, and can be nothing else, such as part of a key.
-fn is_code(text: &str) -> bool {
+pub(super) fn is_code(text: &str) -> bool {
     (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
@@ -220,8 +272,7 @@ pub(super) fn base(text: &str) -> Option<Url> {
     (is_plain && is_whole && is_safe).then_some(url)
 }
 
-/// Makes the body of a request from its parts, in one buffer that is wiped.
-pub(super) fn body(parts: &[&[u8]]) -> Bytes {
+fn joined(parts: &[&[u8]]) -> Bytes {
     let mut whole = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     for part in parts {
         whole.extend_from_slice(part);
@@ -229,10 +280,11 @@ pub(super) fn body(parts: &[&[u8]]) -> Bytes {
     Bytes::from_owner(whole)
 }
 
-fn bearer(service: &'static str, token: &SecretBytes) -> Result<HeaderValue, ServiceError> {
-    let text = Zeroizing::new([b"Bearer ", token.expose_secret()].concat());
-    let malformed = |_| ServiceError::NoCredentials { service, why: "the token is malformed".to_owned() };
-    let mut value = HeaderValue::from_bytes(&text).map_err(malformed)?;
+/// Makes a header with a secret: marked so that it isn't shown, and wiped when the last request with it is dropped.
+pub(super) fn secret_header(service: &'static str, parts: &[&[u8]]) -> Result<HeaderValue, ServiceError> {
+    let malformed =
+        |_| ServiceError::NoCredentials { service, why: "the token has characters that can't be in one".to_owned() };
+    let mut value = HeaderValue::from_maybe_shared(joined(parts)).map_err(malformed)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -289,6 +341,19 @@ mod tests {
         assert_eq!(patience.pause_after(3, &answer(503, None)), Some(Duration::from_millis(1600)));
         assert_eq!(patience.pause_after(4, &answer(503, None)), None);
         assert_eq!(patience.pause_after(1, &answer(403, None)), None);
+    }
+
+    #[test]
+    fn certificates_that_can_not_be_read_are_not_passed_over() {
+        for pem in [&b""[..], b"nothing", b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"] {
+            assert!(ServiceClient::new(Some(pem), Proxies::None, Patience::default()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_form_says_what_its_fields_say() {
+        let form = Body::form(&[("scope", b"https://v/.default"), ("secret", "~a b&=\u{fc}".as_bytes())]);
+        assert_eq!(form.bytes, "scope=https%3A%2F%2Fv%2F.default&secret=%7Ea%20b%26%3D%C3%BC");
     }
 
     #[test]

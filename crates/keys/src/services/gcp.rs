@@ -8,16 +8,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use waxwing_formats::DataKey;
 
-use super::exchange::{Answer, Request, ServiceClient, Tokens, base, body};
+use super::exchange::{Answer, Body, Request, ServiceClient, Tokens, base};
 use super::secret_text::{self, SecretText};
+use super::service_name::GCP_KMS as SERVICE;
 use super::{GcpKey, ServiceError};
-
-const SERVICE: &str = "Google Cloud KMS";
 
 /// What a token must be good for.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
@@ -54,7 +53,7 @@ impl GcpKms {
         let text = secret_text::encode(&STANDARD, plain);
         let parts: [&[u8]; 5] =
             [b"{\"plaintext\":\"", &text, b"\",\"plaintextCrc32c\":\"", checksum.as_bytes(), b"\"}"];
-        let answer = self.call(key, "encrypt", body(&parts)).await.map_err(not_allowed)?;
+        let answer = self.call(key, "encrypt", Body::json(&parts)).await.map_err(not_allowed)?;
         let unreadable = || ServiceError::Answer { service: SERVICE };
         let wrapped: Wrapped = serde_json::from_slice(answer.body.expose_secret()).map_err(|_| unreadable())?;
         let ciphertext = STANDARD.decode(&wrapped.ciphertext).map_err(|_| unreadable())?;
@@ -76,7 +75,7 @@ impl GcpKms {
         let checksum = crc32c::crc32c(&ciphertext).to_string();
         let parts: [&[u8]; 5] =
             [b"{\"ciphertext\":\"", &text, b"\",\"ciphertextCrc32c\":\"", checksum.as_bytes(), b"\"}"];
-        let answer = self.call(key, "decrypt", body(&parts)).await?;
+        let answer = self.call(key, "decrypt", Body::json(&parts)).await?;
         let unreadable = || ServiceError::Answer { service: SERVICE };
         let opened: Opened<'_> = serde_json::from_slice(answer.body.expose_secret()).map_err(|_| unreadable())?;
         let plaintext = opened.plaintext.decode(&STANDARD).ok_or_else(unreadable)?;
@@ -86,14 +85,15 @@ impl GcpKms {
         Ok(DataKey::new(plaintext))
     }
 
-    async fn call(&self, key: &GcpKey, verb: &str, body: Bytes) -> Result<Answer, ServiceError> {
+    async fn call(&self, key: &GcpKey, verb: &str, body: Body) -> Result<Answer, ServiceError> {
         if !key.is_well_formed() {
             return Err(ServiceError::Malformed { what: "the resource id" });
         }
         let mut url = self.endpoint.clone();
         url.set_path(&format!("{}/v1/{}:{verb}", self.endpoint.path().trim_end_matches('/'), key.resource_id));
         let token = self.tokens.token(SCOPE).await?;
-        let request = Request { service: SERVICE, method: Method::POST, url, token: Some(&token), body: Some(body) };
+        let (method, headers) = (Method::POST, HeaderMap::new());
+        let request = Request { service: SERVICE, method, url, token: Some(&token), headers, body: Some(body) };
         let answer = self.client.ask(&request).await?;
         if answer.status == 200 { Ok(answer) } else { Err(failure(&answer)) }
     }

@@ -2,20 +2,25 @@
 //!
 //! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
 //! (`error`), and what is kept of it (`cache`). Each service has a file that calls it; `exchange` sends for those that have no library
-//! of their own.
+//! of their own, and `gcp_login` and `azure_login` make tokens of credentials that are at hand.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
 mod allowed;
 mod aws;
 mod aws_access;
+mod aws_clients;
 mod azure;
+mod azure_login;
 mod cache;
 mod error;
 mod exchange;
 mod gcp;
+mod gcp_login;
+mod oauth;
 mod origin;
 mod secret_text;
+pub mod service_name;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -27,11 +32,14 @@ use waxwing_formats::WrappedKey;
 pub use allowed::{KeyPattern, KeyPatternError};
 pub use aws::AwsKms;
 pub use aws_access::AwsAccess;
+pub use aws_clients::AwsClients;
 pub use azure::AzureKeyVault;
+pub use azure_login::{AzureAccess, AzureLogin, AzureProof};
 pub use cache::{DataKeyCache, Holder};
 pub use error::ServiceError;
-pub use exchange::{NoConnections, Patience, ServiceClient, Tokens};
+pub use exchange::{NoConnections, Patience, Proxies, ServiceClient, Tokens};
 pub use gcp::GcpKms;
+pub use gcp_login::{GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpLogin};
 pub use origin::{Origin, ParseOriginError};
 pub use vault::{VaultAccess, VaultTransit};
 
@@ -291,6 +299,16 @@ impl ServiceKey {
             Self::Vault(VaultKey { address, engine_path, key_name }) => {
                 WrappedKey::VaultTransit { address, engine_path, key_name, enc }
             }
+        }
+    }
+
+    /// Returns what its service is called.
+    pub const fn service(&self) -> &'static str {
+        match self {
+            Self::Aws(_) => service_name::AWS_KMS,
+            Self::Gcp(_) => service_name::GCP_KMS,
+            Self::Azure(_) => service_name::AZURE_KEY_VAULT,
+            Self::Vault(_) => service_name::VAULT,
         }
     }
 

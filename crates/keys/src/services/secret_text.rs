@@ -1,4 +1,4 @@
-//! Keys as base64 in JSON, in buffers that have their full size at once and are wiped.
+//! Keys as base64, and tokens, in JSON: in buffers that have their full size at once and are wiped.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,17 @@ use serde::Deserialize;
 use waxwing_formats::SecretBytes;
 use zeroize::{Zeroize, Zeroizing};
 
-/// A text of an answer that is a key. It stays where the answer is, unless something in it is escaped.
+/// A text that is a key or a token. It stays where the JSON is, unless something in it is escaped.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct SecretText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl SecretText<'_> {
+    /// Returns the text itself, for one that is no base64.
+    pub(super) fn to_secret(&self) -> SecretBytes {
+        SecretBytes::concat(&[self.0.as_bytes()])
+    }
+
     /// Returns the key, or nothing if the text is not base64 or empty.
     pub(super) fn decode(&self, engine: &impl Engine) -> Option<SecretBytes> {
         let mut bytes = Zeroizing::new(vec![0; self.0.len()]);

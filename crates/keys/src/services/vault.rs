@@ -1,55 +1,39 @@
 //! Keys of transit engines of Vault and OpenBao: wraps and unwraps data keys with them.
 //!
-//! The token goes to the one address that a client is made for, and a redirect is an error. What is not here: where tokens and
-//! certificates come from, and which addresses may be called; nothing is taken from the environment but proxies, and those only
-//! if that is asked for. An answer that is an error is not read.
+//! The token goes to the one address that a client is made for. What is not here: where tokens and certificates come from, and which
+//! addresses may be called. An answer that is an error is not read.
 //! Source: <https://openbao.org/api-docs/secret/transit/> (`encrypt`, `decrypt`), and `hcvault/keysource.go` of sops 3.13.3: the
 //! plaintext is the data key in standard base64, the ciphertext is kept as it is.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, StatusCode, Url};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
 use waxwing_formats::{DataKey, SecretBytes};
-use zeroize::Zeroizing;
 
-use super::error::innermost;
+use super::exchange::{Answer, Body, Request, ServiceClient, secret_header};
+use super::secret_text::{self, SecretText};
+use super::service_name::VAULT as SERVICE;
 use super::{ServiceError, VaultKey};
 
-const SERVICE: &str = "Vault";
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 /// Tells an agent that this is no request of a browser or of a server that was talked into one.
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
-/// How long a connection may take to stand.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long a whole call may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
-/// The most bytes that are read of an answer.
-const MAX_ANSWER: usize = 64 * 1024;
-
-/// As whom a server is called, and how it is reached. There is no `Debug`: the token stands in it.
+/// As whom a server is called. There is no `Debug`: the token stands in it.
 pub struct VaultAccess {
     /// The token; without one the server decides what strangers may do, as an agent does that has a token of its own.
     pub token: Option<SecretBytes>,
     /// The namespace that everything is meant in.
     pub namespace: Option<String>,
-    /// The only authorities that may certify the server, in PEM; those of the system if there are none here.
-    pub authorities: Option<Vec<u8>>,
-    /// Whether the proxies count that `HTTPS_PROXY` and its like name.
-    pub proxies_of_environment: bool,
 }
 
 /// Calls the transit engines of one server.
 pub struct VaultTransit {
-    http: Client,
+    client: ServiceClient,
     address: Url,
     headers: HeaderMap,
 }
@@ -58,21 +42,19 @@ impl VaultTransit {
     /// Makes a client for one server. Nothing is called yet.
     ///
     /// # Errors
-    /// Fails if the address is not one of a server (`https://` or `http://`, without user, query and fragment), or if the token,
-    /// the namespace or the certificates can't be used.
-    pub fn new(address: &str, access: &VaultAccess) -> Result<Self, ServiceError> {
-        let http = client(access)?;
+    /// Fails if the address is not one of a server (`https://` or `http://`, without user, query and fragment), or if the token
+    /// or the namespace can't be used.
+    pub fn new(client: ServiceClient, address: &str, access: &VaultAccess) -> Result<Self, ServiceError> {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST, HeaderValue::from_static("true"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(namespace) = &access.namespace {
             let malformed = |_| ServiceError::Malformed { what: "the namespace" };
             headers.insert(NAMESPACE, HeaderValue::from_str(namespace).map_err(malformed)?);
         }
         if let Some(token) = &access.token {
-            headers.insert(TOKEN, header(token)?);
+            headers.insert(TOKEN, secret_header(SERVICE, &[token.expose_secret()])?);
         }
-        Ok(Self { http, address: parse(address)?, headers })
+        Ok(Self { client, address: parse(address)?, headers })
     }
 
     /// Logs in by a token of a ServiceAccount, at a Kubernetes authentication method that is mounted at `mount`, and returns the token
@@ -97,8 +79,7 @@ impl VaultTransit {
             }
             error => error,
         })?;
-        let login: Login<'_> =
-            serde_json::from_slice(&answer).map_err(|_| ServiceError::Answer { service: SERVICE })?;
+        let login: Login<'_> = serde_json::from_slice(answer.body.expose_secret()).map_err(|_| unreadable())?;
         Ok(SecretBytes::concat(&[login.auth.client_token.as_bytes()]))
     }
 
@@ -108,10 +89,11 @@ impl VaultTransit {
     /// Fails if the key is not of this client's server, or the server does not do it.
     pub async fn wrap(&self, key: &VaultKey, data_key: &DataKey) -> Result<String, ServiceError> {
         let url = self.endpoint(key, "encrypt")?;
-        let answer = self.call(url, body_with(data_key)).await?;
-        let Answer { data: Wrapped { ciphertext } } = read(&answer)?;
+        let text = secret_text::encode(&STANDARD, data_key.expose_secret());
+        let answer = self.call(url, Body::json(&[b"{\"plaintext\":\"", &text, b"\"}"])).await?;
+        let Enveloped { data: Wrapped { ciphertext } } = read(&answer)?;
         let is_text = ciphertext.starts_with("vault:") && ciphertext.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_text { Ok(ciphertext) } else { Err(ServiceError::Answer { service: SERVICE }) }
+        if is_text { Ok(ciphertext) } else { Err(unreadable()) }
     }
 
     /// Unwraps a data key, or a share of one.
@@ -122,10 +104,9 @@ impl VaultTransit {
         let url = self.endpoint(key, "decrypt")?;
         let body = serde_json::to_vec(&Wrapped { ciphertext: enc.to_owned() });
         let body = body.map_err(|_| ServiceError::Malformed { what: "the ciphertext" })?;
-        let answer = self.call(url, body.into()).await?;
-        let Answer { data: Unwrapped { plaintext } } = read(&answer)?;
-        let key = STANDARD.decode(plaintext.as_bytes()).map_err(|_| ServiceError::Answer { service: SERVICE })?;
-        Ok(DataKey::new(SecretBytes::new(key)))
+        let answer = self.call(url, Body::json(&[&body])).await?;
+        let Enveloped { data: Unwrapped { plaintext } } = read(&answer)?;
+        plaintext.decode(&STANDARD).map(DataKey::new).ok_or_else(unreadable)
     }
 
     /// Returns where an operation with a key is asked for: `ADDRESS/v1/ENGINE/OPERATION/NAME`.
@@ -149,26 +130,16 @@ impl VaultTransit {
         Ok(url)
     }
 
-    async fn call(&self, url: Url, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
-        let request = self.http.post(url).headers(self.headers.clone()).body(body);
-        let mut answer = request.send().await.map_err(|error| unavailable(&error))?;
-        if !answer.status().is_success() {
-            return Err(self.refusal(answer.status(), answer.headers()));
-        }
-        // Allocated at its full size, so that growing leaves no copies.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
-        while let Some(chunk) = answer.chunk().await.map_err(|error| unavailable(&error))? {
-            if bytes.len() + chunk.len() > MAX_ANSWER {
-                return Err(ServiceError::Answer { service: SERVICE });
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
+    async fn call(&self, url: Url, body: Body) -> Result<Answer, ServiceError> {
+        let (method, headers) = (Method::POST, self.headers.clone());
+        let request = Request { service: SERVICE, method, url, token: None, headers, body: Some(body) };
+        let answer = self.client.ask(&request).await?;
+        if (200..300).contains(&answer.status) { Ok(answer) } else { Err(self.refusal(&answer)) }
     }
 
-    fn refusal(&self, status: StatusCode, headers: &HeaderMap) -> ServiceError {
-        let code = status.as_u16().to_string();
-        match status.as_u16() {
+    fn refusal(&self, answer: &Answer) -> ServiceError {
+        let code = answer.status.to_string();
+        match answer.status {
             401 | 403 if !self.headers.contains_key(TOKEN) => {
                 ServiceError::NoCredentials { service: SERVICE, why: format!("it wants a token ({code})") }
             }
@@ -176,11 +147,9 @@ impl VaultTransit {
                 let why = format!("it sends elsewhere ({code}), and tokens don't follow");
                 ServiceError::Unavailable { service: SERVICE, why }
             }
-            401 | 403 => ServiceError::Denied { service: SERVICE, code },
-            404 => ServiceError::NotFound { service: SERVICE, code },
-            429 => ServiceError::Throttled { service: SERVICE, code, retry_after: retry_after(headers) },
             503 => ServiceError::Unavailable { service: SERVICE, why: format!("it is sealed or on standby ({code})") },
-            408 | 412 | 500..=599 => ServiceError::Unavailable { service: SERVICE, why: format!("it answers {code}") },
+            412 => ServiceError::Unavailable { service: SERVICE, why: format!("it answered {code}") },
+            401 | 403 | 404 | 408 | 429 | 500..=599 => answer.failure(SERVICE, None),
             _ => ServiceError::Refused { service: SERVICE, code },
         }
     }
@@ -188,7 +157,7 @@ impl VaultTransit {
 
 /// What every answer has around it.
 #[derive(Deserialize)]
-struct Answer<T> {
+struct Enveloped<T> {
     data: T,
 }
 
@@ -200,7 +169,7 @@ struct Wrapped {
 #[derive(Deserialize)]
 struct Unwrapped<'a> {
     #[serde(borrow)]
-    plaintext: Cow<'a, str>,
+    plaintext: SecretText<'a>,
 }
 
 #[derive(Deserialize)]
@@ -215,63 +184,23 @@ struct LoggedIn<'a> {
     client_token: Cow<'a, str>,
 }
 
-/// Writes `{"role":"ROLE","jwt":"TOKEN"}` into one buffer that is wiped; a token needs no escapes in JSON.
-fn login_with(role: &str, jwt: &SecretBytes) -> Result<Bytes, ServiceError> {
+/// Writes `{"role":"ROLE","jwt":"TOKEN"}`; a token needs no escapes in JSON.
+fn login_with(role: &str, jwt: &SecretBytes) -> Result<Body, ServiceError> {
     let is_fine = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
     let malformed = || ServiceError::Malformed { what: "the role or the token of the login" };
     let role = serde_json::to_string(role).map_err(|_| malformed())?;
     if !jwt.expose_secret().iter().all(is_fine) {
         return Err(malformed());
     }
-    let parts = [b"{\"role\":", role.as_bytes(), b",\"jwt\":\"", jwt.expose_secret(), b"\"}"];
-    let mut body = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-    parts.iter().for_each(|part| body.extend_from_slice(part));
-    Ok(Bytes::from_owner(body))
+    Ok(Body::json(&[b"{\"role\":", role.as_bytes(), b",\"jwt\":\"", jwt.expose_secret(), b"\"}"]))
 }
 
-fn read<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<Answer<T>, ServiceError> {
-    serde_json::from_slice(answer).map_err(|_| ServiceError::Answer { service: SERVICE })
+fn read<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<Enveloped<T>, ServiceError> {
+    serde_json::from_slice(answer.body.expose_secret()).map_err(|_| unreadable())
 }
 
-fn client(access: &VaultAccess) -> Result<Client, ServiceError> {
-    let malformed = |_| ServiceError::Malformed { what: "a certificate of the authorities" };
-    // One provider everywhere; a second call changes nothing.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut builder = Client::builder().connect_timeout(CONNECT).timeout(TIMEOUT).redirect(Policy::none());
-    if !access.proxies_of_environment {
-        builder = builder.no_proxy();
-    }
-    if let Some(pem) = &access.authorities {
-        let certificates = Certificate::from_pem_bundle(pem).map_err(malformed)?;
-        if certificates.is_empty() {
-            return Err(ServiceError::Malformed { what: "the list of authorities, which is empty," });
-        }
-        builder = builder.tls_certs_only(certificates);
-    }
-    builder.build().map_err(malformed)
-}
-
-/// Puts a token where it is sent from: marked so that it isn't shown, and wiped when the last client with it is dropped.
-fn header(token: &SecretBytes) -> Result<HeaderValue, ServiceError> {
-    let bytes = Bytes::from_owner(Zeroizing::new(token.expose_secret().to_vec()));
-    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| ServiceError::NoCredentials {
-        service: SERVICE,
-        why: "the token has characters that can't be in one".to_owned(),
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// Writes `{"plaintext":"BASE64"}` into one buffer that is wiped; base64 needs no escapes in JSON.
-fn body_with(data_key: &DataKey) -> Bytes {
-    const BEFORE: &[u8] = b"{\"plaintext\":\"";
-    const BEHIND: &[u8] = b"\"}";
-    let encoded = Zeroizing::new(STANDARD.encode(data_key.expose_secret()));
-    let mut body = Zeroizing::new(Vec::with_capacity(BEFORE.len() + encoded.len() + BEHIND.len()));
-    for part in [BEFORE, encoded.as_bytes(), BEHIND] {
-        body.extend_from_slice(part);
-    }
-    Bytes::from_owner(body)
+fn unreadable() -> ServiceError {
+    ServiceError::Answer { service: SERVICE }
 }
 
 fn parse(address: &str) -> Result<Url, ServiceError> {
@@ -288,32 +217,24 @@ fn is_name(part: &str) -> bool {
     ![".", ".."].contains(&part) && !part.is_empty() && !part.contains('/') && !part.contains(char::is_control)
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
-}
-
-/// Says what happened on the way; what reqwest says has the address in it.
-fn unavailable(error: &reqwest::Error) -> ServiceError {
-    let why = match error {
-        late if late.is_timeout() => "it does not answer in time".to_owned(),
-        unreached if unreached.is_connect() => innermost(unreached),
-        _ => "the connection broke off".to_owned(),
-    };
-    ServiceError::Unavailable { service: SERVICE, why }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{Patience, Proxies};
     use super::*;
 
     fn access() -> VaultAccess {
         let token = Some(SecretBytes::new(b"hvs.hunter2".to_vec()));
-        VaultAccess { token, namespace: None, authorities: None, proxies_of_environment: false }
+        VaultAccess { token, namespace: None }
+    }
+
+    fn transit(address: &str, access: &VaultAccess) -> Result<VaultTransit, ServiceError> {
+        let client = ServiceClient::new(None, Proxies::None, Patience::default()).unwrap();
+        VaultTransit::new(client, address, access)
     }
 
     fn url(address: &str, engine: &str, name: &str) -> Result<String, ServiceError> {
         let key = VaultKey { address: address.to_owned(), engine_path: engine.to_owned(), key_name: name.to_owned() };
-        VaultTransit::new(address, &access())?.endpoint(&key, "decrypt").map(String::from)
+        transit(address, &access())?.endpoint(&key, "decrypt").map(String::from)
     }
 
     #[test]
@@ -341,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_key_of_another_server_is_refused() {
-        let client = VaultTransit::new("https://v:8200", &access()).unwrap();
+        let client = transit("https://v:8200", &access()).unwrap();
         for address in ["https://v:8201", "http://v:8200", "https://v.example:8200", "https://v:8200/elsewhere"] {
             let key = VaultKey { address: address.into(), engine_path: "transit".into(), key_name: "k".into() };
             assert!(client.endpoint(&key, "encrypt").is_err(), "{address}");
@@ -349,15 +270,11 @@ mod tests {
     }
 
     #[test]
-    fn tokens_and_certificates_that_can_not_be_used_are_refused_and_not_shown() {
+    fn a_token_that_can_not_be_used_is_refused_and_none_is_shown() {
         let bad = VaultAccess { token: Some(SecretBytes::new(b"hunter2\n".to_vec())), ..access() };
-        let error = VaultTransit::new("https://v", &bad).err().unwrap();
+        let error = transit("https://v", &bad).err().unwrap();
         assert!(matches!(error, ServiceError::NoCredentials { .. }) && !error.to_string().contains("hunter2"));
-        for pem in [&b""[..], b"nothing", b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"] {
-            let bad = VaultAccess { authorities: Some(pem.to_vec()), ..access() };
-            assert!(VaultTransit::new("https://v", &bad).is_err());
-        }
-        let shown = format!("{:?}", VaultTransit::new("https://v", &access()).unwrap().headers);
+        let shown = format!("{:?}", transit("https://v", &access()).unwrap().headers);
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::gcp_tokens::GcpTokens;
+use super::gcp_tokens::{EMAIL, GcpTokens};
+use super::trust::Trust;
 use super::{Answer, Asked, Cloud, CloudRecord, damaged, random_bytes, spoiled};
 use crate::certificates::Authority;
 use crate::failure::Failure;
@@ -34,10 +35,17 @@ struct Desk {
 
 struct Key {
     secret: Vec<u8>,
-    is_enabled: bool,
+    /// `ENABLED`, or what else its version is (`CryptoKeyVersionState`).
+    state: &'static str,
 }
 
 impl FakeGcpKms {
+    /// The one provider of identities that it has.
+    pub const PROVIDER: &'static str =
+        "projects/123456789012/locations/global/workloadIdentityPools/clusters/providers/prod";
+    /// The service account that whoever is trusted may act as.
+    pub const SERVICE_ACCOUNT: &'static str = EMAIL;
+
     /// Starts a fake without keys.
     ///
     /// # Errors
@@ -72,15 +80,29 @@ impl FakeGcpKms {
     /// [`Failure::Tls`] when no random bytes are to be had.
     pub fn create_key(&self, name: &str) -> Result<String, Failure> {
         let id = format!("projects/fake/locations/global/keyRings/fake/cryptoKeys/{name}");
-        lock(&self.desk.keys).insert(id.clone(), Key { secret: random_bytes(32)?, is_enabled: true });
+        lock(&self.desk.keys).insert(id.clone(), Key { secret: random_bytes(32)?, state: "ENABLED" });
         Ok(id)
     }
 
     /// Disables or enables a key.
     pub fn enable_key(&self, id: &str, is_enabled: bool) {
         if let Some(key) = lock(&self.desk.keys).get_mut(id) {
-            key.is_enabled = is_enabled;
+            key.state = if is_enabled { "ENABLED" } else { "DISABLED" };
         }
+    }
+
+    /// Destroys the version that a key has.
+    pub fn destroy_key(&self, id: &str) {
+        if let Some(key) = lock(&self.desk.keys).get_mut(id) {
+            key.state = "DESTROYED";
+        }
+    }
+
+    /// Trusts a ServiceAccount, `system:serviceaccount:NAMESPACE:NAME`, of the cluster with these public keys (a JSON Web Key Set), by
+    /// tokens for this audience, at the provider that [`FakeGcpKms::PROVIDER`] names.
+    pub fn trust(&self, keys: Value, subject: &str, audience: &str) {
+        let trust = Trust { keys, subject: subject.to_owned(), audience: audience.to_owned() };
+        self.desk.tokens.trust(trust);
     }
 
     /// Returns an access token that is good from now on.
@@ -145,8 +167,8 @@ impl Cloud for Desk {
     }
 
     fn answer(&self, asked: &Asked) -> Answer {
-        if asked.path == "/token" && asked.method == Method::POST {
-            return self.tokens.exchange(asked);
+        if let Some(answer) = self.tokens.answer(asked, &self.record) {
+            return answer;
         }
         let Some((id, verb)) = asked.path.strip_prefix("/v1/").and_then(|path| path.split_once(':')) else {
             return refusal(404, "NOT_FOUND", "Requested entity was not found.");
@@ -163,7 +185,7 @@ impl Cloud for Desk {
                 &format!("Permission 'cloudkms.cryptoKeyVersions.useTo' denied on '{id}'."),
             )
         };
-        if let Some(answer) = spoiled(&self.record, throttled, denied) {
+        if let Some(answer) = spoiled(&self.record.mood, throttled, denied) {
             return answer;
         }
         let is_damaged = self.record.is_damaging();
@@ -171,8 +193,8 @@ impl Cloud for Desk {
         let body = asked.json().unwrap_or_default();
         match (keys.get(id), verb) {
             (None, _) => refusal(404, "NOT_FOUND", &format!("CryptoKey {id} not found.")),
-            (Some(key), _) if !key.is_enabled => {
-                let text = format!("{id}/cryptoKeyVersions/1 is not enabled, current state is: DISABLED.");
+            (Some(key), _) if key.state != "ENABLED" => {
+                let text = format!("{id}/cryptoKeyVersions/1 is not enabled, current state is: {}.", key.state);
                 refusal(400, "FAILED_PRECONDITION", &text)
             }
             (Some(key), "encrypt") => self.encrypt(id, key, &body, is_damaged),
@@ -271,7 +293,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// Writes an error as Google's services do (AIP-193).
-fn refusal(code: u16, status: &str, message: &str) -> Answer {
+pub(super) fn refusal(code: u16, status: &str, message: &str) -> Answer {
     let http = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     super::json(http, &json!({"error": {"code": code, "message": message, "status": status}}))
 }

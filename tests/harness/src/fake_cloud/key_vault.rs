@@ -16,6 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::trust::Trust;
 use super::vault_key::VaultKey;
 use super::vault_tokens::{AUTHORITY, CLIENT, TENANT, VaultTokens};
 use super::{Answer, Asked, Cloud, CloudRecord, damaged, spoiled, with_header};
@@ -100,6 +101,18 @@ impl FakeKeyVault {
         }
     }
 
+    /// Deletes a key.
+    pub fn delete_key(&self, name: &str) {
+        lock(&self.desk.keys).remove(name);
+    }
+
+    /// Lets a ServiceAccount, `system:serviceaccount:NAMESPACE:NAME`, of the cluster with these public keys (a JSON Web Key Set) be the
+    /// application, by tokens for this audience.
+    pub fn trust(&self, keys: Value, subject: &str, audience: &str) {
+        let trust = Trust { keys, subject: subject.to_owned(), audience: audience.to_owned() };
+        self.desk.tokens.trust(trust);
+    }
+
     /// Returns a token for vaults that is good from now on.
     ///
     /// # Errors
@@ -168,7 +181,7 @@ impl Cloud for Desk {
     fn answer(&self, asked: &Asked) -> Answer {
         let host = asked.host.trim_end_matches(":443");
         if host == AUTHORITY || host.starts_with("127.0.0.1:") {
-            return self.tokens.answer(host, asked);
+            return self.tokens.answer(host, asked, &self.record);
         }
         if !host.ends_with(DOMAIN) || !asked.token.as_deref().is_some_and(|token| self.tokens.admits(token)) {
             return challenge();
@@ -187,7 +200,7 @@ impl Cloud for Desk {
                 Some("ForbiddenByRbac"),
             )
         };
-        if let Some(answer) = spoiled(&self.record, throttled, denied) {
+        if let Some(answer) = spoiled(&self.record.mood, throttled, denied) {
             return answer;
         }
         let is_damaged = self.record.is_damaging();

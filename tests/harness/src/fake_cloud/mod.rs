@@ -7,6 +7,7 @@
 mod gcp_kms;
 mod gcp_tokens;
 mod key_vault;
+mod trust;
 mod vault_key;
 mod vault_tokens;
 
@@ -75,6 +76,7 @@ pub struct CloudRequest {
 #[derive(Default)]
 pub struct CloudRecord {
     mood: Mutex<CloudMood>,
+    login_mood: Mutex<CloudMood>,
     log: Mutex<Vec<CloudRequest>>,
     plaintexts: Mutex<Vec<Vec<u8>>>,
 }
@@ -83,6 +85,11 @@ impl CloudRecord {
     /// Says what is done with requests for keys from now on.
     pub fn behave(&self, mood: CloudMood) {
         *lock(&self.mood) = mood;
+    }
+
+    /// Says what is done with requests for tokens from now on.
+    pub fn behave_at_login(&self, mood: CloudMood) {
+        *lock(&self.login_mood) = mood;
     }
 
     /// Returns every request so far, oldest first.
@@ -193,11 +200,11 @@ fn start(server: &TlsServer, cloud: &Arc<impl Cloud>) -> Result<(), Failure> {
 /// Returns what the mood makes of a request that would have been served, or nothing if it is served all the same. What is throttled
 /// is counted down.
 fn spoiled(
-    record: &CloudRecord,
+    mood: &Mutex<CloudMood>,
     throttled: impl FnOnce() -> Answer,
     denied: impl FnOnce() -> Answer,
 ) -> Option<Answer> {
-    match &mut *lock(&record.mood) {
+    match &mut *lock(mood) {
         CloudMood::Serve | CloudMood::Damage | CloudMood::Throttle { times: 0, .. } => None,
         CloudMood::Deny => Some(denied()),
         CloudMood::Throttle { times, retry_after } => {

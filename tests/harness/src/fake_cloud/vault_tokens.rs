@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::{Answer, Asked, random_text};
+use super::trust::{Mistrust, Trust};
+use super::{Answer, Asked, CloudRecord, random_text, spoiled};
 use crate::failure::Failure;
 use crate::tls_server::lock;
 
@@ -25,6 +26,7 @@ pub(super) struct VaultTokens {
     pub(super) secret: String,
     pub(super) assertion: String,
     issued: Mutex<BTreeSet<String>>,
+    trusted: Mutex<Option<Trust>>,
 }
 
 impl VaultTokens {
@@ -33,6 +35,7 @@ impl VaultTokens {
             secret: format!("fake~{}", random_text(24)?),
             assertion: format!("fake.{}.assertion", random_text(24)?),
             issued: Mutex::default(),
+            trusted: Mutex::default(),
         })
     }
 
@@ -50,11 +53,20 @@ impl VaultTokens {
         lock(&self.issued).contains(token)
     }
 
+    pub(super) fn trust(&self, trust: Trust) {
+        *lock(&self.trusted) = Some(trust);
+    }
+
     /// Answers what is asked of the authority at `host`.
-    pub(super) fn answer(&self, host: &str, asked: &Asked) -> Answer {
+    pub(super) fn answer(&self, host: &str, asked: &Asked, record: &CloudRecord) -> Answer {
         let url = format!("https://{host}/{TENANT}");
         if asked.path == format!("/{TENANT}/oauth2/v2.0/token") && asked.method == Method::POST {
-            return self.exchange(asked);
+            let throttled = || super::json(StatusCode::TOO_MANY_REQUESTS, &json!({"error": "temporarily_unavailable"}));
+            let denied = || refusal("unauthorized_client", 700_016, "Application was not found in the directory.");
+            return spoiled(&record.login_mood, throttled, denied).unwrap_or_else(|| self.exchange(asked));
+        }
+        if asked.path.ends_with("/oauth2/v2.0/token") {
+            return refusal("invalid_request", 90_002, "Tenant not found.");
         }
         if asked.path == format!("/{TENANT}/v2.0/.well-known/openid-configuration") {
             let body = json!({
@@ -78,7 +90,37 @@ impl VaultTokens {
     fn exchange(&self, asked: &Asked) -> Answer {
         let field = |name: &str| asked.field(name).unwrap_or_default();
         let has_secret = field("client_secret") == self.secret;
-        let has_assertion = field("client_assertion_type") == ASSERTION && field("client_assertion") == self.assertion;
+        let is_assertion = field("client_assertion_type") == ASSERTION;
+        let mistrust = match lock(&self.trusted).clone().filter(|_| is_assertion && !has_secret) {
+            Some(trust) => trust.check(&field("client_assertion")).err(),
+            None => None,
+        };
+        match mistrust {
+            Some(Mistrust::Audience) => {
+                return refusal(
+                    "invalid_client",
+                    700_212,
+                    "No matching federated identity record found for presented assertion audience.",
+                );
+            }
+            Some(Mistrust::Subject) => {
+                return refusal(
+                    "invalid_client",
+                    700_213,
+                    "No matching federated identity record found for presented assertion subject.",
+                );
+            }
+            Some(Mistrust::Signature) => {
+                return refusal(
+                    "invalid_client",
+                    700_027,
+                    "The certificate with identifier used to sign the client assertion is not registered on application.",
+                );
+            }
+            None => {}
+        }
+        let is_trusted = lock(&self.trusted).is_some();
+        let has_assertion = is_assertion && (is_trusted || field("client_assertion") == self.assertion);
         let is_for_vaults = field("scope").split(' ').any(|scope| scope == SCOPE);
         let is_known = field("client_id") == CLIENT && field("grant_type") == "client_credentials";
         match self.issue() {
@@ -87,12 +129,14 @@ impl VaultTokens {
                     json!({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token});
                 super::json(StatusCode::OK, &body)
             }
-            _ => {
-                let description = "AADSTS7000215: Invalid client secret provided.";
-                let body =
-                    json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_215]});
-                super::json(StatusCode::UNAUTHORIZED, &body)
-            }
+            _ => refusal("invalid_client", 7_000_215, "Invalid client secret provided."),
         }
     }
+}
+
+/// Writes an error as the authority does ("Microsoft Entra authentication and authorization error codes").
+fn refusal(error: &str, number: u32, text: &str) -> Answer {
+    let status = if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+    let body = json!({"error": error, "error_description": format!("AADSTS{number}: {text}"), "error_codes": [number]});
+    super::json(status, &body)
 }

@@ -1,0 +1,98 @@
+//! One backend: what it allows, who holds what was unwrapped through it, and the service that it leads to.
+
+use std::sync::OnceLock;
+
+use kube::ResourceExt;
+use waxwing_formats::DataKey;
+use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey};
+
+use super::aws::Aws;
+use super::azure::Azure;
+use super::gcp::Gcp;
+use super::reader::Reader;
+use super::vault::Vault;
+use super::{Tenant, Trouble};
+use crate::api::SecretBackendSpec;
+
+/// One backend, with what it logs in with. Not `Debug`.
+pub(super) struct Backend {
+    pub(super) name: String,
+    pub(super) holder: Holder,
+    /// Why it is not asked again in this sync: it is away, or nobody is let in.
+    pub(super) closed: OnceLock<ServiceError>,
+    allowed: Vec<KeyPattern>,
+    service: Service,
+}
+
+enum Service {
+    Vault(Box<Vault>),
+    Aws(Aws),
+    Gcp(Box<Gcp>),
+    Azure(Box<Azure>),
+}
+
+impl Backend {
+    pub(super) async fn read(reader: &Reader<'_>) -> Result<Self, Trouble> {
+        let backend = reader.backend().await?;
+        let allowed = reader.patterns(&backend)?;
+        let (service, secret) = Service::read(reader, &backend.spec).await?;
+        let holder = Holder {
+            account: reader.tenant.job.account.to_string(),
+            backend: backend.uid().unwrap_or_default(),
+            version: [backend.resource_version().unwrap_or_default(), secret].join(" "),
+        };
+        Ok(Self { name: reader.name.to_owned(), holder, closed: OnceLock::new(), allowed, service })
+    }
+
+    /// Tells whether a Sync in `namespace` may use a key through it.
+    pub(super) fn allows(&self, key: &ServiceKey, namespace: &str) -> bool {
+        let is_here = match (&self.service, key) {
+            (Service::Vault(server), ServiceKey::Vault(key)) => server.has(key),
+            (Service::Azure(vault), ServiceKey::Azure(key)) => vault.has(key),
+            (Service::Aws(_), ServiceKey::Aws(_)) => true,
+            (Service::Gcp(_), ServiceKey::Gcp(key)) => key.is_well_formed(),
+            _ => false,
+        };
+        is_here && self.allowed.iter().any(|pattern| pattern.allows(key, namespace))
+    }
+
+    pub(super) async fn unwrap(
+        &self,
+        tenant: &Tenant<'_>,
+        key: &ServiceKey,
+        enc: &str,
+    ) -> Result<DataKey, ServiceError> {
+        match (&self.service, key) {
+            (Service::Vault(server), ServiceKey::Vault(key)) => server.unwrap(tenant, key, enc).await,
+            (Service::Aws(aws), ServiceKey::Aws(key)) => aws.unwrap(tenant, key, enc).await,
+            (Service::Gcp(gcp), ServiceKey::Gcp(key)) => gcp.unwrap(tenant, key, enc).await,
+            (Service::Azure(vault), ServiceKey::Azure(key)) => vault.unwrap(tenant, key, enc).await,
+            _ => Err(ServiceError::Malformed { what: "the key, which is of another service," }),
+        }
+    }
+}
+
+impl Service {
+    /// Makes the service of a spec, with the version of the Secret that it logs in with, empty where there is none.
+    async fn read(reader: &Reader<'_>, spec: &SecretBackendSpec) -> Result<(Self, String), Trouble> {
+        let SecretBackendSpec { vault, aws, gcp, azure, .. } = spec;
+        match (vault, aws, gcp, azure) {
+            (Some(vault), None, None, None) => {
+                let (server, version) = Vault::read(reader, vault).await?;
+                Ok((Self::Vault(Box::new(server)), version))
+            }
+            (None, Some(aws), None, None) => {
+                Aws::read(reader, aws).await.map(|(aws, version)| (Self::Aws(aws), version))
+            }
+            (None, None, Some(gcp), None) => {
+                let (gcp, version) = Gcp::read(reader, gcp).await?;
+                Ok((Self::Gcp(Box::new(gcp)), version))
+            }
+            (None, None, None, Some(azure)) => {
+                let (vault, version) = Azure::read(reader, azure).await?;
+                Ok((Self::Azure(Box::new(vault)), version))
+            }
+            _ => Err(reader.incomplete("spec")),
+        }
+    }
+}

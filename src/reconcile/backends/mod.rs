@@ -1,0 +1,162 @@
+//! The key services that a Sync may ask to open its SOPS files: its backends, what each of them allows, and what they answer.
+//!
+//! What a committed file names is looked up here; where no backend allows it, nobody is called. A backend may itself come from Git,
+//! so a server that it names must be on the controller's list. All is read and done as the Sync's ServiceAccount. Each service has a
+//! file, which knows how a Sync logs in there.
+
+mod aws;
+mod azure;
+mod backend;
+mod gcp;
+mod hint;
+mod reader;
+mod vault;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
+use waxwing_keys::{Origin, Patience, Proxies, ServiceClient, ServiceError, ServiceKey};
+
+use super::job::Job;
+use super::trouble::Trouble;
+use crate::cluster::{Session, TokenError, token_for};
+use crate::unsealing::ServiceRefusal;
+use backend::Backend;
+use reader::Reader;
+
+/// The field that names backends.
+const FIELD: &str = "spec.secrets.backends";
+
+/// How long a service is waited for within a sync, which is tried again as a whole anyway.
+const PATIENCE: Patience = Patience {
+    timeout: Duration::from_secs(30),
+    tries: 2,
+    pause: Duration::from_millis(400),
+    longest_pause: Duration::from_secs(2),
+};
+
+/// Where key services are, as whoever runs the controller says.
+#[derive(Clone, Debug, Default)]
+pub struct KeyServices {
+    /// Where backends that tenants write may lead to.
+    pub origins: Vec<Origin>,
+    /// Where AWS is, if not where it usually is.
+    pub aws: Option<String>,
+    /// Where Google Cloud is, if not where it usually is.
+    pub gcp: Option<String>,
+    /// Where tokens for Azure are issued, if not where they usually are.
+    pub azure_login: Option<String>,
+}
+
+/// The backends of one Sync. Not `Debug`.
+pub(super) struct Backends<'a> {
+    tenant: Tenant<'a>,
+    all: Vec<Backend>,
+    outage: Mutex<Option<Duration>>,
+}
+
+/// Who reads backends and logs in: the Sync's ServiceAccount, over connections of its own.
+struct Tenant<'a> {
+    job: &'a Job<'a>,
+    session: Session<'a>,
+}
+
+impl<'a> Backends<'a> {
+    /// Reads the backends that the Sync names, and the Secrets that they name.
+    pub(super) async fn read(job: &'a Job<'a>, session: Session<'a>) -> Result<Self, Trouble> {
+        let tenant = Tenant { job, session };
+        let mut all = Vec::new();
+        for reference in &job.sync.spec.secrets.backends {
+            all.push(Backend::read(&Reader { tenant: &tenant, name: &reference.name }).await?);
+        }
+        Ok(Self { tenant, all, outage: Mutex::default() })
+    }
+
+    /// Unwraps a data key by the first backend that allows its key, or takes it from what was unwrapped before.
+    pub(super) async fn answer(&self, wrapped: &WrappedKey) -> Result<DataKey, ServiceRefusal> {
+        let job = self.tenant.job;
+        let allows =
+            |(key, _): &(ServiceKey, &str)| self.all.iter().find(|backend| backend.allows(key, job.namespace()));
+        let asked = ServiceKey::of(wrapped);
+        let Some(((key, enc), backend)) = asked.and_then(|asked| Some((asked.clone(), allows(&asked)?))) else {
+            let refusal = Refusal(format!("no backend of {FIELD} allows it"));
+            return Err(ServiceRefusal { refusal, hint: hint::NOT_ALLOWED.to_owned() });
+        };
+        let cache = &job.context.data_keys;
+        if let Some(key) = cache.find(&backend.holder, wrapped, Instant::now()) {
+            return Ok(key);
+        }
+        match self.ask(backend, &key, enc).await {
+            Ok(key) => {
+                cache.keep(&backend.holder, wrapped, &key, Instant::now());
+                Ok(key)
+            }
+            Err(error) => {
+                self.note(&error, backend);
+                let refusal = Refusal(format!("SecretBackend {}: {error}", backend.name));
+                Err(ServiceRefusal { refusal, hint: hint::of(&error, &backend.name, &job.account) })
+            }
+        }
+    }
+
+    async fn ask(&self, backend: &Backend, key: &ServiceKey, enc: &str) -> Result<DataKey, ServiceError> {
+        if let Some(error) = backend.closed.get() {
+            return Err(error.clone());
+        }
+        let (service, begun) = (key.service(), Instant::now());
+        let left = self.tenant.job.deadline.saturating_duration_since(begun);
+        let answer = tokio::time::timeout(left, backend.unwrap(&self.tenant, key, enc)).await;
+        let late = ServiceError::Unavailable { service, why: "it does not answer in time".to_owned() };
+        let answer = answer.unwrap_or(Err(late));
+        let outcome = answer.as_ref().map_or_else(ServiceError::word, |_| "unwrapped");
+        self.tenant.job.context.metrics.asked_service(service, outcome, begun.elapsed());
+        if let Err(error @ (ServiceError::Unavailable { .. } | ServiceError::NoCredentials { .. })) = &answer {
+            backend.closed.get_or_init(|| error.clone());
+        }
+        answer
+    }
+
+    /// Forgets what was unwrapped for somebody who is not let in any more, and remembers that a service is down.
+    fn note(&self, error: &ServiceError, backend: &Backend) {
+        let soon = match error {
+            ServiceError::Unavailable { .. } => Duration::ZERO,
+            ServiceError::Throttled { retry_after, .. } => retry_after.unwrap_or_default(),
+            ServiceError::Denied { .. } | ServiceError::NoCredentials { .. } => {
+                return self.tenant.job.context.data_keys.forget(|holder| *holder == backend.holder);
+            }
+            _ => return,
+        };
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        *outage = (*outage).max(Some(soon));
+    }
+
+    /// Returns how soon it may help to ask again, if a service was down or asked too often.
+    pub(super) fn outage(&self) -> Option<Duration> {
+        *self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tenant<'_> {
+    fn key_services(&self) -> &KeyServices {
+        &self.job.context.key_services
+    }
+
+    /// Has the ServiceAccount make a token of itself, for somebody else than the API server.
+    async fn token(&self, audience: &str, service: &'static str) -> Result<SecretBytes, ServiceError> {
+        let token = token_for(&self.session.client, &self.job.account, audience).await;
+        token.map_err(|error| {
+            let why = match &error {
+                TokenError::OwnAudience { .. } => error.to_string(),
+                TokenError::Call { source, .. } => format!("{error}: {source}"),
+            };
+            ServiceError::NoCredentials { service, why }
+        })
+    }
+}
+
+/// Opens connections to a service of a public cloud, of this backend and this sync alone.
+fn connections(service: &'static str) -> Result<ServiceClient, ServiceError> {
+    let client = ServiceClient::new(None, Proxies::OfTheEnvironment, PATIENCE);
+    client.map_err(|error| ServiceError::Unavailable { service, why: error.to_string() })
+}
