@@ -14,24 +14,25 @@ use crate::api::{Reason, Sync};
 use crate::cluster::inventory::SyncId;
 use crate::cluster::{self, Identity, ServiceAccount};
 
-/// How long it counts that a ServiceAccount was seen. The API server itself takes a token for good for longer than that after
-/// its ServiceAccount is gone.
+/// How long it counts, for the revision that is being sent, that a ServiceAccount was seen. The API server itself takes a token for
+/// good for longer than that after its ServiceAccount is gone.
 const SEEN_LASTS: Duration = Duration::from_secs(5);
 
-/// The ServiceAccounts that exist, and when that was seen.
+/// The ServiceAccounts that exist, and when that was seen for which revision: a thousand Syncs send one at once, and each new one
+/// is sent by those only that are there by then.
 #[derive(Default)]
-pub struct Accounts(Mutex<HashMap<ServiceAccount, Instant>>);
+pub struct Accounts(Mutex<HashMap<(ServiceAccount, String), Instant>>);
 
 impl Accounts {
-    fn is_seen(&self, account: &ServiceAccount) -> bool {
+    fn is_seen(&self, sender: &(ServiceAccount, String)) -> bool {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(account).is_some_and(|at| at.elapsed() < SEEN_LASTS)
+        seen.get(sender).is_some_and(|at| at.elapsed() < SEEN_LASTS)
     }
 
-    fn note(&self, account: &ServiceAccount) {
+    fn note(&self, sender: (ServiceAccount, String)) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, at| at.elapsed() < SEEN_LASTS);
-        seen.insert(account.clone(), Instant::now());
+        seen.insert(sender, Instant::now());
     }
 }
 
@@ -81,18 +82,19 @@ impl<'a> Job<'a> {
         Identity::Tenant(self.account.clone())
     }
 
-    /// Makes sure that the tenant's ServiceAccount exists; impersonation itself would not notice.
+    /// Makes sure that the tenant's ServiceAccount exists before it sends a revision; impersonation itself would not notice.
     ///
     /// # Errors
     ///
     /// Fails when it doesn't, or the API server doesn't answer.
-    pub async fn check_account(&self) -> Result<(), Trouble> {
-        if self.context.accounts.is_seen(&self.account) {
+    pub async fn check_account(&self, revision: &str) -> Result<(), Trouble> {
+        let sender = (self.account.clone(), revision.to_owned());
+        if self.context.accounts.is_seen(&sender) {
             return Ok(());
         }
         match cluster::service_account_exists(&self.context.client, &self.account).await? {
             true => {
-                self.context.accounts.note(&self.account);
+                self.context.accounts.note(sender);
                 Ok(())
             }
             false => Err(Trouble::passing(

@@ -366,8 +366,10 @@ fn what_opens_without_a_check_of_its_code_opens_with_sops_to_the_same_bytes() {
     assert!(compared > 5, "{compared}");
 }
 
+type Edit = fn(&str) -> String;
+
 /// What an editor of another system does to a text.
-const FOREIGN: [(&str, fn(&str) -> String); 4] = [
+const FOREIGN: [(&str, Edit); 4] = [
     ("as it is", str::to_owned),
     ("line ends of Windows", |text| text.replace('\n', "\r\n")),
     ("line ends of old Macs", |text| text.replace('\n', "\r")),

@@ -47,7 +47,7 @@ pub(in crate::reconcile) async fn dry_run<'a>(
     if unsealed.requests.is_empty() {
         return Ok(DryRun { unsealed, passed: None });
     }
-    job.check_account().await?;
+    job.check_account(progress.revision().map_or("", |(revision, _)| revision)).await?;
     let session = session_for(job, &unsealed.requests)?;
     match session.dry_run(&unsealed.requests).await {
         Ok(judged) => Ok(DryRun { unsealed, passed: Some((session, judged)) }),
