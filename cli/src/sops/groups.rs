@@ -7,10 +7,11 @@ use std::path::Path;
 
 use waxwing_formats::sops::{Document, Sealed};
 
-use super::args::{Global, Target, Types};
+use super::args::{
+    Global, GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs, Target, Types,
+};
 use super::encrypt::written;
 use super::fault::Fault;
-use super::group_args::{GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs};
 use super::place::{Place, identities};
 use crate::sealed::{Groups, Opened, SealedError, Secrecy, distinct, wrap};
 

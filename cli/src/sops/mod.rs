@@ -12,7 +12,6 @@ mod edit;
 mod encrypt;
 mod exec;
 mod fault;
-mod group_args;
 mod groups;
 mod place;
 mod recipients;
