@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 27] = [
     &[],
     &["cert"],
     &["new"],
@@ -42,6 +42,7 @@ const COMMANDS: [&[&str]; 26] = [
     &["sops", "groups", "delete"],
     &["sops", "exec-env"],
     &["sops", "exec-file"],
+    &["sops", "keyservice"],
     &["sops", "filestatus"],
     &["sops", "completion"],
     &["kubeseal"],

@@ -6,6 +6,10 @@
 #[path = "../../crates/keys/tests/support/canned.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the keys")]
 mod canned;
+#[path = "sops_services/keyservice.rs"]
+mod keyservice;
+#[path = "sops_services/keyservice_foreign.rs"]
+mod keyservice_foreign;
 #[path = "support/services.rs"]
 mod services;
 

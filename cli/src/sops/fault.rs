@@ -8,7 +8,7 @@ use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
 
 use crate::error::with_causes;
 use crate::output;
-use crate::sealed::{CreationError, MasterKeyError, SealedError};
+use crate::sealed::{CreationError, MasterKeyError, NOBODY_TO_ASK, SealedError};
 
 /// A failure with its exit code.
 #[derive(Debug)]
@@ -177,8 +177,17 @@ impl Fault {
 
     /// Nobody may be asked for keys.
     pub(crate) fn no_key_service() -> Self {
-        let hint = "leave --enable-local-keyservice out; remote key services can't be asked yet";
-        Self::new(NO_KEY, "there is no key service to ask", Some(hint))
+        Self::new(NO_KEY, "there is no key service to ask", Some(NOBODY_TO_ASK))
+    }
+
+    /// A key service can't listen where it should.
+    pub(crate) fn not_listening(address: &str, error: &io::Error) -> Self {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => Some("end the other service; remove the socket if there is none any more"),
+            io::ErrorKind::InvalidInput => Some("name ADDRESS:PORT, or with --network unix the path of a socket"),
+            _ => None,
+        };
+        Self::new(GENERIC, format!("failed to listen on {address}: {error}"), hint)
     }
 
     /// A kind of key stands twice in the order.
@@ -231,6 +240,11 @@ impl Fault {
     pub(crate) fn too_few_groups(threshold: usize, groups: usize) -> Self {
         let fact = format!("{threshold} key groups would be needed to open it, of {groups}");
         Self::new(GENERIC, fact, Some("pass --shamir-secret-sharing-threshold with a smaller number"))
+    }
+
+    /// Nobody wrapped the data key of a file that is edited first.
+    pub(crate) fn without_key(error: SealedError) -> Self {
+        Self { code: NO_KEY, ..error.into() }
     }
 
     /// Takes back the code of its own that a failure has in other commands.
@@ -326,6 +340,8 @@ impl From<SealedError> for Fault {
             | SealedError::Plugin(_)
             | SealedError::Pgp { .. }
             | SealedError::Service { .. }
+            | SealedError::KeyServices { .. }
+            | SealedError::NobodyToAsk
             | SealedError::Path(_) => GENERIC,
         };
         Self::new(code, with_causes(&error), error.hint())

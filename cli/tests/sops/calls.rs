@@ -201,6 +201,13 @@ const CALLS: &[&[&str]] = &[
     &["exec-env", "--user", "", "sealed.env", "id -un"],
     &["exec-env", "--background", "--same-process", "sealed.env", "echo never"],
     &["exec-env", "--background", "sealed.env", "echo never"],
+    &["decrypt", "--enable-local-keyservice=false", "--keyservice", "unix:///none", "sealed.yaml"],
+    &["decrypt", "--keyservice", "unix:///none", "sealed.yaml"],
+    &["encrypt", "--enable-local-keyservice=false", "--age", "OWN", "plain.yaml"],
+    &["encrypt", "--enable-local-keyservice=false", "--keyservice", "unix:///none", "--age", "OWN", "plain.yaml"],
+    &["edit", "--enable-local-keyservice=false", "--age", "OWN", "new.yaml"],
+    &["rotate", "--enable-local-keyservice=false", "sealed.yaml"],
+    &["groups", "add", "--enable-local-keyservice=false", "-f", "sealed.yaml", "--age", "OWN"],
 ];
 
 #[test]

@@ -59,11 +59,16 @@ pub(super) fn hint(error: &ServiceError) -> Option<&'static str> {
 }
 
 fn wait<T>(call: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
-    match &*RUNTIME {
-        Ok(runtime) => runtime.block_on(call),
-        Err(error) => {
-            let why = format!("nothing can be waited for on this machine: {error}");
-            Err(ServiceError::Unavailable { service: "the key service", why })
-        }
-    }
+    block_on(call).unwrap_or_else(|error| {
+        let why = format!("nothing can be waited for on this machine: {error}");
+        Err(ServiceError::Unavailable { service: "the key service", why })
+    })
+}
+
+/// Waits for a call to end.
+///
+/// # Errors
+/// Fails if nothing can be waited for on this machine.
+pub(super) fn block_on<T>(call: impl Future<Output = T>) -> Result<T, &'static io::Error> {
+    RUNTIME.as_ref().map(|runtime| runtime.block_on(call))
 }

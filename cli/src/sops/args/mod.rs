@@ -7,6 +7,7 @@ mod commands;
 mod files;
 mod groups;
 mod keys;
+mod keyservice;
 mod run;
 
 use std::ffi::OsString;
@@ -14,12 +15,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::keyservice::{AddressError, KeyServiceAddress};
+use crate::sealed::KeyServices;
+
 pub(crate) use commands::{
     CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, FilestatusArgs, RotateArgs, SetArgs, UnsetArgs, UpdatekeysArgs,
 };
 pub(crate) use files::{DraftFlag, Formats, Target, Trust, Types};
 pub(crate) use groups::{GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs};
 pub(crate) use keys::{ChangedKeys, ContextFlag, CreationFlags, KeyFlags};
+pub(crate) use keyservice::{KeyserviceArgs, Network};
 pub(crate) use run::{ExecEnvArgs, ExecFileArgs, RunFlags};
 
 /// Seal, open and change SOPS files, with the command line of sops
@@ -78,6 +83,7 @@ pub(crate) enum Command {
     Groups(GroupsArgs),
     ExecEnv(ExecEnvArgs),
     ExecFile(ExecFileArgs),
+    Keyservice(KeyserviceArgs),
     Filestatus(FilestatusArgs),
     Completion(CompletionArgs),
 }
@@ -109,14 +115,14 @@ pub(crate) struct Global {
     #[arg(long, value_name = "KIND,...", env = "SOPS_DECRYPTION_ORDER", hide_env_values = true, global = true)]
     pub(crate) decryption_order: Option<String>,
 
-    /// Accepted for sops's sake: keys are always looked for on this machine
+    /// Look for keys on this machine; with =false only the services of --keyservice are asked
     #[arg(
         long,
+        value_name = "BOOL",
         env = "SOPS_ENABLE_LOCAL_KEYSERVICE",
         hide_env_values = true,
         value_parser = truth,
         global = true,
-        hide = true,
         num_args = 0..=1,
         require_equals = true,
         default_value_t = true,
@@ -125,13 +131,39 @@ pub(crate) struct Global {
     )]
     pub(crate) enable_local_keyservice: bool,
 
+    /// Ask this key service too, tcp://HOST:PORT or unix:///PATH, after the keys on this machine; may be repeated
+    #[arg(long, value_name = "ADDRESS", env = "SOPS_KEYSERVICE", hide_env_values = true, value_parser = addresses, global = true)]
+    pub(crate) keyservice: Vec<Addresses>,
+
     /// Accepted for sops's sake: nothing ever asks for newer versions
     #[arg(long, global = true, hide = true)]
     pub(crate) disable_version_check: bool,
 
-    /// Accepted for sops's sake: errors are told in full without it
+    /// Tell of each question that `keyservice` answers; for other commands accepted for sops's sake: errors are told in full without it
     #[arg(long, global = true, hide = true)]
     pub(crate) verbose: bool,
+}
+
+/// Key services, with commas between several, as `SOPS_KEYSERVICE` has them.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses(Vec<KeyServiceAddress>);
+
+fn addresses(text: &str) -> Result<Addresses, String> {
+    let named = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let addresses = named.map(str::parse).collect::<Result<_, AddressError>>();
+    addresses.map(Addresses).map_err(|error| format!("{error}: {}", AddressError::HINT))
+}
+
+impl Global {
+    /// Returns where the key services are that are named.
+    pub(crate) fn remote_keyservices(&self) -> impl Iterator<Item = &KeyServiceAddress> {
+        self.keyservice.iter().flat_map(|Addresses(addresses)| addresses)
+    }
+
+    /// Returns whom data keys are wrapped and unwrapped by.
+    pub(crate) fn key_services(&self) -> KeyServices {
+        KeyServices::new(self.enable_local_keyservice, self.remote_keyservices().cloned())
+    }
 }
 
 /// Reads a boolean as Go does; nothing is what is usual.
