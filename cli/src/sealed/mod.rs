@@ -2,7 +2,7 @@
 //!
 //! `identities` finds the keys, those of age in `age_keys`, of PGP in `pgp_keys`; `recipients` wraps for those who shall have one;
 //! `key_services` says who is asked, here and elsewhere; `services` calls the services that keys live in, `plugins` and `gpg` run
-//! programs that do either; `terminal` asks the user, `creation` reads `.sops.yaml`, which `configurations` finds
+//! programs that do either; `terminal` and `gpg_agent` ask the user, `creation` reads `.sops.yaml`, which `configurations` finds
 //! for the files of a tree, `changes` says who comes and goes, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
@@ -13,6 +13,7 @@ mod creation;
 mod disk;
 mod error;
 mod gpg;
+mod gpg_agent;
 mod identities;
 mod key_services;
 mod named;
