@@ -10,6 +10,8 @@ mod canned;
 mod keyservice;
 #[path = "sops_services/keyservice_foreign.rs"]
 mod keyservice_foreign;
+#[path = "sops_services/publish.rs"]
+mod publish;
 #[path = "support/services.rs"]
 mod services;
 

@@ -3,13 +3,14 @@
 //! `identities` finds the keys, those of age in `age_keys`, of PGP in `pgp_keys`; `recipients` wraps for those who shall have one;
 //! `key_services` says who is asked, here and elsewhere; `services` calls the services that keys live in, `plugins` and `gpg` run
 //! programs that do either; `terminal` and `gpg_agent` ask the user, `creation` reads `.sops.yaml`, which `configurations` finds
-//! for the files of a tree, `changes` says who comes and goes, `disk` writes.
+//! for the files of a tree, `changes` says who comes and goes, `destinations` says where files are published to, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
 mod age_keys;
 mod changes;
 mod configurations;
 mod creation;
+mod destinations;
 mod disk;
 mod error;
 mod gpg;
@@ -35,11 +36,13 @@ use waxwing_formats::sops::{
 pub(crate) use changes::Change;
 pub(crate) use configurations::Configurations;
 pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
+pub(crate) use destinations::{DestinationError, KvVersion};
 pub(crate) use disk::{Secrecy, read, replace, replace_whole, write};
 pub(crate) use error::{NOBODY_TO_ASK, SealedError};
 pub(crate) use identities::Identities;
 pub(crate) use key_services::KeyServices;
 pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
+pub(crate) use services::{Secrets, hint as service_hint};
 
 /// A file that was opened.
 pub(crate) struct Opened {

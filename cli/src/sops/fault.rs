@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 
 use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
+use waxwing_keys::ServiceError;
 
 use crate::error::with_causes;
 use crate::output;
-use crate::sealed::{CreationError, MasterKeyError, NOBODY_TO_ASK, SealedError};
+use crate::sealed::{CreationError, DestinationError, MasterKeyError, NOBODY_TO_ASK, SealedError, service_hint};
 
 /// A failure with its exit code.
 #[derive(Debug)]
@@ -178,6 +179,38 @@ impl Fault {
     /// Nobody may be asked for keys.
     pub(crate) fn no_key_service() -> Self {
         Self::new(NO_KEY, "there is no key service to ask", Some(NOBODY_TO_ASK))
+    }
+
+    /// There is no configuration that says where files are published to.
+    pub(crate) fn no_destinations() -> Self {
+        let hint = "write destination_rules into .sops.yaml";
+        Self::new(GENERIC, "there is no .sops.yaml that says where files are published to", Some(hint))
+    }
+
+    /// A folder is to be published, and nobody said that it may be one.
+    pub(crate) fn not_recursive(path: &Path) -> Self {
+        Self::new(GENERIC, format!("{} is a folder", path.display()), Some("pass --recursive")).with_name()
+    }
+
+    /// What is to be published can't be read.
+    pub(crate) fn not_published(path: &Path, error: &io::Error) -> Self {
+        Self { code: GENERIC, ..Self::unreadable(Some(path), error) }
+    }
+
+    /// Without its ending a file has no name.
+    pub(crate) fn nameless_there(file: &Path) -> Self {
+        let fact = format!("{} has no name that it could be published under", file.display());
+        Self::new(GENERIC, fact, Some("leave --omit-extensions and omit_extensions out")).with_name()
+    }
+
+    /// The user does not want a file to be published.
+    pub(crate) fn canceled(file: &Path) -> Self {
+        Self::new(GENERIC, format!("{} was not to be published", file.display()), None).with_name()
+    }
+
+    /// A server does not take what is published.
+    pub(crate) fn of_destination(place: &str, error: &ServiceError) -> Self {
+        Self::new(GENERIC, format!("failed to publish to {place}: {}", with_causes(error)), service_hint(error))
     }
 
     /// A key service can't listen where it should.
@@ -359,5 +392,12 @@ impl From<MasterKeyError> for Fault {
     fn from(error: MasterKeyError) -> Self {
         let code = if matches!(error, MasterKeyError::Context) { BAD_CONTEXT } else { GENERIC };
         Self::new(code, with_causes(&error), Some(error.hint()))
+    }
+}
+
+impl From<DestinationError> for Fault {
+    fn from(error: DestinationError) -> Self {
+        let names_file = matches!(error, DestinationError::NoRule { .. });
+        Self { names_file, ..Self::new(GENERIC, with_causes(&error), Some(error.hint())) }
     }
 }

@@ -15,6 +15,7 @@ mod fault;
 mod groups;
 mod keyservice;
 mod place;
+mod publish;
 mod recipients;
 mod values;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
         Some(Command::Groups(args)) => groups::run(&args, &global),
         Some(Command::ExecEnv(args)) => exec::env(&args, &global),
         Some(Command::ExecFile(args)) => exec::file(&args, &global),
+        Some(Command::Publish(args)) => publish::run(&args, &global),
         Some(Command::Keyservice(args)) => keyservice::run(&args, &global),
         Some(Command::Filestatus(args)) => decrypt::status(&args),
         Some(Command::Completion(args)) => complete(&args),

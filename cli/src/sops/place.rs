@@ -76,7 +76,7 @@ impl<'a> Places<'a> {
     }
 
     /// Returns the configuration that is named, or found.
-    fn configuration(&self) -> Result<Option<Rc<Configuration>>, Fault> {
+    pub(crate) fn configuration(&self) -> Result<Option<Rc<Configuration>>, Fault> {
         if let Some(known) = self.configuration.get() {
             return Ok(known.clone());
         }

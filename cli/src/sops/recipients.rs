@@ -119,7 +119,7 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
     let lines: String = changes.iter().map(|change| format!("  group {}: {change}\n", change.group)).collect();
     let shown = format!("{} will change:\n{lines}", file.display());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
-    if !is_agreed_to && !is_agreed(file)? {
+    if !is_agreed_to && !is_agreed("Is this okay?", file)? {
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
@@ -129,9 +129,10 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
     place.replace(written(document, place)?.as_bytes())
 }
 
-fn is_agreed(file: &Path) -> Result<bool, Fault> {
+/// Asks the user something about a file.
+pub(super) fn is_agreed(question: &str, file: &Path) -> Result<bool, Fault> {
     let asked = || -> io::Result<String> {
-        io::stdout().write_all(b"Is this okay? (y/n): ")?;
+        io::stdout().write_all(format!("{question} (y/n): ").as_bytes())?;
         io::stdout().flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;

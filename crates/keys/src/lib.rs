@@ -28,6 +28,6 @@ pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
 pub use services::{
     AwsAccess, AwsKey, AwsKms, AzureKey, AzureKeyVault, DataKeyCache, GcpKey, GcpKms, Holder, KeyPattern,
     KeyPatternError, NoConnections, Origin, ParseOriginError, Patience, ServiceClient, ServiceError, ServiceKey,
-    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit,
+    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultKv, VaultTransit,
 };
 pub use unsealing_key::UnsealingKey;

@@ -12,8 +12,8 @@ use std::io;
 use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
-use waxwing_formats::{DataKey, WrappedKey};
-use waxwing_keys::{ServiceError, ServiceKey};
+use waxwing_formats::{DataKey, SecretBytes, WrappedKey};
+use waxwing_keys::{ServiceError, ServiceKey, VaultKv};
 
 /// What calls are waited for on; one, since clients keep their connections in it.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_all().build());
@@ -42,8 +42,28 @@ pub(super) fn unwrap(key: &ServiceKey, enc: &str) -> Result<DataKey, ServiceErro
     }
 }
 
+/// Secrets of a server of Vault or OpenBao that are not wrapped keys, but published there.
+pub(crate) struct Secrets(VaultKv);
+
+impl Secrets {
+    /// Makes a client for a server, if it may be called.
+    pub(crate) fn at(address: &str) -> Result<Self, ServiceError> {
+        vault::kv(address).map(Self)
+    }
+
+    /// Reads what stands at a path below `/v1`, if anything does.
+    pub(crate) fn read(&self, path: &str) -> Result<Option<SecretBytes>, ServiceError> {
+        wait(self.0.read(path))
+    }
+
+    /// Writes JSON to a path below `/v1`.
+    pub(crate) fn write(&self, path: &str, json: &SecretBytes) -> Result<(), ServiceError> {
+        wait(self.0.write(path, json))
+    }
+}
+
 /// Returns what the user can do about an error, where there is something.
-pub(super) fn hint(error: &ServiceError) -> Option<&'static str> {
+pub(crate) fn hint(error: &ServiceError) -> Option<&'static str> {
     match error {
         ServiceError::NoCredentials { service: vault::SERVICE, .. } => Some(vault::NO_CREDENTIALS),
         ServiceError::NoCredentials { service: aws::SERVICE | aws::STS, .. } => Some(aws::NO_CREDENTIALS),

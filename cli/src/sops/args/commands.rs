@@ -173,6 +173,29 @@ pub(crate) struct UpdatekeysArgs {
     pub(crate) input_type: Option<String>,
 }
 
+/// Write what stands in files to where .sops.yaml says, in the clear
+///
+/// Its destination_rules say where. Only key/value engines of Vault and OpenBao are published to. The token is that of VAULT_TOKEN or ~/.vault-token, the server that of the
+/// rule, or of VAULT_ADDR. What is there already is not written again.
+#[derive(Args)]
+pub(crate) struct PublishArgs {
+    /// The sealed file, or with --recursive a folder
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Leave out the ending of each name
+    #[arg(long)]
+    pub(crate) omit_extensions: bool,
+
+    /// Publish all files of a folder and of those in it
+    #[arg(long)]
+    pub(crate) recursive: bool,
+}
+
 /// Print a completion script for a shell
 #[derive(Args)]
 pub(crate) struct CompletionArgs {

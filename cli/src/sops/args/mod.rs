@@ -19,7 +19,8 @@ use crate::keyservice::{AddressError, KeyServiceAddress};
 use crate::sealed::KeyServices;
 
 pub(crate) use commands::{
-    CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, FilestatusArgs, RotateArgs, SetArgs, UnsetArgs, UpdatekeysArgs,
+    CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, FilestatusArgs, PublishArgs, RotateArgs, SetArgs, UnsetArgs,
+    UpdatekeysArgs,
 };
 pub(crate) use files::{DraftFlag, Formats, Target, Trust, Types};
 pub(crate) use groups::{GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs};
@@ -83,6 +84,7 @@ pub(crate) enum Command {
     Groups(GroupsArgs),
     ExecEnv(ExecEnvArgs),
     ExecFile(ExecFileArgs),
+    Publish(PublishArgs),
     Keyservice(KeyserviceArgs),
     Filestatus(FilestatusArgs),
     Completion(CompletionArgs),

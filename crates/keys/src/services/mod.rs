@@ -33,7 +33,7 @@ pub use error::ServiceError;
 pub use exchange::{NoConnections, Patience, ServiceClient, Tokens};
 pub use gcp::GcpKms;
 pub use origin::{Origin, ParseOriginError};
-pub use vault::{VaultAccess, VaultTransit};
+pub use vault::{VaultAccess, VaultKv, VaultTransit};
 
 /// A key of AWS KMS.
 #[derive(Clone, Debug, PartialEq, Eq)]

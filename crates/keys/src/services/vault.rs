@@ -6,6 +6,8 @@
 //! Source: <https://openbao.org/api-docs/secret/transit/> (`encrypt`, `decrypt`), and `hcvault/keysource.go` of sops 3.13.3: the
 //! plaintext is the data key in standard base64, the ciphertext is kept as it is.
 
+mod kv;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use reqwest::{Certificate, Client, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use waxwing_formats::{DataKey, SecretBytes};
 use zeroize::Zeroizing;
+
+pub use kv::VaultKv;
 
 use super::error::innermost;
 use super::{ServiceError, VaultKey};
