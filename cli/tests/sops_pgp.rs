@@ -109,6 +109,32 @@ fn what_either_seals_for_a_key_of_gpg_opens_with_both_however_the_key_is_named()
 }
 
 #[test]
+fn groups_the_editor_and_the_older_flags_take_pgp_keys() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
+    let age = desk.upstream.age_keygen().unwrap();
+    desk.write("age.txt", &age.identity);
+    desk.program("write.sh", &format!("printf '{}' > \"$1\"", PLAIN.replace('\n', "\\n")));
+    let text = |program, words: &[&str]| {
+        let call = desk.call(program, words).env("SOPS_AGE_KEY_FILE", "age.txt").env("EDITOR", "./write.sh");
+        call.text().unwrap()
+    };
+    for (writer, reader) in [(Program::Theirs, Program::Ours), (Program::Ours, Program::Theirs)] {
+        text(writer, &["edit", "-p", &named, "new.yaml"]);
+        fs::rename(desk.path("new.yaml"), desk.path("sealed.yaml")).unwrap();
+        assert_eq!(desk.text(reader, &["decrypt", "sealed.yaml"]), PLAIN);
+        desk.write("sealed.yaml", text(writer, &["encrypt", "--age", &age.recipient, "plain.yaml"]));
+        text(writer, &["-r", "-i", "--add-pgp", &named, "sealed.yaml"]);
+        assert_eq!(desk.text(reader, &["decrypt", "sealed.yaml"]), PLAIN);
+        text(writer, &["-r", "-i", "--rm-pgp", &named, "sealed.yaml"]);
+        assert_eq!(desk.run(reader, &["decrypt", "sealed.yaml"]).status.code(), Some(128));
+        text(writer, &["groups", "add", "-f", "sealed.yaml", "-i", "--pgp", &named]);
+        assert_eq!(desk.run(reader, &["decrypt", "sealed.yaml"]).status.code(), Some(128));
+        assert_eq!(text(reader, &["decrypt", "sealed.yaml"]), PLAIN);
+    }
+}
+
+#[test]
 fn one_of_several_parts_is_meant_by_its_fingerprint_with_a_mark() {
     let desk = Desk::new();
     let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();

@@ -7,6 +7,7 @@ mod age_kinds;
 mod calls;
 mod editing;
 mod files;
+mod flags;
 mod mistakes;
 mod recipients;
 mod running;

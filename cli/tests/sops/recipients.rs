@@ -15,8 +15,8 @@ fn updatekeys_gives_files_the_recipients_of_the_rules_and_leaves_their_values() 
     stage.files.insert("both/db.yaml".to_owned(), sealed.clone());
     let mut left: Vec<(Option<i32>, BTreeMap<String, String>)> = Vec::new();
     for program in [Program::Theirs, Program::Ours] {
-        let (folder, finished) =
-            stage.call(program, &["--config", "rules.yaml", "updatekeys", "--yes", "both/db.yaml"]);
+        let (folder, finished) = stage
+            .call(program, &["--config", "rules.yaml", "updatekeys", "--input-type", "yaml", "--yes", "both/db.yaml"]);
         left.push((finished.status.code(), files(folder.path())));
         let after = fs::read_to_string(folder.path().join("both/db.yaml")).unwrap();
         assert!(after.contains(&stage.other.recipient), "{after}");

@@ -84,6 +84,7 @@ impl Stage {
             ("merge.yaml", "<<: 1\na: 2\n"),
             ("merge.json", "{\"<<\": 1, \"a\": {\"<<\": [1]}}"),
             ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\n"),
+            ("write.sh", "#!/bin/sh\nprintf '# about\\nuser: admin\\npassword: hunter2\\n' > \"$1\"\n"),
             ("look.sh", "#!/bin/sh\ncp \"$1\" seen\n"),
         ] {
             self.files.insert(name.to_owned(), text.as_bytes().to_vec());
@@ -131,7 +132,9 @@ impl Stage {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        for script in ["edit.sh", "look.sh"].map(|name| folder.path().join(name)).iter().filter(|path| path.exists()) {
+        for script in
+            ["edit.sh", "look.sh", "write.sh"].map(|name| folder.path().join(name)).iter().filter(|path| path.exists())
+        {
             fs::set_permissions(script, fs::Permissions::from_mode(0o700)).unwrap();
         }
         let words: Vec<String> = words.iter().map(|word| self.filled(word)).collect();

@@ -106,6 +106,10 @@ pub(crate) struct SetArgs {
     #[arg(long)]
     pub(crate) idempotent: bool,
 
+    /// Accepted for sops's sake, where it does nothing either: the recipients stay as they are
+    #[arg(long, value_name = "COUNT", hide = true)]
+    pub(crate) shamir_secret_sharing_threshold: Option<usize>,
+
     #[command(flatten)]
     pub(crate) formats: Formats,
 
@@ -126,6 +130,10 @@ pub(crate) struct UnsetArgs {
     /// Do nothing if there is no such value
     #[arg(long)]
     pub(crate) idempotent: bool,
+
+    /// Accepted for sops's sake, where it does nothing either: the recipients stay as they are
+    #[arg(long, value_name = "COUNT", hide = true)]
+    pub(crate) shamir_secret_sharing_threshold: Option<usize>,
 
     #[command(flatten)]
     pub(crate) formats: Formats,

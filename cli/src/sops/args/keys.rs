@@ -148,6 +148,14 @@ pub(crate) struct ChangedKeys {
     /// Remove these keys of transit engines of Vault
     #[arg(long, value_name = "URI,...")]
     pub(crate) rm_hc_vault_transit: Option<String>,
+
+    /// Refused: keys of Huawei Cloud are not supported
+    #[arg(long, value_name = "KEY,...", hide = true)]
+    pub(crate) add_hckms: Option<String>,
+
+    /// Refused: keys of Huawei Cloud are not supported
+    #[arg(long, value_name = "KEY,...", hide = true)]
+    pub(crate) rm_hckms: Option<String>,
 }
 
 impl ChangedKeys {
@@ -160,6 +168,7 @@ impl ChangedKeys {
             gcp: text(&self.add_gcp_kms),
             azure: text(&self.add_azure_kv),
             vault: text(&self.add_hc_vault_transit),
+            huawei: text(&self.add_hckms),
             ..Names::default()
         }
     }
@@ -173,6 +182,7 @@ impl ChangedKeys {
             gcp: text(&self.rm_gcp_kms),
             azure: text(&self.rm_azure_kv),
             vault: text(&self.rm_hc_vault_transit),
+            huawei: text(&self.rm_hckms),
             ..Names::default()
         }
     }

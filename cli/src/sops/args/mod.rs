@@ -141,6 +141,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, hide = true)]
     pub(crate) disable_version_check: bool,
 
+    /// Accepted for sops's sake: nothing ever asks for newer versions
+    #[arg(long, global = true, hide = true)]
+    pub(crate) check_for_updates: bool,
+
     /// Tell of each question that `keyservice` answers; for other commands accepted for sops's sake: errors are told in full without it
     #[arg(long, global = true, hide = true)]
     pub(crate) verbose: bool,
