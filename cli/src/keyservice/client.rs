@@ -14,7 +14,7 @@ use tonic_prost::ProstCodec;
 use waxwing_formats::{DataKey, SecretBytes, WrappedKey};
 
 use super::address::KeyServiceAddress;
-use super::wire::{self, Request, Response};
+use super::wire::{self, DATA_KEY_LENGTHS, Request, Response};
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -22,8 +22,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(300);
 /// The most bytes of what an answer has beside its message.
 const MAX_HEADERS: u32 = 16 * 1024;
-/// The length of a data key, and of a Shamir share of one.
-const KEY_LENGTHS: [usize; 2] = [32, 33];
 
 /// A key service that is asked. The connection stands once the first question is asked.
 pub(crate) struct KeyService {
@@ -98,7 +96,7 @@ impl KeyService {
         let mut answer = self.ask(wire::DECRYPT, Request { key: Some(asked), text }).await?;
         let key = SecretBytes::new(std::mem::take(&mut answer.text));
         match key.len() {
-            length if KEY_LENGTHS.contains(&length) => Ok(DataKey::new(key)),
+            length if DATA_KEY_LENGTHS.contains(&length) => Ok(DataKey::new(key)),
             length => Err(KeyServiceError::Length { length }),
         }
     }

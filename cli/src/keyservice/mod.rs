@@ -13,4 +13,4 @@ mod wire;
 pub(crate) use address::{AddressError, KeyServiceAddress};
 pub(crate) use client::{KeyService, KeyServiceError};
 pub(crate) use server::{Declined, Listening, Question, Wish, serve};
-pub(crate) use wire::ciphertext;
+pub(crate) use wire::{DATA_KEY_LENGTHS, ciphertext};

@@ -13,6 +13,8 @@ use zeroize::Zeroize;
 /// The paths of the two questions.
 pub(super) const ENCRYPT: &str = "/KeyService/Encrypt";
 pub(super) const DECRYPT: &str = "/KeyService/Decrypt";
+/// The length of a data key, and of a Shamir share of one: nothing else is sent or taken in the clear.
+pub(crate) const DATA_KEY_LENGTHS: [usize; 2] = [32, 33];
 /// The most bytes of a message. What a data key is wrapped to has some thousand at the most.
 pub(super) const MAX_MESSAGE: usize = 64 * 1024;
 

@@ -145,7 +145,8 @@ impl Fault {
 
     /// Nobody answers a question.
     pub(crate) fn unanswered(file: &Path) -> Self {
-        Self::new(GENERIC, format!("nobody says whether {} may change", file.display()), Some("pass --yes")).with_name()
+        Self::new(GENERIC, format!("nobody says whether to go on with {}", file.display()), Some("pass --yes"))
+            .with_name()
     }
 
     /// What should be set is not of the form PATH VALUE.

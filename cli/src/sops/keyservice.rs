@@ -5,7 +5,7 @@
 //! opened. What is shown of a question are the names in it, and nothing of them reaches the terminal as it is.
 
 use std::fs;
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
@@ -20,13 +20,12 @@ use waxwing_keys::ServiceKey;
 
 use super::args::{Global, KeyserviceArgs, Network};
 use super::fault::Fault;
+use super::question::is_agreed;
 use crate::error::with_causes;
-use crate::keyservice::{Declined, Listening, Question, Wish, ciphertext, serve};
+use crate::keyservice::{DATA_KEY_LENGTHS, Declined, Listening, Question, Wish, ciphertext, serve};
 use crate::output;
 use crate::sealed::{Identities, KeyServices, MasterKey};
 
-/// The length of a data key, and of a Shamir share of one.
-const KEY_LENGTHS: [usize; 2] = [32, 33];
 /// How much of a name is shown.
 const MAX_SHOWN: usize = 300;
 
@@ -139,7 +138,7 @@ struct Clerk {
 impl Clerk {
     fn answer(self, question: Question) -> Result<SecretBytes, Declined> {
         let (wish, name) = (question.wish, shown(&question.wrapped));
-        let answered = match self.asks && !is_agreed(wish, &name) {
+        let answered = match self.asks && !is_allowed(wish, &name) {
             true => Err((Declined::Refused, "nobody agreed".to_owned())),
             false => answer(question),
         };
@@ -166,7 +165,7 @@ fn answer(Question { wish, wrapped, key }: Question) -> Result<SecretBytes, (Dec
 
 fn wrap(wanted: &WrappedKey, key: SecretBytes) -> Result<SecretBytes, (Declined, String)> {
     let malformed = |why: String| (Declined::Malformed, why);
-    if !KEY_LENGTHS.contains(&key.len()) {
+    if !DATA_KEY_LENGTHS.contains(&key.len()) {
         return Err(malformed(format!("{} bytes are no data key", key.len())));
     }
     let master_key = MasterKey::of(wanted).map_err(|error| malformed(with_causes(&error)))?;
@@ -179,7 +178,7 @@ fn unwrap(wrapped: &WrappedKey) -> Result<SecretBytes, (Declined, String)> {
     let key = Identities::at_hand().answer(wrapped).map_err(|refusal| (Declined::Failed, refusal.0))?;
     match key.expose_secret() {
         // Leaves for the client, who asked for it.
-        bytes if KEY_LENGTHS.contains(&bytes.len()) => Ok(SecretBytes::concat(&[bytes])),
+        bytes if DATA_KEY_LENGTHS.contains(&bytes.len()) => Ok(SecretBytes::concat(&[bytes])),
         other => Err((Declined::Failed, format!("what it opens to has {} bytes, and is no data key", other.len()))),
     }
 }
@@ -203,25 +202,12 @@ fn escaped(text: &str) -> String {
 }
 
 /// Asks the user. The end of the input is a no.
-fn is_agreed(wish: Wish, name: &str) -> bool {
+fn is_allowed(wish: Wish, name: &str) -> bool {
     let what = match wish {
         Wish::Encrypt => "wrap a data key for",
         Wish::Decrypt => "unwrap a data key with",
     };
-    let asked = || -> io::Result<String> {
-        io::stdout().write_all(format!("A client wants to {what} {name}. Answer it? (y/n): ").as_bytes())?;
-        io::stdout().flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok(answer)
-    };
-    loop {
-        match asked().as_deref().map(str::trim_end) {
-            Ok("y") => return true,
-            Ok("n" | "") | Err(_) => return false,
-            Ok(_) => {}
-        }
-    }
+    is_agreed(&format!("A client wants to {what} {name}. Answer it?")).ok().flatten().unwrap_or(false)
 }
 
 #[cfg(test)]

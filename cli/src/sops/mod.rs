@@ -16,6 +16,7 @@ mod groups;
 mod keyservice;
 mod place;
 mod publish;
+mod question;
 mod recipients;
 mod values;
 

@@ -6,7 +6,7 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use waxwing_formats::sops::{Plain, SopsError, Store};
 use waxwing_formats::{SecretBytes, Segment};
@@ -15,7 +15,7 @@ use waxwing_keys::ServiceError;
 use super::args::{Global, PublishArgs, Types};
 use super::fault::Fault;
 use super::place::{Place, Places};
-use super::recipients::is_agreed;
+use super::recipients::is_agreed_for;
 use crate::output;
 use crate::sealed::{KvVersion, Secrets};
 
@@ -31,17 +31,33 @@ pub(crate) fn run(args: &PublishArgs, global: &Global) -> Result<(), Fault> {
     if metadata.is_dir() && !args.recursive {
         return Err(Fault::not_recursive(path));
     }
-    let files = files(path).map_err(|error| Fault::not_published(path, &error))?;
-    files.iter().try_for_each(|file| publish(args, path, file, &places))
+    let root = if metadata.is_dir() { shortened(path) } else { path.to_owned() };
+    let files = files(&root).map_err(|error| Fault::not_published(path, &error))?;
+    files.iter().try_for_each(|file| publish(args, &root, file, &places))
+}
+
+/// Carries every `.` and `..` out on the names alone, as Go does before it goes through a folder; rules see the result.
+fn shortened(path: &Path) -> PathBuf {
+    let mut shortened = PathBuf::new();
+    for part in path.components() {
+        match (part, shortened.components().next_back()) {
+            (Component::CurDir, _) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(shortened.pop()),
+            (part, _) => shortened.push(part),
+        }
+    }
+    shortened
 }
 
 /// Returns all files below a path, or itself, in the order of their names.
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !fs::symlink_metadata(path)?.is_dir() {
+    // An empty path is the working folder, and in front of no name.
+    let here = if path == Path::new("") { Path::new(".") } else { path };
+    if !fs::symlink_metadata(here)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut names =
-        fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>()?;
+        fs::read_dir(here)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>()?;
     names.sort();
     let mut found = Vec::new();
     for name in names {
@@ -60,7 +76,7 @@ fn publish(args: &PublishArgs, root: &Path, file: &Path, places: &Places<'_>) ->
     let address = destination.address.clone().unwrap_or_else(usual_address);
     let there = destination.path(&name);
     let shown = format!("{}/v1/{there}", address.trim_end_matches('/'));
-    if !args.yes && !is_agreed(&format!("Publish {} to {shown}?", file.display()), file)? {
+    if !args.yes && !is_agreed_for(file, &format!("Publish {} to {shown}?", file.display()))? {
         output::note(&format!("{} is not published", file.display()));
         return if args.recursive { Ok(()) } else { Err(Fault::canceled(file)) };
     }
@@ -134,6 +150,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_folder_is_gone_through_by_its_shortest_name() {
+        for (path, wanted) in [("./a/b/", "a/b"), ("a/../b", "b"), ("../a/.", "../a"), (".", ""), ("/a/../b", "/b")] {
+            assert_eq!(shortened(Path::new(path)), Path::new(wanted), "{path}");
+        }
+    }
+
+    #[test]
     fn a_file_has_its_path_below_the_folder_that_is_published() {
         let name = |root: &str, file: &str, omits| name(Path::new(root), Path::new(file), omits);
         for (root, file, omits, wanted) in [
@@ -142,6 +165,7 @@ mod tests {
             ("a", "a/b.c/db", true, Some("b.c/db")),
             ("a", "a/b/db.enc.yaml", true, Some("b/db.enc")),
             ("a", "a/b/.env", true, None),
+            ("", "a/db.yaml", false, Some("a/db.yaml")),
             (".env", ".env", true, None),
             (".env", ".env", false, Some(".env")),
         ] {

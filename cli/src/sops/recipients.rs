@@ -1,6 +1,5 @@
 //! `sops rotate` and `sops updatekeys`: who can open a file, and a new data key.
 
-use std::io::{self, BufRead, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -11,6 +10,7 @@ use super::args::{ChangedKeys, Formats, Global, RotateArgs, UpdatekeysArgs};
 use super::encrypt::written;
 use super::fault::Fault;
 use super::place::{Place, Places};
+use super::question::is_agreed;
 use crate::output;
 use crate::sealed::{
     Change, Context, Groups, Identities, KeyServices, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy,
@@ -119,7 +119,7 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
     let lines: String = changes.iter().map(|change| format!("  group {}: {change}\n", change.group)).collect();
     let shown = format!("{} will change:\n{lines}", file.display());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
-    if !is_agreed_to && !is_agreed("Is this okay?", file)? {
+    if !is_agreed_to && !is_agreed_for(file, "Is this okay?")? {
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
@@ -129,22 +129,8 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
     place.replace(written(document, place)?.as_bytes())
 }
 
-/// Asks the user something about a file.
-pub(super) fn is_agreed(question: &str, file: &Path) -> Result<bool, Fault> {
-    let asked = || -> io::Result<String> {
-        io::stdout().write_all(format!("{question} (y/n): ").as_bytes())?;
-        io::stdout().flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok(answer)
-    };
-    loop {
-        let answer = asked().map_err(|error| Fault::unreadable(None, &error))?;
-        match answer.trim() {
-            "y" => return Ok(true),
-            "n" => return Ok(false),
-            "" if answer.is_empty() => return Err(Fault::unanswered(file)),
-            _ => {}
-        }
-    }
+/// Asks the user whether a file may change, or be published.
+pub(super) fn is_agreed_for(file: &Path, question: &str) -> Result<bool, Fault> {
+    let answer = is_agreed(question).map_err(|error| Fault::unreadable(None, &error))?;
+    answer.ok_or_else(|| Fault::unanswered(file))
 }

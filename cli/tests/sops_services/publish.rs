@@ -130,6 +130,8 @@ fn what_is_published_is_what_sops_publishes_with_the_same_exit_codes() {
         (&["publish", "-y", "--recursive", "tree"], &[], ""),
         (&["publish", "-y", "--recursive", "--omit-extensions", "tree"], &[], ""),
         (&["publish", "--recursive", "tree"], &[], "n\nn\nn\n"),
+        (&["publish", "-y", "--recursive", "./tree/../one/"], &[], ""),
+        (&["publish", "-y", "--recursive", "."], &[], ""),
         (&["publish", "-y", "tree"], &[], ""),
         (&["publish", "-y", "no-rule.yaml"], &[], ""),
         (&["publish", "-y", "nowhere.yaml"], &[], ""),

@@ -80,6 +80,20 @@ pub(crate) struct EditArgs {
     pub(crate) trust: Trust,
 }
 
+/// How a file is read in which one value changes.
+#[derive(Args)]
+pub(crate) struct ChangeFlags {
+    #[command(flatten)]
+    pub(crate) formats: Formats,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+
+    /// Accepted for sops's sake, where it does nothing either: the recipients stay as they are
+    #[arg(long, value_name = "COUNT", hide = true)]
+    shamir_secret_sharing_threshold: Option<usize>,
+}
+
 /// Set one value of a file, in place; what was not changed keeps its ciphertext
 #[derive(Args)]
 pub(crate) struct SetArgs {
@@ -106,15 +120,8 @@ pub(crate) struct SetArgs {
     #[arg(long)]
     pub(crate) idempotent: bool,
 
-    /// Accepted for sops's sake, where it does nothing either: the recipients stay as they are
-    #[arg(long, value_name = "COUNT", hide = true)]
-    pub(crate) shamir_secret_sharing_threshold: Option<usize>,
-
     #[command(flatten)]
-    pub(crate) formats: Formats,
-
-    #[command(flatten)]
-    pub(crate) trust: Trust,
+    pub(crate) change: ChangeFlags,
 }
 
 /// Take one value out of a file, in place; what was not changed keeps its ciphertext
@@ -131,15 +138,8 @@ pub(crate) struct UnsetArgs {
     #[arg(long)]
     pub(crate) idempotent: bool,
 
-    /// Accepted for sops's sake, where it does nothing either: the recipients stay as they are
-    #[arg(long, value_name = "COUNT", hide = true)]
-    pub(crate) shamir_secret_sharing_threshold: Option<usize>,
-
     #[command(flatten)]
-    pub(crate) formats: Formats,
-
-    #[command(flatten)]
-    pub(crate) trust: Trust,
+    pub(crate) change: ChangeFlags,
 }
 
 /// Seal all values of a file anew with a new data key, and print it

@@ -19,8 +19,8 @@ use crate::keyservice::{AddressError, KeyServiceAddress};
 use crate::sealed::KeyServices;
 
 pub(crate) use commands::{
-    CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, FilestatusArgs, PublishArgs, RotateArgs, SetArgs, UnsetArgs,
-    UpdatekeysArgs,
+    ChangeFlags, CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, FilestatusArgs, PublishArgs, RotateArgs, SetArgs,
+    UnsetArgs, UpdatekeysArgs,
 };
 pub(crate) use files::{DraftFlag, Formats, Target, Trust, Types};
 pub(crate) use groups::{GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs};
