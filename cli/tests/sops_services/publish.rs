@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::canned::{Canned, answer};
 use crate::keyservice::start;
 use crate::services::Program::{self, Ours, Theirs};
 use crate::services::{STAGE, Stage};
@@ -209,6 +210,38 @@ fn who_may_write_and_not_read_publishes_and_a_server_that_is_not_allowed_gets_no
     assert_eq!(code, Some(1));
     assert!(told.contains("SOPS_HC_VAULT_ALLOWLIST does not have"), "{told}");
     assert_eq!(published("blind")[0], None);
+}
+
+#[test]
+fn what_a_server_refuses_is_told_by_its_code_alone_and_where_it_sends_nothing_goes() {
+    let folder = folder("refused");
+    let elsewhere = Canned::serve(&[&answer("200 OK", "{}")]);
+    let redirect = format!("307 Temporary Redirect\r\nLocation: {}/v1/x", elsewhere.address());
+    let large = format!("{{\"data\": \"{}\"}}", "hunter2".repeat(400_000));
+    for (status, body, told) in [
+        ("500 hunter2", "hunter2", "it answers 500"),
+        ("400 Bad Request", "hunter2", "400"),
+        ("503 Service Unavailable", "hunter2", "it is sealed or on standby"),
+        (&redirect, "", "it sends elsewhere (307), and tokens don't follow"),
+        ("200 OK", &large, "gave an answer that can't be read"),
+    ] {
+        let server = Canned::serve(&[&answer(status, body)]);
+        let variables = [("VAULT_ADDR", server.address())];
+        let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let (code, said) = publish(Ours, &folder, &["publish", "-y", "usual.yaml"], &variables, "");
+        assert_eq!(code, Some(1), "{status}: {said}");
+        assert!(said.contains(told) && !said.contains("hunter2"), "{status}: {said}");
+        assert_eq!(server.asked().len(), 1, "{status}");
+    }
+    assert!(elsewhere.asked().is_empty());
+    let server = Canned::serve(&[&answer("200 OK", "not JSON"), &answer("204 No Content", "")]);
+    let (code, said) =
+        publish(Ours, &folder, &["publish", "-y", "usual.yaml"], &[("VAULT_ADDR", &server.address())], "");
+    assert_eq!(code, Some(0), "{said}");
+    let asked = server.asked();
+    assert!(asked[0].starts_with("GET /v1/secret/data/refused/usual/usual.yaml HTTP/1.1\r\n"), "{}", asked[0]);
+    assert!(asked[1].starts_with("PUT /v1/secret/data/refused/usual/usual.yaml HTTP/1.1\r\n"), "{}", asked[1]);
+    assert!(asked[1].contains("hunter2") && asked[1].contains("x-vault-token: "), "{}", asked[1]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
 //! (`error`), and what is kept of it (`cache`). Each service has a file that calls it; `exchange` sends for those that have no library
-//! of their own.
+//! of their own. `vault::kv` reads and writes what `seal` publishes, and has nothing to do with keys but the server.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
