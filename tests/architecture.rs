@@ -184,6 +184,23 @@ fn the_controller_has_no_way_to_open_a_file_without_a_check_of_its_code() {
     }
 }
 
+/// What is opened goes to the API server; only `seal` speaks with key/value engines, and with key services in the clear.
+#[test]
+fn the_controller_has_no_way_to_publish_and_asks_no_key_service_in_the_clear() {
+    for (folder, words) in [("src", &["VaultKv", "tonic::"][..]), ("crates/keys/src", &["tonic::"])] {
+        for path in sources(&root().join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let found = words.iter().find(|word| text.contains(**word));
+            assert!(found.is_none(), "{} names {found:?}", path.display());
+        }
+    }
+    assert!(fs::read_to_string(root().join("crates/keys/src/lib.rs")).unwrap().contains("VaultKv"));
+    for manifest in ["Cargo.toml", "crates/keys/Cargo.toml"] {
+        let own = fs::read_to_string(root().join(manifest)).unwrap();
+        assert!(!own.contains("tonic.workspace"), "{manifest}");
+    }
+}
+
 /// So that neither `gpg` nor anything else is run for a key.
 #[test]
 fn kustomize_is_the_one_program_that_is_run() {

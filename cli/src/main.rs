@@ -10,6 +10,7 @@ mod cluster;
 mod commands;
 mod error;
 mod input;
+mod keyservice;
 mod kubeseal;
 mod output;
 mod rotate;

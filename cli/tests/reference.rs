@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["cert"],
     &["new"],
@@ -42,6 +42,8 @@ const COMMANDS: [&[&str]; 26] = [
     &["sops", "groups", "delete"],
     &["sops", "exec-env"],
     &["sops", "exec-file"],
+    &["sops", "publish"],
+    &["sops", "keyservice"],
     &["sops", "filestatus"],
     &["sops", "completion"],
     &["kubeseal"],

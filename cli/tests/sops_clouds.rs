@@ -64,6 +64,11 @@ impl Stage {
         fs::write(self.path().join(name), bytes).unwrap();
     }
 
+    fn program(&self, name: &str, script: &str) {
+        self.write(name, format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(self.path().join(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path().join(name)).unwrap()
     }
@@ -269,6 +274,40 @@ fn keys_are_added_and_removed_as_with_sops() {
         assert!(!stage.opens(reader, &stage.with_age()));
         stage.text(writer, &["rotate", "-i", "--rm-gcp-kms", &stage.gcp, "sealed.yaml"], &everything);
         assert!(!stage.opens(reader, &stage.with_google()) && stage.opens(reader, &stage.with_azure()));
+    }
+}
+
+#[test]
+fn groups_the_editor_and_the_older_flags_take_keys_of_both_clouds() {
+    let stage = Stage::new();
+    stage.program("write.sh", &format!("printf '{}' > \"$1\"", PLAIN.replace('\n', "\\n")));
+    let editor = vec![("EDITOR", "./write.sh".to_owned())];
+    let everything = joined(&[stage.with_age(), stage.with_google(), stage.with_azure(), editor]);
+    for (writer, reader) in BOTH {
+        stage.text(writer, &["edit", "--gcp-kms", &stage.gcp, "--azure-kv", &stage.vault, "new.yaml"], &everything);
+        fs::rename(stage.path().join("new.yaml"), stage.path().join("sealed.yaml")).unwrap();
+        assert!(stage.opens(reader, &stage.with_google()) && stage.opens(reader, &stage.with_azure()), "{writer:?}");
+        let sealed = stage.sealed(writer, &["--age", &stage.age.recipient], &everything);
+        stage.write("sealed.yaml", &sealed);
+        let add = ["groups", "add", "-f", "sealed.yaml", "-i", "--gcp-kms", &stage.gcp, "--azure-kv", &stage.vault];
+        stage.text(writer, &add, &everything);
+        let two = joined(&[stage.with_age(), stage.with_google()]);
+        assert!(!stage.opens(reader, &stage.with_google()) && stage.opens(reader, &two), "{writer:?}");
+        stage.write("sealed.yaml", &sealed);
+        let add = ["-r", "-i", "--add-gcp-kms", &stage.gcp, "--add-azure-kv", &stage.vault, "sealed.yaml"];
+        stage.text(writer, &add, &everything);
+        assert!(stage.opens(reader, &stage.with_google()) && stage.opens(reader, &stage.with_azure()), "{writer:?}");
+        stage.text(writer, &["-r", "-i", "--rm-gcp-kms", &stage.gcp, "sealed.yaml"], &everything);
+        let both = stage.read("sealed.yaml");
+        assert!(!stage.opens(reader, &stage.with_google()) && stage.opens(reader, &stage.with_azure()), "{writer:?}");
+        for remove in [
+            ["-r", "-i", "--rm-azure-kv", &stage.vault, "sealed.yaml"],
+            ["rotate", "-i", "--rm-azure-kv", &stage.vault, "sealed.yaml"],
+        ] {
+            stage.write("sealed.yaml", &both);
+            stage.text(writer, &remove, &everything);
+            assert!(!stage.opens(reader, &stage.with_azure()) && stage.opens(reader, &stage.with_age()), "{writer:?}");
+        }
     }
 }
 

@@ -109,6 +109,32 @@ fn what_either_seals_for_a_key_of_gpg_opens_with_both_however_the_key_is_named()
 }
 
 #[test]
+fn groups_the_editor_and_the_older_flags_take_pgp_keys() {
+    let desk = Desk::new();
+    let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
+    let age = desk.upstream.age_keygen().unwrap();
+    desk.write("age.txt", &age.identity);
+    desk.program("write.sh", &format!("printf '{}' > \"$1\"", PLAIN.replace('\n', "\\n")));
+    let text = |program, words: &[&str]| {
+        let call = desk.call(program, words).env("SOPS_AGE_KEY_FILE", "age.txt").env("EDITOR", "./write.sh");
+        call.text().unwrap()
+    };
+    for (writer, reader) in [(Program::Theirs, Program::Ours), (Program::Ours, Program::Theirs)] {
+        text(writer, &["edit", "-p", &named, "new.yaml"]);
+        fs::rename(desk.path("new.yaml"), desk.path("sealed.yaml")).unwrap();
+        assert_eq!(desk.text(reader, &["decrypt", "sealed.yaml"]), PLAIN);
+        desk.write("sealed.yaml", text(writer, &["encrypt", "--age", &age.recipient, "plain.yaml"]));
+        text(writer, &["-r", "-i", "--add-pgp", &named, "sealed.yaml"]);
+        assert_eq!(desk.text(reader, &["decrypt", "sealed.yaml"]), PLAIN);
+        text(writer, &["-r", "-i", "--rm-pgp", &named, "sealed.yaml"]);
+        assert_eq!(desk.run(reader, &["decrypt", "sealed.yaml"]).status.code(), Some(128));
+        text(writer, &["groups", "add", "-f", "sealed.yaml", "-i", "--pgp", &named]);
+        assert_eq!(desk.run(reader, &["decrypt", "sealed.yaml"]).status.code(), Some(128));
+        assert_eq!(text(reader, &["decrypt", "sealed.yaml"]), PLAIN);
+    }
+}
+
+#[test]
 fn one_of_several_parts_is_meant_by_its_fingerprint_with_a_mark() {
     let desk = Desk::new();
     let named = desk.gnupg.make_key("shop", "ed25519", "cv25519", "").unwrap();
@@ -238,6 +264,87 @@ fn a_key_with_a_passphrase_is_left_to_the_agent() {
         kill(&desk);
         assert_eq!(desk.text(opener, &["decrypt", "sealed.yaml"]), PLAIN);
     }
+}
+
+/// A gpg-agent that asks with a program of the test's, at a socket.
+struct AgentDesk {
+    desk: Desk,
+    socket: PathBuf,
+}
+
+impl AgentDesk {
+    fn new() -> Self {
+        let mut agent = Self { desk: Desk::new(), socket: PathBuf::new() };
+        agent.socket = agent.gpgconf(&["--list-dirs", "agent-socket"]).trim().into();
+        agent
+    }
+
+    fn gpgconf(&self, words: &[&str]) -> String {
+        let gpgconf = Tools::locate().unwrap().path("gpgconf").unwrap();
+        let home = self.desk.gnupg.home();
+        Call::new(&gpgconf, home).env("GNUPGHOME", home).args(words).text().unwrap()
+    }
+
+    /// Starts the agent anew, whose user types this each time.
+    fn start(&self, passphrase: &str) {
+        let asked = self.desk.path("asked");
+        drop(fs::remove_file(&asked));
+        let script = format!(
+            "echo OK\nwhile read -r word rest; do\ncase $word in\nGETPIN) echo >> {}; echo 'D {passphrase}' ;;\nBYE) echo OK; exit ;;\nesac\necho OK\ndone",
+            asked.display()
+        );
+        let pinentry = self.desk.program("pinentry", &script);
+        let settings = format!("pinentry-program {}\n", pinentry.display());
+        fs::write(self.desk.gnupg.home().join("gpg-agent.conf"), settings).unwrap();
+        self.gpgconf(&["--kill", "gpg-agent"]);
+        self.gpgconf(&["--launch", "gpg-agent"]);
+    }
+
+    fn asked(&self) -> usize {
+        fs::read_to_string(self.desk.path("asked")).unwrap_or_default().lines().count()
+    }
+
+    fn decrypt(&self, program: Program, identity: &str) -> Finished {
+        let call = self.desk.call(program, &["decrypt", "sealed.yaml"]).env("SOPS_AGE_KEY_FILE", identity);
+        // Without a type of terminal sops tells the agent something that it refuses.
+        call.env("GPG_AGENT_INFO", format!("{}:0:1", self.socket.display())).env("TERM", "dumb").run().unwrap()
+    }
+}
+
+#[test]
+fn an_agent_that_runs_is_asked_for_the_passphrase_of_an_identity_file_as_by_sops() {
+    let agent = AgentDesk::new();
+    let key = agent.desk.upstream.age_keygen().unwrap();
+    let mut recipient = age::scrypt::Recipient::new("open sesame".to_owned().into());
+    recipient.set_work_factor(2);
+    agent.desk.write("locked.age", age::encrypt_and_armor(&recipient, key.identity.as_bytes()).unwrap());
+    agent.desk.write("locked.bin", age::encrypt(&recipient, key.identity.as_bytes()).unwrap());
+    let sealed = agent.desk.text(Program::Theirs, &["encrypt", "--age", &key.recipient, "plain.yaml"]);
+    agent.desk.write("sealed.yaml", sealed);
+    for (first, second, identity) in [
+        (Program::Theirs, Program::Ours, "locked.age"),
+        (Program::Ours, Program::Theirs, "locked.age"),
+        (Program::Ours, Program::Theirs, "locked.bin"),
+    ] {
+        agent.start("open sesame");
+        for program in [first, second] {
+            let opened = agent.decrypt(program, identity);
+            assert_eq!(String::from_utf8_lossy(&opened.stdout), PLAIN, "{program:?} {identity}: {}", opened.stderr);
+            assert_eq!(agent.asked(), 1, "what one was told the other does not ask for");
+        }
+    }
+    agent.start("what");
+    for (program, asked) in [(Program::Theirs, 1), (Program::Ours, 2), (Program::Ours, 3)] {
+        let refused = agent.decrypt(program, "locked.age");
+        assert_eq!((refused.status.code(), agent.asked()), (Some(128), asked), "{program:?}: {}", refused.stderr);
+    }
+    // Where there is no variable, it is looked for in the user's folder.
+    agent.start("open sesame");
+    fs::create_dir(agent.desk.path(".gnupg")).unwrap();
+    symlink(&agent.socket, agent.desk.path(".gnupg/S.gpg-agent")).unwrap();
+    let call = agent.desk.call(Program::Ours, &["decrypt", "sealed.yaml"]).env("SOPS_AGE_KEY_FILE", "locked.age");
+    assert_eq!(call.env("HOME", agent.desk.folder.path()).text().unwrap(), PLAIN);
+    assert_eq!(agent.asked(), 1);
 }
 
 #[test]

@@ -6,11 +6,18 @@
 #[path = "../../crates/keys/tests/support/canned.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the keys")]
 mod canned;
+#[path = "sops_services/keyservice.rs"]
+mod keyservice;
+#[path = "sops_services/keyservice_foreign.rs"]
+mod keyservice_foreign;
+#[path = "sops_services/publish.rs"]
+mod publish;
 #[path = "support/services.rs"]
 mod services;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -19,6 +26,12 @@ use canned::{Canned, answer};
 use services::Program::{Ours, Theirs};
 use services::{PLAIN, REGION, STAGE, masked};
 use waxwing_harness::{Authority, Moto, OpenBao};
+
+/// A profile of the AWS configuration of the user whose home a folder is.
+const WORK: (&str, &str) = (
+    ".aws/config",
+    "[profile work]\naws_access_key_id = AKIAOFTHEPROFILE\naws_secret_access_key = hunter2-access-key\n",
+);
 
 /// Lets both seal, compares what they wrote, and lets each open what the other sealed.
 fn exchange(files: &[(&str, &str)], words: &[&str], variables: &[(&str, &str)]) {
@@ -93,12 +106,29 @@ fn rotate_and_updatekeys_change_keys_of_services_as_sops_does() {
         &["rotate", "-i", "--rm-hc-vault-transit", "<URI1>", "--add-kms", "<ARN2>", "plain.yaml"],
         &["rotate", "-i", "--add-hc-vault-transit", "<URI2>", "--rm-kms", "<ARN1>,<ALIAS>", "plain.yaml"],
         &["rotate", "-i", "--add-kms", "<ARN2>+<ROLE>", "--encryption-context", "app:shop", "plain.yaml"],
-        &["rotate", "-i", "plain.yaml"],
+        &["rotate", "-i", "--decryption-order", "kms,hc_vault", "plain.yaml"],
+        &["-r", "-i", "--rm-kms", "<ALIAS>", "--add-hc-vault-transit", "<URI2>", "plain.yaml"],
+        &["-r", "-i", "--add-kms", "<ARN2>", "--rm-hc-vault-transit", "<URI1>", "plain.yaml"],
+        &[
+            "groups",
+            "add",
+            "-f",
+            "plain.yaml",
+            "-i",
+            "--kms",
+            "<ARN2>",
+            "--aws-profile",
+            "work",
+            "--encryption-context",
+            "app:shop",
+            "--hc-vault-transit",
+            "<URI2>",
+        ],
         &["--config", "rules.yaml", "updatekeys", "--yes", "plain.yaml"],
     ] {
         let mut left = Vec::new();
         for (sealer, changer, opener) in [(Ours, Theirs, Ours), (Theirs, Ours, Theirs)] {
-            let folder = stage.folder(&[("rules.yaml", rules)]);
+            let folder = stage.folder(&[("rules.yaml", rules), WORK]);
             stage.text(sealer, folder.path(), &both, &[]);
             stage.text(changer, folder.path(), words, &[]);
             let variables = [("SOPS_AGE_KEY_FILE", "age.txt")];
@@ -107,6 +137,49 @@ fn rotate_and_updatekeys_change_keys_of_services_as_sops_does() {
         }
         assert_eq!(left[0], left[1], "{words:?}");
     }
+}
+
+#[test]
+fn an_edited_file_and_a_sealed_one_name_the_profile_of_aws() {
+    let stage = &*STAGE;
+    let editor = ("write.sh", "#!/bin/sh\nprintf 'user: admin\\npassword: hunter2\\n' > \"$1\"\n");
+    let context = ["--encryption-context", "app:shop"];
+    let mut left = Vec::new();
+    for program in [Theirs, Ours] {
+        let folder = stage.folder(&[WORK, editor]);
+        fs::set_permissions(folder.path().join("write.sh"), fs::Permissions::from_mode(0o700)).unwrap();
+        let variables = [("EDITOR", "./write.sh"), ("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+        let edit = [
+            "edit",
+            "--kms",
+            "<ARN1>",
+            "--aws-profile",
+            "work",
+            "--encryption-context",
+            "app:shop",
+            "--hc-vault-transit",
+            "<URI1>",
+            "new.yaml",
+        ];
+        stage.text(program, folder.path(), &edit, &variables);
+        let encrypt =
+            ["encrypt", "-i", "--kms", "<ARN1>", "--aws-profile", "work", context[0], context[1], "plain.yaml"];
+        stage.text(program, folder.path(), &encrypt, &variables);
+        for name in ["new.yaml", "plain.yaml"] {
+            for opener in [Theirs, Ours] {
+                let opened = stage.text(
+                    opener,
+                    folder.path(),
+                    &["decrypt", name],
+                    &[variables[1], variables[2], ("VAULT_TOKEN", "none")],
+                );
+                assert_eq!(opened, PLAIN, "{program:?} {opener:?} {name}");
+            }
+            left.push(masked(&fs::read_to_string(folder.path().join(name)).unwrap()));
+        }
+    }
+    assert_eq!(left[..2], left[2..]);
+    assert!(left[0].contains("aws_profile: work"), "{}", left[0]);
 }
 
 #[test]

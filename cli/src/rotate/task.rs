@@ -158,13 +158,13 @@ impl Task {
         let opened = open(document.clone(), identities)?;
         let sealed = match action {
             Action::Recipients => {
-                let recipients = wrap(&opened.key, &groups, threshold)?;
+                let recipients = wrap(&opened.key, &groups, threshold, identities.services())?;
                 document.with_recipients(&opened.key, recipients, threshold).map_err(SealedError::Seal)?
             }
             Action::NewDataKey => {
                 let Terms { rule, mac_only_encrypted, .. } = document.terms();
                 let terms = NewTerms { groups, shamir_threshold: threshold, rule, mac_only_encrypted };
-                seal_anew(opened.document.plain(), terms)?
+                seal_anew(opened.document.plain(), terms, identities.services())?
             }
         };
         let indent = configuration.and_then(|configuration| configuration.layouts().of(self.store));

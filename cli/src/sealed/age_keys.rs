@@ -1,7 +1,7 @@
 //! The age keys that are at hand, from where sops 3.13.3 looks for them (`age/keysource.go`).
 //!
 //! A place that can't be read is named when nothing opens, and does not keep the others from being tried. Plugins and keys with a
-//! passphrase come last; the user is asked once for each passphrase, at the terminal; sops asks for identity files at a gpg-agent too.
+//! passphrase come last; the user is asked once for each passphrase: for that of an identity file by his gpg-agent if one runs, else at the terminal.
 
 use std::cell::OnceCell;
 use std::env;
@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 
 use age::secrecy::ExposeSecret;
 use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
-use waxwing_keys::{AgeIdentities, IdentityError, LockedIdentities};
+use waxwing_keys::{AgeIdentities, IdentityError, LockedIdentities, UnlockIdentitiesError};
 use zeroize::Zeroizing;
 
+use super::gpg_agent::{Agent, CacheKey};
 use super::plugins::{self, PluginIdentity};
 use super::terminal::Terminal;
 
@@ -126,7 +127,8 @@ impl Key {
     /// Reads the keys of one place.
     fn read(place: &str, text: &[u8]) -> Result<Vec<Self>, String> {
         if let Some(identities) = LockedIdentities::recognize(text) {
-            let locked = Locked { place: place.to_owned(), identities, unlocked: OnceCell::new() };
+            let (place, cache_key) = (place.to_owned(), CacheKey::of(text));
+            let locked = Locked { place, identities, cache_key, unlocked: OnceCell::new() };
             return Ok(vec![Self::Locked(locked)]);
         }
         let (plugins, rest) = plugins::taken_out(text)
@@ -158,6 +160,8 @@ impl Key {
 struct Locked {
     place: String,
     identities: LockedIdentities,
+    /// What a gpg-agent keeps the passphrase under, if it is one that sops asks such an agent for.
+    cache_key: Option<CacheKey>,
     /// What came of asking for it.
     unlocked: OnceCell<Result<AgeIdentities, String>>,
 }
@@ -173,6 +177,24 @@ impl Locked {
     }
 
     fn unlock(&self) -> Result<AgeIdentities, String> {
+        match self.cache_key.as_ref().and_then(|key| Some((key, Agent::find()?))) {
+            Some((key, agent)) => self.unlock_by(agent, key),
+            None => self.unlock_at_the_terminal(),
+        }
+    }
+
+    fn unlock_by(&self, mut agent: Agent, key: &CacheKey) -> Result<AgeIdentities, String> {
+        let passphrase = agent.passphrase(key, &self.place).map_err(|error| error.to_string())?;
+        self.identities.unlock(&passphrase).map_err(|error| {
+            if matches!(error, UnlockIdentitiesError::Passphrase) {
+                // Else the agent would give it again; it asks anew in any case when its time is over.
+                let _ = agent.forget(key);
+            }
+            error.to_string()
+        })
+    }
+
+    fn unlock_at_the_terminal(&self) -> Result<AgeIdentities, String> {
         let passphrase = Terminal::secret(&format!("Passphrase for {}: ", self.place))
             .map_err(|error| format!("it has a passphrase, and nobody can be asked: {error}"))?;
         let passphrase = SecretBytes::concat(&[passphrase.expose_secret().as_bytes()]);

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use waxwing_formats::sops::{Expression, Rule, RuleKind, Store};
 use waxwing_formats::yaml::{self, YamlError};
 
+use super::destinations::DestinationRule;
 use super::named;
 use super::recipients::{Context, Groups, MasterKey, MasterKeyError, Names, distinct};
 
@@ -35,6 +36,7 @@ pub(crate) struct Configuration {
 #[derive(Default, Deserialize)]
 struct File {
     creation_rules: Option<Vec<CreationRule>>,
+    destination_rules: Option<Vec<DestinationRule>>,
     stores: Option<Stores>,
 }
 
@@ -51,7 +53,7 @@ struct StoreLayout {
 }
 
 #[derive(Deserialize)]
-struct CreationRule {
+pub(super) struct CreationRule {
     path_regex: Option<String>,
     aws_profile: Option<String>,
     age: Option<OneOrSeveral>,
@@ -301,6 +303,16 @@ impl Configuration {
         Ok(Self { path, file, paths: OnceCell::new() })
     }
 
+    /// Returns where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the rules about where files are published to.
+    pub(super) fn destination_rules(&self) -> &[DestinationRule] {
+        self.file.destination_rules.as_deref().unwrap_or_default()
+    }
+
     /// Returns which paths each rule is for, and refuses any other expression that does not compile too.
     fn path_expressions(&self, rules: &[CreationRule]) -> Result<&[Expression], CreationError> {
         if let Some(paths) = self.paths.get() {
@@ -397,7 +409,7 @@ impl Configuration {
 }
 
 impl CreationRule {
-    fn rules(&self) -> Vec<(RuleKind, String)> {
+    pub(super) fn rules(&self) -> Vec<(RuleKind, String)> {
         let text = |kind| match kind {
             RuleKind::UnencryptedSuffix => &self.unencrypted_suffix,
             RuleKind::EncryptedSuffix => &self.encrypted_suffix,
@@ -431,7 +443,7 @@ impl CreationRule {
     }
 
     /// Key groups take the place of the keys that stand in the rule itself.
-    fn groups(&self, context: &Context) -> Result<Groups, MasterKeyError> {
+    pub(super) fn groups(&self, context: &Context) -> Result<Groups, MasterKeyError> {
         if let Some(groups) = self.key_groups.as_ref().filter(|groups| !groups.is_empty()) {
             return groups.iter().map(KeyGroup::keys).collect::<Result<_, _>>().map(Groups);
         }

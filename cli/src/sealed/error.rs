@@ -6,6 +6,10 @@ use waxwing_keys::{ServiceError, WrapError};
 use super::pgp_keys::PgpError;
 use super::plugins::PluginError;
 use super::services;
+use crate::keyservice::KeyServiceError;
+
+/// What the user can do where neither his own keys nor a service may be asked.
+pub(crate) const NOBODY_TO_ASK: &str = "leave --enable-local-keyservice out, or name a key service with --keyservice";
 
 /// Why a sealed file could not be opened or made; none of it quotes a value.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,19 @@ pub(crate) enum SealedError {
         /// What the service said.
         source: ServiceError,
     },
+    /// Neither the keys at hand nor a key service of the user's could wrap it.
+    #[error("failed to wrap the data key for {recipient}: {reasons}")]
+    KeyServices {
+        /// For whom.
+        recipient: String,
+        /// What each of them said.
+        reasons: String,
+        /// What the last one said.
+        last: KeyServiceError,
+    },
+    /// Nobody may be asked to wrap it.
+    #[error("there is no key service to ask")]
+    NobodyToAsk,
     /// A path leads nowhere in it.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -56,6 +73,8 @@ impl SealedError {
             Self::Path(error) => Some(error.hint()),
             Self::Plugin(error) => error.hint(),
             Self::Service { source, .. } => services::hint(source),
+            Self::KeyServices { last, .. } => Some(last.hint()),
+            Self::NobodyToAsk => Some(NOBODY_TO_ASK),
             Self::Wrap(_) => None,
             Self::Pgp { source, .. } => source.hint(),
         }

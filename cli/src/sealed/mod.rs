@@ -1,18 +1,22 @@
 //! SOPS files on the disk: read, opened with the keys that are at hand, sealed, and written back.
 //!
 //! `identities` finds the keys, those of age in `age_keys`, of PGP in `pgp_keys`; `recipients` wraps for those who shall have one;
-//! `services` calls key services, `plugins` and `gpg` run programs that do either; `terminal` asks the user, `creation` reads
-//! `.sops.yaml`, which `configurations` finds for the files of a tree, `changes` says who comes and goes, `disk` writes.
+//! `key_services` says who is asked, here and elsewhere; `services` calls the services that keys live in, `plugins` and `gpg` run
+//! programs that do either; `terminal` and `gpg_agent` ask the user, `creation` reads `.sops.yaml`, which `configurations` finds
+//! for the files of a tree, `changes` says who comes and goes, `destinations` says where files are published to, `disk` writes.
 //! What is not here: any command line. `sops` is the face of sops over it.
 
 mod age_keys;
 mod changes;
 mod configurations;
 mod creation;
+mod destinations;
 mod disk;
 mod error;
 mod gpg;
+mod gpg_agent;
 mod identities;
+mod key_services;
 mod named;
 mod pgp_keys;
 mod plugins;
@@ -32,10 +36,13 @@ use waxwing_formats::sops::{
 pub(crate) use changes::Change;
 pub(crate) use configurations::Configurations;
 pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
+pub(crate) use destinations::{DestinationError, KvVersion};
 pub(crate) use disk::{Secrecy, read, replace, replace_whole, write};
-pub(crate) use error::SealedError;
+pub(crate) use error::{NOBODY_TO_ASK, SealedError};
 pub(crate) use identities::Identities;
+pub(crate) use key_services::KeyServices;
 pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
+pub(crate) use services::{Secrets, hint as service_hint};
 
 /// A file that was opened.
 pub(crate) struct Opened {
@@ -76,11 +83,11 @@ pub(crate) struct NewTerms {
 }
 
 /// Draws a new data key and wraps it for whoever shall have it.
-pub(crate) fn new_key(terms: NewTerms) -> Result<(DataKey, Terms), SealedError> {
+pub(crate) fn new_key(terms: NewTerms, services: &KeyServices) -> Result<(DataKey, Terms), SealedError> {
     let key = sops::new_data_key(&mut OsRng)?;
     let NewTerms { groups, shamir_threshold, rule, mac_only_encrypted } = terms;
     let shamir_threshold = groups.threshold(shamir_threshold);
-    let groups = wrap(&key, &groups, shamir_threshold)?;
+    let groups = wrap(&key, &groups, shamir_threshold, services)?;
     Ok((key, Terms { groups, shamir_threshold, rule, mac_only_encrypted, version: None }))
 }
 
@@ -90,8 +97,12 @@ pub(crate) fn seal_with(key: &DataKey, plain: Plain, terms: Terms) -> Result<Doc
 }
 
 /// Seals a file with a new data key.
-pub(crate) fn seal_anew(plain: Plain, terms: NewTerms) -> Result<Document<Sealed>, SealedError> {
-    let (key, terms) = new_key(terms)?;
+pub(crate) fn seal_anew(
+    plain: Plain,
+    terms: NewTerms,
+    services: &KeyServices,
+) -> Result<Document<Sealed>, SealedError> {
+    let (key, terms) = new_key(terms, services)?;
     seal_with(&key, plain, terms)
 }
 
@@ -101,11 +112,16 @@ pub(crate) fn seal_again(opened: &Opened, plain: Plain, terms: Terms) -> Result<
 }
 
 /// Wraps a data key, or its shares, for the recipients of each group.
-pub(crate) fn wrap(key: &DataKey, groups: &Groups, threshold: usize) -> Result<Vec<Vec<Recipient>>, SealedError> {
+pub(crate) fn wrap(
+    key: &DataKey,
+    groups: &Groups,
+    threshold: usize,
+    services: &KeyServices,
+) -> Result<Vec<Vec<Recipient>>, SealedError> {
     let parts = sops::parts(key, groups.0.len(), threshold, &mut OsRng)?;
     let now = Timestamp::now();
     let wrapped = groups.0.iter().zip(&parts).map(|(group, part)| {
-        group.iter().map(|recipient| recipient.wrap(part).map(|wrapped| Recipient::new(wrapped, now))).collect()
+        group.iter().map(|key| services.wrap(key, part).map(|wrapped| Recipient::new(wrapped, now))).collect()
     });
     wrapped.collect()
 }

@@ -91,7 +91,7 @@ impl MasterKey {
     }
 
     /// Wraps a data key or a share.
-    pub(crate) fn wrap(&self, key: &DataKey) -> Result<WrappedKey, SealedError> {
+    pub(super) fn wrap(&self, key: &DataKey) -> Result<WrappedKey, SealedError> {
         match self {
             Self::Age(recipient) => Ok(recipient.wrap(key)?),
             Self::Plugin(recipient) => Ok(recipient.wrap(key)?),
@@ -110,6 +110,17 @@ impl MasterKey {
             Self::Plugin(recipient) => format!("age {recipient}"),
             Self::Pgp(name) => format!("pgp {name}"),
             Self::Service(service) => service.recipient(),
+        }
+    }
+
+    /// Returns a wrapped key for it that has no ciphertext yet.
+    pub(super) fn blank(&self) -> WrappedKey {
+        let enc = String::new();
+        match self {
+            Self::Age(recipient) => WrappedKey::Age { recipient: recipient.to_string(), enc },
+            Self::Plugin(recipient) => WrappedKey::Age { recipient: recipient.to_string(), enc },
+            Self::Pgp(name) => WrappedKey::Pgp { fingerprint: name.to_string(), enc },
+            Self::Service(service) => service.clone().wrapped(enc),
         }
     }
 

@@ -7,7 +7,7 @@ use waxwing_formats::{SecretBytes, Segment};
 
 use super::args::{DecryptArgs, FilestatusArgs, Global, Target};
 use super::fault::Fault;
-use super::place::{Place, Places, identities};
+use super::place::{Place, Places};
 use crate::output;
 use crate::sealed::{self, Identities, SealedError, Secrecy, store_of};
 
@@ -23,7 +23,8 @@ pub(crate) fn run(args: &DecryptArgs, global: &Global) -> Result<(), Fault> {
         return Err(Fault::conflicting("several files can't be written to one by --output"));
     }
     files.iter().try_for_each(|file| Place::check(*file, target))?;
-    let (places, identities) = (Places::new(global), identities(global.decryption_order.as_deref()));
+    let places = Places::new(global);
+    let identities = places.identities();
     let (mut opened, mut failed) = (Vec::new(), Vec::new());
     for &file in &files {
         let place = places.at(file, types).map(|place| place.trusting(*trust));

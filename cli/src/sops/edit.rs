@@ -30,7 +30,7 @@ pub(crate) fn run(args: &EditArgs, global: &Global) -> Result<(), Fault> {
 
 /// Does the same for `seal edit`, under the configuration that it found for the file.
 pub(crate) fn run_under(configuration: Option<Configuration>, args: &EditArgs) -> Result<(), Fault> {
-    let global = Global::default();
+    let global = Global { enable_local_keyservice: true, ..Global::default() };
     run_at(&Places::under(configuration, &global), args, &global)
 }
 
@@ -53,14 +53,14 @@ fn edit(place: &Place, file: &Path, shows_terms: bool) -> Result<(), Fault> {
     };
     let text = text.map_err(|error| place.fault(Fault::of_output(error)))?;
     let sealed = until_it_seals(file, &text, |edited| {
-        let (plain, terms) = read(edited, store, &opened.key, &old, shows_terms)?;
+        let (plain, terms) = read(edited, place, &opened.key, &old, shows_terms)?;
         Ok(seal_again(&opened, plain, newer(terms))?)
     })?;
     place.replace(written(Ok(sealed), place)?.as_bytes())
 }
 
 fn edit_new(place: &Place, file: &Path, terms: NewTerms, shows_terms: bool) -> Result<(), Fault> {
-    let (key, terms) = new_key(terms)?;
+    let (key, terms) = new_key(terms, place.services()).map_err(Fault::without_key)?;
     let (store, example) = (place.output, example(place.output).as_bytes());
     let text = match shows_terms {
         true => Plain::parse(example, store)
@@ -69,7 +69,7 @@ fn edit_new(place: &Place, file: &Path, terms: NewTerms, shows_terms: bool) -> R
         false => SecretBytes::new(example.to_vec()),
     };
     let sealed = until_it_seals(file, &text, |edited| {
-        let (plain, terms) = read(edited, store, &key, &terms, shows_terms)?;
+        let (plain, terms) = read(edited, place, &key, &terms, shows_terms)?;
         Ok(seal_with(&key, plain, terms)?)
     })?;
     let text = written(Ok(sealed), place)?;
@@ -79,16 +79,17 @@ fn edit_new(place: &Place, file: &Path, terms: NewTerms, shows_terms: bool) -> R
 /// Reads what became of a text, and under which terms it shall be sealed: those that it had, or that the user gave it.
 fn read(
     edited: &SecretBytes,
-    store: Store,
+    place: &Place,
     key: &DataKey,
     old: &Terms,
     shows_terms: bool,
 ) -> Result<(Plain, Terms), Fault> {
+    let store = place.output;
     if !shows_terms {
         return Ok((Plain::parse(edited.expose_secret(), store).map_err(Fault::of_plain)?, old.clone()));
     }
     let (plain, terms) = Plain::parse_draft(edited.expose_secret(), store).map_err(Fault::of_plain)?;
-    Ok((plain, with_groups_of(terms, old, key)?))
+    Ok((plain, with_groups_of(terms, old, key, place.services())?))
 }
 
 /// A file that an older version wrote is one of this version afterwards.

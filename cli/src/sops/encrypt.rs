@@ -18,7 +18,7 @@ pub(crate) fn run(args: &EncryptArgs, global: &Global) -> Result<(), Fault> {
     let place = Place::new(file.as_deref(), types, global)?;
     let plain = place.plain()?;
     let terms = new_terms(&place, creation, context, global)?;
-    place.put(written(seal_anew(plain, terms), &place)?.as_bytes(), target, Secrecy::Sealed)
+    place.put(written(seal_anew(plain, terms, place.services()), &place)?.as_bytes(), target, Secrecy::Sealed)
 }
 
 /// Puts together what the command line and the configuration say about a new file.

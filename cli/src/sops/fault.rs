@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 
 use waxwing_formats::sops::{PathError, SealError, SopsError, UnlockError};
+use waxwing_keys::ServiceError;
 
 use crate::error::with_causes;
 use crate::output;
-use crate::sealed::{CreationError, MasterKeyError, SealedError};
+use crate::sealed::{CreationError, DestinationError, MasterKeyError, NOBODY_TO_ASK, SealedError, service_hint};
 
 /// A failure with its exit code.
 #[derive(Debug)]
@@ -144,7 +145,8 @@ impl Fault {
 
     /// Nobody answers a question.
     pub(crate) fn unanswered(file: &Path) -> Self {
-        Self::new(GENERIC, format!("nobody says whether {} may change", file.display()), Some("pass --yes")).with_name()
+        Self::new(GENERIC, format!("nobody says whether to go on with {}", file.display()), Some("pass --yes"))
+            .with_name()
     }
 
     /// What should be set is not of the form PATH VALUE.
@@ -177,8 +179,49 @@ impl Fault {
 
     /// Nobody may be asked for keys.
     pub(crate) fn no_key_service() -> Self {
-        let hint = "leave --enable-local-keyservice out; remote key services can't be asked yet";
-        Self::new(NO_KEY, "there is no key service to ask", Some(hint))
+        Self::new(NO_KEY, "there is no key service to ask", Some(NOBODY_TO_ASK))
+    }
+
+    /// There is no configuration that says where files are published to.
+    pub(crate) fn no_destinations() -> Self {
+        let hint = "write destination_rules into .sops.yaml";
+        Self::new(GENERIC, "there is no .sops.yaml that says where files are published to", Some(hint))
+    }
+
+    /// A folder is to be published, and nobody said that it may be one.
+    pub(crate) fn not_recursive(path: &Path) -> Self {
+        Self::new(GENERIC, format!("{} is a folder", path.display()), Some("pass --recursive")).with_name()
+    }
+
+    /// What is to be published can't be read.
+    pub(crate) fn not_published(path: &Path, error: &io::Error) -> Self {
+        Self { code: GENERIC, ..Self::unreadable(Some(path), error) }
+    }
+
+    /// Without its ending a file has no name.
+    pub(crate) fn nameless_there(file: &Path) -> Self {
+        let fact = format!("{} has no name that it could be published under", file.display());
+        Self::new(GENERIC, fact, Some("leave --omit-extensions and omit_extensions out")).with_name()
+    }
+
+    /// The user does not want a file to be published.
+    pub(crate) fn canceled(file: &Path) -> Self {
+        Self::new(GENERIC, format!("{} was not to be published", file.display()), None).with_name()
+    }
+
+    /// A server does not take what is published.
+    pub(crate) fn of_destination(place: &str, error: &ServiceError) -> Self {
+        Self::new(GENERIC, format!("failed to publish to {place}: {}", with_causes(error)), service_hint(error))
+    }
+
+    /// A key service can't listen where it should.
+    pub(crate) fn not_listening(address: &str, error: &io::Error) -> Self {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => Some("end the other service; remove the socket if there is none any more"),
+            io::ErrorKind::InvalidInput => Some("name ADDRESS:PORT, or with --network unix the path of a socket"),
+            _ => None,
+        };
+        Self::new(GENERIC, format!("failed to listen on {address}: {error}"), hint)
     }
 
     /// A kind of key stands twice in the order.
@@ -231,6 +274,11 @@ impl Fault {
     pub(crate) fn too_few_groups(threshold: usize, groups: usize) -> Self {
         let fact = format!("{threshold} key groups would be needed to open it, of {groups}");
         Self::new(GENERIC, fact, Some("pass --shamir-secret-sharing-threshold with a smaller number"))
+    }
+
+    /// Nobody wrapped the data key of a file that is edited first.
+    pub(crate) fn without_key(error: SealedError) -> Self {
+        Self { code: NO_KEY, ..error.into() }
     }
 
     /// Takes back the code of its own that a failure has in other commands.
@@ -326,6 +374,8 @@ impl From<SealedError> for Fault {
             | SealedError::Plugin(_)
             | SealedError::Pgp { .. }
             | SealedError::Service { .. }
+            | SealedError::KeyServices { .. }
+            | SealedError::NobodyToAsk
             | SealedError::Path(_) => GENERIC,
         };
         Self::new(code, with_causes(&error), error.hint())
@@ -343,5 +393,12 @@ impl From<MasterKeyError> for Fault {
     fn from(error: MasterKeyError) -> Self {
         let code = if matches!(error, MasterKeyError::Context) { BAD_CONTEXT } else { GENERIC };
         Self::new(code, with_causes(&error), Some(error.hint()))
+    }
+}
+
+impl From<DestinationError> for Fault {
+    fn from(error: DestinationError) -> Self {
+        let names_file = matches!(error, DestinationError::NoRule { .. });
+        Self { names_file, ..Self::new(GENERIC, with_causes(&error), Some(error.hint())) }
     }
 }

@@ -7,11 +7,10 @@ use std::path::Path;
 
 use waxwing_formats::sops::{Document, Sealed};
 
-use super::args::{Global, Target, Types};
+use super::args::{Global, GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs, Target, Types};
 use super::encrypt::written;
 use super::fault::Fault;
-use super::group_args::{GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs};
-use super::place::{Place, identities};
+use super::place::Place;
 use crate::sealed::{Groups, Opened, SealedError, Secrecy, distinct, wrap};
 
 /// Adds or takes out a group.
@@ -57,8 +56,7 @@ impl Regrouped {
         }
         let place = Place::new(Some(file), &Types::default(), global)?;
         let document = place.sealed()?;
-        let identities = identities(global.decryption_order.as_deref());
-        let opened = place.unlock(document.clone(), &identities).map_err(Fault::without_code)?;
+        let opened = place.unlock(document.clone(), &place.identities()).map_err(Fault::without_code)?;
         Ok(Self { place, document, opened })
     }
 
@@ -72,7 +70,7 @@ impl Regrouped {
         if threshold > groups.0.len() {
             return Err(place.fault(Fault::too_few_groups(threshold, groups.0.len())));
         }
-        let recipients = wrap(&opened.key, &groups, threshold)?;
+        let recipients = wrap(&opened.key, &groups, threshold, place.services())?;
         let document = document.with_recipients(&opened.key, recipients, threshold).map_err(SealedError::Seal);
         let target = Target { in_place: flags.in_place, output: None };
         place.put(written(document, &place)?.as_bytes(), &target, Secrecy::Sealed)

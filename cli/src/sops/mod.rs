@@ -12,9 +12,11 @@ mod edit;
 mod encrypt;
 mod exec;
 mod fault;
-mod group_args;
 mod groups;
+mod keyservice;
 mod place;
+mod publish;
+mod question;
 mod recipients;
 mod values;
 
@@ -44,6 +46,8 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
         Some(Command::Groups(args)) => groups::run(&args, &global),
         Some(Command::ExecEnv(args)) => exec::env(&args, &global),
         Some(Command::ExecFile(args)) => exec::file(&args, &global),
+        Some(Command::Publish(args)) => publish::run(&args, &global),
+        Some(Command::Keyservice(args)) => keyservice::run(&args, &global),
         Some(Command::Filestatus(args)) => decrypt::status(&args),
         Some(Command::Completion(args)) => complete(&args),
         None => run_older(older, &global),
@@ -52,8 +56,8 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
 
 /// Refuses what no command could follow.
 fn check(global: &Global) -> Result<(), Fault> {
-    if !global.enable_local_keyservice {
-        return Err(Fault::no_key_service());
+    for address in global.remote_keyservices().filter(|address| address.is_elsewhere()) {
+        output::note(&format!("data keys go to {address} and come from there in the clear"));
     }
     let kinds = global.decryption_order.as_deref().unwrap_or_default();
     let mut seen = HashSet::new();

@@ -11,23 +11,35 @@ use zeroize::Zeroizing;
 use super::args::{Global, Target, Trust, Types};
 use super::fault::{Fault, name_of};
 use crate::output;
-use crate::sealed::{self, Configuration, Identities, Layouts, Opened, SealedError, Secrecy, cleaned, store_of};
+use crate::sealed::{
+    self, Configuration, Identities, KeyServices, Layouts, Opened, SealedError, Secrecy, cleaned, store_of,
+};
 
 /// Finds out about files that are under one configuration, which is read when the first of them comes up.
 pub(crate) struct Places<'a> {
     global: &'a Global,
+    services: Rc<KeyServices>,
     configuration: OnceCell<Option<Rc<Configuration>>>,
 }
 
 impl<'a> Places<'a> {
     /// Takes the flags that name a configuration.
     pub(crate) fn new(global: &'a Global) -> Self {
-        Self { global, configuration: OnceCell::new() }
+        Self::of(global, OnceCell::new())
     }
 
     /// Takes the configuration that holds for all of them.
     pub(crate) fn under(configuration: Option<Configuration>, global: &'a Global) -> Self {
-        Self { global, configuration: OnceCell::from(configuration.map(Rc::new)) }
+        Self::of(global, OnceCell::from(configuration.map(Rc::new)))
+    }
+
+    fn of(global: &'a Global, configuration: OnceCell<Option<Rc<Configuration>>>) -> Self {
+        Self { global, services: Rc::new(global.key_services()), configuration }
+    }
+
+    /// Finds the keys that may be asked, in the order that is said.
+    pub(crate) fn identities(&self) -> Identities {
+        identities(&self.services, self.global.decryption_order.as_deref())
     }
 
     /// Finds out about a file, which must exist, or about standard input.
@@ -48,12 +60,23 @@ impl<'a> Places<'a> {
         let configuration = self.configuration()?;
         let said = configuration.as_deref().map(Configuration::layouts).unwrap_or_default();
         let layouts = self.global.indent.map_or(said, Layouts::all);
-        let (order, trust) = (self.global.decryption_order.clone(), Trust::default());
-        Ok(Place { file: file.map(Path::to_owned), name, input, output, configuration, layouts, order, trust })
+        let (order, trust, services) =
+            (self.global.decryption_order.clone(), Trust::default(), Rc::clone(&self.services));
+        Ok(Place {
+            file: file.map(Path::to_owned),
+            name,
+            input,
+            output,
+            configuration,
+            layouts,
+            services,
+            order,
+            trust,
+        })
     }
 
     /// Returns the configuration that is named, or found.
-    fn configuration(&self) -> Result<Option<Rc<Configuration>>, Fault> {
+    pub(crate) fn configuration(&self) -> Result<Option<Rc<Configuration>>, Fault> {
         if let Some(known) = self.configuration.get() {
             return Ok(known.clone());
         }
@@ -80,6 +103,7 @@ pub(crate) struct Place {
     pub(crate) output: Store,
     pub(crate) configuration: Option<Rc<Configuration>>,
     layouts: Layouts,
+    services: Rc<KeyServices>,
     /// Which kinds of keys are asked first, if that is said.
     order: Option<String>,
     trust: Trust,
@@ -108,7 +132,17 @@ impl Place {
 
     /// Reads and opens the sealed file.
     pub(crate) fn open(&self) -> Result<Opened, Fault> {
-        self.unlock(self.sealed()?, &identities(self.order.as_deref()))
+        self.unlock(self.sealed()?, &self.identities())
+    }
+
+    /// Finds the keys that may be asked, in the order that is said.
+    pub(crate) fn identities(&self) -> Identities {
+        identities(&self.services, self.order.as_deref())
+    }
+
+    /// Returns whom data keys are wrapped by.
+    pub(crate) fn services(&self) -> &KeyServices {
+        &self.services
     }
 
     /// Reads the sealed file.
@@ -119,6 +153,9 @@ impl Place {
 
     /// Opens the sealed file, which was read already.
     pub(crate) fn unlock(&self, document: Document<Sealed>, identities: &Identities) -> Result<Opened, Fault> {
+        if self.services.are_none() {
+            return Err(Fault::no_key_service());
+        }
         let opened = if self.trust.ignore_mac { sealed::open_unverified } else { sealed::open }(document, identities);
         let opened = opened.map_err(|error| self.fault(error))?;
         if self.trust.ignore_mac {
@@ -177,10 +214,11 @@ impl Place {
     }
 }
 
-/// Finds the keys that are at hand; they are asked in the order that is given, as `--decryption-order` has it.
-pub(crate) fn identities(order: Option<&str>) -> Identities {
+/// Finds the keys that may be asked, in the order that is given, as `--decryption-order` has it.
+fn identities(services: &Rc<KeyServices>, order: Option<&str>) -> Identities {
+    let identities = Identities::through(Rc::clone(services));
     match order {
-        None | Some("") => Identities::at_hand(),
-        Some(kinds) => Identities::at_hand().in_order(kinds.split(',').map(str::to_owned).collect()),
+        None | Some("") => identities,
+        Some(kinds) => identities.in_order(kinds.split(',').map(str::to_owned).collect()),
     }
 }

@@ -1,6 +1,5 @@
 //! `sops rotate` and `sops updatekeys`: who can open a file, and a new data key.
 
-use std::io::{self, BufRead, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -10,10 +9,12 @@ use waxwing_formats::{DataKey, WrappedKey};
 use super::args::{ChangedKeys, Formats, Global, RotateArgs, UpdatekeysArgs};
 use super::encrypt::written;
 use super::fault::Fault;
-use super::place::{Place, Places, identities};
+use super::place::{Place, Places};
+use super::question::is_agreed;
 use crate::output;
 use crate::sealed::{
-    Change, Context, Groups, Identities, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy, seal_anew, wrap,
+    Change, Context, Groups, Identities, KeyServices, Keys, MasterKey, NewTerms, Opened, SealedError, Secrecy,
+    seal_anew, wrap,
 };
 
 /// Seals a file anew with a new data key, for the same recipients but those that come and go.
@@ -35,12 +36,12 @@ pub(crate) fn rotate(args: &RotateArgs, global: &Global) -> Result<(), Fault> {
         mac_only_encrypted: terms.mac_only_encrypted,
     };
     let plain = opened.document.plain().into_store(place.output);
-    place.put(written(seal_anew(plain, new), &place)?.as_bytes(), target, Secrecy::Sealed)
+    place.put(written(seal_anew(plain, new, place.services()), &place)?.as_bytes(), target, Secrecy::Sealed)
 }
 
 /// Wraps a data key for the recipients of edited terms. Those of a single group who had it keep what they had; the shares of several
 /// groups are made anew for all, unless nothing changed.
-pub(super) fn with_groups_of(new: Terms, old: &Terms, key: &DataKey) -> Result<Terms, Fault> {
+pub(super) fn with_groups_of(new: Terms, old: &Terms, key: &DataKey, services: &KeyServices) -> Result<Terms, Fault> {
     let wrapped = |terms: &Terms| -> Vec<Vec<WrappedKey>> {
         terms.groups.iter().map(|group| group.iter().map(|one| one.wrapped().clone()).collect()).collect()
     };
@@ -50,17 +51,22 @@ pub(super) fn with_groups_of(new: Terms, old: &Terms, key: &DataKey) -> Result<T
     let master_keys = Groups::of(&new.groups)?;
     let shamir_threshold = master_keys.threshold(new.shamir_threshold);
     let (groups, shamir_threshold) = match (old.groups.as_slice(), new.groups.as_slice()) {
-        ([had], [wanted]) => (vec![kept_or_wrapped(wanted, had, key)?], new.shamir_threshold),
-        _ => (wrap(key, &master_keys, shamir_threshold)?, shamir_threshold),
+        ([had], [wanted]) => (vec![kept_or_wrapped(wanted, had, key, services)?], new.shamir_threshold),
+        _ => (wrap(key, &master_keys, shamir_threshold, services)?, shamir_threshold),
     };
     Ok(Terms { groups, shamir_threshold, ..new })
 }
 
-fn kept_or_wrapped(wanted: &[Recipient], had: &[Recipient], key: &DataKey) -> Result<Vec<Recipient>, Fault> {
+fn kept_or_wrapped(
+    wanted: &[Recipient],
+    had: &[Recipient],
+    key: &DataKey,
+    services: &KeyServices,
+) -> Result<Vec<Recipient>, Fault> {
     let one = |wanted: &Recipient| match had.iter().find(|had| had.wrapped() == wanted.wrapped()) {
         Some(had) => Ok(had.clone()),
         None => {
-            let wrapped = MasterKey::of(wanted.wrapped())?.wrap(key)?;
+            let wrapped = services.wrap(&MasterKey::of(wanted.wrapped())?, key)?;
             Ok(Recipient::new(wrapped, Timestamp::now()))
         }
     };
@@ -84,7 +90,8 @@ fn changed_groups(mut groups: Groups, changed: &ChangedKeys, context: &Context) 
 /// Gives files the recipients that the configuration says. With several files, each is tried.
 pub(crate) fn update(args: &UpdatekeysArgs, global: &Global) -> Result<(), Fault> {
     let mut failed = Vec::new();
-    let (places, identities) = (Places::new(global), identities(global.decryption_order.as_deref()));
+    let places = Places::new(global);
+    let identities = places.identities();
     let formats = Formats { input_type: args.input_type.clone(), output_type: args.input_type.clone() };
     let types = formats.into();
     for file in &args.files {
@@ -112,31 +119,18 @@ fn update_file(file: &Path, place: &Place, is_agreed_to: bool, identities: &Iden
     let lines: String = changes.iter().map(|change| format!("  group {}: {change}\n", change.group)).collect();
     let shown = format!("{} will change:\n{lines}", file.display());
     output::print(&shown).map_err(|error| Fault::from_cli(&error))?;
-    if !is_agreed_to && !is_agreed(file)? {
+    if !is_agreed_to && !is_agreed_for(file, "Is this okay?")? {
         output::note(&format!("{} is left as it was", file.display()));
         return Ok(());
     }
     let threshold = creation.groups.threshold(threshold);
-    let recipients = wrap(&key, &creation.groups, threshold)?;
+    let recipients = wrap(&key, &creation.groups, threshold, place.services())?;
     let document = document.with_recipients(&key, recipients, threshold).map_err(SealedError::Seal);
     place.replace(written(document, place)?.as_bytes())
 }
 
-fn is_agreed(file: &Path) -> Result<bool, Fault> {
-    let asked = || -> io::Result<String> {
-        io::stdout().write_all(b"Is this okay? (y/n): ")?;
-        io::stdout().flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok(answer)
-    };
-    loop {
-        let answer = asked().map_err(|error| Fault::unreadable(None, &error))?;
-        match answer.trim() {
-            "y" => return Ok(true),
-            "n" => return Ok(false),
-            "" if answer.is_empty() => return Err(Fault::unanswered(file)),
-            _ => {}
-        }
-    }
+/// Asks the user whether a file may change, or be published.
+pub(super) fn is_agreed_for(file: &Path, question: &str) -> Result<bool, Fault> {
+    let answer = is_agreed(question).map_err(|error| Fault::unreadable(None, &error))?;
+    answer.ok_or_else(|| Fault::unanswered(file))
 }

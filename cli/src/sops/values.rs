@@ -6,7 +6,7 @@ use waxwing_formats::Segment;
 use waxwing_formats::sops::{Part, PathError, Plain};
 use zeroize::Zeroizing;
 
-use super::args::{Global, SetArgs, Trust, Types, UnsetArgs};
+use super::args::{ChangeFlags, Global, SetArgs, Trust, Types, UnsetArgs};
 use super::decrypt::path;
 use super::encrypt::written;
 use super::fault::Fault;
@@ -16,7 +16,7 @@ use crate::sealed::{self, SealedError, seal_again};
 /// Sets one value.
 pub(crate) fn set(args: &SetArgs, global: &Global) -> Result<(), Fault> {
     let json = json(args)?;
-    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?.trusting(args.trust);
+    let place = place_of(&args.file, &args.change, global)?;
     set_value(&place, &index(&args.path)?, &json, args.idempotent)
 }
 
@@ -33,6 +33,10 @@ pub(crate) fn set_in_one_word(
     set_value(&place, &index(&format!("{at}]"))?, json.as_bytes(), false)
 }
 
+fn place_of(file: &Path, flags: &ChangeFlags, global: &Global) -> Result<Place, Fault> {
+    Ok(Place::new(Some(file), &flags.formats.clone().into(), global)?.trusting(flags.trust))
+}
+
 fn set_value(place: &Place, path: &[Segment], json: &[u8], idempotent: bool) -> Result<(), Fault> {
     let part = Part::from_json(json).map_err(|_| Fault::not_json())?;
     change(place, |plain| plain.set(path, part).map(|changed| changed || !idempotent))
@@ -40,7 +44,7 @@ fn set_value(place: &Place, path: &[Segment], json: &[u8], idempotent: bool) -> 
 
 /// Takes one value out.
 pub(crate) fn unset(args: &UnsetArgs, global: &Global) -> Result<(), Fault> {
-    let place = Place::new(Some(&args.file), &args.formats.clone().into(), global)?.trusting(args.trust);
+    let place = place_of(&args.file, &args.change, global)?;
     let path = index(&args.path)?;
     change(&place, |plain| match plain.unset(&path) {
         Err(PathError::NoKey { .. } | PathError::NoItem { .. }) if args.idempotent => Ok(false),

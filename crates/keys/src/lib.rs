@@ -2,7 +2,8 @@
 //!
 //! A sealed document says which wrapped keys it has ([`KeyRequest`](waxwing_formats::KeyRequest)); what here holds
 //! private keys unwraps one or says why not ([`Refusal`](waxwing_formats::Refusal)). Private RSA operations happen
-//! nowhere else in the workspace. Reading key files from disk or from the cluster is the caller's business.
+//! nowhere else in the workspace. Beside that it reads and writes secrets of key/value engines of Vault, for `seal`
+//! alone. Reading key files from disk or from the cluster is the caller's business.
 
 mod age_identities;
 mod age_recipient;
@@ -29,6 +30,6 @@ pub use services::{
     AwsAccess, AwsClients, AwsKey, AwsKms, AzureAccess, AzureKey, AzureKeyVault, AzureLogin, AzureProof, DataKeyCache,
     GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpKey, GcpKms, GcpLogin, Holder, KeyPattern, KeyPatternError,
     NoConnections, Origin, ParseOriginError, Patience, Proxies, ServiceClient, ServiceError, ServiceKey,
-    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultTransit, service_name,
+    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultKv, VaultTransit, service_name,
 };
 pub use unsealing_key::UnsealingKey;

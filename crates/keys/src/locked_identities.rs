@@ -29,7 +29,10 @@ impl LockedIdentities {
     /// Recognizes a key file with a passphrase.
     pub fn recognize(file: &[u8]) -> Option<Self> {
         if is_age_file(file) {
-            return Some(Self(Locked::File(file.trim_ascii().to_vec())));
+            // The last byte of a file without armor may look like white space.
+            let file = file.trim_ascii_start();
+            let file = if file.starts_with(b"-----BEGIN") { file.trim_ascii_end() } else { file };
+            return Some(Self(Locked::File(file.to_vec())));
         }
         LockedSshKey::from_pem(file).map(|key| Self(Locked::Ssh(Box::new(key))))
     }

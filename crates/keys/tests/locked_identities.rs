@@ -53,6 +53,15 @@ fn the_passphrase_unlocks_the_identities_that_the_file_would_have_without() {
 }
 
 #[test]
+fn a_file_without_armor_keeps_a_last_byte_that_looks_like_white_space() {
+    let open = fixture("age/throw-away.txt");
+    let ends_in_space = |file: &Vec<u8>| file.last().is_some_and(u8::is_ascii_whitespace);
+    let file = (0..10_000).map(|_| locked(&open)).find(ends_in_space).unwrap();
+    let unlocked = LockedIdentities::recognize(&file).unwrap().unlock(&passphrase("open sesame")).unwrap();
+    assert_eq!(unlocked.recipients(), AgeIdentities::parse(&open).unwrap().recipients());
+}
+
+#[test]
 fn an_ssh_key_knows_without_its_passphrase_whether_it_is_meant() {
     let own = AgeIdentities::parse(&fixture("ssh/ed25519")).unwrap().recipients().remove(0);
     let other = AgeIdentities::parse(&fixture("ssh/other")).unwrap().recipients().remove(0);

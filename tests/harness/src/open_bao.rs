@@ -139,6 +139,14 @@ impl OpenBao {
         self.process.kill();
     }
 
+    /// Reads something as the one who may do everything.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses, or there is nothing.
+    pub fn read(&self, path: &str) -> Result<Value, Failure> {
+        ask(self.port, "GET", &format!("/v1/{path}"), &[("X-Vault-Token", ROOT)], &Value::Null)
+    }
+
     /// Asks something as the one who may do everything.
     ///
     /// # Errors

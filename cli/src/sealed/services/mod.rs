@@ -12,9 +12,9 @@ use std::io;
 use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
-use waxwing_formats::{DataKey, WrappedKey};
+use waxwing_formats::{DataKey, SecretBytes, WrappedKey};
 use waxwing_keys::service_name::{AWS_KMS, AWS_STS, AZURE_KEY_VAULT, GCP_KMS, VAULT};
-use waxwing_keys::{ServiceError, ServiceKey};
+use waxwing_keys::{ServiceError, ServiceKey, VaultKv};
 
 /// What calls are waited for on; one, since clients keep their connections in it.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_all().build());
@@ -43,8 +43,28 @@ pub(super) fn unwrap(key: &ServiceKey, enc: &str) -> Result<DataKey, ServiceErro
     }
 }
 
+/// Secrets of a server of Vault or OpenBao that are not wrapped keys, but published there.
+pub(crate) struct Secrets(VaultKv);
+
+impl Secrets {
+    /// Makes a client for a server, if it may be called.
+    pub(crate) fn at(address: &str) -> Result<Self, ServiceError> {
+        vault::kv(address).map(Self)
+    }
+
+    /// Reads what stands at a path below `/v1`, if anything does.
+    pub(crate) fn read(&self, path: &str) -> Result<Option<SecretBytes>, ServiceError> {
+        wait(self.0.read(path))
+    }
+
+    /// Writes JSON to a path below `/v1`.
+    pub(crate) fn write(&self, path: &str, json: &SecretBytes) -> Result<(), ServiceError> {
+        wait(self.0.write(path, json))
+    }
+}
+
 /// Returns what the user can do about an error, where there is something.
-pub(super) fn hint(error: &ServiceError) -> Option<&'static str> {
+pub(crate) fn hint(error: &ServiceError) -> Option<&'static str> {
     match error {
         ServiceError::NoCredentials { service: VAULT, .. } => Some(vault::NO_CREDENTIALS),
         ServiceError::NoCredentials { service: AWS_KMS | AWS_STS, .. } => Some(aws::NO_CREDENTIALS),
@@ -60,11 +80,16 @@ pub(super) fn hint(error: &ServiceError) -> Option<&'static str> {
 }
 
 fn wait<T>(call: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
-    match &*RUNTIME {
-        Ok(runtime) => runtime.block_on(call),
-        Err(error) => {
-            let why = format!("nothing can be waited for on this machine: {error}");
-            Err(ServiceError::Unavailable { service: "the key service", why })
-        }
-    }
+    block_on(call).unwrap_or_else(|error| {
+        let why = format!("nothing can be waited for on this machine: {error}");
+        Err(ServiceError::Unavailable { service: "the key service", why })
+    })
+}
+
+/// Waits for a call to end.
+///
+/// # Errors
+/// Fails if nothing can be waited for on this machine.
+pub(super) fn block_on<T>(call: impl Future<Output = T>) -> Result<T, &'static io::Error> {
+    RUNTIME.as_ref().map(|runtime| runtime.block_on(call))
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use waxwing_formats::{DataKey, SecretBytes};
 use waxwing_keys::service_name::VAULT as SERVICE;
-use waxwing_keys::{Patience, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultTransit};
+use waxwing_keys::{Patience, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultKv, VaultTransit};
 use zeroize::Zeroizing;
 
 pub(super) const NO_CREDENTIALS: &str = "set VAULT_TOKEN, or log in with `vault login` or `bao login`";
@@ -31,20 +31,32 @@ pub(super) async fn unwrap(key: &VaultKey, enc: &str) -> Result<DataKey, Service
 
 /// Makes a client for the server of a key, if it may be called.
 fn client(key: &VaultKey) -> Result<VaultTransit, ServiceError> {
+    VaultTransit::new(connections()?, &key.address, &access(&key.address)?)
+}
+
+/// Makes a client for secrets of a server, if it may be called.
+pub(super) fn kv(address: &str) -> Result<VaultKv, ServiceError> {
+    VaultKv::new(connections()?, address, &access(address)?)
+}
+
+fn connections() -> Result<ServiceClient, ServiceError> {
+    let unreadable = |_| ServiceError::Malformed { what: "a certificate of the authorities" };
+    let authorities = authorities()?;
+    ServiceClient::new(authorities.as_deref(), Proxies::OfTheEnvironment, Patience::default()).map_err(unreadable)
+}
+
+/// Finds as whom a server is called, if it may be.
+fn access(address: &str) -> Result<VaultAccess, ServiceError> {
     let allowed = env::var(ALLOW_LIST).unwrap_or_default();
-    check(&key.address, &allowed)?;
+    check(address, &allowed)?;
     if env::var_os(SKIP_VERIFY).is_some_and(|value| is_true(&value.to_string_lossy())) {
         let why = format!("{SKIP_VERIFY} would let anyone take the token; name the server's authority in VAULT_CACERT");
         return Err(ServiceError::NotAllowed { service: SERVICE, why });
     }
-    let access = VaultAccess {
+    Ok(VaultAccess {
         token: token()?,
         namespace: env::var("VAULT_NAMESPACE").ok().filter(|namespace| !namespace.is_empty()),
-    };
-    let unreadable = |_| ServiceError::Malformed { what: "a certificate of the authorities" };
-    let authorities = authorities()?;
-    let client = ServiceClient::new(authorities.as_deref(), Proxies::OfTheEnvironment, Patience::default());
-    VaultTransit::new(client.map_err(unreadable)?, &key.address, &access)
+    })
 }
 
 /// Looks an address up among those that the user allows; `all` and nothing allow all, `none` none.

@@ -83,6 +83,14 @@ impl Part {
         }
     }
 
+    /// Returns a file that has what stands in the part, if that is a mapping.
+    pub fn into_mapping(self) -> Option<Plain> {
+        match self.raw {
+            Raw::Map(entries) => Some(Plain { store: Store::Json, documents: vec![entries] }),
+            Raw::Scalar(_) | Raw::List(_) => None,
+        }
+    }
+
     /// Prints the part as sops does: a text as it is, a mapping as a file, and anything else as a value of the format.
     ///
     /// # Errors

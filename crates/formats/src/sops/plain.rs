@@ -3,6 +3,8 @@
 //! It holds plaintext in ordinary strings, and is never printed: the programs that use it wipe all memory that they free.
 //! Source: sops 3.13.3, `LoadPlainFile` of each store; `Set`, `Unset` and `Truncate` in `sops.go`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -91,6 +93,13 @@ impl Plain {
         Text { trees: &trees, slots: &slots, shown: tree::shown(&slots), block: None, indent: None }.values()
     }
 
+    /// Makes one mapping of all documents, sorted by its keys and without comments, as sops publishes a file (`EmitAsMap` in `sops.go`):
+    /// of keys that stand in several documents the last one counts. Unlike there, mappings in lists stay mappings.
+    pub fn into_one_mapping(self) -> Self {
+        let entries = sorted(self.documents.into_iter().flatten().collect());
+        Self { store: self.store, documents: vec![entries] }
+    }
+
     /// Writes the file in a format, with a level indented by so many spaces; if that is not said, by 4 in YAML and by a tab in
     /// JSON.
     ///
@@ -119,6 +128,29 @@ impl Plain {
     ) -> Result<SecretBytes, SopsError> {
         let (trees, slots) = tree::grow(self.documents, None, Reading::Clear)?;
         Text { trees: &trees, slots: &slots, shown: tree::shown(&slots), block, indent }.write(store)
+    }
+}
+
+fn sorted(entries: Vec<RawEntry>) -> Vec<RawEntry> {
+    let pairs = entries.into_iter().filter_map(|entry| match entry {
+        RawEntry::Pair(key, raw) => Some((key, without_order(raw))),
+        RawEntry::Comment(_) => None,
+    });
+    let pairs: BTreeMap<String, Raw> = pairs.collect();
+    pairs.into_iter().map(|(key, raw)| RawEntry::Pair(key, raw)).collect()
+}
+
+fn without_order(raw: Raw) -> Raw {
+    match raw {
+        Raw::Map(entries) => Raw::Map(sorted(entries)),
+        Raw::List(items) => {
+            let values = items.into_iter().filter_map(|item| match item {
+                RawItem::Value(raw) => Some(RawItem::Value(without_order(raw))),
+                RawItem::Comment(_) => None,
+            });
+            Raw::List(values.collect())
+        }
+        Raw::Scalar(scalar) => Raw::Scalar(scalar),
     }
 }
 

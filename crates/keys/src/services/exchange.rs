@@ -76,6 +76,7 @@ pub enum Proxies<'a> {
 pub struct ServiceClient {
     http: Client,
     patience: Patience,
+    longest_answer: usize,
 }
 
 /// No connections can be made.
@@ -109,7 +110,12 @@ impl ServiceClient {
         }
         let builder = builder.redirect(reqwest::redirect::Policy::none());
         let http = builder.connect_timeout(CONNECT).timeout(patience.timeout).build();
-        Ok(Self { http: http.map_err(|_| NoConnections)?, patience })
+        Ok(Self { http: http.map_err(|_| NoConnections)?, patience, longest_answer: MAX_ANSWER })
+    }
+
+    /// Reads answers of up to so many bytes.
+    pub(super) fn for_answers_up_to(self, longest_answer: usize) -> Self {
+        Self { longest_answer, ..self }
     }
 
     /// Sends a request, again and again while the service is overloaded or away for a moment, and returns what it answers, whatever
@@ -138,7 +144,7 @@ impl ServiceClient {
             call = call.header(CONTENT_TYPE, HeaderValue::from_static(kind)).body(bytes.clone());
         }
         let response = call.send().await.map_err(|error| unavailable(service, &error))?;
-        Answer::read(service, response).await
+        Answer::read(service, response, self.longest_answer).await
     }
 }
 
@@ -220,16 +226,16 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    async fn read(service: &'static str, mut response: Response) -> Result<Self, ServiceError> {
+    async fn read(service: &'static str, mut response: Response, longest: usize) -> Result<Self, ServiceError> {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let seconds = text(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
         let retry_after = seconds.map(Duration::from_secs);
         let challenge = text(WWW_AUTHENTICATE).map(str::to_owned);
         let status = response.status().as_u16();
         // Room for the largest answer at once: a buffer that grows leaves copies behind.
-        let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
+        let mut body = Zeroizing::new(Vec::with_capacity(longest));
         while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(service, &error))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > longest {
                 return Err(ServiceError::Answer { service });
             }
             body.extend_from_slice(&chunk);

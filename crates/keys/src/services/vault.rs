@@ -5,6 +5,8 @@
 //! Source: <https://openbao.org/api-docs/secret/transit/> (`encrypt`, `decrypt`), and `hcvault/keysource.go` of sops 3.13.3: the
 //! plaintext is the data key in standard base64, the ciphertext is kept as it is.
 
+mod kv;
+
 use std::borrow::Cow;
 
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +14,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
 use waxwing_formats::{DataKey, SecretBytes};
+
+pub use kv::VaultKv;
 
 use super::exchange::{Answer, Body, Request, ServiceClient, secret_header};
 use super::secret_text::{self, SecretText};
@@ -131,9 +135,16 @@ impl VaultTransit {
     }
 
     async fn call(&self, url: Url, body: Body) -> Result<Answer, ServiceError> {
-        let (method, headers) = (Method::POST, self.headers.clone());
-        let request = Request { service: SERVICE, method, url, token: None, headers, body: Some(body) };
-        let answer = self.client.ask(&request).await?;
+        let answer = self.ask(Method::POST, url, Some(body)).await?;
+        self.checked(answer)
+    }
+
+    async fn ask(&self, method: Method, url: Url, body: Option<Body>) -> Result<Answer, ServiceError> {
+        let headers = self.headers.clone();
+        self.client.ask(&Request { service: SERVICE, method, url, token: None, headers, body }).await
+    }
+
+    fn checked(&self, answer: Answer) -> Result<Answer, ServiceError> {
         if (200..300).contains(&answer.status) { Ok(answer) } else { Err(self.refusal(&answer)) }
     }
 

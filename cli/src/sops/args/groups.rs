@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::{ContextFlag, text};
+use super::keys::{ContextFlag, text};
 use crate::sealed::{Context, MasterKey, MasterKeyError, Names};
 
 /// Change the key groups of a file, each of which has a share of its data key

@@ -1,0 +1,296 @@
+//! Key services over gRPC: either program asks that of the other, over a socket and over TCP, for each command that needs a key; and what
+//! our own does beyond that of sops.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use waxwing_harness::{Gnupg, Process, Tools, eventually};
+
+use crate::services::Program::{self, Ours, Theirs};
+use crate::services::{PLAIN, STAGE, masked};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const ELSEWHERE: &str = "--enable-local-keyservice=false";
+
+/// A key service that runs.
+pub(crate) struct Running {
+    pub(crate) process: Process,
+    pub(crate) address: String,
+    /// Where it runs.
+    folder: TempDir,
+}
+
+/// Prepares a program with nothing of the user's environment.
+fn command(program: Program, folder: &Path, words: &[&str], variables: &[(&str, &Path)]) -> Command {
+    let mut command = match program {
+        Theirs => Command::new(Tools::locate().unwrap().path("sops").unwrap()),
+        Ours => Command::new(env!("CARGO_BIN_EXE_seal")),
+    };
+    let path = std::env::var_os("PATH").unwrap();
+    command.env_clear().env("PATH", path).env("HOME", folder).current_dir(folder);
+    if program == Ours {
+        command.arg("sops");
+    }
+    command.args(words).envs(variables.iter().copied());
+    command
+}
+
+/// Starts a key service that has the age key and a token for Vault, and these variables.
+pub(crate) fn start(program: Program, network: &str, variables: &[(&str, &Path)]) -> Running {
+    let stage = &*STAGE;
+    let folder = stage.folder(&[]);
+    let (at, address) = match network {
+        "unix" => {
+            let socket = folder.path().join("keys.sock").display().to_string();
+            (socket.clone(), format!("unix://{socket}"))
+        }
+        _ => {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            (format!("127.0.0.1:{port}"), format!("tcp://127.0.0.1:{port}"))
+        }
+    };
+    let words = ["keyservice", "--network", network, "--address", &at, "--verbose"];
+    let mut command = command(program, folder.path(), &words, variables);
+    command.env("SOPS_AGE_KEY_FILE", "age.txt").env("VAULT_TOKEN", stage.bao.root_token());
+    let mut process = Process::start("keyservice", command, folder.path().join("log")).unwrap();
+    process
+        .wait_ready(PATIENCE, || {
+            let connected = match network {
+                "unix" => UnixStream::connect(&at).map(drop),
+                _ => std::net::TcpStream::connect(&at).map(drop),
+            };
+            connected.map_err(|error| error.to_string())
+        })
+        .unwrap();
+    Running { process, address, folder }
+}
+
+impl Running {
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.process.log()).unwrap()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("keys.sock")
+    }
+}
+
+/// Runs a program that has no keys, and must succeed.
+fn text(program: Program, folder: &Path, words: &[&str]) -> String {
+    STAGE.call(program, folder, words).text().unwrap()
+}
+
+#[test]
+fn either_seals_and_opens_with_a_key_service_of_the_other_over_a_socket_and_over_tcp() {
+    let gnupg = Gnupg::new().unwrap();
+    let pgp = gnupg.make_key("a@example.com", "ed25519", "cv25519", "").unwrap();
+    let gpg = Tools::locate().unwrap().path("gpg").unwrap();
+    let variables = [("GNUPGHOME", gnupg.home()), ("SOPS_GPG_EXEC", gpg.as_path())];
+    let keys = [["--age", "<AGE>"], ["--pgp", &pgp], ["--hc-vault-transit", "<URI1>"]];
+    thread::scope(|scope| {
+        for (server, network) in [(Theirs, "unix"), (Theirs, "tcp"), (Ours, "unix"), (Ours, "tcp")] {
+            let (keys, variables) = (&keys, &variables);
+            scope.spawn(move || {
+                let service = start(server, network, variables);
+                let at = ["--keyservice", &service.address, ELSEWHERE];
+                let folder = STAGE.folder(&[]);
+                for key in keys {
+                    let sealers = if server == Ours { &[Theirs, Ours][..] } else { &[Ours] };
+                    for &sealer in sealers {
+                        let words = [&["encrypt"], &at[..], key, &["plain.yaml"]].concat();
+                        let sealed = text(sealer, folder.path(), &words);
+                        fs::write(folder.path().join("sealed.yaml"), sealed).unwrap();
+                        for opener in [Theirs, Ours] {
+                            let words = [&["decrypt"], &at[..], &["sealed.yaml"]].concat();
+                            assert_eq!(text(opener, folder.path(), &words), PLAIN, "{server:?} {sealer:?} {key:?}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_command_asks_key_services_as_with_sops() {
+    let service = start(Theirs, "unix", &[]);
+    let stage = &*STAGE;
+    let groups = "creation_rules: [{path_regex: groups, key_groups: [{age: [<AGE>]}, {hc_vault: [<URI1>]}]}, {hc_vault_transit_uri: <URI2>}]\n";
+    let files = [
+        (".sops.yaml", groups),
+        ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\necho new: 1 >> \"$1\"\n"),
+        ("x.json", "1"),
+    ];
+    let at = ["--keyservice", &service.address, ELSEWHERE];
+    let mut different = Vec::new();
+    for words in [
+        &["encrypt", "@", "-i", "plain.yaml"][..],
+        &["encrypt", "@", "--filename-override", "groups.yaml", "plain.yaml"],
+        &["decrypt", "@", "sealed.yaml"],
+        &["decrypt", "@", "groups.yaml"],
+        &["edit", "@", "sealed.yaml"],
+        &["edit", "@", "new.yaml"],
+        &["set", "@", "sealed.yaml", "[\"user\"]", "\"root\""],
+        &["unset", "@", "sealed.yaml", "[\"user\"]"],
+        &["rotate", "@", "-i", "--add-hc-vault-transit", "<URI2>", "sealed.yaml"],
+        &["updatekeys", "@", "--yes", "sealed.yaml"],
+        &["groups", "add", "@", "-f", "sealed.yaml", "-i", "--age", "<AGE>"],
+        &["groups", "delete", "@", "-f", "groups.yaml", "-i", "--shamir-secret-sharing-threshold", "1", "1"],
+        &["exec-env", "@", "sealed.yaml", "echo $password"],
+        &["exec-file", "@", "sealed.yaml", "cat {}"],
+        &["@", "-e", "--hc-vault-transit", "<URI1>", "plain.yaml"],
+        &["@", "-d", "sealed.yaml"],
+        &["@", "-r", "sealed.yaml"],
+        &["@", "--set", "[\"user\"] \"root\"", "sealed.yaml"],
+        &["@", "sealed.yaml"],
+    ] {
+        let words: Vec<&str> =
+            words.iter().flat_map(|word| if *word == "@" { at.to_vec() } else { vec![*word] }).collect();
+        let mut left = Vec::new();
+        for program in [Theirs, Ours] {
+            let folder = stage.folder(&files);
+            let path = |name: &str| folder.path().join(name);
+            let script = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(path("edit.sh"), script).unwrap();
+            for (name, rule) in [("sealed.yaml", "--age"), ("groups.yaml", "--filename-override")] {
+                let named = if rule == "--age" { "<AGE>" } else { "groups.yaml" };
+                let sealed = text(Theirs, folder.path(), &["encrypt", at[0], at[1], rule, named, "plain.yaml"]);
+                fs::write(path(name), sealed).unwrap();
+            }
+            let ran = stage.call(program, folder.path(), &words).env("EDITOR", "./edit.sh").run().unwrap();
+            let files = ["plain.yaml", "sealed.yaml", "groups.yaml", "new.yaml"].map(|name| {
+                let opened = stage.call(Theirs, folder.path(), &["decrypt", at[0], at[1], name]).run().unwrap().stdout;
+                (masked(&fs::read_to_string(path(name)).unwrap_or_default()), String::from_utf8(opened).unwrap())
+            });
+            let printed = if words[0] == "updatekeys" { String::new() } else { String::from_utf8(ran.stdout).unwrap() };
+            left.push((
+                ran.status.code(),
+                masked(&printed),
+                if words.contains(&"new.yaml") { Vec::new() } else { files.to_vec() },
+            ));
+            assert_eq!(ran.status.code(), Some(0), "{program:?} {words:?}: {}", ran.stderr);
+        }
+        if left[0] != left[1] {
+            different.push(format!("{words:?}\ntheirs: {:?}\nours: {:?}", left[0], left[1]));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+#[test]
+fn keys_at_hand_come_first_and_then_each_service_in_its_order_until_one_does_it() {
+    let (service, stage) = (start(Ours, "tcp", &[]), &*STAGE);
+    let folder = stage.folder(&[]);
+    let (nobody, good) = ("unix:///none/keys.sock", service.address.as_str());
+    let own = [("SOPS_AGE_KEY_FILE", "age.txt")];
+    let sealed =
+        stage.text(Ours, folder.path(), &["encrypt", "--keyservice", good, "--age", "<AGE>", "plain.yaml"], &[]);
+    fs::write(folder.path().join("sealed.yaml"), sealed).unwrap();
+    let opened = stage.text(Ours, folder.path(), &["decrypt", "--keyservice", good, "sealed.yaml"], &own);
+    assert_eq!(opened, PLAIN);
+    let asked = |service: &Running| service.log().lines().filter(|line| line.contains("a data key with")).count();
+    assert_eq!(asked(&service), 0, "{}", service.log());
+    let both = format!("{nobody},{good}");
+    for (words, variables) in [
+        (&["decrypt", "--keyservice", good, "sealed.yaml"][..], &[][..]),
+        (&["decrypt", "--keyservice", nobody, "--keyservice", good, "sealed.yaml"], &[]),
+        (&["--keyservice", nobody, "--keyservice", good, "decrypt", "sealed.yaml"], &[]),
+        (&["decrypt", "sealed.yaml"], &[("SOPS_KEYSERVICE", both.as_str())]),
+        (&["decrypt", ELSEWHERE, "--keyservice", good, "sealed.yaml"], &own[..]),
+        (&["decrypt", "--keyservice", good, "sealed.yaml"], &[own[0], ("SOPS_ENABLE_LOCAL_KEYSERVICE", "false")]),
+    ] {
+        let before = asked(&service);
+        let ran = stage.call(Ours, folder.path(), words);
+        let ran = variables.iter().fold(ran, |call, (name, value)| call.env(name, value)).run().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), PLAIN, "{words:?} {}", ran.stderr);
+        assert_eq!(asked(&service), before + 1, "{words:?}: {}", service.log());
+    }
+    let words = ["encrypt", "--keyservice", nobody, "--keyservice", good, "--hc-vault-transit", "<URI1>", "plain.yaml"];
+    stage.call(Ours, folder.path(), &words).text().unwrap();
+    assert!(service.log().contains("wrapped a data key with hc_vault http://127.0.0.1"), "{}", service.log());
+}
+
+/// A key service that asks at its standard input, and is ended when this is dropped.
+struct Asking(Child);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_service_that_prompts_asks_before_each_answer_and_takes_no_answer_for_a_no() {
+    let stage = &*STAGE;
+    let folder = stage.folder(&[]);
+    let socket = folder.path().join("keys.sock");
+    let words = ["keyservice", "--net", "unix", "--addr", "keys.sock", "--prompt", "--verbose"];
+    let mut command = command(Ours, folder.path(), &words, &[]);
+    command.env("SOPS_AGE_KEY_FILE", "age.txt").stdin(Stdio::piped());
+    let (said, asked) = (folder.path().join("said"), folder.path().join("asked"));
+    command.stdout(fs::File::create(&asked).unwrap()).stderr(fs::File::create(&said).unwrap());
+    let mut service = Asking(command.spawn().unwrap());
+    eventually(PATIENCE, "the socket", || UnixStream::connect(&socket)).unwrap();
+    let at = ["--keyservice", &format!("unix://{}", socket.display()), ELSEWHERE];
+    let mut stdin = service.0.stdin.take().unwrap();
+    stdin.write_all(b"y\nwhat\ny\nn\n").unwrap();
+    let client = folder.path().join("client");
+    fs::create_dir(&client).unwrap();
+    fs::write(client.join("plain.yaml"), PLAIN).unwrap();
+    let sealed = text(Theirs, &client, &[&["encrypt"], &at[..], &["--age", "<AGE>", "plain.yaml"]].concat());
+    fs::write(client.join("sealed.yaml"), sealed).unwrap();
+    let decrypt = [&["decrypt"], &at[..], &["sealed.yaml"]].concat();
+    assert_eq!(text(Ours, &client, &decrypt), PLAIN);
+    assert_eq!(stage.call(Ours, &client, &decrypt).run().unwrap().status.code(), Some(128));
+    drop(stdin);
+    let refused = stage.call(Ours, &client, &decrypt).run().unwrap();
+    assert!(refused.stderr.contains("it refuses (PermissionDenied)"), "{}", refused.stderr);
+    let (asked, said) = (fs::read_to_string(asked).unwrap(), fs::read_to_string(said).unwrap());
+    let age = &stage.names.iter().find(|(word, _)| *word == "<AGE>").unwrap().1;
+    let question = |what: &str| format!("A client wants to {what} age {age}. Answer it? (y/n): ");
+    let (wrap, unwrap) = (question("wrap a data key for"), question("unwrap a data key with"));
+    assert_eq!(asked, format!("{wrap}{unwrap}{unwrap}{unwrap}{unwrap}"));
+    let lines: Vec<&str> = said.lines().skip(1).collect();
+    let not = format!("note: did not unwrap a data key with age {age}: nobody agreed");
+    let wanted =
+        [format!("note: wrapped a data key with age {age}"), format!("note: unwrapped a data key with age {age}")];
+    assert_eq!(lines, [wanted[0].as_str(), &wanted[1], &not, &not]);
+}
+
+#[test]
+fn the_socket_of_a_service_is_its_users_alone_and_gone_when_it_ends() {
+    let mut service = start(Ours, "unix", &[]);
+    let metadata = fs::metadata(service.socket()).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let second = |address: &str| {
+        let words = ["keyservice", "--network", "unix", "--address", address];
+        command(Ours, service.folder.path(), &words, &[]).output().unwrap()
+    };
+    for address in ["keys.sock", "@keys", "none/keys.sock", "age.txt"] {
+        let refused = second(address);
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{address}: {told}");
+        assert!(told.starts_with(&format!("error: failed to listen on {address}: ")), "{told}");
+    }
+    assert!(service.socket().exists(), "who can't listen leaves the socket of the other");
+    service.process.terminate();
+    assert_eq!(service.process.wait(PATIENCE).unwrap().code(), Some(0));
+    assert!(!service.socket().exists());
+
+    let mut service = start(Ours, "unix", &[]);
+    fs::rename(service.socket(), service.folder.path().join("moved")).unwrap();
+    fs::write(service.socket(), "of somebody else").unwrap();
+    service.process.terminate();
+    assert_eq!(service.process.wait(PATIENCE).unwrap().code(), Some(0));
+    assert!(service.socket().exists(), "what has taken its place is left");
+}
