@@ -80,7 +80,7 @@ pub(super) fn is_ours(entry: &Value) -> bool {
 }
 
 /// Adds the field set `from` to `into` (structured-merge-diff, "FieldsV1": nested maps of path elements).
-fn merge(into: &mut Map<String, Value>, from: Option<&Value>) {
+pub(super) fn merge(into: &mut Map<String, Value>, from: Option<&Value>) {
     let Some(Value::Object(from)) = from else { return };
     for (element, below) in from {
         let here = into.entry(element.as_str()).or_insert_with(|| json!({}));

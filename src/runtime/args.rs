@@ -39,6 +39,11 @@ pub struct Args {
     #[arg(long, value_name = "PREFIX", default_value = "sealed-secrets-key")]
     pub key_prefix: String,
 
+    /// Reconcile SealedSecret resources of the cluster too, in place of the Sealed Secrets controller, and serve its HTTP interface to
+    /// whoever reaches it; stop that controller first
+    #[arg(long)]
+    pub sealed_secrets: bool,
+
     /// Run this program to build kustomizations; a bare name is looked up in PATH
     #[arg(long, value_name = "PROGRAM", default_value = "kustomize")]
     pub kustomize: PathBuf,

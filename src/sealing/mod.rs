@@ -8,13 +8,15 @@ mod key_secrets;
 mod patience;
 mod salt;
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use tokio::sync::watch;
 use waxwing_keys::Keyring;
 
 use crate::cluster::secrets::SecretError;
@@ -85,7 +87,9 @@ impl SealingError {
 pub struct Keys {
     client: Client,
     place: KeyPlace,
-    ring: RwLock<Arc<Keyring>>,
+    ring: watch::Sender<Arc<Keyring>>,
+    /// The private-key operations of keyrings that were replaced.
+    operations: AtomicU64,
 }
 
 impl Keys {
@@ -105,12 +109,22 @@ impl Keys {
         };
         // Whether a key was made whose answer got lost, it sees then.
         let ring = patiently(filled).await?;
-        Ok(Self { client, place, ring: RwLock::new(Arc::new(ring)) })
+        Ok(Self { client, place, ring: watch::Sender::new(Arc::new(ring)), operations: AtomicU64::new(0) })
     }
 
     /// Returns the keys as they were read last.
     pub fn ring(&self) -> Arc<Keyring> {
-        self.ring.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.ring.borrow().clone()
+    }
+
+    /// Returns what tells when the keys were read again.
+    pub fn changes(&self) -> watch::Receiver<Arc<Keyring>> {
+        self.ring.subscribe()
+    }
+
+    /// Returns how many private-key operations there were since the start.
+    pub fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed) + self.ring.borrow().operations()
     }
 
     /// Returns the certificate to seal with: that of the newest key.
@@ -125,9 +139,14 @@ impl Keys {
         let changes = watching(secrets, labelled).touched_objects();
         let load = async || key_secrets::load(&self.client, &self.place).await;
         let reload = changes.map_err(|_| ()).for_each(async |_| match patiently(load).await {
-            Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
+            Ok(ring) => self.replace(ring),
             Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
         });
         reload.await;
+    }
+
+    fn replace(&self, ring: Keyring) {
+        let before = self.ring.send_replace(Arc::new(ring));
+        self.operations.fetch_add(before.operations(), Ordering::Relaxed);
     }
 }

@@ -90,6 +90,7 @@ async fn certificate(State(shown): State<Shown>) -> impl IntoResponse {
 }
 
 async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    shown.metrics.sealing_key_operations(shown.keys.operations());
     match shown.metrics.text() {
         Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, METRICS_TYPE)], text),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new()),

@@ -28,6 +28,7 @@ mod metrics;
 mod outages;
 mod process;
 mod prune;
+mod sealed_objects;
 mod stage;
 mod status;
 mod takeover;

@@ -1,0 +1,5 @@
+//! SealedSecrets as objects of the cluster, with `--sealed-secrets`: sealed by the real kubeseal, reconciled as the real controller does.
+
+mod existing;
+mod reconcile;
+mod scene;
