@@ -202,9 +202,9 @@ impl Metrics {
         }
     }
 
-    /// Has what is counted of SealedSecrets in the cluster served as well.
-    pub fn with_sealed_objects(mut self, version: &'static str) -> Self {
-        self.sealed_objects.register(&mut self.registry, version);
+    /// Has what is counted of SealedSecrets in the cluster served as well, each by its name or without naming any.
+    pub fn with_sealed_objects(mut self, version: &'static str, names: bool) -> Self {
+        self.sealed_objects.register(&mut self.registry, version, names);
         self
     }
 

@@ -75,7 +75,7 @@ impl Default for SealedObjects {
 
 impl SealedObjects {
     /// Has all of it served, for a controller of this version.
-    pub(super) fn register(&self, registry: &mut Registry, version: &'static str) {
+    pub(super) fn register(&self, registry: &mut Registry, version: &'static str, names: bool) {
         let build = Family::<[(&'static str, &'static str); 1], Gauge>::default();
         build.get_or_create(&[("revision", version)]).set(1);
         registry.register(format!("{PREFIX}_build_info"), "Version of the controller", build);
@@ -83,7 +83,9 @@ impl SealedObjects {
         registry.register(format!("{PREFIX}_unseal_requests"), help, self.requests.clone());
         let help = "SealedSecrets that could not be done, by reason and namespace";
         registry.register(format!("{PREFIX}_unseal_errors"), help, self.failures.clone());
-        registry.register_collector(Box::new(self.conditions.clone()));
+        if names {
+            registry.register_collector(Box::new(self.conditions.clone()));
+        }
         let help = "Answers to HTTP requests about SealedSecrets";
         registry.register(format!("{PREFIX}_http_requests"), help, self.answers.clone());
         let help = "How long such an answer took";

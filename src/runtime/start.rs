@@ -22,7 +22,7 @@ use crate::reconcile::{
 };
 use crate::render::find_program;
 use crate::sealed_objects;
-use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
+use crate::sealing::{Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
 use crate::source::{Allowed, Settings, SourceError, Store};
 
@@ -86,13 +86,17 @@ impl Parts {
     async fn prepare(args: &Args, stop: &CancellationToken) -> Result<Self, StartError> {
         let config = configuration().await?;
         let metrics = Metrics::new(VERSION);
-        let metrics = Arc::new(if args.sealed_secrets { metrics.with_sealed_objects(VERSION) } else { metrics });
+        let metrics = Arc::new(if args.sealing.sealed_secrets {
+            metrics.with_sealed_objects(VERSION, !args.sealing.metrics_omit_secret_labels)
+        } else {
+            metrics
+        });
         let client = connect(config.clone(), &metrics).map_err(|_| StartError::Connection)?;
-        let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
-        let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
+        let settings = args.sealing.settings(&args.namespace);
+        let keys = Arc::new(Keys::load_or_create(client.clone(), settings).await?);
         let salt = installation_salt(&client, &args.namespace).await?;
         let reach = Reach::of(&args.watch_namespaces);
-        let sealed_objects = args.sealed_secrets.then(|| sealed_objects::Parts {
+        let sealed_objects = args.sealing.sealed_secrets.then(|| sealed_objects::Parts {
             client: client.clone(),
             config: config.clone(),
             reach: reach.clone(),
@@ -152,7 +156,12 @@ impl Parts {
     async fn run(self, args: &Args, stop: CancellationToken) -> Result<(), StartError> {
         let Self { context, keys, sources, syncs, heard, sealed_objects } = self;
         let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let shown = Shown { keys: keys.clone(), ready: ready.clone(), metrics: context.metrics.clone() };
+        let shown = Shown {
+            keys: keys.clone(),
+            ready: ready.clone(),
+            metrics: context.metrics.clone(),
+            resealing: args.sealing.rate(),
+        };
         let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
         let working = async {
@@ -173,6 +182,7 @@ impl Parts {
         tokio::select! {
             both = async { tokio::try_join!(serving, working) } => both.map(|_| ()).map_err(StartError::Serve),
             () = keys.follow() => Ok(()),
+            () = keys.renew() => Ok(()),
         }
     }
 }

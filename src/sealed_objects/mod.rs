@@ -15,6 +15,7 @@ mod object;
 mod open;
 mod ownership;
 mod produce;
+mod resealing;
 mod secrets;
 mod status;
 mod turn;
@@ -36,6 +37,7 @@ use crate::sealing::Keys;
 use carrier::Carrier;
 use memory::Memory;
 pub use object::SealedSecret;
+pub use resealing::{ResealError, rotate, verify};
 use secrets::{Secrets, Touched};
 
 /// How many SealedSecrets are worked on at the same time.

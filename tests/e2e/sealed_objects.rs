@@ -1,5 +1,7 @@
 //! SealedSecrets as objects of the cluster, with `--sealed-secrets`: sealed by the real kubeseal, reconciled as the real controller does.
 
 mod existing;
+mod http;
+mod keys;
 mod reconcile;
 mod scene;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use waxwing_harness::eventually;
 
-use super::scene::{KEYS, Scene, base64, key_operations, shared, start};
+use super::scene::{KEYS, Scene, base64, key_operations, start};
 use crate::stage::{Alone, PATIENCE};
 
 #[test]
@@ -180,5 +180,4 @@ fn without_the_flag_nothing_is_done_and_nothing_served() {
     scene.values("login", &[("a", "1")]);
     drop(controller);
     scene.cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace]).unwrap();
-    let _ = shared;
 }

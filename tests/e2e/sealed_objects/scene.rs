@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use waxwing_harness::{Cluster, ClusterOptions, Controller, SealedSecretsController, Upstream, eventually};
 
-use crate::stage::{PATIENCE, further_cluster, start_controller};
+use crate::stage::{PATIENCE, further_cluster, start_controller, workspace};
 
 /// The namespace of the sealing keys, where the Sealed Secrets controller has them.
 pub(super) const KEYS: &str = "kube-system";
+pub(super) const KEY_LABEL: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 pub(super) const MANAGED: &str = "sealedsecrets.bitnami.com/managed";
 pub(super) const PATCH: &str = "sealedsecrets.bitnami.com/patch";
 
@@ -24,8 +25,13 @@ pub(super) struct Scene {
 
 /// Starts a controller that reconciles SealedSecrets.
 pub(super) fn start(cluster: &'static Cluster, arguments: &[&str]) -> Controller {
+    start_in(KEYS, cluster, arguments)
+}
+
+/// Starts one that has its keys in this namespace.
+pub(super) fn start_in(namespace: &str, cluster: &'static Cluster, arguments: &[&str]) -> Controller {
     SealedSecretsController::install(cluster).unwrap();
-    let all = [&["--namespace", KEYS, "--sealed-secrets"], arguments].concat();
+    let all = [&["--namespace", namespace, "--sealed-secrets"], arguments].concat();
     start_controller(cluster, &all).unwrap()
 }
 
@@ -162,6 +168,20 @@ impl Scene {
         };
         eventually(PATIENCE, beginning, attempt).unwrap();
     }
+}
+
+/// Returns a file of the throw-away keys.
+pub(super) fn fixture(name: &str) -> String {
+    let folder = workspace().join("crates/formats/tests/fixtures/sealed_secret/keys");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+/// Puts a key and a certificate where sealing keys are.
+pub(super) fn add_key(cluster: &Cluster, namespace: &str, name: &str, key: &str, certificate: &str) {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": name, "namespace": namespace, "labels": {KEY_LABEL: "active"}},
+        "data": {"tls.key": base64(key), "tls.crt": base64(certificate)}});
+    cluster.apply_yaml(&secret.to_string()).unwrap();
 }
 
 /// Returns how many private-key operations a controller has made since its start.
