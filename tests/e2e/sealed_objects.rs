@@ -5,3 +5,4 @@ mod http;
 mod keys;
 mod reconcile;
 mod scene;
+mod switching;

@@ -60,6 +60,8 @@ impl SealedSecretsController {
             .args(["--mount", "sh", "-c", BECOME, "sh"])
             .arg(dir.path())
             .arg(program)
+            // It would send five requests a second.
+            .args(["--kubeclient-qps=-1"])
             .arg(format!("--listen-addr={}:{port}", listen_address()))
             .arg(format!("--listen-metrics-addr=127.0.0.1:{metrics_port}"));
         let log = dir.join("sealed-secrets-controller.log");
