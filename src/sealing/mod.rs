@@ -11,7 +11,6 @@ mod salt;
 mod settings;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
@@ -82,8 +81,6 @@ pub struct Keys {
     client: Client,
     settings: KeySettings,
     ring: watch::Sender<Arc<Keyring>>,
-    /// The private-key operations of keyrings that were replaced.
-    operations: AtomicU64,
 }
 
 impl Keys {
@@ -104,7 +101,7 @@ impl Keys {
         };
         // Whether a key was made whose answer got lost, it sees then.
         let ring = patiently(filled).await?;
-        Ok(Self { client, settings, ring: watch::Sender::new(Arc::new(ring)), operations: AtomicU64::new(0) })
+        Ok(Self { client, settings, ring: watch::Sender::new(Arc::new(ring)) })
     }
 
     /// Returns the keys as they were read last.
@@ -119,7 +116,7 @@ impl Keys {
 
     /// Returns how many private-key operations there were since the start.
     pub fn operations(&self) -> u64 {
-        self.operations.load(Ordering::Relaxed) + self.ring.borrow().operations()
+        self.ring.borrow().operations()
     }
 
     /// Returns the certificate to seal with: that of the newest key.
@@ -142,7 +139,7 @@ impl Keys {
     }
 
     fn replace(&self, ring: Keyring) {
-        let before = self.ring.send_replace(Arc::new(ring));
-        self.operations.fetch_add(before.operations(), Ordering::Relaxed);
+        let ring = ring.counting_on(&self.ring());
+        self.ring.send_replace(Arc::new(ring));
     }
 }

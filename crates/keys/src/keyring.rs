@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::SealingKey;
 pub struct Keyring {
     keys: Vec<SealingKey>,
     newest_since: Option<Timestamp>,
-    operations: AtomicU64,
+    operations: Arc<AtomicU64>,
 }
 
 impl Keyring {
@@ -35,7 +36,13 @@ impl Keyring {
         let mut seen = BTreeSet::new();
         let mut keys: Vec<_> = keys.into_iter().map(|(_, key)| key).collect();
         keys.retain(|key| seen.insert(key.fingerprint().clone()));
-        Self { keys, newest_since, operations: AtomicU64::new(0) }
+        Self { keys, newest_since, operations: Arc::default() }
+    }
+
+    /// Goes on counting private-key operations where `before` is, which may still be in use.
+    pub fn counting_on(mut self, before: &Self) -> Self {
+        self.operations = before.operations.clone();
+        self
     }
 
     /// Tells whether there is no key.
@@ -63,7 +70,7 @@ impl Keyring {
         self.keys.iter().map(SealingKey::fingerprint)
     }
 
-    /// Returns how many private-key operations were done since the keyring was made.
+    /// Returns how many private-key operations were done since the keyring, or the one that it counts on from, was made.
     pub fn operations(&self) -> u64 {
         self.operations.load(Ordering::Relaxed)
     }

@@ -1,8 +1,10 @@
 //! Secrets that stood before their SealedSecret came, and Secrets that don't belong to it.
 
 use serde_json::{Value, json};
+use waxwing_harness::eventually;
 
-use super::scene::{MANAGED, PATCH, Scene, base64};
+use super::scene::{MANAGED, PATCH, Scene, base64, shared};
+use crate::stage::{PATIENCE, Stage};
 
 const SKIP: &str = "sealedsecrets.bitnami.com/skip-set-owner-references";
 
@@ -114,4 +116,34 @@ fn a_template_cannot_pass_its_secret_off_as_a_syncs() {
     scene.apply(&sealed);
     assert!(scene.refusal("login").contains("waxwing.dev/sync, which only Waxwing sets"));
     assert!(scene.secret("login").is_none());
+}
+
+#[test]
+fn a_secret_that_a_sync_takes_is_left_to_it_and_outlives_its_sealed_secret() {
+    let (cluster, controller) = shared();
+    let stage = Stage::on(cluster, "taken");
+    let mut scene = Scene::on(cluster, "taken", &controller.get("/v1/cert.pem").unwrap().1);
+    scene.namespace.clone_from(&stage.namespace);
+    for name in ["token", "control"] {
+        scene.seal(name, &json!({"stringData": {"a": "1", "b": "2"}}));
+        scene.values(name, &[("a", "1"), ("b", "2")]);
+    }
+    let uid = scene.secret("token").unwrap()["metadata"]["uid"].clone();
+    let sealed = scene.sealed("token", &json!({"stringData": {"a": "of-git"}}), &[]);
+    let commit = stage.commit(&[("app/token.yaml", &sealed.to_string())]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let taken = scene.values("token", &[("a", "of-git")]);
+    assert_eq!([&taken["metadata"]["uid"], &taken["metadata"]["ownerReferences"]], [&uid, &Value::Null]);
+    let told = "failed update: Resource \"token\" already exists and is not managed by SealedSecret; a Sync applies it";
+    scene.told("token", "False", |message| message == told);
+    scene.values("token", &[("a", "of-git")]);
+
+    // Once the garbage collector has taken the one, it would have taken the other.
+    for name in ["token", "control"] {
+        cluster.delete(&scene.sealed_path(name)).unwrap();
+    }
+    let gone = || if scene.secret("control").is_none() { Ok(()) } else { Err("it is still there") };
+    eventually(PATIENCE, "the other Secret collected", gone).unwrap();
+    assert_eq!(scene.secret("token").unwrap()["metadata"]["uid"], uid);
 }

@@ -1,10 +1,9 @@
 //! What a SealedSecret makes, and keeps so.
 
 use serde_json::json;
-use waxwing_harness::eventually;
 
 use super::scene::{KEYS, Scene, base64, key_operations, start};
-use crate::stage::{Alone, PATIENCE};
+use crate::stage::Alone;
 
 #[test]
 fn a_sealed_secret_makes_its_secret_and_every_change_of_it_is_followed() {
@@ -70,10 +69,6 @@ fn what_others_change_of_its_secret_is_put_back_and_what_they_add_is_theirs() {
 
     scene.cluster.delete(&path).unwrap();
     scene.values("login", &expected);
-    // Of a SealedSecret that is gone the API server collects the Secret.
-    scene.cluster.delete(&scene.sealed_path("login")).unwrap();
-    let gone = || if scene.secret("login").is_none() { Ok(()) } else { Err("it is still there") };
-    eventually(PATIENCE, "the Secret collected", gone).unwrap();
 }
 
 #[test]
