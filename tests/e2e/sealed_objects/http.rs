@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use waxwing_harness::{ClusterOptions, Controller, Failure, eventually, in_own_network};
 
 use super::scene::{KEYS, Scene, base64, shared, start};
-use crate::stage::{PATIENCE, further_cluster};
+use crate::stage::{PATIENCE, further_cluster, workspace};
 
 const SERVICE: &str = "sealed-secrets-controller";
 const SECRET: &str = r#"{"metadata": {"labels": {"app": "shop"}, "annotations": {"note": "x"}}, "type": "example.com/login",
@@ -129,13 +129,44 @@ fn who_asks_too_much_too_often_or_for_what_is_none_is_told_a_code_and_nothing_el
         .collect();
     assert!(codes.iter().filter(|code| **code == 429).count() >= 6, "{codes:?}");
     assert_eq!(controller.get("/healthz").unwrap(), (200, "ok\n".to_owned()));
-    let metrics = controller.get("/metrics").unwrap().1;
-    for metric in [
-        "sealed_secrets_controller_http_requests_total{path=\"/v1/verify\",code=\"409\",method=\"post\"} 1",
-        "sealed_secrets_controller_build_info{revision=",
-        "sealed_secrets_controller_unseal_requests_total ",
-        "sealed_secrets_controller_http_request_duration_seconds_bucket{",
-    ] {
-        assert!(metrics.contains(metric), "{metric} in {metrics}");
-    }
+    let counted = "sealed_secrets_controller_http_requests_total{path=\"/v1/verify\",code=\"409\",method=\"post\"} 1";
+    assert!(controller.get("/metrics").unwrap().1.contains(counted));
+}
+
+#[test]
+fn the_metrics_of_the_sealed_secrets_controller_are_served_as_the_page_says() {
+    let scene = Scene::new("counted");
+    let mut sealed = scene.sealed("login", &json!({"stringData": {"a": "1"}}), &[]);
+    sealed["metadata"]["labels"] = json!({"app.kubernetes.io/instance": "shop"});
+    sealed["metadata"]["name"] = "renamed".into();
+    scene.apply(&sealed);
+    scene.refusal("renamed");
+    let page = std::fs::read_to_string(workspace().join("docs/from-sealed-secrets.md")).unwrap();
+    let (_, section) = page.split_once("\n## Metrics\n").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `sealed_secrets_controller_"));
+    let names: Vec<&str> = rows.map(|line| line.split('`').nth(1).unwrap()).collect();
+    assert_eq!(names.len(), 6);
+    let text = || shared().1.get("/metrics").unwrap().1;
+    let of_it = format!(
+        "sealed_secrets_controller_condition_info{{namespace=\"{}\",name=\"renamed\",condition=\"Synced\",ss_app_kubernetes_io_instance=\"shop\"}} -1\n",
+        scene.namespace
+    );
+    let failed = format!(
+        "sealed_secrets_controller_unseal_errors_total{{reason=\"unseal\",namespace=\"{}\"}} ",
+        scene.namespace
+    );
+    let served = || {
+        let text = text();
+        let is_missing = |name: &&&str| !text.lines().any(|line| line.starts_with(**name));
+        let missing: Vec<_> = names.iter().filter(is_missing).collect();
+        if missing.is_empty() && text.contains(&of_it) && text.contains(&failed) {
+            Ok(())
+        } else {
+            Err(format!("{missing:?} in {text}"))
+        }
+    };
+    eventually(PATIENCE, "the metrics", served).unwrap();
+    scene.cluster.delete(&scene.sealed_path("renamed")).unwrap();
+    let forgotten = || if text().contains(&of_it) { Err("it is still there") } else { Ok(()) };
+    eventually(PATIENCE, "what is gone forgotten", forgotten).unwrap();
 }
