@@ -42,8 +42,11 @@ use secrets::{Secrets, Touched};
 
 /// How many SealedSecrets are worked on at the same time.
 const AT_ONCE: usize = 16;
-/// How long the first turns wait for the list of Secrets.
+/// How long the first turns wait for the list of Secrets, and how often somebody is told that SealedSecrets can't be listed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is told then.
+const UNLISTED: &str =
+    "SealedSecrets can't be listed; hint: install their definition, and let the controller get, list and watch them";
 
 /// What every turn needs.
 pub struct Objects {
@@ -88,7 +91,9 @@ pub async fn run(parts: Parts, stop: CancellationToken) {
     });
     let (listed, open, filled) = (CancellationToken::new(), CancellationToken::new(), watched.filled());
     let opening = async {
-        filled.cancelled().await;
+        while tokio::time::timeout(PATIENCE, filled.cancelled()).await.is_err() {
+            tracing::warn!("{UNLISTED}");
+        }
         // Who may not list Secrets, or has very many, begins without.
         let _ = tokio::time::timeout(PATIENCE, listed.cancelled()).await;
         open.cancel();

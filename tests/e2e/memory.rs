@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use serde_json::json;
-use waxwing_harness::eventually;
+use waxwing_harness::{Controller, eventually};
 
 use crate::stage::{PATIENCE, Stage, certificate, condition, controller};
 use crate::watched::Needles;
@@ -135,9 +135,14 @@ fn bytes_of_bech32(letters: &str) -> Vec<u8> {
     bytes
 }
 
-/// Reads all of the shared controller's memory that it can write to, and says what was found where.
+/// Looks through the shared controller's memory.
 fn scan(needles: &Needles) -> Vec<String> {
-    let process = controller().process().id();
+    scan_of(controller(), needles)
+}
+
+/// Reads all of a controller's memory that it can write to, and says what was found where.
+pub(crate) fn scan_of(controller: &Controller, needles: &Needles) -> Vec<String> {
+    let process = controller.process().id();
     let opened = File::open(format!("/proc/{process}/mem"));
     let memory = opened.expect("whoever reads the memory of a process that is not dumpable needs CAP_SYS_PTRACE");
     let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();

@@ -6,4 +6,5 @@ mod http;
 mod keys;
 mod reconcile;
 mod scene;
+mod secrecy;
 mod switching;

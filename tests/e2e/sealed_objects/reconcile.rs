@@ -1,8 +1,9 @@
 //! What a SealedSecret makes, and keeps so.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use waxwing_harness::{Cluster, Controller, ControllerOptions, SealedSecretsController};
 
-use super::scene::{KEYS, Scene, base64, key_operations, start};
+use super::scene::{KEYS, Scene, add_key, base64, fixture, key_operations, start};
 use crate::stage::Alone;
 
 #[test]
@@ -159,10 +160,71 @@ fn a_scope_that_does_not_fit_is_named_and_setting_its_annotation_is_enough() {
     }
 }
 
+/// Lets a user do all that the controller does, but create Secrets outside of the namespace of its keys.
+fn limited(cluster: &Cluster, keys: &str) {
+    let role = |kind: &str, name: &str, namespace: Option<&str>, rules: Value| {
+        let metadata = json!({"name": name, "namespace": namespace});
+        let role =
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules});
+        let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{kind}Binding"), "metadata": metadata,
+            "roleRef": reference, "subjects": [{"kind": "User", "name": "limited", "apiGroup": "rbac.authorization.k8s.io"}]});
+        cluster.apply_yaml(&format!("{role}\n---\n{binding}")).unwrap();
+    };
+    let all = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch", "patch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]}]);
+    role("ClusterRole", "limited", None, all);
+    role("Role", "limited", Some(keys), json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}]));
+}
+
+#[test]
+fn what_is_refused_for_want_of_a_right_is_told_and_done_soon_after_it_is_granted() {
+    const KEYS: &str = "keys-of-limited";
+    let alone = Alone::new();
+    let cluster = alone.cluster();
+    cluster.kubectl(&["create", "namespace", KEYS]).unwrap();
+    SealedSecretsController::install(cluster).unwrap();
+    add_key(cluster, KEYS, "brought", &fixture("throw-away.key"), &fixture("throw-away.crt"));
+    limited(cluster, KEYS);
+    let arguments = ["--namespace", KEYS, "--sealed-secrets"];
+    let mut options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &arguments);
+    options.kubeconfig = Some(cluster.kubeconfig_as("limited").unwrap());
+    let controller = Controller::start(cluster, options).unwrap();
+    let scene = Scene::on(cluster, "limited", &fixture("throw-away.crt"));
+    scene.seal("login", &json!({"stringData": {"a": "1"}}));
+    assert_eq!(scene.refusal("login"), "failed update: the API server answered 403 Forbidden");
+    scene.event("login", "Warning ErrUpdateFailed the API server answered 403 Forbidden");
+    let grant = ["create", "clusterrolebinding", "limited-no-more", "--clusterrole=cluster-admin", "--user=limited"];
+    cluster.kubectl(&grant).unwrap();
+    scene.values("login", &[("a", "1")]);
+    scene.told("login", "True", str::is_empty);
+    drop(controller);
+    cluster.kubectl(&["delete", "clusterrolebinding", "limited-no-more"]).unwrap();
+    cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace]).unwrap();
+}
+
+#[test]
+fn while_the_api_server_is_away_nothing_is_lost_and_afterwards_all_is_done() {
+    let alone = Alone::new();
+    let cluster = alone.cluster();
+    let controller = start(cluster, &[]);
+    let scene = Scene::on(cluster, "away", &controller.get("/v1/cert.pem").unwrap().1);
+    scene.seal("before", &json!({"stringData": {"a": "1"}}));
+    scene.told("before", "True", str::is_empty);
+    cluster.stop_api_server();
+    cluster.start_api_server().unwrap();
+    scene.seal("after", &json!({"stringData": {"a": "2"}}));
+    cluster.delete(&scene.secret_path("before")).unwrap();
+    scene.values("after", &[("a", "2")]);
+    scene.values("before", &[("a", "1")]);
+    drop(controller);
+    cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace]).unwrap();
+}
+
 #[test]
 fn without_the_flag_nothing_is_done_and_nothing_served() {
     let alone = Alone::new();
-    waxwing_harness::SealedSecretsController::install(alone.cluster()).unwrap();
+    SealedSecretsController::install(alone.cluster()).unwrap();
     let controller = crate::stage::start_controller(alone.cluster(), &["--namespace", KEYS]).unwrap();
     let scene = Scene::on(alone.cluster(), "off", &controller.get("/v1/cert.pem").unwrap().1);
     scene.seal("login", &json!({"stringData": {"a": "1"}}));
