@@ -1,8 +1,9 @@
 //! What is remembered of each SealedSecret while the controller runs: which key opens it, what its Secret was when it was last
 //! done, and whether it failed. Losing it costs nothing: what was done is seen in the metadata of both.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -10,6 +11,11 @@ use waxwing_formats::sealed_secret::{Fingerprint, Scope};
 use waxwing_plan::Digest;
 
 use super::object::SealedSecret;
+
+/// After so many times within [`CONTEST`] what others write over is left for a while.
+const MOST_REVERTS: usize = 10;
+/// How long a write over a Secret counts.
+const CONTEST: Duration = Duration::from_secs(5 * 60);
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +32,8 @@ struct Known {
     key: Option<Fingerprint>,
     done: Option<Done>,
     failed: Option<Failed>,
+    /// When its Secret was last put back.
+    reverts: VecDeque<Instant>,
 }
 
 /// How a SealedSecret failed.
@@ -58,9 +66,23 @@ impl Memory {
         });
     }
 
-    /// Notes that it failed.
+    /// Notes that it failed. What was done before may still stand.
     pub(super) fn note_failed(&self, object: &SealedSecret, about_keys: bool) {
-        self.of(object, |known| (known.done, known.failed) = (None, Some(Failed { about_keys })));
+        self.of(object, |known| known.failed = Some(Failed { about_keys }));
+    }
+
+    /// Notes that its Secret is to be put back, unless that happened too often of late: then returns how long it is left.
+    pub(super) fn contested(&self, object: &SealedSecret, now: Instant) -> Option<Duration> {
+        self.of(object, |known| {
+            known.reverts.retain(|then| now.duration_since(*then) < CONTEST);
+            match known.reverts.front() {
+                Some(first) if known.reverts.len() >= MOST_REVERTS => Some(CONTEST - now.duration_since(*first)),
+                _ => {
+                    known.reverts.push_back(now);
+                    None
+                }
+            }
+        })
     }
 
     /// Forgets all but those that `is_there` knows.
@@ -78,6 +100,11 @@ impl Memory {
         let all = self.all();
         let waits = |known: &Known| known.failed.is_some_and(|failed| failed.about_keys);
         all.iter().filter(|(_, known)| waits(known)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Notes that there was nothing to do.
+    pub(super) fn note_good(&self, object: &SealedSecret) {
+        self.of(object, |known| known.failed = None);
     }
 
     /// Looks at what is known of an object; of another one of its name nothing is.

@@ -4,7 +4,7 @@
 //! was opened as a whole.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -32,6 +32,8 @@ enum Outcome {
     Unchanged,
     /// The Secret was written.
     Written,
+    /// Somebody writes over the Secret again and again, so it is left for so long.
+    Contested(Duration),
 }
 
 /// Gives a SealedSecret its turn, and returns after how long it wants the next one, none where it is asked for when there is a
@@ -41,6 +43,10 @@ pub(super) async fn turn(objects: Arc<Objects>, name: ObjectRef<SealedSecret>) -
     let uid = object.uid().unwrap_or_default();
     let came_to = make_so(&objects, &object).await;
     let unwritten = report(&objects, &object, came_to.as_ref()).await;
+    if let (Ok(Outcome::Contested(left)), None) = (&came_to, unwritten) {
+        tracing::warn!(object = %name, ?left, "its Secret is written over again and again, and is left for a while");
+        return Some(*left);
+    }
     let passes = came_to.as_ref().err().and_then(Trouble::passes).max(unwritten);
     match passes {
         Some(asked) => Some(objects.retries.pause(&uid, asked, LONGEST_PAUSE)),
@@ -65,6 +71,11 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
         Some(live) => Some((live, look.hold(live)?)),
         None => None,
     };
+    if object.is_done()
+        && let Some(left) = objects.memory.contested(object, Instant::now())
+    {
+        return Ok(Outcome::Contested(left));
+    }
     let opened = open_items(objects, object, &production).await?;
     let key = opened.key.clone();
     let request = production.request(opened, live);
@@ -179,7 +190,7 @@ async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outco
     let message = came_to.err().map(ToString::to_string);
     let namespace = object.namespace().unwrap_or_default();
     match came_to {
-        Ok(Outcome::Unchanged) => {}
+        Ok(Outcome::Unchanged | Outcome::Contested(_)) => objects.memory.note_good(object),
         Ok(Outcome::Written) => events::unsealed(objects, object).await,
         Err(trouble) => {
             objects.metrics.sealed_objects.failed(trouble.metric_reason(), &namespace);

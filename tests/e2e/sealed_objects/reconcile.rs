@@ -1,10 +1,10 @@
 //! What a SealedSecret makes, and keeps so.
 
 use serde_json::{Value, json};
-use waxwing_harness::{Cluster, Controller, ControllerOptions, SealedSecretsController};
+use waxwing_harness::{Cluster, Controller, ControllerOptions, SealedSecretsController, eventually};
 
-use super::scene::{KEYS, Scene, add_key, base64, fixture, key_operations, start};
-use crate::stage::Alone;
+use super::scene::{KEYS, Scene, add_key, base64, fixture, key_operations, shared, start};
+use crate::stage::{Alone, PATIENCE};
 
 #[test]
 fn a_sealed_secret_makes_its_secret_and_every_change_of_it_is_followed() {
@@ -70,6 +70,29 @@ fn what_others_change_of_its_secret_is_put_back_and_what_they_add_is_theirs() {
 
     scene.cluster.delete(&path).unwrap();
     scene.values("login", &expected);
+}
+
+#[test]
+fn a_secret_that_somebody_writes_over_again_and_again_is_left_for_a_while_and_a_new_spec_is_done_at_once() {
+    let scene = Scene::new("contested");
+    scene.seal("login", &json!({"stringData": {"a": "1"}}));
+    scene.values("login", &[("a", "1")]);
+    scene.told("login", "True", str::is_empty);
+    let path = scene.secret_path("login");
+    for round in 0..10 {
+        scene.cluster.merge(&path, &json!({"data": {"a": base64(&format!("theirs-{round}"))}})).unwrap();
+        scene.values("login", &[("a", "1")]);
+    }
+    scene.cluster.merge(&path, &json!({"data": {"a": base64("theirs")}})).unwrap();
+    let is_left = || {
+        let log = shared().1.log();
+        let mut lines = log.lines().filter(|line| line.contains(&scene.namespace));
+        if lines.any(|line| line.contains("again and again")) { Ok(()) } else { Err("nothing is told") }
+    };
+    eventually(PATIENCE, "it is left", is_left).unwrap();
+    assert_eq!(scene.secret("login").unwrap()["data"]["a"], base64("theirs"));
+    scene.seal("login", &json!({"stringData": {"a": "2"}}));
+    scene.values("login", &[("a", "2")]);
 }
 
 #[test]
