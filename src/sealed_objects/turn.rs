@@ -71,7 +71,8 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
         Some(live) => Some((live, look.hold(live)?)),
         None => None,
     };
-    if object.is_done()
+    if live.is_some()
+        && object.is_done()
         && let Some(left) = objects.memory.contested(object, Instant::now())
     {
         return Ok(Outcome::Contested(left));
