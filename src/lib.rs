@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod reconcile;
 pub mod render;
 pub mod runtime;
+pub mod sealed_objects;
 pub mod sealing;
 pub mod server;
 pub mod source;

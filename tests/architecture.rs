@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each room of `src`: the other rooms that it may name.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("metrics", &[]),
     ("api", &[]),
     ("source", &[]),
@@ -19,18 +19,34 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("sealing", &["cluster"]),
     ("unsealing", &["render", "cluster"]),
     ("reconcile", &["metrics", "api", "source", "render", "sealing", "unsealing", "cluster"]),
-    ("server", &["metrics", "api", "sealing", "unsealing", "cluster"]),
-    ("runtime", &["metrics", "api", "source", "render", "sealing", "unsealing", "cluster", "reconcile", "server"]),
+    ("sealed_objects", &["metrics", "sealing", "unsealing", "cluster", "reconcile"]),
+    ("server", &["metrics", "api", "sealing", "unsealing", "cluster", "sealed_objects"]),
+    (
+        "runtime",
+        &[
+            "metrics",
+            "api",
+            "source",
+            "render",
+            "sealing",
+            "unsealing",
+            "cluster",
+            "reconcile",
+            "sealed_objects",
+            "server",
+        ],
+    ),
 ];
 
 /// For each room of `src`: the crates that it must not name.
-const FOREIGN: [(&str, &[&str]); 6] = [
+const FOREIGN: [(&str, &[&str]); 7] = [
     ("metrics", &["kube", "k8s_openapi", "gix", "reqwest", "tokio", "waxwing_formats", "waxwing_keys", "waxwing_plan"]),
     ("source", &["kube", "k8s_openapi", "waxwing_formats", "waxwing_keys", "waxwing_plan"]),
     ("render", &["kube", "k8s_openapi", "reqwest", "waxwing_keys"]),
     ("api", &["gix", "reqwest", "waxwing_formats", "waxwing_keys"]),
     ("cluster", &["gix", "reqwest"]),
     ("unsealing", &["kube", "k8s_openapi", "gix", "reqwest", "tokio"]),
+    ("sealed_objects", &["gix", "reqwest"]),
 ];
 
 /// Crates that must not be in the lock file, with the reason.

@@ -53,7 +53,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn is_name(text: &str) -> bool {
-    let is_metric = text.starts_with("waxwing_") || text.starts_with("process_");
+    let of_metrics = ["waxwing_", "process_", "sealed_secrets_controller_", "ss_app_"];
+    let is_metric = of_metrics.iter().any(|prefix| text.starts_with(prefix));
     !is_metric
         && text.matches('_').count() >= 3
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use jiff::Timestamp;
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -23,6 +24,8 @@ pub struct Secret {
     pub data: BTreeMap<String, SecretBytes>,
     /// Its uid and resourceVersion: another one once it has other values.
     pub version: String,
+    /// When it was created.
+    pub created: Option<Timestamp>,
 }
 
 /// Why a Secret could not be read.
@@ -59,6 +62,7 @@ struct Wire<'a> {
 struct Metadata {
     uid: String,
     resource_version: String,
+    creation_timestamp: Option<Timestamp>,
 }
 
 /// Reads one Secret as `identity`.
@@ -78,7 +82,7 @@ pub async fn read(client: &Client, identity: &Identity, namespace: &str, name: &
         data.insert(key.clone(), SecretBytes::new(decoded));
     }
     let version = format!("{} {}", wire.metadata.uid, wire.metadata.resource_version);
-    Ok(Secret { data, version })
+    Ok(Secret { data, version, created: wire.metadata.creation_timestamp })
 }
 
 fn path(namespace: &str, name: &str) -> Option<String> {

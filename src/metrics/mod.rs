@@ -7,9 +7,11 @@
 //! What this is not: it knows no other room, reads no clock of its own accord, and decides nothing.
 
 mod process;
+mod sealed_objects;
 mod standing;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -20,6 +22,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+pub use sealed_objects::SealedObjects;
 pub use standing::{Kind, Name, Settings, Standings, Verdict};
 
 /// The type of the text that [`Metrics::text`] writes.
@@ -126,6 +129,9 @@ pub struct Metrics {
     requests: Family<Answered, Counter>,
     request_duration: Family<Closed<1>, Histogram>,
     queue_wait: Family<Closed<1>, Histogram>,
+    key_operations: Counter,
+    /// SealedSecrets in the cluster; served only where they are reconciled.
+    pub sealed_objects: SealedObjects,
 }
 
 impl Metrics {
@@ -159,6 +165,9 @@ impl Metrics {
             "commit_to_healthy",
             "How long a new commit took from when it was fetched until the Sync was Ready with it",
         );
+        let key_operations = Counter::default();
+        let help = "Private-key operations with the cluster's sealing keys";
+        registry.register("waxwing_sealing_key_operations", help, key_operations.clone());
         ObjectResult::ALL.iter().for_each(|result| start(&objects, [("result", result.as_str())]));
         for service in key_services {
             drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
@@ -185,7 +194,20 @@ impl Metrics {
             requests,
             request_duration,
             queue_wait,
+            key_operations,
+            sealed_objects: SealedObjects::default(),
         }
+    }
+
+    /// Has what is counted of SealedSecrets in the cluster served as well, each by its name or without naming any.
+    pub fn with_sealed_objects(mut self, version: &'static str, names: bool) -> Self {
+        self.sealed_objects.register(&mut self.registry, version, names);
+        self
+    }
+
+    /// Notes how many private-key operations there were since the start.
+    pub fn sealing_key_operations(&self, count: u64) {
+        self.key_operations.inner().fetch_max(count, Ordering::Relaxed);
     }
 
     /// Measures how long a resource waited for its turn.

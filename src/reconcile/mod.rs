@@ -38,6 +38,7 @@ pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
 pub use hold::LastGood;
 pub use job::{Accounts, Job};
+pub(crate) use queue::{Times, give_turns, received};
 pub use retry::Retries;
 pub use rivals::Rivals;
 pub use steps::{HealthCache, RenderCache};

@@ -18,20 +18,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// When turns are given.
-pub(super) struct Times<'a> {
+pub(crate) struct Times<'a> {
     /// How many have one at the same time.
-    pub(super) at_once: usize,
+    pub(crate) at_once: usize,
     /// Cancelled when the first may be given.
-    pub(super) open: CancellationToken,
+    pub(crate) open: CancellationToken,
     /// Cancelled when no further one may be given.
-    pub(super) stop: &'a CancellationToken,
+    pub(crate) stop: &'a CancellationToken,
 }
 
 /// Gives turns to those that ask, until it is told to stop and those that were given are over. A turn returns when to come back
 /// for the next one, or nothing to wait until somebody asks.
 ///
 /// Nobody has two turns at once; who is asked for meanwhile has another one after.
-pub(super) async fn give_turns<K, F>(
+pub(crate) async fn give_turns<K, F>(
     asked: impl Stream<Item = ObjectRef<K>>,
     times: Times<'_>,
     turn: impl Fn(ObjectRef<K>) -> F,
@@ -71,7 +71,7 @@ pub(super) async fn give_turns<K, F>(
 }
 
 /// Turns a channel into a stream.
-pub(super) fn received<T: Send + 'static>(
+pub(crate) fn received<T: Send + 'static>(
     receiver: mpsc::UnboundedReceiver<T>,
 ) -> impl Stream<Item = T> + Send + 'static {
     futures::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) })

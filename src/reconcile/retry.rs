@@ -17,7 +17,7 @@ pub struct Retries(Mutex<HashMap<String, u32>>);
 
 impl Retries {
     /// Notes one more failure and returns the pause after it: `longest` at most, but not less than the server asked for.
-    pub(super) fn pause(&self, uid: &str, asked: Duration, longest: Duration) -> Duration {
+    pub(crate) fn pause(&self, uid: &str, asked: Duration, longest: Duration) -> Duration {
         let mut all = self.all();
         let failures = all.entry(uid.to_owned()).or_default();
         let pause = FIRST.saturating_mul(2_u32.saturating_pow(*failures)).min(longest);
@@ -26,7 +26,7 @@ impl Retries {
     }
 
     /// Notes that the resource was tried without such a failure, or is gone.
-    pub(super) fn forget(&self, uid: &str) {
+    pub(crate) fn forget(&self, uid: &str) {
         self.all().remove(uid);
     }
 

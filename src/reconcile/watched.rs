@@ -48,6 +48,12 @@ where
 {
     /// Watches all objects of a kind within `reach`.
     pub fn new(client: &Client, reach: &Reach) -> Self {
+        Self::asking_when(client, reach, asks_for_work)
+    }
+
+    /// Watches all objects of a kind within `reach`; one asks for work when what `asks` makes of it, and of whether it was listed as it
+    /// had been before, changes.
+    pub fn asking_when(client: &Client, reach: &Reach, asks: fn(&K, bool) -> Option<u64>) -> Self {
         let (cache, writer) = store();
         let events = events(client, reach);
         let (filled, listings) = (CancellationToken::new(), Arc::new(Listings::default()));
@@ -67,14 +73,14 @@ where
                 Event::Apply(_) | Event::Init => {}
             }
         });
-        let asks = move |object: &K| asks_for_work(object, rewound.take(object));
+        let asks = move |object: &K| asks(object, rewound.take(object));
         let changes = objects(kept).predicate_filter(asks, Default::default());
         let changes = changes.inspect_ok(move |_| asked.notify_one());
         Self { cache, filled, listings, changed, changes: changes.boxed() }
     }
 
     /// Returns those that ask for work. A watch that fails is begun again by itself.
-    pub(super) fn asking(self) -> impl Stream<Item = ObjectRef<K>> + Send {
+    pub(crate) fn asking(self) -> impl Stream<Item = ObjectRef<K>> + Send {
         self.changes.filter_map(async |object| Some(ObjectRef::from_obj(&object.ok()?)))
     }
 

@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use waxwing_keys::Origin;
 
+use super::sealing_args::SealingArgs;
 use crate::cluster::ServiceAccount;
 
 /// Keep a Kubernetes cluster equal to Git, and open sealed secrets on the way
@@ -34,10 +35,6 @@ pub struct Args {
     /// apply elsewhere is not watched
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = namespace_name)]
     pub watch_namespaces: Vec<String>,
-
-    /// Start the name of a new sealing key Secret with this
-    #[arg(long, value_name = "PREFIX", default_value = "sealed-secrets-key")]
-    pub key_prefix: String,
 
     /// Run this program to build kustomizations; a bare name is looked up in PATH
     #[arg(long, value_name = "PROGRAM", default_value = "kustomize")]
@@ -91,6 +88,10 @@ pub struct Args {
     /// Send a trace of each reconcile to this OpenTelemetry collector, over OTLP/HTTP, such as http://otel-collector:4318
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     pub otlp_endpoint: Option<String>,
+
+    /// Sealing keys, and SealedSecrets of the cluster.
+    #[command(flatten)]
+    pub sealing: SealingArgs,
 }
 
 /// Reads the name of a namespace, an RFC 1123 label.

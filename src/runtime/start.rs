@@ -22,9 +22,12 @@ use crate::reconcile::{
     Retries, Revisions, Rivals, Statuses, Tries, Waits, Watched,
 };
 use crate::render::find_program;
-use crate::sealing::{KeyPlace, Keys, SealingError, installation_salt};
+use crate::sealed_objects;
+use crate::sealing::{Keys, SealingError, installation_salt};
 use crate::server::{self, ServeError, Shown};
 use crate::source::{Allowed, Settings, SourceError, Store};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Somewhat longer than the API server lets a watch of ours live.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
@@ -77,17 +80,30 @@ struct Parts {
     sources: Watched<GitSource>,
     syncs: Watched<Sync>,
     heard: Heard,
+    sealed_objects: Option<sealed_objects::Parts>,
 }
 
 impl Parts {
     async fn prepare(args: &Args, stop: &CancellationToken) -> Result<Self, StartError> {
         let config = configuration().await?;
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &KEY_SERVICES));
+        let metrics = Metrics::new(VERSION, &KEY_SERVICES);
+        let metrics = Arc::new(if args.sealing.sealed_secrets {
+            metrics.with_sealed_objects(VERSION, !args.sealing.metrics_omit_secret_labels)
+        } else {
+            metrics
+        });
         let client = connect(config.clone(), &metrics).map_err(|_| StartError::Connection)?;
-        let place = KeyPlace { namespace: args.namespace.clone(), prefix: args.key_prefix.clone() };
-        let keys = Arc::new(Keys::load_or_create(client.clone(), place).await?);
+        let settings = args.sealing.settings(&args.namespace);
+        let keys = Arc::new(Keys::load_or_create(client.clone(), settings).await?);
         let salt = installation_salt(&client, &args.namespace).await?;
         let reach = Reach::of(&args.watch_namespaces);
+        let sealed_objects = args.sealing.sealed_secrets.then(|| sealed_objects::Parts {
+            client: client.clone(),
+            config: config.clone(),
+            reach: reach.clone(),
+            keys: keys.clone(),
+            metrics: metrics.clone(),
+        });
         let sources = Watched::<GitSource>::new(&client, &reach);
         let syncs = Watched::<Sync>::new(&client, &reach);
         let (news, of_sources) = mpsc::unbounded_channel();
@@ -132,20 +148,31 @@ impl Parts {
             stop: stop.clone(),
         });
         let heard = Heard { sources: of_sources, objects: of_objects, woken };
-        Ok(Self { context, keys, sources, syncs, heard })
+        Ok(Self { context, keys, sources, syncs, heard, sealed_objects })
     }
 
     /// Works until `stop` is cancelled and what runs has ended. Until then HTTP is served, so that a probe sees that the
     /// controller is stopping.
     async fn run(self, args: &Args, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { context, keys, sources, syncs, heard } = self;
+        let Self { context, keys, sources, syncs, heard, sealed_objects } = self;
         let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let shown = Shown { keys: keys.clone(), ready: ready.clone(), metrics: context.metrics.clone() };
+        let shown = Shown {
+            keys: keys.clone(),
+            ready: ready.clone(),
+            metrics: context.metrics.clone(),
+            resealing: args.sealing.rate(),
+        };
         let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
         let working = async {
+            let objects = async {
+                if let Some(parts) = sealed_objects {
+                    sealed_objects::run(parts, stop.clone()).await;
+                }
+            };
+            let syncs = reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone());
             tokio::select! {
-                () = reconcile::run(context, sources, syncs, heard, args.concurrency, stop) => {}
+                _ = async { tokio::join!(syncs, objects) } => {}
                 never = readiness => match never {},
             }
             tracing::debug!("all reconciles have ended");
@@ -155,6 +182,7 @@ impl Parts {
         tokio::select! {
             both = async { tokio::try_join!(serving, working) } => both.map(|_| ()).map_err(StartError::Serve),
             () = keys.follow() => Ok(()),
+            () = keys.renew() => Ok(()),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Sealing keys as Kubernetes Secrets, in the form of the Sealed Secrets controller.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -9,18 +7,19 @@ use kube::Client;
 use serde_json::{Value, json};
 use waxwing_keys::{Keyring, SealingKey};
 
+use super::settings::{KeyOrder, KeySettings, NewKey};
 use super::{KeyPlace, SealingError};
 use crate::cluster::secrets::NewSecret;
 use crate::cluster::{Identity, secrets};
 
 /// Selects the key Secrets that are in use.
 pub(super) const ACTIVE: &str = "sealedsecrets.bitnami.com/sealed-secrets-key=active";
-const KEY_BITS: usize = 4096;
-/// Ten years of 365 days, as upstream's `--key-ttl`.
-const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// The same as a label.
+const LABEL: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 
 /// Reads all key Secrets that carry the label, and the one named exactly like the prefix (upstream's oldest form).
-pub(super) async fn load(client: &Client, place: &KeyPlace) -> Result<Keyring, SealingError> {
+pub(super) async fn load(client: &Client, settings: &KeySettings) -> Result<Keyring, SealingError> {
+    let place = &settings.place;
     let list = |source| SealingError::List { namespace: place.namespace.clone(), source };
     let mut names = secrets::names(client, &place.namespace, ACTIVE).await.map_err(list)?;
     if !names.contains(&place.prefix) {
@@ -28,13 +27,18 @@ pub(super) async fn load(client: &Client, place: &KeyPlace) -> Result<Keyring, S
     }
     let mut keys = Vec::new();
     for name in names {
-        keys.extend(read(client, place, &name).await?);
+        keys.extend(read(client, place, settings.order, &name).await?);
     }
-    Ok(Keyring::new(keys))
+    Ok(Keyring::ordered(keys))
 }
 
-/// Reads one key Secret; none when it is gone or malformed.
-async fn read(client: &Client, place: &KeyPlace, name: &str) -> Result<Option<SealingKey>, SealingError> {
+/// Reads one key Secret, and since when it counts; none when it is gone or malformed.
+async fn read(
+    client: &Client,
+    place: &KeyPlace,
+    order: KeyOrder,
+    name: &str,
+) -> Result<Option<(Timestamp, SealingKey)>, SealingError> {
     let secret = match secrets::read(client, &Identity::Controller, &place.namespace, name).await {
         Ok(secret) => secret,
         Err(secrets::SecretError::Call { source, .. }) if source.is_not_found() => return Ok(None),
@@ -45,7 +49,10 @@ async fn read(client: &Client, place: &KeyPlace, name: &str) -> Result<Option<Se
         return Ok(None);
     };
     match SealingKey::from_pem(key, certificate.expose_secret()) {
-        Ok(key) => Ok(Some(key)),
+        Ok(key) => {
+            let created = secret.created.filter(|_| order == KeyOrder::SecretCreationTimestamp);
+            Ok(Some((created.unwrap_or_else(|| key.not_before()), key)))
+        }
         Err(error) => {
             tracing::warn!(secret = name, %error, "skipped a malformed sealing key");
             Ok(None)
@@ -54,28 +61,37 @@ async fn read(client: &Client, place: &KeyPlace, name: &str) -> Result<Option<Se
 }
 
 /// Makes a key and stores it.
-pub(super) async fn create(client: &Client, place: &KeyPlace) -> Result<(), SealingError> {
-    let made = tokio::task::spawn_blocking(|| SealingKey::generate(Timestamp::now(), VALIDITY, "", KEY_BITS)).await;
+pub(super) async fn create(client: &Client, settings: &KeySettings) -> Result<(), SealingError> {
+    let (place, new) = (&settings.place, settings.new.clone());
+    let generate = move || SealingKey::generate(Timestamp::now(), new.validity, &new.common_name, new.bits);
+    let made = tokio::task::spawn_blocking(generate).await;
     let key = match made {
         Ok(key) => key.map_err(SealingError::Generate)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
     let create = |source| SealingError::Create { namespace: place.namespace.clone(), source };
-    let secret = NewSecret { skeleton: skeleton(place, &key.tls_crt_pem), key: "tls.key", value: key.tls_key_pem };
+    let secret = NewSecret {
+        skeleton: skeleton(place, &settings.new, &key.tls_crt_pem),
+        key: "tls.key",
+        value: key.tls_key_pem,
+    };
     let name = secrets::create(client, &place.namespace, secret).await.map_err(create)?;
     tracing::info!(secret = name, "made a new sealing key");
     Ok(())
 }
 
 /// The Secret of a key but for the key itself.
-fn skeleton(place: &KeyPlace, certificate: &str) -> Value {
+fn skeleton(place: &KeyPlace, new: &NewKey, certificate: &str) -> Value {
+    let mut labels = new.labels.clone();
+    labels.insert(LABEL.to_owned(), "active".to_owned());
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
             "generateName": place.prefix,
             "namespace": place.namespace,
-            "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"},
+            "labels": labels,
+            "annotations": new.annotations,
         },
         "type": "kubernetes.io/tls",
         "data": {"tls.crt": STANDARD.encode(certificate)},

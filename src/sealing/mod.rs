@@ -6,15 +6,18 @@
 
 mod key_secrets;
 mod patience;
+mod renewal;
 mod salt;
+mod settings;
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use tokio::sync::watch;
 use waxwing_keys::Keyring;
 
 use crate::cluster::secrets::SecretError;
@@ -22,15 +25,7 @@ use crate::cluster::{CallError, watching};
 use patience::patiently;
 
 pub use salt::installation_salt;
-
-/// Where the sealing keys are and how new ones are named.
-#[derive(Clone, Debug)]
-pub struct KeyPlace {
-    /// The controller's namespace.
-    pub namespace: String,
-    /// What the name of a new key Secret starts with.
-    pub prefix: String,
-}
+pub use settings::{KeyOrder, KeyPlace, KeySettings, NewKey};
 
 /// Why there are no sealing keys.
 #[derive(Debug, thiserror::Error)]
@@ -84,33 +79,44 @@ impl SealingError {
 /// The sealing keys as they are now.
 pub struct Keys {
     client: Client,
-    place: KeyPlace,
-    ring: RwLock<Arc<Keyring>>,
+    settings: KeySettings,
+    ring: watch::Sender<Arc<Keyring>>,
 }
 
 impl Keys {
-    /// Reads the keys, and makes the first one where there is none. While the API server is away it waits.
+    /// Reads the keys, and makes one where there is none or the newest is older than it may be at a start. While the API server is
+    /// away it waits.
     ///
     /// # Errors
     ///
     /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
-    pub async fn load_or_create(client: Client, place: KeyPlace) -> Result<Self, SealingError> {
+    pub async fn load_or_create(client: Client, settings: KeySettings) -> Result<Self, SealingError> {
         let filled = async || {
-            let ring = key_secrets::load(&client, &place).await?;
-            if ring.is_empty() {
-                key_secrets::create(&client, &place).await?;
-                return key_secrets::load(&client, &place).await;
+            let ring = key_secrets::load(&client, &settings).await?;
+            if settings.needs_key_at_start(&ring) {
+                key_secrets::create(&client, &settings).await?;
+                return key_secrets::load(&client, &settings).await;
             }
             Ok(ring)
         };
         // Whether a key was made whose answer got lost, it sees then.
         let ring = patiently(filled).await?;
-        Ok(Self { client, place, ring: RwLock::new(Arc::new(ring)) })
+        Ok(Self { client, settings, ring: watch::Sender::new(Arc::new(ring)) })
     }
 
     /// Returns the keys as they were read last.
     pub fn ring(&self) -> Arc<Keyring> {
-        self.ring.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.ring.borrow().clone()
+    }
+
+    /// Returns what tells when the keys were read again.
+    pub fn changes(&self) -> watch::Receiver<Arc<Keyring>> {
+        self.ring.subscribe()
+    }
+
+    /// Returns how many private-key operations there were since the start.
+    pub fn operations(&self) -> u64 {
+        self.ring.borrow().operations()
     }
 
     /// Returns the certificate to seal with: that of the newest key.
@@ -120,14 +126,20 @@ impl Keys {
 
     /// Reads the keys again whenever one of the labelled Secrets changes; runs until it is dropped.
     pub async fn follow(&self) {
-        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), &self.place.namespace);
+        let secrets: Api<PartialObjectMeta<Secret>> =
+            Api::namespaced(self.client.clone(), &self.settings.place.namespace);
         let labelled = watcher::Config::default().labels(key_secrets::ACTIVE);
         let changes = watching(secrets, labelled).touched_objects();
-        let load = async || key_secrets::load(&self.client, &self.place).await;
+        let load = async || key_secrets::load(&self.client, &self.settings).await;
         let reload = changes.map_err(|_| ()).for_each(async |_| match patiently(load).await {
-            Ok(ring) => *self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(ring),
+            Ok(ring) => self.replace(ring),
             Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
         });
         reload.await;
+    }
+
+    fn replace(&self, ring: Keyring) {
+        let ring = ring.counting_on(&self.ring());
+        self.ring.send_replace(Arc::new(ring));
     }
 }

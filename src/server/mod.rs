@@ -1,6 +1,10 @@
-//! The controller's own HTTP interface: probes, the sealing certificate and metrics.
+//! The controller's own HTTP interface: probes, the sealing certificate and metrics, and, where SealedSecrets of the cluster are
+//! reconciled, what kubeseal asks about them.
 //!
-//! Everything here is public and needs no credentials; nothing here can open a secret.
+//! Everything here is public and needs no credentials; nothing here shows what is sealed.
+
+mod limits;
+mod resealing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sealing::Keys;
+pub use limits::Rate;
 
 /// What the handlers see.
 #[derive(Clone)]
@@ -26,6 +31,8 @@ pub struct Shown {
     pub ready: Arc<AtomicBool>,
     /// What is counted and measured.
     pub metrics: Arc<Metrics>,
+    /// How often SealedSecrets may be verified and re-encrypted; none where they may not.
+    pub resealing: Option<Rate>,
 }
 
 /// The HTTP interface could not be served.
@@ -66,12 +73,16 @@ pub async fn serve(
 }
 
 fn routes(shown: Shown) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
         .route("/metrics", get(metrics))
-        .with_state(shown)
+        .with_state(shown.clone());
+    match shown.resealing {
+        Some(rate) => resealing::counted(routes.merge(resealing::routes(shown.clone(), rate)), shown),
+        None => routes,
+    }
 }
 
 async fn ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
@@ -90,6 +101,7 @@ async fn certificate(State(shown): State<Shown>) -> impl IntoResponse {
 }
 
 async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    shown.metrics.sealing_key_operations(shown.keys.operations());
     match shown.metrics.text() {
         Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, METRICS_TYPE)], text),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new()),

@@ -180,7 +180,7 @@ fn bytes_of_bech32(letters: &str) -> Vec<u8> {
 }
 
 /// Reads all of a controller's memory that it can write to, and says what was found where.
-fn scan(controller: &Controller, needles: &Needles) -> Vec<String> {
+pub(crate) fn scan(controller: &Controller, needles: &Needles) -> Vec<String> {
     let process = controller.process().id();
     let opened = File::open(format!("/proc/{process}/mem"));
     let memory = opened.expect("whoever reads the memory of a process that is not dumpable needs CAP_SYS_PTRACE");

@@ -2,7 +2,7 @@
 
 use waxwing_harness::{SealedSecretsController, Upstream, eventually};
 
-use crate::stage::{Alone, PATIENCE, start_controller};
+use crate::stage::{Alone, PATIENCE, Stage, start_controller};
 
 /// Where the Sealed Secrets controller has its keys.
 const NAMESPACE: &str = "kube-system";
@@ -53,4 +53,43 @@ fn sealed(certificate: &str) -> String {
     std::fs::write(&path, certificate).unwrap();
     let seal = upstream.kubeseal(&["--format=yaml", "--cert", path.to_str().unwrap()]).unwrap();
     seal.stdin(SECRET).text().unwrap()
+}
+
+#[test]
+fn a_secret_of_the_sealed_secrets_controller_is_taken_from_its_sealed_secret_by_a_sync() {
+    let alone = Alone::new();
+    let cluster = alone.cluster();
+    let theirs = SealedSecretsController::start(cluster).unwrap();
+    let certificate = certificate_of(&theirs);
+    let waxwing = start_controller(cluster, &["--namespace", NAMESPACE]).unwrap();
+    let stage = Stage::on(cluster, "released");
+    let seal = |name: &str, more: &str| {
+        let path = stage.upstream.home().join("cert.pem");
+        std::fs::write(&path, &certificate).unwrap();
+        let secret = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {}, labels: {{old: x}}}}\nstringData: {{a: '1'{more}}}",
+            stage.namespace
+        );
+        let seal = stage.upstream.kubeseal(&["--format=yaml", "--cert", path.to_str().unwrap()]).unwrap();
+        seal.stdin(secret).text().unwrap()
+    };
+    cluster.apply_yaml(&seal("token", ", b: '2'").replace("creationTimestamp: null", "")).unwrap();
+    let made = || stage.secret_value("token", "b").ok_or("it is not there");
+    assert_eq!(eventually(PATIENCE, "the Secret", made).unwrap(), "2");
+    let before = stage.get("secret/token").unwrap()["metadata"].clone();
+    assert_eq!(before["ownerReferences"][0]["kind"], "SealedSecret");
+
+    let commit = stage.commit(&[("app/token.yaml", &seal("token", "").replace("old: x", "new: x"))]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    let taken = stage.get("secret/token").unwrap();
+    assert_eq!(taken["metadata"]["uid"], before["uid"], "it was not made anew");
+    assert!(taken["metadata"]["ownerReferences"].is_null(), "{taken}");
+    assert_eq!(taken["data"], serde_json::json!({"a": "MQ=="}), "what left Git left the Secret");
+    assert!(taken["metadata"]["labels"]["old"].is_null() && taken["metadata"]["labels"]["new"] == "x", "{taken}");
+
+    stage.kubectl(&["delete", "sealedsecret.bitnami.com", "token"]).unwrap();
+    assert_eq!(stage.get("secret/token").unwrap()["metadata"]["uid"], before["uid"]);
+    stage.kubectl(&["delete", "sync/app", "--timeout=60s"]).unwrap();
+    drop(waxwing);
 }

@@ -93,6 +93,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [secrets]
   verbs: [get]
 {{- end }}
+{{- if .Values.sealedSecrets.enabled }}
+# SealedSecrets of the cluster, and the Secrets that they make. Of these metadata is read.
+- apiGroups: [bitnami.com]
+  resources: [sealedsecrets]
+  verbs: [get, list, watch]
+- apiGroups: [bitnami.com]
+  resources: [sealedsecrets/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch]
+{{- end }}
 # What Syncs apply: to notice drift.
 {{- range concat .Values.rbac.follow .Values.rbac.extraFollow }}
 - apiGroups: {{ toJson .apiGroups }}

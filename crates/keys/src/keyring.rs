@@ -2,12 +2,14 @@
 //!
 //! A sealed value doesn't say which key it is for, so keys are tried, the newest first; a caller that remembers which
 //! key opened a value's neighbours passes its name and saves the rest (an operation with 4096 bits takes over a
-//! millisecond). Newest is by the certificate's start date, as upstream's `--key-order-priority CertNotBefore`.
+//! millisecond). Newest is by the certificate's start date, as upstream's `--key-order-priority CertNotBefore`, or by what the caller says.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::Timestamp;
 use waxwing_formats::sealed_secret::Fingerprint;
 use waxwing_formats::{DataKey, Refusal, WrappedKey};
 
@@ -17,21 +19,40 @@ use crate::SealingKey;
 #[derive(Debug, Default)]
 pub struct Keyring {
     keys: Vec<SealingKey>,
-    operations: AtomicU64,
+    newest_since: Option<Timestamp>,
+    operations: Arc<AtomicU64>,
 }
 
 impl Keyring {
     /// Takes the keys in any order. Of several certificates for one key the newest is kept.
-    pub fn new(mut keys: Vec<SealingKey>) -> Self {
-        keys.sort_by_key(|key| Reverse(key.not_before()));
+    pub fn new(keys: Vec<SealingKey>) -> Self {
+        Self::ordered(keys.into_iter().map(|key| (key.not_before(), key)).collect())
+    }
+
+    /// Takes the keys in any order, each with the time since when it counts. Of several certificates for one key the newest is kept.
+    pub fn ordered(mut keys: Vec<(Timestamp, SealingKey)>) -> Self {
+        keys.sort_by_key(|(since, _)| Reverse(*since));
+        let newest_since = keys.first().map(|(since, _)| *since);
         let mut seen = BTreeSet::new();
+        let mut keys: Vec<_> = keys.into_iter().map(|(_, key)| key).collect();
         keys.retain(|key| seen.insert(key.fingerprint().clone()));
-        Self { keys, operations: AtomicU64::new(0) }
+        Self { keys, newest_since, operations: Arc::default() }
+    }
+
+    /// Goes on counting private-key operations where `before` is, which may still be in use.
+    pub fn counting_on(mut self, before: &Self) -> Self {
+        self.operations = before.operations.clone();
+        self
     }
 
     /// Tells whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Returns since when the key that seals counts.
+    pub fn newest_since(&self) -> Option<Timestamp> {
+        self.newest_since
     }
 
     /// Returns the key that seals.
@@ -49,7 +70,7 @@ impl Keyring {
         self.keys.iter().map(SealingKey::fingerprint)
     }
 
-    /// Returns how many private-key operations were done since the keyring was made.
+    /// Returns how many private-key operations were done since the keyring, or the one that it counts on from, was made.
     pub fn operations(&self) -> u64 {
         self.operations.load(Ordering::Relaxed)
     }

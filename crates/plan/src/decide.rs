@@ -201,17 +201,19 @@ impl Judge<'_> {
         if live.terminating {
             return Ok(Change::Terminating);
         }
-        if let Some(controller) = &live.controlled_by {
+        let released = is_released(&manifest.id, live);
+        if let Some(controller) = live.controlled_by.as_ref().filter(|_| !released) {
             let (id, location) = (manifest.id.clone(), manifest.location.clone());
             return Err(PlanError::Controlled { id, location, controller: controller.clone() });
         }
         let change = match &live.owner {
+            Some(owner) if owner.is(self.inputs.owner) && released => Change::Adopted { from: None },
             Some(owner) if owner.is(self.inputs.owner) => {
                 let ignored = self.inputs.drift == DriftPolicy::Ignore;
                 compare(entry, live, digest, ignored || asked.drift_ignored || live.steering.drift_ignored)
             }
             Some(other) => self.take_over(manifest, other)?,
-            None if entry.is_some_and(|entry| was_applied(entry, live)) => drifted(entry, live),
+            None if entry.is_some_and(|entry| was_applied(entry, live)) && !released => drifted(entry, live),
             None => Change::Adopted { from: None },
         };
         Ok(self.settle(&manifest.id, change))
@@ -263,6 +265,14 @@ impl Judge<'_> {
             owner: other.clone(),
         })
     }
+}
+
+/// Tells whether a Secret is taken from the SealedSecret of its name that controls it: that has no other purpose than to make this
+/// Secret, which comes from Git now.
+fn is_released(id: &ObjectId, live: &LiveMark) -> bool {
+    let kinds = (GroupKind::new("", "Secret"), GroupKind::new("bitnami.com", "SealedSecret"));
+    let of_it = |controller: &ObjectId| controller.kind == kinds.1 && controller.name == id.name;
+    id.kind == kinds.0 && live.controlled_by.as_ref().is_some_and(of_it)
 }
 
 /// Compares an object of ours with what we know of our last apply.

@@ -115,6 +115,43 @@ fn the_controller_does_its_work_with_exactly_the_rights_of_the_chart() {
     let mut controller = in_the_whole_cluster(cluster);
     controller.kill();
     in_one_namespace(cluster);
+    sealed_objects(cluster);
+}
+
+/// Reconciles a SealedSecret of the cluster: makes its Secret, puts it back, makes it again, takes one over that stands.
+fn sealed_objects(cluster: &'static Cluster) {
+    const SEALED: &str = "sealed-system";
+    cluster.kubectl(&["create", "namespace", SEALED]).unwrap();
+    let stage = Stage::on(cluster, "sealed");
+    let watch = format!("controller.watchNamespaces={{{}}}", stage.namespace);
+    let on = ["--set", &watch, "--set", "crds.install=false", "--set", "sealedSecrets.enabled=true"];
+    let values = [&on[..], &["--set", "sealedSecrets.installDefinition=true"]].concat();
+    let kubeconfig = install(cluster, SEALED, &values);
+    let arguments = ["--namespace", SEALED, "--sealed-secrets", "--watch-namespaces", &stage.namespace];
+    let controller = start(cluster, kubeconfig, &arguments);
+    cluster.apply_yaml(&secret("token", &stage.namespace, "theirs")).unwrap();
+    stage.kubectl(&["annotate", "secret", "token", "sealedsecrets.bitnami.com/managed=true"]).unwrap();
+    let certificate = certificate_of(&controller, &stage);
+    let seal = stage.upstream.kubeseal(&["--cert", certificate.to_str().unwrap(), "--format", "yaml"]).unwrap();
+    let sealed = seal.stdin(secret("token", &stage.namespace, "opened")).text().unwrap();
+    cluster.apply_yaml(&sealed.replace("creationTimestamp: null", "")).unwrap();
+    let is_opened = || match stage.secret_value("token", "key").as_deref() {
+        Some("opened") => Ok(()),
+        other => Err(format!("it is {other:?}")),
+    };
+    let path = stage.path("secret/token").unwrap();
+    eventually(PATIENCE, "the Secret replaced", is_opened).unwrap();
+    cluster.merge(&path, &json!({"data": {"key": "dGhlaXJz"}})).unwrap();
+    eventually(PATIENCE, "the Secret put back", is_opened).unwrap();
+    cluster.delete(&path).unwrap();
+    eventually(PATIENCE, "the Secret made again", is_opened).unwrap();
+    let synced = || {
+        let object = stage.get("sealedsecret.bitnami.com/token").unwrap();
+        if object["status"]["conditions"][0]["status"] == "True" { Ok(()) } else { Err(object["status"].to_string()) }
+    };
+    eventually(PATIENCE, "a status", synced).unwrap();
+    assert_eq!(refusals(cluster, SEALED), [""; 0]);
+    let _ = stage.kubectl(&["delete", "sealedsecret.bitnami.com/token"]);
 }
 
 fn in_the_whole_cluster(cluster: &'static Cluster) -> Controller {

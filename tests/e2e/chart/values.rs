@@ -6,7 +6,7 @@ use waxwing_harness::Upstream;
 use super::folder;
 
 /// Arguments of `helm template`, and the value that its refusal names.
-const REFUSED: [(&[&str], &str); 21] = [
+const REFUSED: [(&[&str], &str); 24] = [
     (&["--set", "replicas=2"], "replicas"),
     (&["--set", "replicaCount=2"], "replicaCount"),
     (&["--set", "image.name=waxwing"], "name"),
@@ -27,6 +27,9 @@ const REFUSED: [(&[&str], &str); 21] = [
     (&["--set", "rbac.extraFollow[0].resources={pods/exec}"], "/rbac/extraFollow/0"),
     (&["--set", "metrics.serviceMonitor.interval=often"], "/metrics/serviceMonitor/interval"),
     (&["--set", "service.port=0"], "/service/port"),
+    (&["--set", "controller.keyRenewPeriod=30d"], "/controller/keyRenewPeriod"),
+    (&["--set", "sealedSecrets.rateLimit=0"], "/sealedSecrets/rateLimit"),
+    (&["--set", "sealedSecrets.service.name=Sealed"], "/sealedSecrets/service/name"),
     (&["--set", "serviceAccount.create=false"], "serviceAccount.name"),
 ];
 

@@ -117,6 +117,15 @@ impl Controller {
         http_get(self.port, path).map_err(Failure::io(format!("get {path} from the controller")))
     }
 
+    /// Returns the status and body of the controller's answer to a POST of `body` to `path`, with further headers as lines.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] when it does not answer.
+    pub fn post(&self, path: &str, headers: &str, body: &str) -> Result<(u16, String), Failure> {
+        let head = format!("POST {path} HTTP/1.0\r\n{headers}Content-Length: {}\r\n", body.len());
+        exchange(self.port, &head, body).map_err(Failure::io(format!("post {path} to the controller")))
+    }
+
     /// Returns the port of the controller's server on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -193,11 +202,15 @@ fn log(dir: &RunDir) -> PathBuf {
     dir.join("waxwing.log")
 }
 
-/// Asks with HTTP/1.0, where the end of the connection is the end of the body.
 fn http_get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
+    exchange(port, &format!("GET {path} HTTP/1.0\r\n"), "")
+}
+
+/// Asks with HTTP/1.0, where the end of the connection is the end of the body. Who is refused may not have read all of it.
+fn exchange(port: u16, head: &str, body: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    let _ = write!(stream, "{head}Host: 127.0.0.1:{port}\r\n\r\n{body}");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();

@@ -46,8 +46,7 @@ impl SealedSecretsController {
     pub fn start(cluster: &Cluster) -> Result<Self, Failure> {
         let program = Tools::locate()?.path("sealed-secrets-controller")?;
         let dir = RunDir::new("sealed-secrets")?;
-        cluster.apply_yaml(include_str!("../manifests/sealed-secrets.yaml"))?;
-        cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd/sealedsecrets.bitnami.com"])?;
+        Self::install(cluster)?;
         dir.write("token", cluster.service_account_token("kube-system", "sealed-secrets-controller")?)?;
         dir.write("ca.crt", cluster.ca_pem())?;
         dir.write("namespace", "kube-system")?;
@@ -61,6 +60,8 @@ impl SealedSecretsController {
             .args(["--mount", "sh", "-c", BECOME, "sh"])
             .arg(dir.path())
             .arg(program)
+            // It would send five requests a second.
+            .args(["--kubeclient-qps=-1"])
             .arg(format!("--listen-addr={}:{port}", listen_address()))
             .arg(format!("--listen-metrics-addr=127.0.0.1:{metrics_port}"));
         let log = dir.join("sealed-secrets-controller.log");
@@ -69,6 +70,16 @@ impl SealedSecretsController {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(|error| error.to_string())
         })?;
         Ok(Self { _process: process, port, _dir: dir })
+    }
+
+    /// Installs what the controller needs in the cluster, without starting it: the kind and a ServiceAccount.
+    ///
+    /// # Errors
+    /// [`Failure`] when the API server refuses.
+    pub fn install(cluster: &Cluster) -> Result<(), Failure> {
+        cluster.apply_yaml(include_str!("../manifests/sealed-secrets.yaml"))?;
+        let established = "--for=condition=Established";
+        cluster.kubectl(&["wait", established, "--timeout=60s", "crd/sealedsecrets.bitnami.com"]).map(drop)
     }
 
     /// Returns the controller's port on 127.0.0.1.

@@ -76,6 +76,13 @@ impl SealedSecretManifest {
         &self.items
     }
 
+    /// Returns the keys that the Secret has: those of the sealed values that are not left out, and those of templates.
+    pub fn secret_keys(&self) -> impl Iterator<Item = &str> {
+        let sealed = self.items.keys().map(String::as_str).filter(|key| !self.template_data.removes(key));
+        let made = self.template_data.texts().map(|(key, _)| key).filter(|key| !self.items.contains_key(*key));
+        sealed.chain(made)
+    }
+
     /// Returns what stands under `spec.template.data`.
     pub fn template_data(&self) -> &TemplateData {
         &self.template_data

@@ -240,6 +240,19 @@ fn an_object_with_a_controller_is_refused() {
 }
 
 #[test]
+fn a_secret_is_taken_from_the_sealed_secret_of_its_name_and_from_no_other() {
+    let secret = manifest("Secret", "web", json!({}));
+    let sealed = |name: &str| ObjectId { kind: GroupKind::new("bitnami.com", "SealedSecret"), ..id("Secret", name) };
+    for (controller, is_taken) in [(sealed("web"), true), (sealed("other"), false), (id("ReplicaSet", "web"), false)] {
+        let mut cluster = Cluster::with(std::slice::from_ref(&secret));
+        cluster.edit(&secret.id, |live| live.controlled_by = Some(controller));
+        let plan = cluster.plan(std::slice::from_ref(&secret), PRUNE);
+        let change = plan.ok().map(|plan| plan.steps().iter().map(|step| step.change.clone()).collect::<Vec<_>>());
+        assert_eq!(change, is_taken.then(|| vec![Change::Adopted { from: None }]));
+    }
+}
+
+#[test]
 fn what_is_being_deleted_is_awaited_while_the_rest_proceeds() {
     let mut cluster = Cluster::with(&[web("1")]);
     cluster.edit(&id("ConfigMap", "web"), |live| live.terminating = true);

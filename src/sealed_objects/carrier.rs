@@ -1,0 +1,33 @@
+//! The connection over which Secrets are written: it carries values, so it is there only while one is on its way.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use kube::Client;
+
+use crate::cluster::{CallError, connect};
+use crate::metrics::Metrics;
+
+/// Makes the connection when it is needed; those that need it at the same time share it.
+pub(super) struct Carrier {
+    config: kube::Config,
+    metrics: Arc<Metrics>,
+    open: Mutex<Weak<Client>>,
+}
+
+impl Carrier {
+    pub(super) fn new(config: kube::Config, metrics: Arc<Metrics>) -> Self {
+        Self { config, metrics, open: Mutex::new(Weak::new()) }
+    }
+
+    /// Returns the connection; it is closed when nobody has it any more.
+    pub(super) fn get(&self) -> Result<Arc<Client>, CallError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = open.upgrade() {
+            return Ok(client);
+        }
+        let unreachable = |_| CallError::Unreachable { path: "/".to_owned() };
+        let client = Arc::new(connect(self.config.clone(), &self.metrics).map_err(unreachable)?);
+        *open = Arc::downgrade(&client);
+        Ok(client)
+    }
+}

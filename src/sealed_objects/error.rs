@@ -1,0 +1,183 @@
+//! Why a SealedSecret was not done, in the words that the Sealed Secrets controller has for it where it has some: scripts look for
+//! them. None of it quotes a value.
+
+use std::time::Duration;
+
+use waxwing_formats::sealed_secret::{ItemTemplateError, ManifestError, Scope};
+
+use crate::cluster::CallError;
+
+/// The most names of items in one message.
+const MOST_NAMES: usize = 20;
+
+/// Why a SealedSecret was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    /// It is not well-formed, or has what is not supported.
+    #[error("{0}; hint: {hint}", hint = .0.hint())]
+    Manifest(#[from] ManifestError),
+    /// Its template would pass the Secret off as a Sync's.
+    #[error("/spec/template/metadata sets {0}, which only Waxwing sets; hint: remove it")]
+    Reserved(&'static str),
+    /// Items can't be opened.
+    #[error("{0}")]
+    Open(#[from] Unopened),
+    /// Templates under `spec.template.data` fail.
+    #[error("{}", failed(.0))]
+    Templates(Vec<ItemTemplateError>),
+    /// A Secret of its name is somebody else's.
+    #[error("failed update: {}", unmanaged(.name, *.of_sync))]
+    Unmanaged {
+        /// The name of both.
+        name: String,
+        /// Whether a Sync applied it.
+        of_sync: bool,
+    },
+    /// The Secret may not be changed.
+    #[error("the target Secret is immutable: its values can't be changed; hint: delete it, and it is made anew")]
+    Immutable,
+    /// The API server refused, or didn't answer.
+    #[error("failed update: {0}")]
+    Call(#[from] CallError),
+}
+
+/// The items of a SealedSecret that can't be opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unopened {
+    /// What is wrong with which items.
+    pub(super) faults: Vec<(String, Vec<String>)>,
+    /// How many were not tried after so many had failed.
+    pub(super) untried: usize,
+    /// What would open those that no key opens; none where that was not looked for.
+    pub(super) why: Option<Why>,
+}
+
+/// Why no key opens an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It was sealed with another scope than the SealedSecret states.
+    Scope {
+        /// The scope that it was sealed with.
+        sealed: Scope,
+        /// The one that its annotations state.
+        stated: Scope,
+    },
+    /// There is no key at all.
+    NoKey,
+    /// It was sealed for another name or namespace, or with another certificate.
+    Elsewhere {
+        /// What it would have to be sealed for.
+        name: String,
+        /// The same.
+        namespace: String,
+        /// The same.
+        scope: Scope,
+    },
+}
+
+impl std::error::Error for Unopened {}
+
+impl std::fmt::Display for Unopened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (position, (fault, items)) in self.faults.iter().enumerate() {
+            let separator = if position > 0 { ", " } else { "" };
+            let named = items.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+            write!(f, "{separator}{fault} ({named}")?;
+            match items.len().saturating_sub(MOST_NAMES) {
+                0 => f.write_str(")")?,
+                more => write!(f, " and {more} more)")?,
+            }
+        }
+        if self.untried > 0 {
+            write!(f, "; {} more items were not tried after that", self.untried)?;
+        }
+        self.why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoKey => f.write_str("there is no sealing key; hint: restore one, or seal again"),
+            Self::Scope { sealed, stated } => {
+                write!(f, "it was sealed with scope {sealed}, and the SealedSecret has scope {stated}; hint: ")?;
+                match sealed.annotation() {
+                    Some(annotation) => write!(f, "set its annotation {annotation} to \"true\""),
+                    None => f.write_str("take the annotation of its scope away"),
+                }
+            }
+            Self::Elsewhere { name, namespace, scope } => {
+                f.write_str("it was sealed with the certificate of another cluster or a key that is gone")?;
+                match scope {
+                    Scope::ClusterWide => {}
+                    Scope::NamespaceWide => write!(f, ", or for another namespace than {namespace}")?,
+                    Scope::Strict => write!(f, ", or for another name or namespace than {namespace}/{name}")?,
+                }
+                f.write_str("; hint: seal it again")
+            }
+        }
+    }
+}
+
+/// What an event says when something could not be done.
+impl Trouble {
+    /// Returns the reason of the event.
+    pub(super) const fn event_reason(&self) -> &'static str {
+        match self {
+            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "ErrUnsealFailed",
+            Self::Unmanaged { .. } | Self::Immutable | Self::Call(_) => "ErrUpdateFailed",
+        }
+    }
+
+    /// Returns what the event says.
+    pub(super) fn event_note(&self) -> String {
+        match self {
+            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => {
+                format!("Failed to unseal: {self}")
+            }
+            Self::Unmanaged { name, of_sync } => unmanaged(name, *of_sync),
+            Self::Immutable => self.to_string(),
+            Self::Call(error) => error.to_string(),
+        }
+    }
+
+    /// Returns the label of the metric that counts it.
+    pub(super) const fn metric_reason(&self) -> &'static str {
+        match self {
+            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "unseal",
+            Self::Unmanaged { .. } => "unmanaged",
+            Self::Immutable | Self::Call(_) => "update",
+        }
+    }
+
+    /// Tells whether another keyring may open it.
+    pub(super) const fn is_about_keys(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    /// Returns how long to wait at least before it is tried again, none where somebody has to change something that is seen.
+    pub(super) fn passes(&self) -> Option<Duration> {
+        match self {
+            Self::Call(error) if matches!(error.code(), Some(400 | 413 | 422)) => None,
+            // Rights, quotas and webhooks change unseen.
+            Self::Call(error) => Some(error.passes().unwrap_or_default()),
+            Self::Unmanaged { .. } => Some(Duration::ZERO),
+            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) | Self::Immutable => None,
+        }
+    }
+}
+
+fn unmanaged(name: &str, of_sync: bool) -> String {
+    let by = if of_sync { "; a Sync applies it" } else { "" };
+    format!("Resource {name:?} already exists and is not managed by SealedSecret{by}")
+}
+
+fn failed(templates: &[ItemTemplateError]) -> String {
+    let told: Vec<_> = templates.iter().take(MOST_NAMES).map(ToString::to_string).collect();
+    let more = match templates.len().saturating_sub(MOST_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let hint = templates.first().map_or("", |template| template.source.hint());
+    format!("{}{more}; hint: {hint}", told.join(", "))
+}

@@ -1,0 +1,141 @@
+//! SealedSecret as a resource of the cluster: its metadata, and spec and status as they are, since whoever may write one may write
+//! anything into it.
+//!
+//! The kind is that of `helm/sealed-secrets/crds` of sealed-secrets 0.40. What a spec means is `waxwing_formats::sealed_secret`.
+
+use std::borrow::Cow;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::core::NamespaceResourceScope;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use waxwing_formats::sealed_secret::{API_VERSION, KIND, ManifestError, Scope, SealedSecretManifest};
+
+/// The one condition of a SealedSecret.
+pub(super) const SYNCED: &str = "Synced";
+/// The label by which metrics tell applications apart.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// A SealedSecret.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SealedSecret {
+    /// Name, namespace, annotations.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What it says, well-formed or not.
+    #[serde(default)]
+    pub spec: Value,
+    /// What was last said about it.
+    #[serde(default)]
+    pub status: Value,
+}
+
+impl kube::Resource for SealedSecret {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        KIND.into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "bitnami.com".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1alpha1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "sealedsecrets".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl SealedSecret {
+    /// Takes it apart.
+    pub(super) fn manifest(&self) -> Result<SealedSecretManifest, ManifestError> {
+        let metadata = json!({
+            "name": self.metadata.name,
+            "namespace": self.metadata.namespace,
+            "annotations": self.metadata.annotations,
+        });
+        let manifest = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": self.spec});
+        SealedSecretManifest::parse(&manifest)
+    }
+
+    /// Returns its path at the API server.
+    pub(super) fn path(&self) -> String {
+        let namespace = self.namespace().unwrap_or_default();
+        format!("/apis/{API_VERSION}/namespaces/{namespace}/sealedsecrets/{}", self.name_any())
+    }
+
+    /// Returns the scope that its annotations state.
+    pub(super) fn scope(&self) -> Scope {
+        let annotations = self.annotations().iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+        Scope::from_annotations(&annotations.collect())
+    }
+
+    /// Returns which application it is of, as its label says.
+    pub(super) fn instance(&self) -> &str {
+        self.labels().get(INSTANCE).map(String::as_str).unwrap_or_default()
+    }
+
+    /// Returns what its status says: `True`, `False`, or nothing yet.
+    pub(super) fn synced(&self) -> Option<&str> {
+        self.synced_condition()?.get("status")?.as_str()
+    }
+
+    pub(super) fn synced_condition(&self) -> Option<&Value> {
+        let conditions = self.status.get("conditions")?.as_array()?;
+        conditions.iter().find(|condition| condition.get("type").is_some_and(|kind| kind == SYNCED))
+    }
+
+    /// Tells whether its status says that the spec as it is now was done.
+    pub(super) fn is_done(&self) -> bool {
+        let observed = self.status.get("observedGeneration").and_then(Value::as_i64);
+        self.synced() == Some("True") && observed.is_some() && observed == self.metadata.generation
+    }
+
+    /// Returns when its status was last written, by the API server's clock.
+    pub(super) fn status_written(&self) -> Option<Timestamp> {
+        self.written(|subresource| subresource == Some("status"))
+    }
+
+    /// Returns when anything else of it was last written, by the API server's clock.
+    pub(super) fn rest_written(&self) -> Option<Timestamp> {
+        self.written(|subresource| subresource != Some("status"))
+    }
+
+    /// Returns who has written its status.
+    pub(super) fn status_writers(&self) -> Vec<&str> {
+        let entries = self.metadata.managed_fields.iter().flatten();
+        let of_status = entries.filter(|entry| entry.subresource.as_deref() == Some("status"));
+        of_status.filter_map(|entry| entry.manager.as_deref()).collect()
+    }
+
+    fn written(&self, of: impl Fn(Option<&str>) -> bool) -> Option<Timestamp> {
+        let entries = self.metadata.managed_fields.iter().flatten();
+        entries.filter(|entry| of(entry.subresource.as_deref())).filter_map(|entry| Some(entry.time.as_ref()?.0)).max()
+    }
+
+    /// Changes when there is something to do: a new spec, another scope, a deletion, or what was done is undone by a restored
+    /// backup. Our own writes of status don't.
+    pub(super) fn asks_for_work(&self, is_rewound: bool) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        (&self.metadata.uid, self.metadata.generation, self.scope(), self.instance()).hash(&mut hasher);
+        (self.metadata.deletion_timestamp.is_some(), is_rewound).hash(&mut hasher);
+        Some(hasher.finish())
+    }
+}

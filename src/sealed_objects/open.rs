@@ -1,0 +1,135 @@
+//! Opens the items of one SealedSecret with the cluster's keyring, within a budget of private-key operations.
+//!
+//! An item doesn't say which key it is for. The key that opened the last one is tried first, so that an object costs one operation
+//! an item once its key is known. One that was sealed for somewhere else costs an operation a key, so after some of these the
+//! rest is not tried.
+
+use std::collections::BTreeMap;
+
+use waxwing_formats::sealed_secret::{Fingerprint, ItemError, Scope, SealedItem, SealedSecretManifest};
+use waxwing_formats::{RequestId, SecretBytes};
+use waxwing_keys::Keyring;
+
+use super::error::{Unopened, Why};
+use crate::unsealing::with_stack_wiped;
+
+/// After so many private-key operations that opened nothing, no further item is tried.
+const MOST_FAILED_OPERATIONS: usize = 256;
+/// What the Sealed Secrets controller says of an item that no key opens.
+const NO_KEY: &str = "no key could decrypt secret";
+
+/// The opened items of a SealedSecret. Not `Debug`.
+pub(crate) struct Opened {
+    /// The values by their key in the Secret.
+    pub(super) values: BTreeMap<String, SecretBytes>,
+    /// The key that opened the last of them.
+    pub(super) key: Option<Fingerprint>,
+}
+
+/// Whether it is found out why no key opens an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Diagnosis {
+    /// For whoever sees the SealedSecret's status.
+    Wanted,
+    /// For callers who learn nothing beyond whether all of it opens.
+    Spared,
+}
+
+/// Opens all items, or says what is wrong with each. Takes a while: run it where blocking is allowed.
+///
+/// # Errors
+///
+/// Fails when any item can't be opened.
+pub(crate) fn open(
+    sealed: &SealedSecretManifest,
+    ring: &Keyring,
+    hint: Option<&Fingerprint>,
+    diagnosis: Diagnosis,
+) -> Result<Opened, Unopened> {
+    with_stack_wiped(|| {
+        let mut opening = Opening::new(sealed, ring, hint);
+        sealed.items().iter().for_each(|(name, text)| opening.add(name, text));
+        opening.finish(diagnosis)
+    })
+}
+
+struct Opening<'a> {
+    sealed: &'a SealedSecretManifest,
+    ring: &'a Keyring,
+    keys: usize,
+    label: Vec<u8>,
+    opened: Opened,
+    faults: BTreeMap<String, Vec<String>>,
+    failed_operations: usize,
+    untried: usize,
+    /// The first item that no key opened.
+    foreign: Option<SealedItem>,
+}
+
+impl<'a> Opening<'a> {
+    fn new(sealed: &'a SealedSecretManifest, ring: &'a Keyring, hint: Option<&Fingerprint>) -> Self {
+        Self {
+            sealed,
+            ring,
+            keys: ring.fingerprints().count(),
+            label: sealed.label(),
+            opened: Opened { values: BTreeMap::new(), key: hint.cloned() },
+            faults: BTreeMap::new(),
+            failed_operations: 0,
+            untried: 0,
+            foreign: None,
+        }
+    }
+
+    fn add(&mut self, name: &str, text: &str) {
+        if self.failed_operations >= MOST_FAILED_OPERATIONS {
+            self.untried += 1;
+            return;
+        }
+        match self.item(text) {
+            Ok(value) => drop(self.opened.values.insert(name.to_owned(), value)),
+            Err(fault) => self.faults.entry(fault).or_default().push(name.to_owned()),
+        }
+    }
+
+    fn item(&mut self, text: &str) -> Result<SecretBytes, String> {
+        let item = SealedItem::parse(text).map_err(|error| told(&error))?;
+        let request = item.request(RequestId(0), self.label.clone());
+        let Ok((key, fingerprint)) = self.ring.open(&request.wrapped, self.opened.key.as_ref()) else {
+            self.failed_operations += self.keys;
+            self.foreign.get_or_insert(item);
+            return Err(NO_KEY.to_owned());
+        };
+        let value = item.open(&key).map_err(|error| told(&error))?;
+        self.opened.key = Some(fingerprint);
+        Ok(value)
+    }
+
+    fn finish(self, diagnosis: Diagnosis) -> Result<Opened, Unopened> {
+        if self.faults.is_empty() && self.untried == 0 {
+            return Ok(self.opened);
+        }
+        let why = self.foreign.as_ref().filter(|_| diagnosis == Diagnosis::Wanted).map(|item| self.why(item));
+        Err(Unopened { faults: self.faults.into_iter().collect(), untried: self.untried, why })
+    }
+
+    /// Tries the labels of the other scopes that the SealedSecret could have where it stands; no others.
+    fn why(&self, item: &SealedItem) -> Why {
+        let (name, namespace, stated) = (self.sealed.name(), self.sealed.namespace(), self.sealed.scope());
+        if self.ring.is_empty() {
+            return Why::NoKey;
+        }
+        let opens = |scope: &Scope| {
+            let request = item.request(RequestId(0), scope.label(namespace, name));
+            self.ring.open(&request.wrapped, None).is_ok()
+        };
+        match Scope::ALL.into_iter().filter(|scope| *scope != stated).find(opens) {
+            Some(sealed) => Why::Scope { sealed, stated },
+            None => Why::Elsewhere { name: name.to_owned(), namespace: namespace.to_owned(), scope: stated },
+        }
+    }
+}
+
+fn told(error: &ItemError) -> String {
+    error.to_string()
+}

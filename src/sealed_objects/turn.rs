@@ -1,0 +1,221 @@
+//! One turn of a SealedSecret: is its Secret as it should be, and if not, open it and write that.
+//!
+//! Whether there is something to do is decided by metadata, without a key. A Secret that stands is only ever replaced by one that
+//! was opened as a whole.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use super::error::Trouble;
+use super::events;
+use super::fields::Fields;
+use super::memory::Done;
+use super::object::SealedSecret;
+use super::open::{Diagnosis, Opened, open};
+use super::ownership::{Hold, is_of_sync};
+use super::produce::Production;
+use super::{Objects, status};
+use crate::cluster::{self, CallError, FIELD_MANAGER};
+use crate::unsealing::with_stack_wiped;
+
+/// The longest pause between two tries of what passes unseen.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+/// What a turn came to, where nothing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Everything was as it should be.
+    Unchanged,
+    /// The Secret was written.
+    Written,
+    /// Somebody writes over the Secret again and again, so it is left for so long.
+    Contested(Duration),
+}
+
+/// Gives a SealedSecret its turn, and returns after how long it wants the next one, none where it is asked for when there is a
+/// reason.
+pub(super) async fn turn(objects: Arc<Objects>, name: ObjectRef<SealedSecret>) -> Option<Duration> {
+    let object = objects.cache.get(&name).filter(|object| object.metadata.deletion_timestamp.is_none())?;
+    let uid = object.uid().unwrap_or_default();
+    let came_to = make_so(&objects, &object).await;
+    let unwritten = report(&objects, &object, came_to.as_ref()).await;
+    if let (Ok(Outcome::Contested(left)), None) = (&came_to, unwritten) {
+        tracing::warn!(object = %name, ?left, "its Secret is written over again and again, and is left for a while");
+        return Some(*left);
+    }
+    let passes = came_to.as_ref().err().and_then(Trouble::passes).max(unwritten);
+    match passes {
+        Some(asked) => Some(objects.retries.pause(&uid, asked, LONGEST_PAUSE)),
+        None => {
+            objects.retries.forget(&uid);
+            None
+        }
+    }
+}
+
+async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Trouble> {
+    objects.metrics.sealed_objects.asked();
+    let production = Production::of(object)?;
+    let look = Look { objects, object, production: &production };
+    if objects.secrets.get(&ObjectRef::from_obj(object)).is_some_and(|secret| look.is_as_it_should_be(&secret)) {
+        return Ok(Outcome::Unchanged);
+    }
+    let (namespace, name) = (production.sealed.namespace(), production.sealed.name());
+    let live = cluster::secret_metadata(&objects.client, namespace, name).await?;
+    let live = match &live {
+        Some(live) if look.is_as_it_should_be(live) => return Ok(Outcome::Unchanged),
+        Some(live) => Some((live, look.hold(live)?)),
+        None => None,
+    };
+    if live.is_some()
+        && object.is_done()
+        && let Some(left) = objects.memory.contested(object, Instant::now())
+    {
+        return Ok(Outcome::Contested(left));
+    }
+    let opened = open_items(objects, object, &production).await?;
+    let key = opened.key.clone();
+    let request = production.request(opened, live);
+    let carrier = objects.carrier.get()?;
+    let written = match live {
+        None => cluster::create_secret(&carrier, namespace, &request).await,
+        // What this spec made was written over: what others put beside it is theirs until the next one.
+        Some((live, _)) if object.is_done() => cluster::apply_secret(&carrier, &request, live, &[]).await,
+        Some((live, hold)) => cluster::apply_secret(&carrier, &request, live, hold.taken()).await,
+    };
+    let written = written.map_err(|error| refused(error, live.map(|(live, _)| live)))?;
+    objects.memory.note_done(object, look.done(&written), key);
+    Ok(Outcome::Written)
+}
+
+/// Opens all items and runs the templates over them.
+async fn open_items(objects: &Objects, object: &SealedSecret, production: &Production<'_>) -> Result<Opened, Trouble> {
+    let (sealed, ring, hint) = (production.sealed.clone(), objects.keys.ring(), objects.memory.key(object));
+    let whole = move || {
+        let Opened { values, key } = open(&sealed, &ring, hint.as_ref(), Diagnosis::Wanted)?;
+        let values = with_stack_wiped(|| sealed.secret_data(values)).map_err(Trouble::Templates)?;
+        Ok(Opened { values, key })
+    };
+    tokio::task::spawn_blocking(whole).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Tells the refusal of a Secret that may not be changed from others: the API server's message is not kept.
+fn refused(error: CallError, live: Option<&ObjectMeta>) -> Trouble {
+    let CallError::Refused(refusal) = &error else { return error.into() };
+    let entries = live.into_iter().flat_map(|live| live.managed_fields.iter().flatten());
+    let mut fields = entries.filter_map(|entry| entry.fields_v1.as_ref());
+    let may_be_immutable = fields.any(|fields| fields.0.get("f:immutable").is_some());
+    let is_about_it = refusal.fields.iter().any(|field| field == "data" || field == "immutable");
+    match refusal.code == 422 && may_be_immutable && is_about_it {
+        true => Trouble::Immutable,
+        false => error.into(),
+    }
+}
+
+/// Looks at what stands.
+struct Look<'a> {
+    objects: &'a Objects,
+    object: &'a SealedSecret,
+    production: &'a Production<'a>,
+}
+
+impl Look<'_> {
+    /// Tells whether there is nothing to do: this spec was done, and nobody wrote over what came of it. After a start that is read
+    /// from the times that the API server has noted.
+    fn is_as_it_should_be(&self, secret: &ObjectMeta) -> bool {
+        // Its end is told, and it is made again then.
+        if secret.deletion_timestamp.is_some() {
+            return true;
+        }
+        let now = self.done(secret);
+        match self.objects.memory.done(self.object) {
+            Some(done) => done == now && (now.secret.is_some() || self.may_be_left(secret)),
+            None if self.was_done_before(secret) => {
+                self.objects.memory.note_done(self.object, now, None);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn was_done_before(&self, secret: &ObjectMeta) -> bool {
+        let Some(told) = self.object.status_written().filter(|_| self.object.is_done()) else { return false };
+        if self.object.rest_written().is_some_and(|written| written > told) {
+            return false;
+        }
+        match self.fields(secret) {
+            Some(fields) => {
+                let mut writers = self.object.status_writers();
+                writers.push(FIELD_MANAGER);
+                fields.mark(secret).is_some_and(|mark| mark.is_older(told, &writers))
+            }
+            None => self.may_be_left(secret),
+        }
+    }
+
+    /// Returns what is noted when the Secret is left like this.
+    fn done(&self, secret: &ObjectMeta) -> Done {
+        let mark = self.fields(secret).and_then(|fields| fields.mark(secret));
+        Done {
+            generation: self.object.metadata.generation,
+            scope: self.object.scope(),
+            secret: mark.map(|mark| mark.digest),
+        }
+    }
+
+    /// Returns the fields that count of a Secret that may be written.
+    fn fields(&self, secret: &ObjectMeta) -> Option<Fields> {
+        let hold = Hold::of(secret, &self.uid())?;
+        Some(Fields::of(&self.production.skeleton(Some((secret, hold)))))
+    }
+
+    /// Tells whether a Secret that may not be written is left as it is without a word: it was not to belong to the SealedSecret.
+    fn may_be_left(&self, secret: &ObjectMeta) -> bool {
+        Hold::of(secret, &self.uid()).is_none() && !is_of_sync(secret) && !self.production.is_owned()
+    }
+
+    fn hold(&self, secret: &ObjectMeta) -> Result<Hold, Trouble> {
+        let unmanaged =
+            || Trouble::Unmanaged { name: secret.name.clone().unwrap_or_default(), of_sync: is_of_sync(secret) };
+        Hold::of(secret, &self.uid()).ok_or_else(unmanaged)
+    }
+
+    fn uid(&self) -> String {
+        self.object.uid().unwrap_or_default()
+    }
+}
+
+/// Writes down what came of it where people and programs look. Returns after how long at least the status is to be written again,
+/// none when it stands.
+async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outcome, &Trouble>) -> Option<Duration> {
+    let message = came_to.err().map(ToString::to_string);
+    let namespace = object.namespace().unwrap_or_default();
+    match came_to {
+        Ok(Outcome::Unchanged | Outcome::Contested(_)) => objects.memory.note_good(object),
+        Ok(Outcome::Written) => events::unsealed(objects, object).await,
+        Err(trouble) => {
+            objects.metrics.sealed_objects.failed(trouble.metric_reason(), &namespace);
+            objects.memory.note_failed(object, trouble.is_about_keys());
+            let told = object.synced_condition().and_then(|condition| condition.get("message")?.as_str());
+            if told != message.as_deref() {
+                events::failed(objects, object, trouble).await;
+            }
+        }
+    }
+    let was_written = came_to == Ok(&Outcome::Written);
+    objects.metrics.sealed_objects.observe(&namespace, &object.name_any(), object.instance(), message.is_none());
+    let resource = status::resource(object, message.as_deref(), was_written, Timestamp::now())?;
+    match cluster::write_status(&objects.client, &object.path(), &resource).await {
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(object = %ObjectRef::from_obj(object), %error, "failed to write the status");
+            objects.metrics.sealed_objects.failed("status", &namespace);
+            Some(error.passes().unwrap_or_default())
+        }
+    }
+}

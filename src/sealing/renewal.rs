@@ -1,0 +1,45 @@
+//! Renews the sealing key by age: a new one is made, the old ones go on opening.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Keys, key_secrets};
+use crate::cluster::pauses;
+
+/// The clock is looked at so often at least: dates are in certificates, and somebody may put the clock right.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+impl Keys {
+    /// Makes a new key whenever the newest is as old as it may be; runs until it is dropped.
+    pub async fn renew(&self) {
+        let (mut changes, mut pauses) = (self.changes(), pauses());
+        loop {
+            let left = self.settings.until_renewal(&self.ring(), Timestamp::now());
+            let pause = match left {
+                Some(Duration::ZERO) => match self.make_one().await {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        tracing::warn!(%error, "failed to renew the sealing key; it is tried again");
+                        pauses.next().unwrap_or(LONGEST_SLEEP)
+                    }
+                },
+                left => left.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    async fn make_one(&self) -> Result<(), super::SealingError> {
+        // Somebody may have made one that was not told of yet.
+        self.replace(key_secrets::load(&self.client, &self.settings).await?);
+        if self.settings.until_renewal(&self.ring(), Timestamp::now()) == Some(Duration::ZERO) {
+            key_secrets::create(&self.client, &self.settings).await?;
+            self.replace(key_secrets::load(&self.client, &self.settings).await?);
+        }
+        Ok(())
+    }
+}
