@@ -57,6 +57,10 @@ fn folder(upstream: &Upstream) -> Folder {
         let sealed = upstream.kubeseal(words).unwrap().args(["--cert", "cluster.pem"]).dir(folder.path());
         folder.write(name, sealed.text().unwrap());
     }
+    let sealed = fs::read_to_string(folder.path().join("bare.yaml")).unwrap();
+    let templates =
+        "  template:\n    data: {keys: '{{ range $key, $value := . }}{{ $key | upper | quote }}{{ end }}'}\n";
+    folder.write("templates.yaml", sealed.replace("  template:\n", templates));
     let key = fs::read_to_string(folder.path().join("cluster.key")).unwrap();
     let key = key.replace('\n', "\n    ");
     let backup = |name: &str| {
@@ -181,6 +185,7 @@ const WORKING: &[Row<'_>] = &[
     (&["--cert", "cluster.pem", "--raw", "--scope", "cluster-wide", "--recovery-unseal=false"], "x", &[]),
     (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "sealed.yaml"], "", &[]),
     (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "sealed.json", "-o", "yaml"], "", &[]),
+    (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "templates.yaml", "-o", "yaml"], "", &[]),
     (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "ns.yaml", "-w", "open.yaml"], "", &[]),
     (&["--recovery-unseal", "--recovery-private-key", "backup.yaml", "-f", "cluster.yaml"], "", &[]),
     (

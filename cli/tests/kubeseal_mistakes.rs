@@ -46,7 +46,7 @@ fn folder() -> Folder {
         ("foreign.yaml", strict.replace(&token, "//8AAAAA")),
         ("item.yaml", strict.replace("    password:", "    other: AQAA\n    password:")),
         ("older.yaml", strict.replace("  encryptedData:\n", "  data: AAAA\n  encryptedData:\n")),
-        ("template.yaml", strict.replace("  template:\n", "  template:\n    data: {a: '{{ .password }}'}\n")),
+        ("template.yaml", strict.replace("  template:\n", "  template:\n    data: {a: '{{ .password.x }}'}\n")),
         ("two.yaml", format!("{strict}{strict}")),
         ("configmap.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: db}\ndata: {a: hunter2}\n".to_owned()),
         ("list.yaml", format!("apiVersion: v1\nkind: List\nitems:\n- {}\n", SECRET.replace('\n', "\n  "))),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use waxwing_formats::go_object::ShapeError;
-use waxwing_formats::sealed_secret::{CertificateError, PlainSecretError, SealError};
+use waxwing_formats::sealed_secret::{CertificateError, ItemTemplateError, PlainSecretError, SealError};
 use waxwing_formats::yaml::YamlError;
 
 use crate::certificate::FetchError;
@@ -169,12 +169,9 @@ pub(crate) enum Fault {
     /// A SealedSecret is of the older form.
     #[error("using deprecated 'data' field, use 'encryptedData' or flip the feature flag")]
     OlderForm,
-    /// A value of a template would have to be computed.
-    #[error("/spec/template/data/{key} is a template, which is rendered by the controller alone")]
-    Template {
-        /// The key of the value.
-        key: String,
-    },
+    /// Templates can't be parsed, or fail.
+    #[error("/spec/template/data: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Templates(Vec<ItemTemplateError>),
     /// Items don't open.
     #[error("{text}")]
     Closed {
@@ -244,6 +241,7 @@ impl Fault {
             Self::Cluster(error) => return error.hint(),
             Self::Certificate(error) => error.hint(),
             Self::Closed { hint, .. } => return hint.clone(),
+            Self::Templates(errors) => errors.first()?.source.hint(),
             Self::NoSecrets => "check that the command before the pipe worked, and that its output is UTF-8",
             Self::OtherKind { wanted: "Secret", .. } => {
                 "pass what `kubectl create secret ... --dry-run=client -o yaml` prints; `seal` takes lists too"

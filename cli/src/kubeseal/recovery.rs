@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use waxwing_formats::go_object::{GoType, Printable, Reading};
-use waxwing_formats::sealed_secret::{ItemError, Scope, SealedItem};
+use waxwing_formats::sealed_secret::{ItemError, Scope, SealedItem, TemplateData};
 use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_keys::UnsealingKey;
 
@@ -104,16 +104,14 @@ fn data(object: &Value, template: &Value, keys: &[UnsealingKey]) -> Result<BTree
     Err(Fault::Closed { text: closed.text(), hint })
 }
 
-/// Puts in the values of the template that are there in the clear.
+/// Leaves out what the template's data says, and adds what its texts and templates make of the opened values.
 fn render(template: &Value, opened: &mut BTreeMap<String, SecretBytes>) -> Result<(), Fault> {
-    for (key, text) in template.get("data").and_then(Value::as_object).into_iter().flatten() {
-        match text.as_str() {
-            None => drop(opened.remove(key)),
-            Some(text) if text.contains("{{") => return Err(Fault::Template { key: key.clone() }),
-            Some(_) if opened.contains_key(key) => {}
-            Some(text) => drop(opened.insert(key.clone(), SecretBytes::new(text.as_bytes().to_vec()))),
-        }
-    }
+    let texts = template.get("data").and_then(Value::as_object).into_iter().flatten();
+    let data = TemplateData::parse(texts.map(|(key, text)| (key.as_str(), text.as_str())))
+        .map_err(|error| Fault::Templates(vec![error]))?;
+    let made = data.render(opened.iter().map(|(key, value)| (key.as_str(), value))).map_err(Fault::Templates)?;
+    opened.retain(|key, _| !data.removes(key));
+    opened.extend(made);
     Ok(())
 }
 
