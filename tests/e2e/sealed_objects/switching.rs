@@ -69,9 +69,8 @@ fn rows(scene: &Scene) -> Vec<Row> {
             scene,
             "templates",
             nothing.clone(),
-            json!({"stringData": {"a": "ours", "b": "hidden", "n": "41"}}),
-            json!({"spec": {"template": {"data": {"url": "db://{{ .a | upper }}:{{ add1 .n }}/{{ .b }}", "b": null,
-                "a": "not {{ .a }}", "loop": "{{ range $key, $value := . }}{{ $key }};{{ end }}"}}}}),
+            json!({"stringData": {"a": "ours", "b": "other", "n": "41"}}),
+            json!({"spec": {"template": {"data": {"url": "db://{{ .a | upper }}:{{ add1 .n }}/{{ .b }}", "a": "not {{ .a }}", "loop": "{{ range $key, $value := . }}{{ $key }};{{ end }}"}}}}),
         ),
         row(
             scene,

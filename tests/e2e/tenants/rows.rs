@@ -75,8 +75,9 @@ fn sealed_secrets(world: &World) -> Vec<Row> {
         )
     };
     let own = world.seal_for_thief(&secret("loot", "mine"));
-    let with_template = |template: &str| own.replacen("  template:\n", &format!("  template:\n{template}"), 1);
-    let computed = with_template("    data: {copy: 'it is {{ .password }}'}\n");
+    let with = |sealed: &str, text: &str| {
+        sealed.replacen("  template:\n", &format!("  template:\n    data: {{copy: '{text}'}}\n"), 1)
+    };
     vec![
         file("a SealedSecret of the neighbour, copied", "PlanConflict", sealed.as_str()),
         file("one that is not applied there yet", "AccessDenied", world.spare.as_str()),
@@ -87,7 +88,12 @@ fn sealed_secrets(world: &World) -> Vec<Row> {
             "AccessDenied",
             wide("namespace-wide", &sealed.replace("login", "loot")),
         ),
-        file("a template that computes with a sealed value", "UnsealFailed", computed),
+        file("a template over a value of the neighbour", "SealedForAnother", with(&here, "{{ .password }}")),
+        file(
+            "a template that asks for the controller's environment",
+            "UnsealFailed",
+            with(&own, r#"{{ env "HOME" }}"#),
+        ),
     ]
 }
 
