@@ -123,7 +123,7 @@ impl ReferenceError {
     pub fn hint(self) -> &'static str {
         match self {
             Self::UnknownScheme => {
-                "write ref+store://STORE/PATH#/KEY; if the text is meant as it is, it can't stand in a manifest"
+                "write ref+store://STORE/PATH#/KEY, or ref+clusterstore:// for a store of the cluster"
             }
             Self::SecretPrefix => "write ref+store:// or ref+clusterstore://",
             Self::TooLong => "name the secret by a shorter path",

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::escape::decode_any;
-use super::{Decode, Pointer, Reference, ReferenceError, SecretPath, StoreKind, StoreName, Version};
+use super::{Decode, MAX_BYTES, Pointer, Reference, ReferenceError, SecretPath, StoreKind, StoreName, Version};
 
 /// What another tool takes for a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,12 +204,14 @@ const OTHER_PARAMETERS: [&str; 7] = ["fallback", "fallback_value", "mode", "opti
 const MODIFIERS: [&str; 5] = ["indent", "jsonParse", "jsonPath", "sha256sum", "yamlParse"];
 
 impl Foreign {
-    /// Returns the reference of ours to the same value, in a store of this name. There is none where that would be another value.
+    /// Returns the reference of ours to the same value, in a store of this name. There is none where that would be another value, or
+    /// too long.
     pub fn native(&self, store: &StoreName) -> Option<Reference> {
         let Named { path, pointer, version, decode } = self.names.clone()?.ok()?;
         let is_same = !self.needs.iter().any(|need| need.has_no_counterpart());
-        let store = store.clone();
-        is_same.then_some(Reference { kind: StoreKind::Namespaced, store, path, version, decode, pointer })
+        let kind = StoreKind::Namespaced;
+        let native = Reference { kind, store: store.clone(), path, version, decode, pointer };
+        (is_same && native.to_string().len() <= MAX_BYTES).then_some(native)
     }
 
     /// Reads what stands behind `://` in a reference of vals.
