@@ -168,6 +168,7 @@ fn references_of_other_tools_are_recognized_with_what_they_name_and_what_they_ne
         "<path:secret/../db#password>",
         "<path:secret/data/db#>",
         "<path:secret/data/db\n#a>",
+        "<path:a<path:secret/data/db#a>",
     ]));
 }
 

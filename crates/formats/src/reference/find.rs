@@ -111,10 +111,10 @@ fn scheme(text: &str) -> Option<(&str, &str)> {
     (!scheme.is_empty() && length <= MAX_SCHEME_BYTES).then_some((scheme, body))
 }
 
-/// Takes what stands between `<path:` and `>`, on one line; argocd-vault-plugin takes it for a placeholder if there is a `#` in it
-/// (`specificPathPlaceholder` in its `pkg/kube/util.go`).
+/// Takes what stands between `<path:` and `>`, on one line and without another `<`; argocd-vault-plugin takes it for a placeholder if
+/// there is a `#` in it (`specificPathPlaceholder` in its `pkg/kube/util.go`).
 fn placeholder(text: &str) -> Option<&str> {
-    let length = text.bytes().take(MAX_BYTES).position(|byte| matches!(byte, b'>' | b'\n' | b'\r'))?;
+    let length = text.bytes().take(MAX_BYTES).position(|byte| matches!(byte, b'<' | b'>' | b'\n' | b'\r'))?;
     let (inner, rest) = text.split_at_checked(length)?;
     (rest.starts_with('>') && inner.contains('#')).then_some(inner)
 }
