@@ -94,7 +94,7 @@ fn has_any(text: &str) -> bool {
 
 fn in_value(value: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place, report: &mut Report) {
     match value {
-        Value::String(text) => match decoded(text).filter(|_| is_data(path)) {
+        Value::String(text) => match Some(text).filter(|_| is_data(path)).and_then(|text| decoded(text)) {
             Some(text) => in_text(&text, true, &place(path), report),
             None => in_text(text, false, &place(path), report),
         },
