@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 use waxwing::api::{Inventory, InventorySpec};
 use waxwing_formats::go_template::{Allowance, GoTemplate, REFUSED, Values, signatures};
+use waxwing_formats::reference::{Content, PathPattern, Reference, SecretPath};
 use waxwing_formats::sealed_secret::{Certificate, Scope, SealedItem, SealedSecretManifest};
 use waxwing_formats::sops::{Document, Store};
 use waxwing_formats::{DataKey, Handle, HandleInput, KeyPath, RequestId, Salt, SecretBytes};
@@ -30,7 +31,7 @@ use waxwing_plan::{
     Digest, DigestContext, GroupKind, LiveMark, Manifest, ObjectId, OwnerMark, SecretMark, desired_digest,
 };
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 17] = [
     "desired-digest",
     "digest",
     "field-mark",
@@ -40,6 +41,9 @@ const NAMES: [&str; 14] = [
     "inventory",
     "labels",
     "owner-label",
+    "reference-parts",
+    "reference-patterns",
+    "reference-pieces",
     "sealed-item",
     "sops-code",
     "sops-file",
@@ -220,6 +224,39 @@ fn fingerprints_are_what_the_page_says() {
     let fields = fields("fingerprint");
     let certificate = Certificate::from_pem(file(&fields["certificate"]).as_bytes()).unwrap();
     assert_eq!(certificate.public_key.fingerprint().as_str(), fields["fingerprint"]);
+}
+
+#[test]
+fn references_are_taken_apart_as_the_page_says() {
+    for line in example("reference-parts").lines() {
+        let (text, expected) = line.split_once(" => ").unwrap();
+        let parts = match text.parse::<Reference>() {
+            Ok(Reference { kind, store, path, pointer, .. }) => {
+                let (path, keys) = (json!(path.segments()), json!(pointer.keys()));
+                format!("{} {} {path} {keys}", kind.scheme(), store.as_str())
+            }
+            Err(error) => error.name().to_owned(),
+        };
+        assert_eq!(parts, expected, "{text}");
+    }
+    let example = example("reference-pieces");
+    let mut lines = example.lines().map(|line| line.split_at(7)).map(|(kind, text)| (kind.trim(), text.to_owned()));
+    let (_, text) = lines.next().unwrap();
+    let pieces = Reference::find(&text).into_iter().map(|piece| match piece.content {
+        Content::Text => ("text", piece.raw.to_owned()),
+        Content::Reference(reference) => ("ref", reference.to_string()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(pieces.collect::<Vec<_>>(), lines.collect::<Vec<_>>());
+}
+
+#[test]
+fn patterns_of_paths_allow_what_the_page_says() {
+    for line in example("reference-patterns").lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (pattern, path) = (words[0].parse::<PathPattern>().unwrap(), words[2].parse::<SecretPath>().unwrap());
+        assert_eq!(pattern.allows(&path, "shop"), words[1] == "allows", "{line}");
+    }
 }
 
 fn sha256(text: &str) -> String {

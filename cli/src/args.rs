@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{audit, cert, completion, edit, new, plan, rotate, seal, verify};
+use crate::commands::{audit, cert, completion, edit, new, plan, refs, rotate, seal, verify};
 use crate::error::Error;
 use crate::kubeseal::{self, KubesealArgs};
 use crate::sops::{self, SopsArgs};
@@ -46,7 +46,7 @@ Examples:
 Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
-  2  `seal plan` found changes, `seal verify` what should not be committed, or `seal rotate --dry-run` what would be rotated
+  2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs list` what is no reference, or `seal rotate --dry-run` what would be rotated
 `seal sops` and `seal kubeseal` have the codes of sops and kubeseal; their help lists them.";
 
 #[derive(Subcommand)]
@@ -57,6 +57,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
+    Refs(refs::RefsArgs),
     Edit(Box<edit::EditArgs>),
     Rotate(rotate::RotateArgs),
     Sops(Box<SopsArgs>),
@@ -191,6 +192,7 @@ impl Cli {
             Some(Command::Plan(args)) => plan::run(&args),
             Some(Command::Verify(args)) => verify::run(&args),
             Some(Command::Audit(args)) => audit::run(&args).map(|()| Outcome::Done),
+            Some(Command::Refs(args)) => refs::run(&args),
             Some(Command::Edit(args)) => edit::run(*args).map(|()| Outcome::Done),
             Some(Command::Rotate(args)) => rotate::run(&args),
             Some(Command::Sops(args)) => Call::Sops(args).run(),

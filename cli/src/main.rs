@@ -13,6 +13,7 @@ mod input;
 mod keyservice;
 mod kubeseal;
 mod output;
+mod references;
 mod rotate;
 mod sealed;
 mod sops;

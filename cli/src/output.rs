@@ -17,6 +17,15 @@ pub(crate) enum Format {
     Json,
 }
 
+/// The form of a printed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListForm {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
 /// The result could not be printed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use rand_core::{CryptoRng, RngCore};
 use waxwing_formats::go_template::{Allowance, GoTemplate, Values};
+use waxwing_formats::reference::{Content, PathPattern, Reference, SecretPath, StoreName, decoded};
 use waxwing_formats::sealed_secret::{Certificate, PlainSecret, SealedItem, SealedSecretManifest};
 use waxwing_formats::sops::{
     Document, Part, Plain, Recipient, Rule, RuleKind, Sealed, SopsError, Store, Terms, Unlock, Vectors, Verified,
@@ -164,6 +165,39 @@ pub fn names(bytes: &[u8]) {
     if let (Ok(pattern), Ok(key)) = (KeyPattern::parse(pattern), VaultKey::parse(key)) {
         let _ = pattern.allows(&ServiceKey::Vault(key), "namespace");
     }
+}
+
+/// References into secret stores, in text and in base64, and patterns of their paths. The pieces of a text are that text, what is
+/// printed is read again as it was, and only a pattern with as many segments allows a path.
+pub fn references(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = decoded(text);
+    let pieces = Reference::find(text);
+    assert_eq!(pieces.iter().map(|piece| piece.raw).collect::<String>(), text, "the pieces are not the text");
+    for piece in pieces {
+        match piece.content {
+            Content::Reference(reference) => assert_reads_back(&reference),
+            Content::Foreign(foreign) => {
+                let store = "store".parse::<StoreName>().expect("a name");
+                foreign.native(&store).iter().for_each(assert_reads_back);
+            }
+            Content::Text | Content::Malformed(_) => {}
+        }
+    }
+    let (pattern, path) = text.split_once('\n').unwrap_or((text, text));
+    if let (Ok(is_like), Ok(path)) = (pattern.parse::<PathPattern>(), path.parse::<SecretPath>()) {
+        assert_eq!(is_like.to_string(), pattern, "a pattern is not as it was read");
+        let is_allowed = is_like.allows(&path, "namespace");
+        assert!(!is_allowed || pattern.split('/').count() == path.segments().len(), "a pattern went over a segment");
+    }
+}
+
+fn assert_reads_back(reference: &Reference) {
+    for segment in reference.path.segments() {
+        assert!(!["", ".", ".."].contains(&segment.as_str()) && !segment.contains(['/', '\\', '%', '\0']));
+    }
+    let text = reference.to_string();
+    assert_eq!(text.parse::<Reference>().as_ref(), Ok(reference), "what was printed is not what was read");
 }
 
 fn answered(mut unlock: Unlock, answer: impl Fn() -> Result<DataKey, Refusal>) -> Unlock {

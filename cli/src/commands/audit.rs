@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use waxwing::source::{Files, TreeError};
 use waxwing_formats::sealed_secret::SealedSecretManifest;
@@ -12,7 +12,7 @@ use waxwing_formats::sops::{Document, Sealed, SopsError, Store};
 use waxwing_formats::yaml;
 
 use crate::error::{Error, Wrong};
-use crate::output;
+use crate::output::{self, ListForm};
 use crate::sealed::is_sealed;
 use crate::tree::Tree;
 
@@ -43,23 +43,14 @@ struct RecipientsArgs {
     paths: Vec<PathBuf>,
 
     /// Print in this form
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListForm::Text)]
+    output: ListForm,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   seal audit recipients
   seal audit recipients clusters/prod -o json";
-
-/// The form of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-}
 
 /// What a recipient has.
 #[derive(Default, Serialize)]
@@ -97,8 +88,8 @@ pub(crate) fn run(args: &AuditArgs) -> Result<(), Error> {
         return Err(Error::Several(wrong));
     }
     match args.output {
-        Form::Text => output::print(&text(&recipients)),
-        Form::Json => output::print(&output::json(&serde_json::json!({"recipients": recipients}))?),
+        ListForm::Text => output::print(&text(&recipients)),
+        ListForm::Json => output::print(&output::json(&serde_json::json!({"recipients": recipients}))?),
     }
 }
 

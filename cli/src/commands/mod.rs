@@ -6,6 +6,7 @@ pub(crate) mod completion;
 pub(crate) mod edit;
 pub(crate) mod new;
 pub(crate) mod plan;
+pub(crate) mod refs;
 pub(crate) mod rotate;
 pub(crate) mod seal;
 pub(crate) mod verify;

@@ -18,8 +18,9 @@ use crate::error::Error;
 use crate::sealed::{Configurations, cleaned};
 use crate::tree::Tree;
 use judge::{Judged, judge};
-pub(crate) use report::Report;
-use report::{Check, Finding, Place};
+use report::{Check, Finding};
+pub(crate) use report::{Place, Report, counted};
+pub(crate) use secrets::is_kustomization;
 
 /// Looks at the files at or below some paths. SealedSecrets in them should be sealed for the key, if one is known.
 ///

@@ -244,7 +244,8 @@ impl Report {
     }
 }
 
-fn counted(count: usize, thing: &str) -> String {
+/// Writes how many there are of something.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -13,6 +13,7 @@ pub mod ini;
 pub mod json;
 mod key_path;
 mod key_request;
+pub mod reference;
 pub mod sealed_secret;
 mod secret;
 pub mod sops;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 10] = [
     ("manifests", targets::manifests),
     ("sops_sealed", targets::sops_sealed),
     ("sops_open", targets::sops_open),
@@ -22,6 +22,7 @@ const TARGETS: [(&str, Target); 9] = [
     ("templates", targets::templates),
     ("keys", targets::keys),
     ("wrapped", targets::wrapped),
+    ("references", targets::references),
     ("names", targets::names),
 ];
 

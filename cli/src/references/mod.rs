@@ -1,0 +1,121 @@
+//! References into secret stores, found in the files of a tree; what is one decides `waxwing_formats::reference`.
+//!
+//! `mod.rs` goes through the files and the values in them, `report` holds what was found and writes it. No store is asked. What a
+//! value is apart from its references is never shown, since it may be a secret in the clear.
+
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use waxwing::source::{Files, RepoPath};
+use waxwing_formats::reference::{Content, Reference, decoded};
+use waxwing_formats::sops::Store;
+use waxwing_formats::{KeyPath, Segment, yaml};
+
+use crate::error::{Error, with_causes};
+use crate::tree::Tree;
+use crate::verify::{Place, is_kustomization};
+pub(crate) use report::Report;
+use report::{Entry, What};
+
+/// Lists the references in the files at or below some paths.
+///
+/// # Errors
+/// Fails when a path can't be read.
+pub(crate) fn list(paths: &[PathBuf]) -> Result<Report, Error> {
+    let mut report = Report::default();
+    for path in paths {
+        let tree = Tree::at(path)?;
+        let is_named = !path.is_dir();
+        for file in &tree.files {
+            let Some(look) = Look::of(file, is_named) else { continue };
+            report.files += 1;
+            match tree.folder.bytes(file) {
+                Ok(blob) => look_into(file, &blob.bytes, look, &mut report),
+                Err(error) => report.not_read(Place::file(file), error.to_string()),
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// How a file is looked into.
+#[derive(Clone, Copy)]
+enum Look {
+    /// As manifests: each value.
+    Manifests,
+    /// Line by line, as an env file has values.
+    Lines,
+    /// As one text.
+    Whole,
+}
+
+impl Look {
+    /// Says how a file is looked into by its name; one that is named itself always is.
+    fn of(file: &RepoPath, is_named: bool) -> Option<Self> {
+        match Store::from_path(Path::new(file.as_str())) {
+            Store::Yaml | Store::Json => Some(Self::Manifests),
+            _ if is_kustomization(file) => Some(Self::Manifests),
+            Store::Dotenv => Some(Self::Lines),
+            Store::Ini | Store::Binary => is_named.then_some(Self::Whole),
+        }
+    }
+}
+
+fn look_into(file: &RepoPath, bytes: &[u8], look: Look, report: &mut Report) {
+    let text = String::from_utf8_lossy(bytes);
+    match look {
+        Look::Manifests => match yaml::manifests(bytes) {
+            Ok(documents) => {
+                let count = documents.iter().map(|document| document.index + 1).max().unwrap_or_default();
+                for document in &documents {
+                    let place = |path: &KeyPath| Place::value(file, (document.index, count), path);
+                    in_value(&document.value, &KeyPath::root(), &place, report);
+                }
+            }
+            // A template that has none is of no interest.
+            Err(error) if has_any(&text) => report.not_read(Place::file(file), with_causes(&error)),
+            Err(_) => {}
+        },
+        Look::Lines => {
+            for line in text.lines().filter(|line| !line.starts_with('#')) {
+                let (key, value) = line.split_once('=').unwrap_or(("", line));
+                in_text(value, false, &Place::value(file, (0, 1), &KeyPath::root().key(key)), report);
+            }
+        }
+        Look::Whole => in_text(&text, false, &Place::file(file), report),
+    }
+}
+
+fn has_any(text: &str) -> bool {
+    Reference::find(text).iter().any(|piece| piece.content != Content::Text)
+}
+
+fn in_value(value: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place, report: &mut Report) {
+    match value {
+        Value::String(text) => match Some(text).filter(|_| is_data(path)).and_then(|text| decoded(text)) {
+            Some(text) => in_text(&text, true, &place(path), report),
+            None => in_text(text, false, &place(path), report),
+        },
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| in_value(item, &path.index(index), place, report));
+        }
+        Value::Object(map) => map.iter().for_each(|(key, value)| in_value(value, &path.key(key), place, report)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Tells whether a value stands where a Secret has base64, also in a patch that does not name the kind.
+fn is_data(path: &KeyPath) -> bool {
+    matches!(path.segments(), [.., Segment::Key(field), Segment::Key(_)] if field == "data")
+}
+
+fn in_text(text: &str, is_base64: bool, place: &Place, report: &mut Report) {
+    let mut offset = 0;
+    for piece in Reference::find(text) {
+        let entry = |what| Entry { place: place.clone(), is_base64, offset, what };
+        report.found.extend(What::of(piece.content).map(entry));
+        offset += piece.raw.len();
+    }
+}
