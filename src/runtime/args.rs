@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub gcp_endpoint: Option<Origin>,
 
-    /// Log in at Azure here, instead of at https://login.microsoftonline.com, as in Azure's other clouds
+    /// Log in at Azure here, instead of at `https://login.microsoftonline.com`, as in Azure's other clouds
     #[arg(long, value_name = "URL")]
     pub azure_login_endpoint: Option<Origin>,
 

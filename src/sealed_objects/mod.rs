@@ -2,7 +2,7 @@
 //! 0.40), so that an installation can be switched over and back.
 //!
 //! This is beside the straight line: nothing here comes from Git or is done for a tenant. The controller acts as itself, as the
-//! one that it stands in for. Whether there is work is decided by metadata ([`turn`]); plaintext exists between opening and the
+//! one that it stands in for. Whether there is work is decided by metadata (`turn`); plaintext exists between opening and the
 //! body of one request. What is better than there: what others change of a Secret is put back, what was done and not touched costs
 //! no private-key operation, also after a start, and a status has the current message.
 

@@ -32,7 +32,9 @@ impl Reader<'_> {
     pub(super) fn patterns(&self, backend: &SecretBackend) -> Result<Vec<KeyPattern>, Trouble> {
         let patterns = backend.spec.allow.keys.iter().map(|pattern| KeyPattern::parse(pattern));
         patterns.collect::<Result<_, _>>().map_err(|error| {
-            self.useless(&format!("{self}, spec.allow.keys: {error}"), "write each key as its service names it")
+            let hint =
+                "write an ARN of AWS, a resource id of Google Cloud, keys/NAME of Azure, or ENGINE/keys/NAME of Vault";
+            self.useless(&format!("{self}, spec.allow.keys: {error}"), hint)
         })
     }
 

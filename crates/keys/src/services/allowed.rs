@@ -38,7 +38,7 @@ impl KeyPattern {
     /// id; of Azure `keys/NAME`; of a transit engine `ENGINE/keys/NAME`.
     ///
     /// # Errors
-    /// Fails if a part is empty, or has a `*` or a brace that does not stand for the whole of it.
+    /// Fails if it has an address, if a part is empty, or has a `*` or a brace that does not stand for the whole of it.
     pub fn parse(pattern: &str) -> Result<Self, KeyPatternError> {
         let refused = |why| KeyPatternError { pattern: pattern.to_owned(), why };
         let (key, role) = match pattern.split_once("+arn:") {
@@ -51,6 +51,7 @@ impl KeyPattern {
             let is_fine = |part: &&str| is_arn || !part.is_empty();
             let is_literal = |part: &str| !part.contains(['*', '{', '}', '%']);
             match parts(text) {
+                _ if text.contains("://") => Err(refused("the address of a server is no part of it")),
                 parts if !parts.iter().all(is_fine) => Err(refused("a part of it is empty")),
                 parts if !parts.iter().all(|part| is_literal(part) || ["*", NAMESPACE].contains(part)) => {
                     Err(refused("* and {namespace} stand for whole parts only"))
