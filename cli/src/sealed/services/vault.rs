@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use reqwest::Url;
 use waxwing_formats::{DataKey, SecretBytes};
@@ -39,10 +40,20 @@ pub(super) fn kv(address: &str) -> Result<VaultKv, ServiceError> {
     VaultKv::new(connections()?, address, &access(address)?)
 }
 
+/// Returns the connections that were made before, if they trust the same authorities: to read those of the system takes longer than
+/// a call.
 fn connections() -> Result<ServiceClient, ServiceError> {
-    let unreadable = |_| ServiceError::Malformed { what: "a certificate of the authorities" };
+    static MADE: Mutex<Option<(Option<Vec<u8>>, ServiceClient)>> = Mutex::new(None);
     let authorities = authorities()?;
-    ServiceClient::new(authorities.as_deref(), Proxies::OfTheEnvironment, Patience::default()).map_err(unreadable)
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, client)) = made.as_ref().filter(|(trusted, _)| *trusted == authorities) {
+        return Ok(client.clone());
+    }
+    let unreadable = |_| ServiceError::Malformed { what: "a certificate of the authorities" };
+    let client = ServiceClient::new(authorities.as_deref(), Proxies::OfTheEnvironment, Patience::default());
+    let client = client.map_err(unreadable)?;
+    *made = Some((authorities, client.clone()));
+    Ok(client)
 }
 
 /// Finds as whom a server is called, if it may be.
