@@ -30,7 +30,7 @@ struct Answer {
 /// Fails when the API server refuses or doesn't answer.
 pub async fn secret_metadata(client: &Client, namespace: &str, name: &str) -> Result<Option<ObjectMeta>, CallError> {
     let path = object_path(namespace, name)?;
-    match Call::get(&path).accept(METADATA_ONLY).send(client, &Identity::Controller).await {
+    match Call::get(&path).accept(METADATA_ONLY).privacy(Privacy::Secret).send(client, &Identity::Controller).await {
         Ok(answer) => metadata(answer, &path).map(Some),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
