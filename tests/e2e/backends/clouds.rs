@@ -212,7 +212,7 @@ fn whatever_else_google_cloud_does_is_told_with_what_to_do_and_nothing_of_its_wo
     stage.request();
     stage.applied(&commit);
     clouds.arrived("database", "hunter-one");
-    world.told_nothing(&["hunter-one", "ya29.", "eyJhbGci", "Quota exceeded", "useToDecrypt"]);
+    world.told_nothing(&["hunter-one", "ya29.", "eyJhbGci", "Quota exceeded", "cryptoKeyVersions.useTo"]);
 }
 
 const AZURE_KEYS: &str = "'keys/{namespace}'";

@@ -4,6 +4,7 @@
 //! quotes, so in quoted scalars they are read as go-yaml does (`yaml_parser_scan_flow_scalar` in its `scannerc.go`). Anywhere
 //! else the two would read other things, as a key after a comment, so there they are refused.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 const NEXT_LINE: char = '\u{85}';
@@ -11,7 +12,7 @@ const SEPARATORS: [char; 2] = ['\u{2028}', '\u{2029}'];
 
 /// The breaks of a text that nobody has read yet, by their places in bytes.
 #[derive(Default)]
-pub(super) struct Breaks(Vec<usize>);
+pub(super) struct Breaks(BTreeSet<usize>);
 
 impl Breaks {
     pub(super) fn of(text: &str) -> Self {
@@ -21,9 +22,7 @@ impl Breaks {
     /// Reads a quoted scalar as go-yaml does, if one of these breaks is in it. Nothing if there is none, and if there are escapes
     /// as well, which are not read here: the breaks are left over then.
     pub(super) fn read(&mut self, text: &str, scalar: Range<usize>) -> Option<String> {
-        if !self.0.iter().any(|at| scalar.contains(at)) {
-            return None;
-        }
+        self.0.range(scalar.clone()).next()?;
         let raw = text.get(scalar.clone())?;
         let quote = raw.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
         let inner = raw.strip_prefix(quote)?.strip_suffix(quote)?;
@@ -32,7 +31,8 @@ impl Breaks {
             _ if inner.contains('\\') => return None,
             _ => inner.to_owned(),
         };
-        self.0.retain(|at| !scalar.contains(at));
+        let read: Vec<usize> = self.0.range(scalar).copied().collect();
+        read.iter().for_each(|at| drop(self.0.remove(at)));
         Some(folded(&inner))
     }
 

@@ -19,6 +19,8 @@ use super::secret_text::SecretText;
 
 /// How long before its end a token is not used any more.
 const MARGIN: Duration = Duration::from_secs(60);
+/// No token is used for longer, whatever its issuer says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A token that was issued, and for how long.
 pub(super) struct Issued {
@@ -50,7 +52,8 @@ impl KeptTokens {
         }
         let issued = ask.await;
         let token = issued.as_ref().map(|issued| copy(&issued.token)).map_err(Clone::clone);
-        let keep = |Issued { token, lives }| Kept { token, until: Instant::now() + lives.saturating_sub(MARGIN) };
+        let keep =
+            |Issued { token, lives }| Kept { token, until: Instant::now() + lives.min(LONGEST).saturating_sub(MARGIN) };
         kept.insert(scope.to_owned(), issued.map(keep));
         token
     }
