@@ -32,7 +32,9 @@ impl Breaks {
             _ => inner.to_owned(),
         };
         let read: Vec<usize> = self.0.range(scalar).copied().collect();
-        read.iter().for_each(|at| drop(self.0.remove(at)));
+        for at in read {
+            self.0.remove(&at);
+        }
         Some(folded(&inner))
     }
 
