@@ -16,6 +16,7 @@ fn at_depth(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, depth: usize) -> 
     if depth > MAX_DEPTH {
         return Err(TOO_DEEP);
     }
+    heap.pay(8)?;
     let before = out.len();
     match value {
         Value::Nil | Value::NilItem => out.extend_from_slice(b"<nil>"),
@@ -31,7 +32,7 @@ fn at_depth(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, depth: usize) -> 
                 at_depth(heap, out, item, depth + 1)?;
             }
             out.push(b']');
-            return heap.pay(8);
+            return Ok(());
         }
         Value::Map(map) => {
             out.extend_from_slice(b"map[");
@@ -42,7 +43,7 @@ fn at_depth(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, depth: usize) -> 
                 at_depth(heap, out, item, depth + 1)?;
             }
             out.push(b']');
-            return heap.pay(8);
+            return Ok(());
         }
     }
     heap.pay_bytes(out.len() - before)

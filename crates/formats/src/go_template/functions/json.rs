@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::error::Fault;
 use super::super::literal;
 use super::super::runes::{push, runes};
-use super::super::value::{Heap, ListKind, MAX_DEPTH, MapKind, Value};
+use super::super::value::{Heap, ITEM, ListKind, MAX_DEPTH, MapKind, Value};
 use super::{Arguments, Function, Param};
 use crate::go_number;
 use Param::{Any, Text};
@@ -186,6 +186,8 @@ impl<'a> Reader<'a> {
             return Err(Fault::Limit("64 lists and maps in each other"));
         }
         self.skip_space();
+        // Each may be an item, which needs memory before the list or map that it is of can be paid for as a whole.
+        heap.pay(ITEM)?;
         match self.rest.first() {
             Some(b'{') => self.object(heap, depth),
             Some(b'[') => self.array(heap, depth),
@@ -212,7 +214,7 @@ impl<'a> Reader<'a> {
         let mut entries = BTreeMap::new();
         self.take(1);
         if self.eat(b'}') {
-            return heap.map(MapKind::Any, entries);
+            return heap.map_of_paid(MapKind::Any, entries);
         }
         loop {
             self.skip_space();
@@ -224,7 +226,7 @@ impl<'a> Reader<'a> {
             let value = self.value(heap, depth + 1)?;
             entries.insert(key, value);
             if self.eat(b'}') {
-                return heap.map(MapKind::Any, entries);
+                return heap.map_of_paid(MapKind::Any, entries);
             }
             if !self.eat(b',') {
                 return Err(NOT_JSON);
@@ -236,12 +238,12 @@ impl<'a> Reader<'a> {
         let mut items = Vec::new();
         self.take(1);
         if self.eat(b']') {
-            return heap.list(ListKind::Any, items);
+            return heap.list_of_paid(ListKind::Any, items);
         }
         loop {
             items.push(self.value(heap, depth + 1)?);
             if self.eat(b']') {
-                return heap.list(ListKind::Any, items);
+                return heap.list_of_paid(ListKind::Any, items);
             }
             if !self.eat(b',') {
                 return Err(NOT_JSON);

@@ -152,9 +152,11 @@ fn slice(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
 fn concat(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let mut all = Vec::new();
     for position in 0..args.len() {
-        all.extend(items(heap, args, position)?.iter().cloned());
+        let items = items(heap, args, position)?;
+        heap.pay_items(items.len())?;
+        all.extend(items.iter().cloned());
     }
-    if all.is_empty() { heap.nil_list(ListKind::Any) } else { heap.list(ListKind::Any, all) }
+    if all.is_empty() { heap.nil_list(ListKind::Any) } else { heap.list_of_paid(ListKind::Any, all) }
 }
 
 fn compact(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
