@@ -1,11 +1,13 @@
 //! The functions of templates: what Go and Sprig have, with their parameters' types, and what is refused by name.
 
 mod builtin;
+mod decimals;
 mod defaults;
 mod dicts;
 mod encoding;
 mod json;
 mod lists;
+mod merge;
 mod numbers;
 mod paths;
 mod refused;
@@ -98,13 +100,15 @@ impl Function {
     }
 }
 
-const TABLES: [&[Function]; 10] = [
+const TABLES: [&[Function]; 12] = [
     builtin::ALL,
+    decimals::ALL,
     defaults::ALL,
     dicts::ALL,
     encoding::ALL,
     json::ALL,
     lists::ALL,
+    merge::ALL,
     numbers::ALL,
     paths::ALL,
     regex::ALL,

@@ -71,7 +71,7 @@ fn without_zero_decimals(text: &str) -> &str {
     }
 }
 
-fn to_f64(value: &Value) -> f64 {
+pub(super) fn to_f64(value: &Value) -> f64 {
     match value {
         Value::Float(value) => *value,
         Value::Text(text) => literal::parse_float(text.bytes()).unwrap_or_default(),
