@@ -170,7 +170,8 @@ fn no_banned_crate_is_locked() {
 fn every_binary_that_opens_secrets_wipes_what_it_frees() {
     for main in ["src/main.rs", "cli/src/main.rs", "benches/src/main.rs"] {
         let text = fs::read_to_string(root().join(main)).unwrap();
-        let allocator = text.split("#[global_allocator]").nth(1).and_then(|rest| rest.lines().nth(1)).unwrap_or_default();
+        let allocator =
+            text.split("#[global_allocator]").nth(1).and_then(|rest| rest.lines().nth(1)).unwrap_or_default();
         assert!(allocator.contains("ZeroAlloc<"), "{main} has no allocator that wipes");
     }
 }

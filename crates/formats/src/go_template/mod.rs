@@ -11,6 +11,7 @@
 //!
 //! Not here: which values a template sees and where its output goes (`sealed_secret/template.rs`).
 
+mod constraint;
 mod error;
 mod expression;
 mod floats;
@@ -25,6 +26,7 @@ mod run;
 mod runes;
 mod tree;
 mod value;
+mod version;
 
 use std::collections::BTreeMap;
 

@@ -23,6 +23,8 @@ fn at_depth(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, depth: usize) -> 
         Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Int(value) | Value::Int64(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Byte(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Uint64(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Version(version) => out.extend_from_slice(version.text().as_bytes()),
         Value::Float(value) => out.extend_from_slice(float(*value).as_bytes()),
         Value::Text(text) => out.extend_from_slice(text.bytes()),
         Value::List(list) => {

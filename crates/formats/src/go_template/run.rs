@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::error::{Fault, TemplateError};
-use super::functions::{Function, Param, Special};
+use super::functions::{self, Function, Param, Special};
 use super::literal::Number;
 use super::parse::Definitions;
 use super::print;
@@ -268,6 +268,7 @@ impl<'a> Run<'a> {
                     (Some(value), MapKind::Any) => value.into_item(),
                     (found, _) => found.unwrap_or(Value::Nil),
                 },
+                Value::Version(version) => functions::method(self.heap, &version, field)?,
                 _ => return Err(Fault::Failed("a field is asked of a value that has none")),
             };
         }
@@ -390,6 +391,10 @@ impl Each {
             }
             Value::Int(value) => Ok((as_i64(at) < end(*value)?).then(|| (Value::Nil, index))),
             Value::Int64(value) => Ok((as_i64(at) < end(*value)?).then(|| (Value::Nil, Value::Int64(as_i64(at))))),
+            Value::Uint64(value) => {
+                let last = end(i64::try_from(*value).unwrap_or(i64::MAX))?;
+                Ok((as_i64(at) < last).then(|| (Value::Nil, Value::Uint64(at as u64))))
+            }
             Value::Byte(value) => {
                 let byte = u8::try_from(at).unwrap_or(u8::MAX);
                 Ok((as_i64(at) < end(i64::from(*value))?).then(|| (Value::Nil, Value::Byte(byte))))

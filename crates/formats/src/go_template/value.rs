@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::error::Fault;
 use super::expression::Expression;
+use super::version::Version;
 
 /// Bytes, as Go's strings are: not always UTF-8.
 #[derive(Clone)]
@@ -69,10 +70,14 @@ pub(super) enum Value {
     Int64(i64),
     /// `uint8`: a byte of a string.
     Byte(u8),
+    /// `uint64`: a number of a version.
+    Uint64(u64),
     /// `float64`.
     Float(f64),
     /// `string`.
     Text(Text),
+    /// A version, `*semver.Version`.
+    Version(Rc<Version>),
     /// A slice.
     List(List),
     /// A map with strings as keys.
@@ -277,6 +282,8 @@ impl Value {
             Self::Int(_) => "int",
             Self::Int64(_) => "int64",
             Self::Byte(_) => "uint8",
+            Self::Uint64(_) => "uint64",
+            Self::Version(_) => "*semver.Version",
             Self::Float(_) => "float64",
             Self::Text(_) => "string",
             Self::List(list) => list.kind.type_name(),
@@ -293,6 +300,7 @@ impl Value {
             Self::Nil | Self::NilItem => "invalid",
             Self::List(_) => "slice",
             Self::Map(_) => "map",
+            Self::Version(_) => "ptr",
             scalar => scalar.type_name(),
         }
     }
@@ -318,6 +326,8 @@ impl Value {
             Self::Bool(value) => *value,
             Self::Int(value) | Self::Int64(value) => *value != 0,
             Self::Byte(value) => *value != 0,
+            Self::Uint64(value) => *value != 0,
+            Self::Version(_) => true,
             Self::Float(value) => *value != 0.0,
             Self::Text(text) => !text.bytes().is_empty(),
             Self::List(list) => !heap.items(*list).is_empty(),

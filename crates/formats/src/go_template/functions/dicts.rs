@@ -136,6 +136,7 @@ fn copy(heap: &mut Heap, value: &Value, depth: usize) -> Result<Value, Fault> {
             let copies = copies.collect::<Result<_, Fault>>()?;
             heap.map(map.kind, copies)
         }
+        Value::Version(_) => Err(Fault::Refused("copies of versions, which are 0.0.0 upstream")),
         scalar => Ok(scalar.clone()),
     }
 }

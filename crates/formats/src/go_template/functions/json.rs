@@ -61,6 +61,8 @@ fn append(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, style: Style, depth
         Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Int(value) | Value::Int64(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Byte(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Uint64(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Version(version) => string(heap, out, version.text().as_bytes(), style)?,
         Value::Float(value) if value.is_finite() => out.extend_from_slice(go_number::json(*value).as_bytes()),
         Value::Float(_) => return Err(NOT_A_NUMBER),
         Value::Text(text) => string(heap, out, text.bytes(), style)?,

@@ -209,6 +209,8 @@ pub(super) fn deep_equal(heap: &mut Heap, a: &Value, b: &Value, depth: usize) ->
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Int(a), Value::Int(b)) | (Value::Int64(a), Value::Int64(b)) => Ok(a == b),
         (Value::Byte(a), Value::Byte(b)) => Ok(a == b),
+        (Value::Uint64(a), Value::Uint64(b)) => Ok(a == b),
+        (Value::Version(a), Value::Version(b)) => Ok(a == b),
         (Value::Float(a), Value::Float(b)) => Ok(a == b),
         (Value::Text(a), Value::Text(b)) => {
             heap.pay_bytes(a.bytes().len())?;

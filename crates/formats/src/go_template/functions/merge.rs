@@ -31,6 +31,10 @@ fn merge_pair(heap: &mut Heap, into: Map, from: Map, overwrites: bool, depth: us
     }
     for (key, item) in heap.snapshot(from)? {
         let known = heap.get(into, key.bytes());
+        let is_version = |value: &Value| matches!(value, Value::Version(_));
+        if known.as_ref().is_some_and(|known| is_version(known) || (is_version(&item) && !known.is_nil())) {
+            return Err(Fault::Refused("merging versions"));
+        }
         let inner = match (&known, &item) {
             (Some(Value::Map(known)), Value::Map(item)) => Some((*known, *item)),
             _ => None,

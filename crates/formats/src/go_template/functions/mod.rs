@@ -13,11 +13,13 @@ mod paths;
 mod refused;
 mod regex;
 mod strings;
+mod versions;
 
 use super::error::Fault;
 use super::value::{Heap, Map, Text, Value};
 
 pub use refused::REFUSED;
+pub(super) use versions::method;
 
 /// A function with the types that it takes.
 #[derive(Debug)]
@@ -100,7 +102,7 @@ impl Function {
     }
 }
 
-const TABLES: [&[Function]; 12] = [
+const TABLES: [&[Function]; 13] = [
     builtin::ALL,
     decimals::ALL,
     defaults::ALL,
@@ -113,6 +115,7 @@ const TABLES: [&[Function]; 12] = [
     paths::ALL,
     regex::ALL,
     strings::ALL,
+    versions::ALL,
 ];
 
 /// Finds a function; what is refused comes back with its name and the reason.

@@ -4,7 +4,6 @@ const CLOCK: &str = "it reads the clock or a time zone, so the Secret would chan
 const RANDOM: &str = "it draws random values, so the Secret would change with every reconcile";
 const DATE: &str = "dates are not supported";
 const KEYS: &str = "keys, certificates and password hashes are not made in templates";
-const VERSION: &str = "versions are not compared in templates";
 const URL: &str = "URLs are not taken apart in templates";
 const WORDS: &str = "this way of changing words is not supported";
 const CALL: &str = "there are no values that could be called";
@@ -49,8 +48,6 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("genSelfSignedCertWithKey", RANDOM),
     ("genSignedCert", RANDOM),
     ("genSignedCertWithKey", RANDOM),
-    ("semver", VERSION),
-    ("semverCompare", VERSION),
     ("urlJoin", URL),
     ("urlParse", URL),
     ("abbrevboth", WORDS),

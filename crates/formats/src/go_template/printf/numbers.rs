@@ -10,7 +10,7 @@ use super::{Flags, Outcome, Printer};
 impl Printer<'_> {
     pub(super) fn integer(&mut self, verb: char, flags: Flags, size: u64, negative: bool, value: &Value) -> Outcome {
         match verb {
-            'v' if flags.sharp_v && matches!(value, Value::Byte(_)) => {
+            'v' if flags.sharp_v && matches!(value, Value::Byte(_) | Value::Uint64(_)) => {
                 self.digits('x', Flags { sharp: true, ..flags }, size, negative)
             }
             'v' | 'd' => self.digits('d', flags, size, negative),

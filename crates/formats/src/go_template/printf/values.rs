@@ -33,6 +33,11 @@ impl Printer<'_> {
                 self.integer(verb, flags, number.unsigned_abs(), *number < 0, value)?;
             }
             Value::Byte(number) => self.integer(verb, flags, u64::from(*number), false, value)?,
+            Value::Uint64(number) => self.integer(verb, flags, *number, false, value)?,
+            Value::Version(version) if !flags.sharp_v && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') => {
+                self.string(verb, flags, version.text().as_bytes(), value)?;
+            }
+            Value::Version(_) => return Err(Fault::Refused("versions as anything but text")),
             Value::Float(number) => self.float(verb, flags, *number, value)?,
             Value::Text(text) => self.string(verb, flags, text.bytes(), value)?,
             Value::List(list) => {
