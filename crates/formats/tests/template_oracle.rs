@@ -312,7 +312,7 @@ fn versions_satisfy_the_constraints_that_they_satisfy_upstream() {
     let templates: Vec<String> = templates.collect();
     let answers = templates.iter().filter_map(|text| rendered("t", text, &Templates::new()).ok());
     let (yes, no): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.starts_with(b"true"));
-    assert!(yes.len() > 200 && no.len() > 200, "{} {} of {}", yes.len(), no.len(), templates.len());
+    assert!(yes.len() > 100 && no.len() > 100, "{} {} of {}", yes.len(), no.len(), templates.len());
     let differences = oracle.compare(&templates);
     assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
 }
