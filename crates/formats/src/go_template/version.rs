@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use zeroize::Zeroizing;
+
 use super::error::Fault;
 
 /// The longest version or constraint in bytes.
@@ -9,18 +11,18 @@ pub(super) const MAX_TEXT: usize = 4 << 10;
 
 const NO_VERSION: Fault = Fault::Failed("is given what is no version");
 
-/// A version.
+/// A version, which may be a value: its texts are wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) major: u64,
     pub(super) minor: u64,
     pub(super) patch: u64,
     /// What stands between `-` and `+`.
-    pub(super) pre: String,
+    pub(super) pre: Zeroizing<String>,
     /// What stands behind `+`.
-    pub(super) metadata: String,
+    pub(super) metadata: Zeroizing<String>,
     /// The text that it was read from.
-    pub(super) original: String,
+    pub(super) original: Zeroizing<String>,
 }
 
 /// Returns a text that may be a version or a constraint.
@@ -47,9 +49,9 @@ impl Version {
                 major: *major,
                 minor: others.first().copied().unwrap_or_default(),
                 patch: others.get(1).copied().unwrap_or_default(),
-                pre: pre.unwrap_or_default().to_owned(),
-                metadata: metadata.unwrap_or_default().to_owned(),
-                original: text.to_owned(),
+                pre: wiped(pre.unwrap_or_default()),
+                metadata: wiped(metadata.unwrap_or_default()),
+                original: wiped(text),
             }),
             _ => Err(NO_VERSION),
         }
@@ -67,12 +69,21 @@ impl Version {
     }
 
     /// Returns the version as it is printed.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self) -> Zeroizing<String> {
         let Self { major, minor, patch, pre, metadata, .. } = self;
-        let pre = if pre.is_empty() { String::new() } else { format!("-{pre}") };
-        let metadata = if metadata.is_empty() { String::new() } else { format!("+{metadata}") };
-        format!("{major}.{minor}.{patch}{pre}{metadata}")
+        let numbers = format!("{major}.{minor}.{patch}");
+        let mut text = Zeroizing::new(String::with_capacity(numbers.len() + pre.len() + metadata.len() + 2));
+        text.push_str(&numbers);
+        for (mark, part) in [('-', pre), ('+', metadata)].into_iter().filter(|(_, part)| !part.is_empty()) {
+            text.push(mark);
+            text.push_str(part);
+        }
+        text
     }
+}
+
+fn wiped(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.to_owned())
 }
 
 fn number(digits: &str) -> Option<u64> {
