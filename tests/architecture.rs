@@ -167,6 +167,16 @@ fn no_banned_crate_is_locked() {
 
 /// Built together with `seal`, the controller has an `age` with the feature too: what it calls decides.
 #[test]
+fn every_binary_that_opens_secrets_wipes_what_it_frees() {
+    for main in ["src/main.rs", "cli/src/main.rs", "benches/src/main.rs"] {
+        let text = fs::read_to_string(root().join(main)).unwrap();
+        let allocator =
+            text.split("#[global_allocator]").nth(1).and_then(|rest| rest.lines().nth(1)).unwrap_or_default();
+        assert!(allocator.contains("ZeroAlloc<"), "{main} has no allocator that wipes");
+    }
+}
+
+#[test]
 fn the_controller_has_no_way_to_run_a_plugin_of_age() {
     for (folder, words) in [
         ("crates/keys/src", &["plugin::", "PluginV1"][..]),

@@ -315,3 +315,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn debug_output_of_a_part_of_a_text_does_not_show_the_part() {
+    let pieces = Reference::find("hunter2 ref+store://v/a ref+nobody://hunter3");
+    let debug = format!("{pieces:?}");
+    assert!(!debug.contains("hunter") && debug.contains("[REDACTED; 8 bytes]"), "{debug}");
+}

@@ -158,12 +158,9 @@ fn the_table_of_templates_renders_as_upstream_renders_it() {
 #[test]
 fn random_calls_of_every_function_give_what_upstream_gives() {
     let Some(oracle) = Oracle::new() else { return };
-    let factor: u64 = std::env::var("WAXWING_ORACLE_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let seed: u8 = std::env::var("WAXWING_ORACLE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut runner = runner();
     let mut differences = Vec::new();
-    for _ in 0..factor {
+    for _ in 0..factor() {
         let mut templates = Vec::new();
         for function in signatures() {
             for _ in 0..8 {
@@ -173,6 +170,17 @@ fn random_calls_of_every_function_give_what_upstream_gives() {
         differences.extend(oracle.compare(&templates));
     }
     assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
+}
+
+/// How many times as many templates as usual are compared.
+fn factor() -> usize {
+    std::env::var("WAXWING_ORACLE_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+fn runner() -> TestRunner {
+    let seed: u8 = std::env::var("WAXWING_ORACLE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    TestRunner::new_with_rng(Config::default(), rng)
 }
 
 fn pick<'a>(runner: &mut TestRunner, from: &[&'a str]) -> &'a str {
@@ -225,6 +233,8 @@ const TEXTS: &[&str] = &[
     r#""%v %d""#,
     r#""/a/./b/..//c.d""#,
     r#""MFRGG===""#,
+    r#""v1.2.3-rc.1+b""#,
+    r#"">=1.2, <3 || ^0.2""#,
     r#""YWJj""#,
     r#""null""#,
     r#""[1,\"x\",{\"k\":null}]""#,
@@ -259,6 +269,8 @@ const OTHERS: &[&str] = &[
     "(chunk 2 (until 3))",
     ".",
     "(list (list 1) (list 1))",
+    r#"(semver "1.2-a")"#,
+    r#"(semver "3.2").Major"#,
     "(int64 5)",
     r#"(list 0 "" false)"#,
 ];
@@ -287,6 +299,52 @@ fn argument(runner: &mut TestRunner, kind: &str, depth: usize) -> String {
         }
         _ => pick(runner, from).to_owned(),
     }
+}
+
+#[test]
+fn versions_satisfy_the_constraints_that_they_satisfy_upstream() {
+    let Some(oracle) = Oracle::new() else { return };
+    let mut runner = runner();
+    let templates = (0..1500 * factor()).map(|_| {
+        let (constraint, version) = (random_constraint(&mut runner), random_version(&mut runner, &NUMBERS[..6]));
+        format!("{{{{ semverCompare \"{constraint}\" \"{version}\" }}}} {{{{ (semver \"{version}\").Prerelease }}}}")
+    });
+    let templates: Vec<String> = templates.collect();
+    let answers = templates.iter().filter_map(|text| rendered("t", text, &Templates::new()).ok());
+    let (yes, no): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.starts_with(b"true"));
+    assert!(yes.len() > 100 && no.len() > 100, "{} {} of {}", yes.len(), no.len(), templates.len());
+    let differences = oracle.compare(&templates);
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
+}
+
+const NUMBERS: [&str; 11] = ["0", "1", "2", "3", "10", "01", "x", "X", "*", "xx", "1|2"];
+
+/// Returns a version whose numbers are mostly among the first three.
+fn random_version(runner: &mut TestRunner, numbers: &[&str]) -> String {
+    let rare = |runner: &mut TestRunner| number(runner, 12) == 0;
+    let count = if rare(runner) { 4 } else { 1 + number(runner, 5).min(2) };
+    let mut parts = Vec::new();
+    for _ in 0..count {
+        let from = if number(runner, 4) == 0 { numbers } else { &numbers[..3] };
+        parts.push(pick(runner, from));
+    }
+    let pre = ["", "-0", "-1", "-rc.1", "-rc.2", "-rc.10", "-rc", "-a.b", "-99999999999999999999", "-01", "-"];
+    let pre = if number(runner, 2) == 0 { "" } else { pick(runner, &pre) };
+    let metadata = if rare(runner) { pick(runner, &["+x", "+1.2", "+"]) } else { "" };
+    format!("{}{}{pre}{metadata}", if rare(runner) { "v" } else { "" }, parts.join("."))
+}
+
+fn random_constraint(runner: &mut TestRunner) -> String {
+    let operators = ["", "", "=", "!=", ">", "<", ">=", "=>", "<=", "=<", "~", "~>", "^", "^", "!"];
+    let mut text = String::new();
+    for position in 0..1 + number(runner, 3) {
+        let between = pick(runner, &[" ", ", ", ",", " || ", "||", " - ", " -", " , "]);
+        let operator = if between == " - " { "" } else { pick(runner, &operators) };
+        let space = pick(runner, &["", "", "", " ", "\\t"]);
+        text.push_str(if position == 0 { "" } else { between });
+        text.push_str(&format!("{operator}{space}{}", random_version(runner, &NUMBERS)));
+    }
+    text
 }
 
 #[test]

@@ -58,6 +58,7 @@ const FAILING: &[&str] = &[
     "{{ define \"a\" }}1{{ end }}{{ define \"a\" }}2{{ end }}",
     "{{ printf \"%p\" .canary }}",
     "{{ printf \"%999999d\" 1 }}",
+    "{{ printf \"%.65536f\" 1.5 }}",
     "{{ define \"r\" }}{{ template \"r\" . }}{{ end }}{{ template \"r\" .canary }}",
     "{{ range until 100000000 }}{{ end }}",
     "{{ repeat 2000000 .canary }}",
@@ -68,6 +69,8 @@ const FAILING: &[&str] = &[
     "{{ $d := dict }}{{ $_ := set $d \"self\" $d }}{{ deepEqual $d (deepCopy $d) }}",
     "{{ range until 10000 }}{{ range until 10000 }}{{ end }}{{ end }}",
     "{{ range until 70 }}{{ regexMatch (print \"a\" .) \"x\" }}{{ end }}",
+    "{{ $d := dict }}{{ $_ := set $d \"self\" $d }}{{ merge (dict \"self\" (deepCopy (dict \"self\" (dict \"x\" 1)))) $d }}{{ merge $d $d }}",
+    "{{ mulf 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1e300 1 1e-300 }}",
     "{{ fromJson (repeat 100 \"[\") }}{{ mustFromJson (repeat 100 \"[\") }}",
 ];
 
@@ -106,6 +109,72 @@ fn the_work_of_all_templates_of_a_secret_is_bounded_together() {
     let (values, mut allowance) = (Values::new([].into_iter()), Allowance::default());
     let runs = (0..100).take_while(|_| template.render(&values, &mut allowance).is_ok()).count();
     assert!((1..20).contains(&runs), "{runs}");
+}
+
+/// What takes far more time or memory than it looks like; `BIG` stands for a text of a megabyte. Each of them has a function or a
+/// form of the language that once was free, or was paid for when it was too late.
+const EXPENSIVE: &[&str] = &[
+    "{{ $x := BIG }}{{ range until 1000 }}{{ $_ := sha512sum $x }}{{ end }}",
+    "{{ $x := BIG }}{{ range until 1000 }}{{ $_ := hasPrefix $x (print $x) }}{{ end }}",
+    "{{ $x := BIG }}{{ range until 1000 }}{{ $_ := trimPrefix \"y\" $x | len }}{{ end }}",
+    "{{ $x := repeat 1000000 \" \" }}{{ range until 1000 }}{{ $_ := nospace $x }}{{ end }}",
+    "{{ $x := BIG }}{{ range until 1000 }}{{ $_ := atoi $x }}{{ end }}",
+    "{{ $x := BIG }}{{ range until 1000 }}{{ $_ := eq $x (print $x) }}{{ end }}",
+    "{{ $x := BIG }}{{ range until 1000 }}{{ $_ := contains (print $x \"y\") $x }}{{ end }}",
+    "{{ $x := print BIG BIG BIG BIG BIG BIG BIG BIG }}{{ replace \"\" \"\" $x }}{{ splitList \"\" $x }}",
+    "{{ $x := print BIG BIG BIG BIG BIG BIG BIG BIG }}{{ split \"x\" $x }}",
+    "{{ $x := print BIG BIG BIG BIG BIG BIG BIG BIG }}{{ regexSplit \"x\" $x -1 }}",
+    "{{ $x := print BIG BIG BIG BIG BIG BIG BIG BIG }}{{ fromJson (print \"[1\" (replace \"x\" \",1\" $x) \"]\") }}",
+    "{{ $x := until 400000 }}{{ range until 100 }}{{ $_ := concat $x $x $x $x $x $x $x $x $x $x $x $x $x }}{{ end }}",
+    "{{ $x := splitList \"x\" (repeat 200000 \"x\") }}{{ range until 10000 }}{{ $_ := print $x }}{{ end }}",
+    "{{ $x := splitList \"x\" (repeat 200000 \"x\") }}{{ range until 10000 }}{{ $_ := printf \"%s\" $x }}{{ end }}",
+    "{{ $d := dict BIG 1 }}{{ $c := deepCopy $d }}{{ range until 1000 }}{{ $_ := deepEqual $d $c }}{{ end }}",
+    "{{ $k := BIG }}{{ $d := dict $k 1 }}{{ range until 1000 }}{{ $_ := toDecimal $d }}{{ end }}",
+    "{{ $k := BIG }}{{ $d := dict (print $k) 1 }}{{ range until 100 }}{{ $_ := pluck $k $d $d $d $d $d $d $d $d $d $d }}{{ end }}",
+    "{{ printf (repeat 500000 \"%[\") }}{{ range until 200 }}{{ $_ := printf (repeat 500000 \"%[\") }}{{ end }}",
+    "{{ regexReplaceAll \"x\" BIG (repeat 1000000 \"$0\") }}",
+    "{{ regexReplaceAll \"x*\" BIG (repeat 1000 \"$0\") }}",
+    // Each match is one byte long, and looks at all that is left.
+    "{{ regexFindAll \".*[^x]|[x]\" (repeat 100000 \"x\") -1 }}",
+    // Nearly every byte leads into a state that was not there before.
+    "{{ $x := \"\" }}{{ range $n := until 400 }}{{ $x = print $x (sha512sum (print $n)) }}{{ end }}\
+     {{ regexMatch \"[0-9a-f]*[0-7][0-9a-f]{300}y\" $x }}",
+    "{{ range $n := until 60 }}{{ regexMatch (print \"\\\\pL{20}\" $n) \"a\" }}{{ end }}",
+];
+
+#[test]
+fn what_takes_more_work_or_memory_than_it_looks_like_is_refused_before_it_costs_much() {
+    for text in EXPENSIVE {
+        let result = render(&text.replace("BIG", "(repeat 1000000 \"x\")"));
+        let fault = result.err().map(|error| error.fault);
+        assert!(matches!(fault, Some(Fault::Limit(_))), "{text}: {fault:?}");
+    }
+    let forms = [
+        format!("{{{{ range until 100000 }}}}{{{{ $_ := list{} }}}}{{{{ end }}}}", " 1".repeat(100_000)),
+        format!(
+            "{{{{ $d := dict }}}}{{{{ range until 100000 }}}}{{{{ $x := ${} }}}}{{{{ end }}}}",
+            ".zz".repeat(100_000)
+        ),
+        format!(
+            "{{{{ $b := 1 }}}}{}{{{{ range until 200000 }}}}{{{{ $b }}}}{{{{ end }}}}",
+            "{{ $a := 1 }}".repeat(900)
+        ),
+        "{{ $a := 1 }}".repeat(2000),
+    ];
+    for text in forms {
+        let fault = render(&text).unwrap_err().fault;
+        assert!(matches!(fault, Fault::Limit(_)), "{}: {fault:?}", &text[..80]);
+    }
+}
+
+#[test]
+fn a_template_that_defines_another_many_times_is_parsed_in_time_that_grows_with_its_length() {
+    let text = format!(
+        "{{{{ define \"a\" }}}}{}x{{{{ end }}}}{}",
+        " ".repeat(500_000),
+        "{{define \"a\"}}{{end}}".repeat(20_000)
+    );
+    assert_eq!(render(&text).unwrap(), b"");
 }
 
 fn manifest(template_data: serde_json::Value) -> SealedSecretManifest {

@@ -47,6 +47,13 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_fields_are_matched_without_case_as_go_folds_it() {
+        let object = json!({"\u{17f}tringData": {"a": "1"}, "\u{212a}IND": "Secret", "metadatä": {"name": "x"}});
+        let expected = r#"{"kind":"Secret","metadata":{},"stringData":{"a":"1"}}"#;
+        assert_eq!(read(GoType::Secret, object, Reading::Json), expected);
+    }
+
+    #[test]
     fn a_sealed_secret_has_its_spec_even_if_it_is_empty() {
         let expected = r#"{"metadata":{},"spec":{"template":{"metadata":{}},"encryptedData":null}}"#;
         assert_eq!(read(GoType::SealedSecret, json!({}), Reading::Json), expected);

@@ -177,41 +177,64 @@ fn plain<'a>(text: &str) -> Out<'a> {
     Out::Plain(Zeroizing::new(text.to_owned()))
 }
 
-fn sorted<'a>(mut entries: Vec<(&'a str, Out<'a>)>) -> Out<'a> {
-    entries.sort_by(|(one, _), (two, _)| natural(one, two));
+fn sorted<'a>(entries: Vec<(&'a str, Out<'a>)>) -> Out<'a> {
+    let entries = merge_sorted(entries, &|(one, _), (two, _)| natural(one, two) == Ordering::Less);
     Out::Map(entries.into_iter().map(|(key, value)| OutEntry::Pair(key, value)).collect())
 }
 
+/// Sorts by an order that may go round in circles, as the one of go-yaml does for large numbers: the library's sort may panic then.
+fn merge_sorted<T>(mut entries: Vec<T>, is_less: &impl Fn(&T, &T) -> bool) -> Vec<T> {
+    if entries.len() < 2 {
+        return entries;
+    }
+    let mut merged = Vec::with_capacity(entries.len());
+    let right = merge_sorted(entries.split_off(entries.len() / 2), is_less);
+    let (mut left, mut right) = (merge_sorted(entries, is_less).into_iter().peekable(), right.into_iter().peekable());
+    while let Some(first) = left.peek() {
+        let next = right.next_if(|other| is_less(other, first)).or_else(|| left.next());
+        merged.extend(next);
+    }
+    merged.extend(right);
+    merged
+}
+
+/// How many digits of a number count. A longer one is no key that Kubernetes takes, and reading it for each comparison takes long.
+const MAX_DIGITS: usize = 1024;
+
 /// Compares keys as go-yaml does (`sorter.go`): letters stand behind all else, and numbers in them count as numbers.
 fn natural(one: &str, two: &str) -> Ordering {
-    let (one, two): (Vec<char>, Vec<char>) = (one.chars().collect(), two.chars().collect());
-    let Some(at) = one.iter().zip(&two).position(|(a, b)| a != b) else {
-        return one.len().cmp(&two.len());
+    let (mut one, mut two) = (one, two);
+    let before = one;
+    let (a, b) = loop {
+        let (mut ones, mut twos) = (one.chars(), two.chars());
+        match (ones.next(), twos.next()) {
+            (Some(a), Some(b)) if a == b => (one, two) = (ones.as_str(), twos.as_str()),
+            (Some(a), Some(b)) => break (a, b),
+            (a, b) => return a.is_some().cmp(&b.is_some()),
+        }
     };
-    let (before, one) = one.split_at_checked(at).unwrap_or_default();
-    let two = two.get(at..).unwrap_or_default();
-    let (Some(a), Some(b)) = (one.first(), two.first()) else { return Ordering::Equal };
     match (a.is_alphabetic(), b.is_alphabetic()) {
-        (true, true) => return a.cmp(b),
+        (true, true) => return a.cmp(&b),
         (true, false) => return Ordering::Greater,
         (false, true) => return Ordering::Less,
         (false, false) => {}
     }
-    let start = i64::from((*a == '0' || *b == '0') && ends_in_a_number(before));
+    let before = before.strip_suffix(one).unwrap_or_default();
+    let start = i64::from((a == '0' || b == '0') && ends_in_a_number(before));
     let ((first, first_length), (second, second_length)) = (number(one, start), number(two, start));
-    first.cmp(&second).then(first_length.cmp(&second_length)).then(a.cmp(b))
+    first.cmp(&second).then(first_length.cmp(&second_length)).then(a.cmp(&b))
 }
 
 /// Tells whether the digits that a text ends with have another one than zero among them.
-fn ends_in_a_number(text: &[char]) -> bool {
-    text.iter().rev().take_while(|c| c.is_numeric()).any(|c| *c != '0')
+fn ends_in_a_number(text: &str) -> bool {
+    text.chars().rev().take(MAX_DIGITS).take_while(|c| c.is_numeric()).any(|c| c != '0')
 }
 
 /// Reads the digits that a text begins with, behind `start`, and counts them; a number that is too large wraps as in Go.
-fn number(text: &[char], start: i64) -> (i64, usize) {
-    let digits = text.iter().take_while(|c| c.is_numeric());
-    let append = |(value, length): (i64, usize), c: &char| {
-        let digit = i64::from(u32::from(*c)) - i64::from(u32::from('0'));
+fn number(text: &str, start: i64) -> (i64, usize) {
+    let digits = text.chars().take(MAX_DIGITS).take_while(|c| c.is_numeric());
+    let append = |(value, length): (i64, usize), c: char| {
+        let digit = i64::from(u32::from(c)) - i64::from(u32::from('0'));
         (value.wrapping_mul(10).wrapping_add(digit), length + 1)
     };
     digits.fold((start, 0), append)
@@ -240,6 +263,24 @@ mod tests {
         let object = Printable::Map(vec![("b", Printable::secret(&secret)), ("a", Printable::secret(&empty))]);
         assert_eq!(printed(&object, Form::Json), "{\n  \"b\": \"1234\",\n  \"a\": null\n}\n");
         assert_eq!(printed(&object, Form::Yaml), "---\na: null\nb: \"1234\"\n");
+    }
+
+    #[test]
+    fn keys_whose_order_goes_round_in_circles_are_sorted_somehow() {
+        // The first is below the second, which is below the third, which is below the first: a number that is too large is negative.
+        let circle = ["9223372036854775808", "3", "9223372036854775807"];
+        let follows = |at: usize, next: usize| natural(circle[at], circle[next]) == Ordering::Less;
+        assert!(follows(0, 1) && follows(1, 2) && follows(2, 0));
+        let mut step = 1_u64;
+        let keys: Vec<String> = std::iter::repeat_with(|| {
+            step = step.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (step >> (step % 60)).to_string() + &"7".repeat((step % 7) as usize)
+        })
+        .take(2000)
+        .collect();
+        let object = serde_json::Value::Object(keys.iter().map(|key| (key.clone(), json!(1))).collect());
+        let printed = printed(&Printable::Value(&object), Form::Yaml);
+        assert!(keys.iter().all(|key| printed.contains(&format!("\"{key}\": 1\n"))));
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) fn object(value: Value, fields: &[Field], path: &KeyPath, reading: Re
     let mut found: Vec<Value> = fields.iter().map(|_| Value::Null).collect();
     for (key, value) in map(value, path)? {
         let exact = fields.iter().position(|field| field.name == key);
-        let index = exact.or_else(|| fields.iter().position(|field| field.name.eq_ignore_ascii_case(&key)));
+        let index = exact.or_else(|| fields.iter().position(|field| is_alike(field.name, &key)));
         if let Some(place) = index.and_then(|index| found.get_mut(index)).filter(|_| !value.is_null()) {
             *place = value;
         }
@@ -95,6 +95,17 @@ pub(super) fn object(value: Value, fields: &[Field], path: &KeyPath, reading: Re
         }
     }
     Ok(Value::Object(typed))
+}
+
+/// Compares a name with a key without case, as Go folds it: the long s and the sign of kelvin are letters of ASCII (`fold.go` of
+/// `encoding/json`).
+fn is_alike(name: &str, key: &str) -> bool {
+    let folded = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(folded).eq(key.chars().map(folded))
 }
 
 fn is_empty(value: &Value) -> bool {

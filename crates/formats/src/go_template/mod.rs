@@ -4,24 +4,29 @@
 //! from a port in what it must not do: nothing is read from outside (no clock, no randomness, no environment), every text
 //! that it makes is wiped, size, depth and work are bounded, and an error holds nothing of a value or of the template.
 //!
-//! A text is wiped when nothing refers to it any more. A buffer that grows while a text is made leaves copies to the allocator,
-//! which wipes them in the binaries.
+//! A text is wiped when nothing refers to it any more. A buffer that a text is made in is freed as it is, and so is what a library
+//! keeps while it works, also where a function fails half-way: whoever runs templates has an allocator that wipes what is freed, as
+//! both binaries have (`every_binary_that_opens_secrets_wipes_what_it_frees`). What is left on the stack, as the last block of a
+//! checksum, is for the caller to wipe.
 //!
 //! Not here: which values a template sees and where its output goes (`sealed_secret/template.rs`).
 
+mod constraint;
 mod error;
+mod expression;
 mod floats;
 mod functions;
+mod go_regex;
 mod lex;
 mod literal;
 mod parse;
 mod print;
 mod printf;
-mod regexes;
 mod run;
 mod runes;
 mod tree;
 mod value;
+mod version;
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 //!
 //! Names of functions are looked up here, so what is refused is refused before anything is opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{Fault, TemplateError};
 use super::functions::{self, Function};
@@ -15,6 +15,8 @@ pub(super) type Definitions = BTreeMap<Vec<u8>, Vec<Node>>;
 
 /// How deep actions and parentheses may stand in each other, together.
 const MAX_DEPTH: usize = 50;
+/// How many variables may be declared at one place: each use of one is looked up among them.
+const MAX_VARIABLES: usize = 1000;
 
 /// Parses a template that is called `name` itself.
 pub(super) fn parse(name: &[u8], text: &str) -> Result<Definitions, TemplateError> {
@@ -26,6 +28,7 @@ pub(super) fn parse(name: &[u8], text: &str) -> Result<Definitions, TemplateErro
         range_depth: 0,
         variables: vec!["$".to_owned()],
         definitions: Definitions::new(),
+        defined: BTreeSet::new(),
         function: None,
     };
     parser.main(name).map_err(|fault| TemplateError { line: parser.line(), function: parser.function, fault })?;
@@ -40,6 +43,8 @@ struct Parser<'a> {
     range_depth: usize,
     variables: Vec<String>,
     definitions: Definitions,
+    /// Which of them are more than white space, and so can't be defined again.
+    defined: BTreeSet<Vec<u8>>,
     /// The function that was refused.
     function: Option<&'static str>,
 }
@@ -149,16 +154,14 @@ impl<'a> Parser<'a> {
     }
 
     fn define(&mut self, name: Vec<u8>, nodes: Vec<Node>) -> Result<(), Fault> {
-        match self.definitions.get(&name) {
-            Some(known) if !is_empty(known) => match is_empty(&nodes) {
-                true => Ok(()),
-                false => Err(Fault::Syntax("a template is defined twice")),
-            },
-            _ => {
-                self.definitions.insert(name, nodes);
-                Ok(())
-            }
+        match (self.defined.contains(&name), is_empty(&nodes)) {
+            (true, true) => return Ok(()),
+            (true, false) => return Err(Fault::Syntax("a template is defined twice")),
+            (false, true) => {}
+            (false, false) => drop(self.defined.insert(name.clone())),
         }
+        self.definitions.insert(name, nodes);
+        Ok(())
     }
 
     fn name(&mut self) -> Result<Vec<u8>, Fault> {
@@ -318,12 +321,12 @@ impl<'a> Parser<'a> {
                 kind @ (Kind::Declare | Kind::Assign) => {
                     self.next();
                     pipe.is_assignment = kind == Kind::Assign;
-                    self.declare(pipe, name);
+                    self.declare(pipe, name)?;
                     return Ok(());
                 }
                 Kind::Comma => {
                     self.next();
-                    self.declare(pipe, name);
+                    self.declare(pipe, name)?;
                     let more = matches!(self.peek_word(), Kind::Variable(_) | Kind::Right | Kind::Close);
                     if !is_range || pipe.variables.len() >= 2 || !more {
                         return Err(Fault::Syntax("too many variables are declared at once"));
@@ -338,9 +341,13 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn declare(&mut self, pipe: &mut Pipe, name: &str) {
+    fn declare(&mut self, pipe: &mut Pipe, name: &str) -> Result<(), Fault> {
+        if self.variables.len() > MAX_VARIABLES {
+            return Err(Fault::Limit("1,000 variables at one place"));
+        }
         pipe.variables.push(name.to_owned());
         self.variables.push(name.to_owned());
+        Ok(())
     }
 
     fn command(&mut self) -> Result<Command, Fault> {

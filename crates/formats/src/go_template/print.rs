@@ -16,12 +16,15 @@ fn at_depth(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, depth: usize) -> 
     if depth > MAX_DEPTH {
         return Err(TOO_DEEP);
     }
+    heap.pay(8)?;
     let before = out.len();
     match value {
         Value::Nil | Value::NilItem => out.extend_from_slice(b"<nil>"),
         Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Int(value) | Value::Int64(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Byte(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Uint64(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Version(version) => out.extend_from_slice(version.text().as_bytes()),
         Value::Float(value) => out.extend_from_slice(float(*value).as_bytes()),
         Value::Text(text) => out.extend_from_slice(text.bytes()),
         Value::List(list) => {
@@ -31,7 +34,7 @@ fn at_depth(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, depth: usize) -> 
                 at_depth(heap, out, item, depth + 1)?;
             }
             out.push(b']');
-            return heap.pay(8);
+            return Ok(());
         }
         Value::Map(map) => {
             out.extend_from_slice(b"map[");
@@ -42,7 +45,7 @@ fn at_depth(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, depth: usize) -> 
                 at_depth(heap, out, item, depth + 1)?;
             }
             out.push(b']');
-            return heap.pay(8);
+            return Ok(());
         }
     }
     heap.pay_bytes(out.len() - before)

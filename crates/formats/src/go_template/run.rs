@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::error::{Fault, TemplateError};
-use super::functions::{Function, Param, Special};
+use super::functions::{self, Function, Param, Special};
 use super::literal::Number;
 use super::parse::Definitions;
 use super::print;
@@ -15,6 +15,8 @@ use crate::SecretBytes;
 const MAX_DEPTH: usize = 150;
 /// What one template may write, in bytes: as much as a Secret may hold.
 const MAX_OUTPUT: usize = 1 << 20;
+/// What an argument of a function costs beside what it holds.
+const ARGUMENT: u64 = 16;
 
 /// One run of a template.
 pub(super) struct Run<'a> {
@@ -169,14 +171,23 @@ impl<'a> Run<'a> {
     }
 
     fn assign(&mut self, name: &str, value: Value) -> Outcome<()> {
-        let known = self.variables.iter_mut().rev().find(|(known, _)| *known == name);
+        let known = self.variable(name)?.and_then(|at| self.variables.get_mut(at));
         let (_, variable) = known.ok_or(Fault::Failed("a variable is set that is not declared"))?;
         *variable = value;
         Ok(())
     }
 
+    /// Finds the variable of a name that was declared last, and pays for every name that it is compared with.
+    fn variable(&mut self, name: &str) -> Outcome<Option<usize>> {
+        let found = self.variables.iter().rposition(|(known, _)| *known == name);
+        let compared = self.variables.len() - found.unwrap_or_default();
+        self.heap.pay_bytes(compared.saturating_mul(1 + name.len() / 8))?;
+        Ok(found)
+    }
+
     fn template(&mut self, dot: &Value, line: usize, name: &[u8], pipe: Option<&'a Pipe>) -> Outcome<()> {
         self.at(line, None);
+        self.heap.pay_bytes(name.len())?;
         let nodes = self.definitions.get(name).ok_or(Fault::Failed("a template is called that is not defined"))?;
         let inner = match pipe {
             Some(pipe) => self.pipe(dot, pipe)?,
@@ -233,7 +244,7 @@ impl<'a> Run<'a> {
             Operand::Text(text) => self.heap.text(text.clone()),
             Operand::Field(fields) => self.fields(dot.clone(), fields),
             Operand::Variable(name, fields) => {
-                let known = self.variables.iter().rev().find(|(known, _)| known == name);
+                let known = self.variable(name)?.and_then(|at| self.variables.get(at));
                 let value = known.map(|(_, value)| value.clone());
                 let value = value.ok_or(Fault::Failed("a variable is not declared where it is used"))?;
                 self.fields(value, fields)
@@ -249,12 +260,15 @@ impl<'a> Run<'a> {
 
     fn fields(&mut self, mut value: Value, fields: &[String]) -> Outcome<Value> {
         for field in fields {
+            self.heap.pay(STEP)?;
+            self.heap.pay_bytes(field.len())?;
             value = match value {
                 Value::Nil => Value::Nil,
                 Value::Map(map) => match (self.heap.get(map, field.as_bytes()), map.kind) {
                     (Some(value), MapKind::Any) => value.into_item(),
                     (found, _) => found.unwrap_or(Value::Nil),
                 },
+                Value::Version(version) => functions::method(self.heap, &version, field)?,
                 _ => return Err(Fault::Failed("a field is asked of a value that has none")),
             };
         }
@@ -287,6 +301,9 @@ impl<'a> Run<'a> {
             arguments.push(typed(value, function.param(words.len()))?);
         }
         self.heap.pay(STEP)?;
+        // What a function does with the bytes of its texts is paid for here, once: most read each of them a few times.
+        let texts = arguments.iter().map(|value| if let Value::Text(text) = value { text.bytes().len() } else { 0 });
+        self.heap.pay_bytes(texts.fold(0, usize::saturating_add))?;
         let value = (function.body)(self.heap, &arguments)?;
         self.at(line, None);
         Ok(value)
@@ -313,6 +330,7 @@ impl<'a> Run<'a> {
 
     /// Evaluates an argument. A number becomes what the parameter wants; whether anything else fits is for the caller.
     fn argument(&mut self, dot: &Value, word: &'a Operand, param: Param) -> Outcome<Value> {
+        self.heap.pay(ARGUMENT)?;
         match (word, param) {
             (Operand::Number(number), Param::Int) => {
                 number.int.map(Value::Int).ok_or(Fault::Type { expected: "an integer" })
@@ -373,6 +391,10 @@ impl Each {
             }
             Value::Int(value) => Ok((as_i64(at) < end(*value)?).then(|| (Value::Nil, index))),
             Value::Int64(value) => Ok((as_i64(at) < end(*value)?).then(|| (Value::Nil, Value::Int64(as_i64(at))))),
+            Value::Uint64(value) => {
+                let last = end(i64::try_from(*value).unwrap_or(i64::MAX))?;
+                Ok((as_i64(at) < last).then(|| (Value::Nil, Value::Uint64(at as u64))))
+            }
             Value::Byte(value) => {
                 let byte = u8::try_from(at).unwrap_or(u8::MAX);
                 Ok((as_i64(at) < end(i64::from(*value))?).then(|| (Value::Nil, Value::Byte(byte))))

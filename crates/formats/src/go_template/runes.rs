@@ -1,5 +1,7 @@
 //! Characters in bytes that may not be UTF-8, as Go reads them: each byte that belongs to none is U+FFFD of width 1.
 
+use memchr::memmem::Finder;
+
 /// One character with the bytes that it was read from.
 #[derive(Clone, Copy)]
 pub(super) struct Rune<'a> {
@@ -91,45 +93,28 @@ pub(super) fn trim(text: &[u8], is_cut: impl Fn(char) -> bool) -> &[u8] {
 }
 
 /// Returns the parts of `text` between occurrences of `separator`, at most `limit`; without a separator, its characters.
-pub(super) fn split<'t>(text: &'t [u8], separator: &[u8], limit: usize) -> Vec<&'t [u8]> {
-    if separator.is_empty() {
-        return characters(text, limit);
-    }
-    let (mut parts, mut rest) = (Vec::new(), text);
-    while parts.len() + 1 < limit {
-        let Some(at) = find(rest, separator) else { break };
-        parts.push(rest.get(..at).unwrap_or_default());
-        rest = rest.get(at + separator.len()..).unwrap_or_default();
-    }
-    parts.push(rest);
-    parts
+pub(super) fn split<'t>(text: &'t [u8], separator: &'t [u8], limit: usize) -> impl Iterator<Item = &'t [u8]> + Clone {
+    let finder = Finder::new(separator);
+    let (mut rest, mut left) = (Some(text), limit);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        left = left.checked_sub(1)?;
+        let end = match (left, finder.needle()) {
+            (0, _) => None,
+            // An empty text has no characters, and what is left of one when all are taken is no part.
+            (_, []) => Some(runes(text).next().map_or(0, |rune| rune.bytes.len())).filter(|len| *len < text.len()),
+            _ => finder.find(text),
+        };
+        let Some(end) = end else {
+            rest = None;
+            return Some(text).filter(|text| !text.is_empty() || !finder.needle().is_empty());
+        };
+        rest = text.get(end + finder.needle().len()..);
+        text.get(..end)
+    })
 }
 
-fn characters(text: &[u8], limit: usize) -> Vec<&[u8]> {
-    let (mut parts, mut at) = (Vec::new(), 0);
-    for rune in runes(text) {
-        if parts.len() + 1 == limit {
-            parts.push(text.get(at..).unwrap_or_default());
-            break;
-        }
-        parts.push(rune.bytes);
-        at += rune.bytes.len();
-    }
-    parts
-}
-
-/// Returns where `part` occurs first.
-pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    if part.is_empty() {
-        return Some(0);
-    }
-    let first = *part.first()?;
-    let mut from = 0;
-    loop {
-        from += text.get(from..)?.iter().position(|byte| *byte == first)?;
-        if text.get(from..).is_some_and(|rest| rest.starts_with(part)) {
-            return Some(from);
-        }
-        from += 1;
-    }
+/// Tells whether `part` occurs.
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
+    memchr::memmem::find(text, part).is_some()
 }

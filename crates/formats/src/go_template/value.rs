@@ -9,10 +9,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use regex::Regex;
 use zeroize::Zeroizing;
 
 use super::error::Fault;
+use super::expression::Expression;
+use super::version::Version;
 
 /// Bytes, as Go's strings are: not always UTF-8.
 #[derive(Clone)]
@@ -69,10 +70,14 @@ pub(super) enum Value {
     Int64(i64),
     /// `uint8`: a byte of a string.
     Byte(u8),
+    /// `uint64`: a number of a version.
+    Uint64(u64),
     /// `float64`.
     Float(f64),
     /// `string`.
     Text(Text),
+    /// A version, `*semver.Version`.
+    Version(Rc<Version>),
     /// A slice.
     List(List),
     /// A map with strings as keys.
@@ -124,22 +129,24 @@ pub(super) const WORK: u64 = 64 << 20;
 /// What a step of the engine costs.
 pub(super) const STEP: u64 = 64;
 /// What an item of a list or map costs beside what it holds.
-const ITEM: u64 = 64;
+pub(super) const ITEM: u64 = 64;
+/// What a map costs beside its items: the least that a tree allocates.
+const MAP: u64 = 512;
 /// How many different regular expressions one run may have.
-const MAX_REGEXES: usize = 64;
+const MAX_EXPRESSIONS: usize = 64;
 
 /// The lists and maps of one run, and what it may still do.
 pub(super) struct Heap {
     lists: Vec<Rc<[Value]>>,
     maps: Vec<BTreeMap<Text, Value>>,
-    regexes: BTreeMap<Text, Regex>,
+    expressions: BTreeMap<Text, Expression>,
     left: u64,
 }
 
 impl Heap {
     /// Makes an empty heap that may do `left` work.
     pub(super) fn new(left: u64) -> Self {
-        Self { lists: Vec::new(), maps: Vec::new(), regexes: BTreeMap::new(), left }
+        Self { lists: Vec::new(), maps: Vec::new(), expressions: BTreeMap::new(), left }
     }
 
     /// Returns the work that may still be done.
@@ -169,8 +176,18 @@ impl Heap {
     }
 
     pub(super) fn list(&mut self, kind: ListKind, items: Vec<Value>) -> Result<Value, Fault> {
-        self.pay_bytes(items.len())?;
-        self.pay(ITEM.saturating_mul(items.len() as u64 + 1))?;
+        self.pay_items(items.len())?;
+        self.list_of_paid(kind, items)
+    }
+
+    /// Pays for items before there is memory for them.
+    pub(super) fn pay_items(&mut self, items: usize) -> Result<(), Fault> {
+        self.pay(ITEM.saturating_mul(items as u64))
+    }
+
+    /// Keeps a list whose items are paid for.
+    pub(super) fn list_of_paid(&mut self, kind: ListKind, items: Vec<Value>) -> Result<Value, Fault> {
+        self.pay(ITEM)?;
         self.lists.push(items.into());
         Ok(Value::List(List { kind, is_nil: false, id: self.lists.len() - 1 }))
     }
@@ -183,8 +200,9 @@ impl Heap {
     }
 
     pub(super) fn texts(&mut self, parts: impl IntoIterator<Item = Vec<u8>>) -> Result<Value, Fault> {
-        let parts: Vec<Value> = parts.into_iter().map(|part| self.text(part)).collect::<Result<_, _>>()?;
-        self.list(ListKind::Texts, parts)
+        let part = |part| self.pay(ITEM).and_then(|()| self.text(part));
+        let parts: Vec<Value> = parts.into_iter().map(part).collect::<Result<_, _>>()?;
+        self.list_of_paid(ListKind::Texts, parts)
     }
 
     pub(super) fn items(&self, list: List) -> Rc<[Value]> {
@@ -192,7 +210,13 @@ impl Heap {
     }
 
     pub(super) fn map(&mut self, kind: MapKind, entries: BTreeMap<Text, Value>) -> Result<Value, Fault> {
-        self.pay(ITEM.saturating_mul(entries.len() as u64 + 1))?;
+        self.pay_items(entries.len())?;
+        self.map_of_paid(kind, entries)
+    }
+
+    /// Keeps a map whose entries are paid for.
+    pub(super) fn map_of_paid(&mut self, kind: MapKind, entries: BTreeMap<Text, Value>) -> Result<Value, Fault> {
+        self.pay(MAP)?;
         self.maps.push(entries);
         Ok(Value::Map(Map { kind, id: self.maps.len() - 1 }))
     }
@@ -201,9 +225,10 @@ impl Heap {
         self.maps.get(map.id).into_iter().flatten()
     }
 
-    /// Returns the entries as they are now, in the order of their keys.
+    /// Returns the entries as they are now, in the order of their keys, which may be read or compared once.
     pub(super) fn snapshot(&mut self, map: Map) -> Result<Vec<(Text, Value)>, Fault> {
-        self.pay(ITEM.saturating_mul(self.size(map) as u64))?;
+        self.pay_items(self.size(map))?;
+        self.pay_bytes(self.entries(map).map(|(key, _)| key.bytes().len()).sum())?;
         Ok(self.entries(map).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
@@ -229,21 +254,22 @@ impl Heap {
         }
     }
 
-    /// Returns the expression that `pattern` compiles to, made once.
-    pub(super) fn regex(
+    /// Works with the expression that `pattern` compiles to, which is done once.
+    pub(super) fn with_expression<T>(
         &mut self,
         pattern: &Text,
-        compile: impl FnOnce(&[u8]) -> Result<Regex, Fault>,
-    ) -> Result<Regex, Fault> {
-        if let Some(regex) = self.regexes.get(pattern) {
-            return Ok(regex.clone());
-        }
-        if self.regexes.len() >= MAX_REGEXES {
-            return Err(Fault::Limit("64 regular expressions in one template"));
-        }
-        let regex = compile(pattern.bytes())?;
-        self.regexes.insert(pattern.clone(), regex.clone());
-        Ok(regex)
+        work: impl FnOnce(&mut Self, &mut Expression) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut expression = match self.expressions.remove(pattern) {
+            Some(known) => known,
+            None if self.expressions.len() >= MAX_EXPRESSIONS => {
+                return Err(Fault::Limit("64 regular expressions in one template"));
+            }
+            None => Expression::compile(self, pattern.bytes())?,
+        };
+        let done = work(self, &mut expression);
+        self.expressions.insert(pattern.clone(), expression);
+        done
     }
 }
 
@@ -256,6 +282,8 @@ impl Value {
             Self::Int(_) => "int",
             Self::Int64(_) => "int64",
             Self::Byte(_) => "uint8",
+            Self::Uint64(_) => "uint64",
+            Self::Version(_) => "*semver.Version",
             Self::Float(_) => "float64",
             Self::Text(_) => "string",
             Self::List(list) => list.kind.type_name(),
@@ -272,6 +300,7 @@ impl Value {
             Self::Nil | Self::NilItem => "invalid",
             Self::List(_) => "slice",
             Self::Map(_) => "map",
+            Self::Version(_) => "ptr",
             scalar => scalar.type_name(),
         }
     }
@@ -297,6 +326,8 @@ impl Value {
             Self::Bool(value) => *value,
             Self::Int(value) | Self::Int64(value) => *value != 0,
             Self::Byte(value) => *value != 0,
+            Self::Uint64(value) => *value != 0,
+            Self::Version(_) => true,
             Self::Float(value) => *value != 0.0,
             Self::Text(text) => !text.bytes().is_empty(),
             Self::List(list) => !heap.items(*list).is_empty(),

@@ -1,5 +1,7 @@
 //! Where references stand in a text, and where they end.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use super::escape::is_of_reference;
@@ -7,12 +9,18 @@ use super::{Foreign, MAX_BYTES, Provider, Reference, ReferenceError, StoreKind};
 use crate::sealed_secret::lenient_base64;
 
 /// A part of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// The part as it stands in the text, with the `+` that ends a reference. What is no well-formed reference may be a secret.
     pub raw: &'a str,
     /// What it is.
     pub content: Content,
+}
+
+impl fmt::Debug for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Piece {{ raw: [REDACTED; {} bytes], content: {:?} }}", self.raw.len(), self.content)
+    }
 }
 
 /// What a part of a text is.

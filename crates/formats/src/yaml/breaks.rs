@@ -3,6 +3,9 @@
 //! go-yaml takes them for line breaks and YAML 1.2, which our grammar is of, for text. sops writes the separators inside of single
 //! quotes, so in quoted scalars they are read as go-yaml does (`yaml_parser_scan_flow_scalar` in its `scannerc.go`). Anywhere
 //! else the two would read other things, as a key after a comment, so there they are refused.
+//!
+//! A scalar may be plaintext. Its copies here are freed unwiped, as the parser's own buffers are; the binaries use an allocator that
+//! wipes them.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -89,6 +89,7 @@ fn position(key: &Value) -> Result<usize, Fault> {
     match key {
         Value::Int(at) | Value::Int64(at) => usize::try_from(*at).map_err(|_| OUT_OF_RANGE),
         Value::Byte(at) => Ok(usize::from(*at)),
+        Value::Uint64(at) => usize::try_from(*at).map_err(|_| OUT_OF_RANGE),
         _ => Err(Fault::Type { expected: "an integer as position in a list" }),
     }
 }
@@ -121,6 +122,7 @@ fn equal_pair(a: &Value, b: &Value) -> Result<bool, Fault> {
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Float(a), Value::Float(b)) => Ok(a == b),
         (Value::Text(a), Value::Text(b)) => Ok(a == b),
+        (Value::Version(_), Value::Version(_)) => Err(Fault::Refused("versions: `semverCompare` compares them")),
         (Value::List(a), Value::List(b)) if a.is_nil || b.is_nil => Ok(a.is_nil == b.is_nil),
         _ => match (integer(a), integer(b)) {
             (Some(a), Some(b)) => Ok(a == b),
@@ -129,10 +131,11 @@ fn equal_pair(a: &Value, b: &Value) -> Result<bool, Fault> {
     }
 }
 
-fn integer(value: &Value) -> Option<i64> {
+fn integer(value: &Value) -> Option<i128> {
     match value {
-        Value::Int(value) | Value::Int64(value) => Some(*value),
-        Value::Byte(value) => Some(i64::from(*value)),
+        Value::Int(value) | Value::Int64(value) => Some(i128::from(*value)),
+        Value::Byte(value) => Some(i128::from(*value)),
+        Value::Uint64(value) => Some(i128::from(*value)),
         _ => None,
     }
 }

@@ -21,7 +21,10 @@ pub(super) const ALL: &[Function] = &[
     Function::new("typeOf", &[Any], |heap, args| name(heap, args.any(0).type_name())),
     Function::new("kindOf", &[Any], |heap, args| name(heap, args.any(0).kind_name())),
     Function::new("typeIs", &[Text, Any], |_, args| is(args, args.any(1).type_name())),
-    Function::new("typeIsLike", &[Text, Any], |_, args| is(args, args.any(1).type_name())),
+    Function::new("typeIsLike", &[Text, Any], |_, args| {
+        let name = args.any(1).type_name();
+        Ok(Value::Bool([name, name.trim_start_matches('*')].iter().any(|name| args.bytes(0) == Ok(name.as_bytes()))))
+    }),
     Function::new("kindIs", &[Text, Any], |_, args| is(args, args.any(1).kind_name())),
     Function::new("deepEqual", &[Any, Any], |heap, args| {
         deep_equal(heap, &args.any(0), &args.any(1), 0).map(Value::Bool)

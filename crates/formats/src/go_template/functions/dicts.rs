@@ -1,6 +1,6 @@
 //! Dicts (Sprig's `dict.go`). Where Go walks through a map in random order, the keys come in theirs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::error::Fault;
 use super::super::print;
@@ -79,16 +79,16 @@ fn pluck(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let mut found = Vec::new();
     for position in 1..args.len() {
         let key = args.bytes(0)?;
+        heap.pay_bytes(key.len())?;
         found.extend(args.map(position)?.and_then(|map| heap.get(map, key)));
     }
     heap.list(ListKind::Any, found)
 }
 
 fn choose(heap: &mut Heap, args: &[Value], named: bool) -> Result<Value, Fault> {
-    let is_named = |key: &Text| args.from(1).iter().any(|name| matches!(name, Value::Text(name) if name == key));
+    let names: BTreeSet<&Text> = (1..args.len()).map(|at| args.text(at)).collect::<Result<_, _>>()?;
     let entries = entries(heap, args.map(0)?)?;
-    heap.pay_bytes(entries.len().saturating_mul(args.len()))?;
-    let kept = entries.into_iter().filter(|(key, _)| is_named(key) == named).collect();
+    let kept = entries.into_iter().filter(|(key, _)| names.contains(key) == named).collect();
     heap.map(MapKind::Any, kept)
 }
 
@@ -136,6 +136,7 @@ fn copy(heap: &mut Heap, value: &Value, depth: usize) -> Result<Value, Fault> {
             let copies = copies.collect::<Result<_, Fault>>()?;
             heap.map(map.kind, copies)
         }
+        Value::Version(_) => Err(Fault::Refused("copies of versions, which are 0.0.0 upstream")),
         scalar => Ok(scalar.clone()),
     }
 }

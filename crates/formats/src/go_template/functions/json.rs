@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::error::Fault;
 use super::super::literal;
 use super::super::runes::{push, runes};
-use super::super::value::{Heap, ListKind, MAX_DEPTH, MapKind, Value};
+use super::super::value::{Heap, ITEM, ListKind, MAX_DEPTH, MapKind, Value};
 use super::{Arguments, Function, Param};
 use crate::go_number;
 use Param::{Any, Text};
@@ -61,6 +61,8 @@ fn append(heap: &mut Heap, out: &mut Vec<u8>, value: &Value, style: Style, depth
         Value::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Int(value) | Value::Int64(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Byte(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Uint64(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Version(version) => string(heap, out, version.text().as_bytes(), style)?,
         Value::Float(value) if value.is_finite() => out.extend_from_slice(go_number::json(*value).as_bytes()),
         Value::Float(_) => return Err(NOT_A_NUMBER),
         Value::Text(text) => string(heap, out, text.bytes(), style)?,
@@ -186,6 +188,8 @@ impl<'a> Reader<'a> {
             return Err(Fault::Limit("64 lists and maps in each other"));
         }
         self.skip_space();
+        // Each may be an item, which needs memory before the list or map that it is of can be paid for as a whole.
+        heap.pay(ITEM)?;
         match self.rest.first() {
             Some(b'{') => self.object(heap, depth),
             Some(b'[') => self.array(heap, depth),
@@ -212,7 +216,7 @@ impl<'a> Reader<'a> {
         let mut entries = BTreeMap::new();
         self.take(1);
         if self.eat(b'}') {
-            return heap.map(MapKind::Any, entries);
+            return heap.map_of_paid(MapKind::Any, entries);
         }
         loop {
             self.skip_space();
@@ -224,7 +228,7 @@ impl<'a> Reader<'a> {
             let value = self.value(heap, depth + 1)?;
             entries.insert(key, value);
             if self.eat(b'}') {
-                return heap.map(MapKind::Any, entries);
+                return heap.map_of_paid(MapKind::Any, entries);
             }
             if !self.eat(b',') {
                 return Err(NOT_JSON);
@@ -236,12 +240,12 @@ impl<'a> Reader<'a> {
         let mut items = Vec::new();
         self.take(1);
         if self.eat(b']') {
-            return heap.list(ListKind::Any, items);
+            return heap.list_of_paid(ListKind::Any, items);
         }
         loop {
             items.push(self.value(heap, depth + 1)?);
             if self.eat(b']') {
-                return heap.list(ListKind::Any, items);
+                return heap.list_of_paid(ListKind::Any, items);
             }
             if !self.eat(b',') {
                 return Err(NOT_JSON);

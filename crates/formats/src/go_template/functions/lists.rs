@@ -152,9 +152,11 @@ fn slice(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
 fn concat(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let mut all = Vec::new();
     for position in 0..args.len() {
-        all.extend(items(heap, args, position)?.iter().cloned());
+        let items = items(heap, args, position)?;
+        heap.pay_items(items.len())?;
+        all.extend(items.iter().cloned());
     }
-    if all.is_empty() { heap.nil_list(ListKind::Any) } else { heap.list(ListKind::Any, all) }
+    if all.is_empty() { heap.nil_list(ListKind::Any) } else { heap.list_of_paid(ListKind::Any, all) }
 }
 
 fn compact(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
@@ -207,6 +209,8 @@ pub(super) fn deep_equal(heap: &mut Heap, a: &Value, b: &Value, depth: usize) ->
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Int(a), Value::Int(b)) | (Value::Int64(a), Value::Int64(b)) => Ok(a == b),
         (Value::Byte(a), Value::Byte(b)) => Ok(a == b),
+        (Value::Uint64(a), Value::Uint64(b)) => Ok(a == b),
+        (Value::Version(a), Value::Version(b)) => Ok(a == b),
         (Value::Float(a), Value::Float(b)) => Ok(a == b),
         (Value::Text(a), Value::Text(b)) => {
             heap.pay_bytes(a.bytes().len())?;

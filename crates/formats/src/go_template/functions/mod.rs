@@ -1,21 +1,25 @@
 //! The functions of templates: what Go and Sprig have, with their parameters' types, and what is refused by name.
 
 mod builtin;
+mod decimals;
 mod defaults;
 mod dicts;
 mod encoding;
 mod json;
 mod lists;
+mod merge;
 mod numbers;
 mod paths;
 mod refused;
 mod regex;
 mod strings;
+mod versions;
 
 use super::error::Fault;
 use super::value::{Heap, Map, Text, Value};
 
 pub use refused::REFUSED;
+pub(super) use versions::method;
 
 /// A function with the types that it takes.
 #[derive(Debug)]
@@ -98,17 +102,20 @@ impl Function {
     }
 }
 
-const TABLES: [&[Function]; 10] = [
+const TABLES: [&[Function]; 13] = [
     builtin::ALL,
+    decimals::ALL,
     defaults::ALL,
     dicts::ALL,
     encoding::ALL,
     json::ALL,
     lists::ALL,
+    merge::ALL,
     numbers::ALL,
     paths::ALL,
     regex::ALL,
     strings::ALL,
+    versions::ALL,
 ];
 
 /// Finds a function; what is refused comes back with its name and the reason.

@@ -58,7 +58,9 @@ pub(super) fn to_i64(value: &Value) -> i64 {
             let text = std::str::from_utf8(text.bytes()).unwrap_or_default();
             literal::integer(without_zero_decimals(text)).unwrap_or_default()
         }
-        Value::Nil | Value::NilItem | Value::List(_) | Value::Map(_) => 0,
+        // What does not fit goes round, as in Go.
+        Value::Uint64(value) => value.cast_signed(),
+        Value::Nil | Value::NilItem | Value::Version(_) | Value::List(_) | Value::Map(_) => 0,
     }
 }
 
@@ -71,9 +73,10 @@ fn without_zero_decimals(text: &str) -> &str {
     }
 }
 
-fn to_f64(value: &Value) -> f64 {
+pub(super) fn to_f64(value: &Value) -> f64 {
     match value {
         Value::Float(value) => *value,
+        Value::Uint64(value) => *value as f64,
         Value::Text(text) => literal::parse_float(text.bytes()).unwrap_or_default(),
         other => to_i64(other) as f64,
     }

@@ -19,6 +19,8 @@ pub(super) const ALL: &[Function] = &[
 ];
 
 fn with(heap: &mut Heap, args: &[Value], change: fn(&[u8]) -> Vec<u8>) -> Result<Value, Fault> {
+    // Where each part of a path stands takes more memory than the part.
+    heap.pay_bytes(args.bytes(0)?.len().saturating_mul(8))?;
     heap.text(change(args.bytes(0)?))
 }
 

@@ -4,11 +4,8 @@ const CLOCK: &str = "it reads the clock or a time zone, so the Secret would chan
 const RANDOM: &str = "it draws random values, so the Secret would change with every reconcile";
 const DATE: &str = "dates are not supported";
 const KEYS: &str = "keys, certificates and password hashes are not made in templates";
-const VERSION: &str = "versions are not compared in templates";
-const DECIMAL: &str = "decimal arithmetic is not supported";
 const URL: &str = "URLs are not taken apart in templates";
 const WORDS: &str = "this way of changing words is not supported";
-const MERGE: &str = "merging of dicts is not supported";
 const CALL: &str = "there are no values that could be called";
 
 /// The functions that are refused by name, with the reason.
@@ -51,13 +48,6 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("genSelfSignedCertWithKey", RANDOM),
     ("genSignedCert", RANDOM),
     ("genSignedCertWithKey", RANDOM),
-    ("semver", VERSION),
-    ("semverCompare", VERSION),
-    ("add1f", DECIMAL),
-    ("addf", DECIMAL),
-    ("divf", DECIMAL),
-    ("mulf", DECIMAL),
-    ("subf", DECIMAL),
     ("urlJoin", URL),
     ("urlParse", URL),
     ("abbrevboth", WORDS),
@@ -68,8 +58,4 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("swapcase", WORDS),
     ("wrap", WORDS),
     ("wrapWith", WORDS),
-    ("merge", MERGE),
-    ("mergeOverwrite", MERGE),
-    ("mustMerge", MERGE),
-    ("mustMergeOverwrite", MERGE),
 ];

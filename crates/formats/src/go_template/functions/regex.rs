@@ -1,9 +1,9 @@
-//! Regular expressions (Sprig's `regex.go`). How Go's become ours stands in `regexes.rs`.
+//! Regular expressions (Sprig's `regex.go`). How Go's become ours stands in `go_regex.rs`, how they are searched for in `expression.rs`.
 
-use regex::{Captures, Regex};
+use std::ops::Range;
 
 use super::super::error::Fault;
-use super::super::regexes;
+use super::super::expression::Expression;
 use super::super::value::{Heap, ListKind, Value};
 use super::{Arguments, Function, Param};
 use Param::{Int, Text};
@@ -29,14 +29,27 @@ pub(super) const ALL: &[Function] = &[
     }),
 ];
 
-/// Returns the expression and the text that it is to be tried on.
-fn prepared<'a>(heap: &mut Heap, args: &'a [Value]) -> Result<(Regex, &'a str), Fault> {
-    let text = args.text(1)?;
-    // A search may look at every byte several times.
-    heap.pay_bytes(text.bytes().len().saturating_mul(8))?;
-    heap.pay_bytes(args.bytes(0)?.len().saturating_mul(64))?;
-    let text = std::str::from_utf8(text.bytes()).map_err(|_| Fault::Refused("what is not UTF-8"))?;
-    Ok((heap.regex(args.text(0)?, regexes::compile)?, text))
+/// Works with the expression and the text that it is to be tried on.
+fn tried<T>(
+    heap: &mut Heap,
+    args: &[Value],
+    work: impl FnOnce(&mut Heap, &mut Expression, &str) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let text = std::str::from_utf8(args.bytes(1)?).map_err(|_| Fault::Refused("what is not UTF-8"))?;
+    heap.with_expression(args.text(0)?, |heap, expression| work(heap, expression, text))
+}
+
+/// Returns all matches, at most `limit`.
+fn all(heap: &mut Heap, args: &[Value], limit: usize) -> Result<Vec<Range<usize>>, Fault> {
+    tried(heap, args, |heap, expression, text| {
+        let (mut all, mut last) = (Vec::new(), None);
+        while all.len() < limit {
+            let Some(found) = expression.find_after(heap, text, last)? else { break };
+            last = Some(found.end);
+            all.push(found);
+        }
+        Ok(all)
+    })
 }
 
 fn limit(count: i64) -> usize {
@@ -44,47 +57,56 @@ fn limit(count: i64) -> usize {
 }
 
 fn is_match(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
-    let (regex, text) = prepared(heap, args)?;
-    Ok(Value::Bool(regex.is_match(text)))
+    tried(heap, args, |heap, expression, text| expression.is_match(heap, text).map(Value::Bool))
 }
 
 fn find(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
-    let (regex, text) = prepared(heap, args)?;
-    let found = regex.find(text).map(|found| found.as_str().as_bytes().to_vec());
-    heap.text(found.unwrap_or_default())
+    let found = tried(heap, args, |heap, expression, text| expression.find(heap, text, 0))?;
+    heap.text(found.map(|found| part(args, found)).transpose()?.unwrap_or_default().to_vec())
+}
+
+/// Returns a part of the text.
+fn part(args: &[Value], range: Range<usize>) -> Result<&[u8], Fault> {
+    Ok(args.bytes(1)?.get(range).unwrap_or_default())
+}
+
+/// Keeps parts of the text as a list.
+fn parts(heap: &mut Heap, args: &[Value], ranges: Vec<Range<usize>>) -> Result<Value, Fault> {
+    let text = args.bytes(1)?;
+    heap.texts(ranges.into_iter().map(|range| text.get(range).unwrap_or_default().to_vec()))
 }
 
 fn find_all(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
-    let (regex, text) = prepared(heap, args)?;
-    let found: Vec<Vec<u8>> =
-        regex.find_iter(text).take(limit(args.int(2)?)).map(|found| found.as_str().as_bytes().to_vec()).collect();
-    if found.is_empty() { heap.nil_list(ListKind::Texts) } else { heap.texts(found) }
+    let found = all(heap, args, limit(args.int(2)?))?;
+    if found.is_empty() { heap.nil_list(ListKind::Texts) } else { parts(heap, args, found) }
 }
 
-type Replacement = fn(&Regex, &Captures<'_>, &[u8], &mut Vec<u8>);
+type Replacement = fn(&mut Heap, &Expression, &[u8], &[u8], &mut Vec<u8>) -> Result<(), Fault>;
 
 fn replace(heap: &mut Heap, args: &[Value], append: Replacement) -> Result<Value, Fault> {
-    let (regex, text) = prepared(heap, args)?;
     let by = args.bytes(2)?;
-    let (mut out, mut end) = (Vec::new(), 0);
-    for captures in regex.captures_iter(text) {
-        let Some(whole) = captures.get(0) else { continue };
-        let before = out.len();
-        out.extend_from_slice(text.get(end..whole.start()).unwrap_or_default().as_bytes());
-        append(&regex, &captures, by, &mut out);
-        end = whole.end();
-        heap.pay_bytes(out.len() - before + 64)?;
-    }
-    out.extend_from_slice(text.get(end..).unwrap_or_default().as_bytes());
+    let out = tried(heap, args, |heap, expression, text| {
+        let (mut out, mut end, mut last) = (Vec::new(), 0, None);
+        while let Some(found) = expression.find_after(heap, text, last)? {
+            out.extend_from_slice(text.get(end..found.start).unwrap_or_default().as_bytes());
+            heap.pay_bytes(by.len())?;
+            append(heap, expression, text.as_bytes(), by, &mut out)?;
+            end = found.end;
+            last = Some(end);
+        }
+        out.extend_from_slice(text.get(end..).unwrap_or_default().as_bytes());
+        Ok(out)
+    })?;
     heap.text(out)
 }
 
-fn literally(_: &Regex, _: &Captures<'_>, by: &[u8], out: &mut Vec<u8>) {
+fn literally(_: &mut Heap, _: &Expression, _: &[u8], by: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     out.extend_from_slice(by);
+    Ok(())
 }
 
 /// Appends a replacement with `$1`, `${1}` and `$name` filled in (`Regexp.Expand`).
-fn expand(regex: &Regex, captures: &Captures<'_>, by: &[u8], out: &mut Vec<u8>) {
+fn expand(heap: &mut Heap, found: &Expression, text: &[u8], by: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     let mut rest = by;
     while let Some(at) = rest.iter().position(|byte| *byte == b'$') {
         out.extend_from_slice(rest.get(..at).unwrap_or_default());
@@ -100,12 +122,15 @@ fn expand(regex: &Regex, captures: &Captures<'_>, by: &[u8], out: &mut Vec<u8>) 
         };
         rest = after;
         let group = match name.parse::<usize>() {
-            Ok(number) => captures.get(number),
-            Err(_) => regex.capture_names().flatten().find(|known| *known == name).and_then(|name| captures.name(name)),
+            Ok(number) => found.group(number),
+            Err(_) => found.named_group(name),
         };
-        out.extend_from_slice(group.map(|group| group.as_str().as_bytes()).unwrap_or_default());
+        let group = group.and_then(|group| text.get(group)).unwrap_or_default();
+        heap.pay_bytes(16 + group.len())?;
+        out.extend_from_slice(group);
     }
     out.extend_from_slice(rest);
+    Ok(())
 }
 
 /// Takes the name of a group: as long as it goes, or in braces.
@@ -119,27 +144,27 @@ fn reference(text: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 fn split(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
-    let (regex, text) = prepared(heap, args)?;
-    let limit = limit(args.int(2)?);
+    let (text, limit) = (args.bytes(1)?, limit(args.int(2)?));
+    let all = all(heap, args, limit)?;
     if limit == 0 {
         return heap.nil_list(ListKind::Texts);
     }
     if text.is_empty() && !args.bytes(0)?.is_empty() {
         return heap.texts([Vec::new()]);
     }
-    let (mut parts, mut start, mut end) = (Vec::new(), 0, 0);
-    for found in regex.find_iter(text).take(limit) {
-        if parts.len() + 1 == limit {
+    let (mut ranges, mut start, mut end) = (Vec::new(), 0, 0);
+    for found in all {
+        if ranges.len() + 1 == limit {
             break;
         }
-        end = found.start();
-        if found.end() != 0 {
-            parts.push(text.get(start..end).unwrap_or_default().as_bytes().to_vec());
+        end = found.start;
+        if found.end != 0 {
+            ranges.push(start..end);
         }
-        start = found.end();
+        start = found.end;
     }
     if end != text.len() {
-        parts.push(text.get(start..).unwrap_or_default().as_bytes().to_vec());
+        ranges.push(start..text.len());
     }
-    heap.texts(parts)
+    parts(heap, args, ranges)
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use zeroize::Zeroizing;
+
 use super::super::error::Fault;
 use super::super::print;
 use super::super::runes;
-use super::super::value::{Heap, ListKind, MapKind, Value};
+use super::super::value::{Heap, MapKind, Value};
 use super::lists::texts;
 use super::{Arguments, Function, Param};
 use Param::{Any, Int, Text};
@@ -35,9 +37,8 @@ pub(super) const ALL: &[Function] = &[
     Function::new("nindent", &[Int, Text], |heap, args| indent(heap, args, b"\n")),
     Function::new("replace", &[Text, Text, Text], replace),
     Function::new("plural", &[Text, Text, Int], |_, args| Ok(args.any(usize::from(args.int(2)? != 1)))),
-    Function::new("contains", &[Text, Text], |heap, args| {
-        heap.pay_bytes(args.bytes(1)?.len())?;
-        Ok(Value::Bool(runes::find(args.bytes(1)?, args.bytes(0)?).is_some()))
+    Function::new("contains", &[Text, Text], |_, args| {
+        Ok(Value::Bool(runes::contains(args.bytes(1)?, args.bytes(0)?)))
     }),
     Function::new("hasPrefix", &[Text, Text], |_, args| Ok(Value::Bool(args.bytes(1)?.starts_with(args.bytes(0)?)))),
     Function::new("hasSuffix", &[Text, Text], |_, args| Ok(Value::Bool(args.bytes(1)?.ends_with(args.bytes(0)?)))),
@@ -61,18 +62,14 @@ pub(super) const ALL: &[Function] = &[
         heap.text(texts.join(args.bytes(0)?))
     }),
     Function::new("split", &[Text, Text], |heap, args| {
-        let parts = runes::split(args.bytes(1)?, args.bytes(0)?, usize::MAX);
-        numbered(heap, &parts)
+        numbered(heap, runes::split(args.bytes(1)?, args.bytes(0)?, usize::MAX))
     }),
     Function::new("splitn", &[Text, Int, Text], |heap, args| {
         let limit = usize::try_from(args.int(1)?).unwrap_or(usize::MAX);
-        let parts = if limit == 0 { Vec::new() } else { runes::split(args.bytes(2)?, args.bytes(0)?, limit) };
-        numbered(heap, &parts)
+        numbered(heap, runes::split(args.bytes(2)?, args.bytes(0)?, limit))
     }),
     Function::new("splitList", &[Text, Text], |heap, args| {
-        let parts = runes::split(args.bytes(1)?, args.bytes(0)?, usize::MAX);
-        let parts = parts.into_iter().map(|part| heap.text(part.to_vec())).collect::<Result<_, _>>()?;
-        heap.list(ListKind::Texts, parts)
+        heap.texts(runes::split(args.bytes(1)?, args.bytes(0)?, usize::MAX).map(<[u8]>::to_vec))
     }),
 ];
 
@@ -179,15 +176,20 @@ fn indent(heap: &mut Heap, args: &[Value], before: &[u8]) -> Result<Value, Fault
 
 fn replace(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {
     let (old, new, text) = (args.bytes(0)?, args.bytes(1)?, args.bytes(2)?);
-    if old.is_empty() {
-        let parts: Vec<&[u8]> = runes::runes(text).map(|rune| rune.bytes).collect();
-        heap.pay_bytes((parts.len() + 1).saturating_mul(new.len()))?;
-        let parts: Vec<&[u8]> = parts.iter().flat_map(|part| [new, part]).chain([new]).collect();
-        return heap.text(parts.concat());
-    }
     let parts = runes::split(text, old, usize::MAX);
-    heap.pay_bytes(parts.len().saturating_mul(new.len()))?;
-    heap.text(parts.join(new))
+    let count = parts.clone().count();
+    // Between characters, and before the first and behind the last of them; else between parts.
+    let around: &[u8] = if old.is_empty() { new } else { b"" };
+    let size = count.saturating_add(1).saturating_mul(new.len()).saturating_add(text.len());
+    heap.pay_bytes(size)?;
+    let mut out = Zeroizing::new(Vec::with_capacity(size));
+    out.extend_from_slice(around);
+    for (position, part) in parts.enumerate() {
+        out.extend_from_slice(if position == 0 { b"" } else { new });
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(if count == 0 { b"" } else { around });
+    heap.text(std::mem::take(&mut out))
 }
 
 /// Joins what each value becomes with a space; nils are left out.
@@ -203,11 +205,12 @@ fn each(heap: &mut Heap, args: &[Value], write: fn(&mut Vec<u8>, &[u8])) -> Resu
 }
 
 /// Makes the map that `split` returns: `_0`, `_1` and so on.
-fn numbered(heap: &mut Heap, parts: &[&[u8]]) -> Result<Value, Fault> {
+fn numbered<'p>(heap: &mut Heap, parts: impl Iterator<Item = &'p [u8]>) -> Result<Value, Fault> {
     let mut entries = BTreeMap::new();
-    for (position, part) in parts.iter().enumerate() {
+    for (position, part) in parts.enumerate() {
+        heap.pay_items(1)?;
         let key = heap.bare_text(format!("_{position}").into_bytes())?;
         entries.insert(key, heap.text(part.to_vec())?);
     }
-    heap.map(MapKind::Texts, entries)
+    heap.map_of_paid(MapKind::Texts, entries)
 }

@@ -4,25 +4,21 @@
 //! are ASCII in Go; a class in a class and a single `{` are plain characters there; `\Q` is unknown to the crate. What Go
 //! does not have is refused, so that no expression means something else than upstream.
 
-use regex::{Regex, RegexBuilder};
-
 use super::error::Fault;
 
-const REFUSED: Fault = Fault::Refused("a regular expression that Go does not have, or that is not supported here");
+/// What is said of an expression that is refused.
+pub(super) const REFUSED: Fault =
+    Fault::Refused("a regular expression that Go does not have, or that is not supported here");
 
-/// What a compiled expression may take, in bytes.
-const MAX_SIZE: usize = 1 << 20;
 /// The longest expression in bytes.
 const MAX_TEXT: usize = 4 << 10;
 
-/// Compiles an expression as Go writes it.
-pub(super) fn compile(pattern: &[u8]) -> Result<Regex, Fault> {
+/// Rewrites an expression as Go writes it into one of the `regex` crate.
+pub(super) fn translated(pattern: &[u8]) -> Result<String, Fault> {
     let pattern = std::str::from_utf8(pattern).ok().filter(|text| text.len() <= MAX_TEXT).ok_or(REFUSED)?;
     let mut translation = Translation { rest: pattern, out: String::new(), repeatable: Repeatable::No };
     translation.run()?;
-    let built =
-        RegexBuilder::new(&translation.out).size_limit(MAX_SIZE).dfa_size_limit(MAX_SIZE).nest_limit(64).build();
-    built.map_err(|_| REFUSED)
+    Ok(translation.out)
 }
 
 /// Whether a `*` may follow.
