@@ -10,6 +10,7 @@ mod apply;
 mod backends;
 mod call;
 mod connection;
+mod copies;
 mod delete;
 mod discovery;
 mod follow;
@@ -34,6 +35,7 @@ pub use apply::{Applied, Cause, Failure, Judged, Landed, Phase, Session, Verb, i
 pub use backends::read_backend;
 pub use call::{ApiRefusal, CallError, LONGEST_ANSWER, Privacy};
 pub use connection::{ConnectError, connect};
+pub use copies::drop_copies;
 pub use delete::Deleted;
 pub use discovery::{Kinds, KindsCache, Served, confirm_unserved};
 pub use follow::{Marks, News, code_of_watch, is_newer};
