@@ -33,6 +33,17 @@ pub(super) enum Trouble {
         /// Whether a Sync applied it.
         of_sync: bool,
     },
+    /// Somebody writes over the Secret again and again.
+    #[error(
+        "failed update: the Secret is written over again and again{}, and is left for a while; hint: let only one of the two write it",
+        .by.as_ref().map(|by| format!(", last by {by:?}")).unwrap_or_default()
+    )]
+    Contested {
+        /// The field manager that did it last.
+        by: Option<String>,
+        /// How long it is left.
+        left: Duration,
+    },
     /// The Secret may not be changed.
     #[error("the target Secret is immutable: its values can't be changed; hint: delete it, and it is made anew")]
     Immutable,
@@ -125,7 +136,7 @@ impl Trouble {
     pub(super) const fn event_reason(&self) -> &'static str {
         match self {
             Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "ErrUnsealFailed",
-            Self::Unmanaged { .. } | Self::Immutable | Self::Call(_) => "ErrUpdateFailed",
+            Self::Unmanaged { .. } | Self::Contested { .. } | Self::Immutable | Self::Call(_) => "ErrUpdateFailed",
         }
     }
 
@@ -136,7 +147,7 @@ impl Trouble {
                 format!("Failed to unseal: {self}")
             }
             Self::Unmanaged { name, of_sync } => unmanaged(name, *of_sync),
-            Self::Immutable => self.to_string(),
+            Self::Immutable | Self::Contested { .. } => self.to_string(),
             Self::Call(error) => error.to_string(),
         }
     }
@@ -146,7 +157,7 @@ impl Trouble {
         match self {
             Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "unseal",
             Self::Unmanaged { .. } => "unmanaged",
-            Self::Immutable | Self::Call(_) => "update",
+            Self::Contested { .. } | Self::Immutable | Self::Call(_) => "update",
         }
     }
 
@@ -161,6 +172,7 @@ impl Trouble {
             Self::Call(error) if matches!(error.code(), Some(400 | 413 | 422)) => None,
             // Rights, quotas and webhooks change unseen.
             Self::Call(error) => Some(error.passes().unwrap_or_default()),
+            Self::Contested { left, .. } => Some(*left),
             Self::Unmanaged { .. } => Some(Duration::ZERO),
             Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) | Self::Immutable => None,
         }
