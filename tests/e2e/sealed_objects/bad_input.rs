@@ -40,6 +40,7 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
         ("whole-blob", json!({"spec": {"data": "AAAA"}})),
         ("template-a-string", template(json!("x"))),
         ("type-a-number", template(json!({"type": 7}))),
+        ("type-of-a-token", template(json!({"type": "kubernetes.io/service-account-token"}))),
         ("type-too-long", template(json!({"type": format!("example.com/{}", "x".repeat(300))}))),
         ("type-with-other-keys", template(json!({"type": "kubernetes.io/tls"}))),
         ("immutable-a-string", template(json!({"immutable": "true"}))),
