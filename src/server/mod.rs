@@ -3,6 +3,7 @@
 //!
 //! Everything here is public and needs no credentials; nothing here shows what is sealed.
 
+mod bodies;
 mod limits;
 mod resealing;
 
