@@ -102,30 +102,38 @@ impl std::fmt::Display for Unopened {
         if self.untried > 0 {
             write!(f, "; {} more items were not tried after that", self.untried)?;
         }
-        self.why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+        self.why.as_ref().map_or(Ok(()), |why| write!(f, ": {}; hint: {}", why.fact(), why.hint()))
     }
 }
 
-impl std::fmt::Display for Why {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Why {
+    /// Returns what is wrong.
+    pub(super) fn fact(&self) -> String {
         match self {
-            Self::NoKey => f.write_str("there is no sealing key; hint: restore one, or seal again"),
+            Self::NoKey => "there is no sealing key".to_owned(),
             Self::Scope { sealed, stated } => {
-                write!(f, "it was sealed with scope {sealed}, and the SealedSecret has scope {stated}; hint: ")?;
-                match sealed.annotation() {
-                    Some(annotation) => write!(f, "set its annotation {annotation} to \"true\""),
-                    None => f.write_str("take the annotation of its scope away"),
-                }
+                format!("it was sealed with scope {sealed}, and the SealedSecret has scope {stated}")
             }
             Self::Elsewhere { name, namespace, scope } => {
-                f.write_str("it was sealed with the certificate of another cluster or a key that is gone")?;
+                let fact = "it was sealed with the certificate of another cluster or a key that is gone";
                 match scope {
-                    Scope::ClusterWide => {}
-                    Scope::NamespaceWide => write!(f, ", or for another namespace than {namespace}")?,
-                    Scope::Strict => write!(f, ", or for another name or namespace than {namespace}/{name}")?,
+                    Scope::ClusterWide => fact.to_owned(),
+                    Scope::NamespaceWide => format!("{fact}, or for another namespace than {namespace}"),
+                    Scope::Strict => format!("{fact}, or for another name or namespace than {namespace}/{name}"),
                 }
-                f.write_str("; hint: seal it again")
             }
+        }
+    }
+
+    /// Returns what can be done about it.
+    pub(super) fn hint(&self) -> String {
+        match self {
+            Self::NoKey => "restore one, or seal again".to_owned(),
+            Self::Scope { sealed, .. } => match sealed.annotation() {
+                Some(annotation) => format!("set its annotation {annotation} to \"true\""),
+                None => "take the annotation of its scope away".to_owned(),
+            },
+            Self::Elsewhere { .. } => "seal it again".to_owned(),
         }
     }
 }

@@ -57,7 +57,7 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
 }
 
 /// Changes the last digit but the padding: the code of the value no longer fits.
-fn changed(token: &Value) -> Value {
+pub(super) fn changed(token: &Value) -> Value {
     let mut bytes = token.as_str().unwrap().as_bytes().to_vec();
     let at = bytes.len() - 8;
     bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };

@@ -144,12 +144,16 @@ fn who_asks_too_much_too_often_or_for_what_is_none_is_told_a_code_and_nothing_el
 
 /// Begins a request whose body doesn't end.
 fn begun(controller: &Controller, header: &str, body: &str) -> TcpStream {
+    begun_at(controller, "/v1/verify", header, body)
+}
+
+pub(super) fn begun_at(controller: &Controller, path: &str, header: &str, body: &str) -> TcpStream {
     let mut connection = TcpStream::connect(("127.0.0.1", controller.port())).unwrap();
-    write!(connection, "POST /v1/verify HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n{body}").unwrap();
+    write!(connection, "POST {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n{body}").unwrap();
     connection
 }
 
-fn answer(mut connection: TcpStream) -> String {
+pub(super) fn answer(mut connection: TcpStream) -> String {
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut head = [0; 64];
     let len = connection.read(&mut head).unwrap();
