@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use waxwing_formats::sealed_secret::{ItemTemplateError, ManifestError, Scope};
+use waxwing_formats::sealed_secret::{BlobError, ItemTemplateError, ManifestError, Scope};
 
 use crate::cluster::CallError;
 
@@ -17,8 +17,16 @@ pub(super) enum Trouble {
     #[error("{0}; hint: {hint}", hint = .0.hint())]
     Manifest(#[from] ManifestError),
     /// Its template would pass the Secret off as a Sync's.
-    #[error("/spec/template/metadata sets {0}, which only Waxwing sets; hint: remove it")]
-    Reserved(&'static str),
+    #[error("the metadata in {at} sets {mark}, which only Waxwing sets; hint: remove it")]
+    Reserved {
+        /// Where it comes from.
+        at: &'static str,
+        /// The label or annotation.
+        mark: &'static str,
+    },
+    /// What is sealed in the deprecated form makes no Secret.
+    #[error("{0}; hint: {hint}", hint = .0.hint())]
+    Blob(BlobError),
     /// Items can't be opened.
     #[error("{0}")]
     Open(#[from] Unopened),
@@ -143,7 +151,9 @@ impl Trouble {
     /// Returns the reason of the event.
     pub(super) const fn event_reason(&self) -> &'static str {
         match self {
-            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "ErrUnsealFailed",
+            Self::Manifest(_) | Self::Reserved { .. } | Self::Blob(_) | Self::Open(_) | Self::Templates(_) => {
+                "ErrUnsealFailed"
+            }
             Self::Unmanaged { .. } | Self::Contested { .. } | Self::Immutable | Self::Call(_) => "ErrUpdateFailed",
         }
     }
@@ -151,7 +161,7 @@ impl Trouble {
     /// Returns what the event says.
     pub(super) fn event_note(&self) -> String {
         match self {
-            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => {
+            Self::Manifest(_) | Self::Reserved { .. } | Self::Blob(_) | Self::Open(_) | Self::Templates(_) => {
                 format!("Failed to unseal: {self}")
             }
             Self::Unmanaged { name, of_sync } => unmanaged(name, *of_sync),
@@ -163,7 +173,7 @@ impl Trouble {
     /// Returns the label of the metric that counts it.
     pub(super) const fn metric_reason(&self) -> &'static str {
         match self {
-            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "unseal",
+            Self::Manifest(_) | Self::Reserved { .. } | Self::Blob(_) | Self::Open(_) | Self::Templates(_) => "unseal",
             Self::Unmanaged { .. } => "unmanaged",
             Self::Contested { .. } | Self::Immutable | Self::Call(_) => "update",
         }
@@ -182,7 +192,12 @@ impl Trouble {
             Self::Call(error) => Some(error.passes().unwrap_or_default()),
             Self::Contested { left, .. } => Some(*left),
             Self::Unmanaged { .. } => Some(Duration::ZERO),
-            Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) | Self::Immutable => None,
+            Self::Manifest(_)
+            | Self::Reserved { .. }
+            | Self::Blob(_)
+            | Self::Open(_)
+            | Self::Templates(_)
+            | Self::Immutable => None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod carrier;
 mod error;
 mod events;
 mod fields;
+mod form;
 mod memory;
 mod object;
 mod open;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use waxwing_formats::sealed_secret::{Fingerprint, ItemError, Scope, SealedItem, SealedSecretManifest};
+use waxwing_formats::sealed_secret::{Fingerprint, ItemError, Scope, SealedItem};
 use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_keys::Keyring;
 
@@ -17,6 +17,22 @@ use crate::unsealing::with_stack_wiped;
 const MOST_FAILED_OPERATIONS: usize = 256;
 /// What the Sealed Secrets controller says of an item that no key opens.
 const NO_KEY: &str = "no key could decrypt secret";
+
+/// What is sealed in a SealedSecret, and what for.
+pub(super) struct Envelope<'a> {
+    pub(super) name: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) scope: Scope,
+    /// The sealed values, each with its name.
+    pub(super) items: Vec<(&'a str, &'a str)>,
+}
+
+impl Envelope<'_> {
+    /// Returns the OAEP label that all of it must have been sealed with.
+    pub(super) fn label(&self) -> Vec<u8> {
+        self.scope.label(self.namespace, self.name)
+    }
+}
 
 /// The opened items of a SealedSecret. Not `Debug`.
 pub(crate) struct Opened {
@@ -53,13 +69,10 @@ enum Fault {
 }
 
 /// Says of each item which key opens it, or why none does; the values are dropped. Takes a while: run it where blocking is allowed.
-pub(super) fn inspect(
-    sealed: &SealedSecretManifest,
-    ring: &Keyring,
-) -> Vec<(String, Result<Fingerprint, ItemTrouble>)> {
+pub(super) fn inspect(sealed: &Envelope<'_>, ring: &Keyring) -> Vec<(String, Result<Fingerprint, ItemTrouble>)> {
     with_stack_wiped(|| {
         let mut opening = Opening::new(sealed, ring, None);
-        sealed.items().iter().map(|(name, text)| (name.clone(), opening.inspect(text))).collect()
+        sealed.items.iter().map(|(name, text)| ((*name).to_owned(), opening.inspect(text))).collect()
     })
 }
 
@@ -69,20 +82,20 @@ pub(super) fn inspect(
 ///
 /// Fails when any item can't be opened.
 pub(crate) fn open(
-    sealed: &SealedSecretManifest,
+    sealed: &Envelope<'_>,
     ring: &Keyring,
     hint: Option<&Fingerprint>,
     diagnosis: Diagnosis,
 ) -> Result<Opened, Unopened> {
     with_stack_wiped(|| {
         let mut opening = Opening::new(sealed, ring, hint);
-        sealed.items().iter().for_each(|(name, text)| opening.add(name, text));
+        sealed.items.iter().for_each(|(name, text)| opening.add(name, text));
         opening.finish(diagnosis)
     })
 }
 
 struct Opening<'a> {
-    sealed: &'a SealedSecretManifest,
+    sealed: &'a Envelope<'a>,
     ring: &'a Keyring,
     keys: usize,
     label: Vec<u8>,
@@ -95,7 +108,7 @@ struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    fn new(sealed: &'a SealedSecretManifest, ring: &'a Keyring, hint: Option<&Fingerprint>) -> Self {
+    fn new(sealed: &'a Envelope<'a>, ring: &'a Keyring, hint: Option<&Fingerprint>) -> Self {
         Self {
             sealed,
             ring,
@@ -166,7 +179,7 @@ impl<'a> Opening<'a> {
 
     /// Tries the labels of the other scopes that the SealedSecret could have where it stands; no others.
     fn why(&self, item: &SealedItem) -> Why {
-        let (name, namespace, stated) = (self.sealed.name(), self.sealed.namespace(), self.sealed.scope());
+        let (name, namespace, stated) = (self.sealed.name, self.sealed.namespace, self.sealed.scope);
         if self.ring.is_empty() {
             return Why::NoKey;
         }

@@ -9,11 +9,12 @@
 use rand_core::OsRng;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use waxwing_formats::sealed_secret::{Certificate, Fingerprint, ItemError, Scope, SealedSecretManifest, seal_item};
+use waxwing_formats::sealed_secret::{BlobSecret, Certificate, Fingerprint, ItemError, Scope, seal_item};
 use waxwing_formats::yaml;
 use waxwing_keys::Keyring;
 
 use super::error::Why;
+use super::form::{Form, unpacked};
 use super::open::{Diagnosis, ItemTrouble, inspect, open};
 use crate::unsealing::with_stack_wiped;
 
@@ -43,6 +44,9 @@ pub enum ResealError {
     /// No key opens it, or not all of it.
     #[error("no key opens all of it")]
     Closed,
+    /// What was sealed as a whole is no Secret.
+    #[error("what is sealed in /spec/data is not one Secret that may be made")]
+    NoSecret,
     /// There is nothing to seal with.
     #[error("there is no certificate to seal with")]
     NoCertificate,
@@ -55,7 +59,7 @@ pub enum ResealError {
 /// Fails where it is not one SealedSecret.
 pub fn verify(text: &[u8], ring: &Keyring) -> Result<bool, ResealError> {
     let asked = Asked::read(text)?;
-    Ok(open(&asked.sealed, ring, None, Diagnosis::Spared).is_ok())
+    Ok(open(&asked.sealed.envelope(), ring, None, Diagnosis::Spared).is_ok())
 }
 
 /// Seals the items of a SealedSecret in YAML or JSON with the newest key, and returns it as JSON. Takes a while: run it where
@@ -72,7 +76,7 @@ pub fn rotate(text: &[u8], ring: &Keyring) -> Result<String, ResealError> {
 /// A SealedSecret that somebody asks about.
 pub struct Asked {
     manifest: Value,
-    sealed: SealedSecretManifest,
+    sealed: Form,
 }
 
 /// What became of an item.
@@ -119,7 +123,7 @@ impl Asked {
                 metadata.insert(field.to_owned(), NOWHERE.into());
             }
         }
-        let sealed = SealedSecretManifest::parse(&bare).map_err(|_| ResealError::Malformed)?;
+        let sealed = Form::parse(&bare).map_err(|_| ResealError::Malformed)?;
         Ok(Self { manifest: document.value, sealed })
     }
 
@@ -136,7 +140,7 @@ impl Asked {
             item,
             opened: opened.map(|key| (key, scope)).map_err(ItemRefusal::from),
         };
-        inspect(&self.sealed, ring).into_iter().map(report).collect()
+        inspect(&self.sealed.envelope(), ring).into_iter().map(report).collect()
     }
 
     /// Seals its items with the newest key, and returns it and how many they are. Takes a while: run it where blocking is allowed.
@@ -154,21 +158,42 @@ impl Asked {
     fn sealed_again(&self, ring: &Keyring) -> Result<(Value, usize), ResealError> {
         let pem = ring.certificate_pem().ok_or(ResealError::NoCertificate)?;
         let key = Certificate::from_pem(pem.as_bytes()).map_err(|_| ResealError::NoCertificate)?.public_key;
-        let label = self.sealed.label();
-        let items = with_stack_wiped(|| {
-            let opened = open(&self.sealed, ring, None, Diagnosis::Spared).map_err(|_| ResealError::Closed)?;
+        let envelope = self.sealed.envelope();
+        let label = envelope.label();
+        let (items, template) = with_stack_wiped(|| {
+            let opened = open(&envelope, ring, None, Diagnosis::Spared).map_err(|_| ResealError::Closed)?;
+            let (values, template) = match &self.sealed {
+                Form::Items(_) => (opened.values, None),
+                Form::Blob(sealed) => {
+                    let BlobSecret { skeleton, values, .. } =
+                        unpacked(sealed, opened.values).map_err(|_| ResealError::NoSecret)?;
+                    (values, Some(template(skeleton)))
+                }
+            };
             let seal = |(name, value)| {
                 let token = seal_item(&key, &label, &value, &mut OsRng).map_err(|_| ResealError::NoCertificate)?;
                 Ok((name, Value::String(token)))
             };
-            opened.values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()
+            Ok((values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()?, template))
         })?;
         let (mut manifest, resealed) = (self.manifest.clone(), items.len());
         if let Some(Value::Object(spec)) = manifest.get_mut("spec") {
             spec.insert("encryptedData".to_owned(), Value::Object(items));
+            if let Some(template) = template {
+                spec.shift_remove("data");
+                spec.insert("template".to_owned(), template);
+            }
         }
         Ok((cleaned(manifest), resealed))
     }
+}
+
+/// Returns the template of a Secret that was sealed as a whole.
+fn template(mut secret: Value) -> Value {
+    if let Some(fields) = secret.as_object_mut() {
+        fields.retain(|field, _| matches!(field.as_str(), "metadata" | "type" | "immutable"));
+    }
+    secret
 }
 
 impl From<ItemTrouble> for ItemRefusal {

@@ -13,15 +13,14 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::error::Trouble;
 use super::events;
-use super::fields::{Fields, Mark};
+use super::fields::Mark;
+use super::form::Contents;
 use super::memory::Done;
 use super::object::SealedSecret;
-use super::open::{Diagnosis, Opened, open};
 use super::ownership::{Hold, is_of_sync};
 use super::produce::Production;
 use super::{Objects, status};
-use crate::cluster::{self, CallError, FIELD_MANAGER};
-use crate::unsealing::with_stack_wiped;
+use crate::cluster::{self, CallError, FIELD_MANAGER, is_newer};
 
 /// The longest pause between two tries of what passes unseen.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
@@ -63,7 +62,7 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
     if objects.secrets.get(&ObjectRef::from_obj(object)).is_some_and(|secret| look.is_as_it_should_be(&secret)) {
         return Ok(Outcome::Unchanged);
     }
-    let (namespace, name) = (production.sealed.namespace(), production.sealed.name());
+    let (namespace, name) = (production.form.namespace(), production.form.name());
     let live = cluster::secret_metadata(&objects.client, namespace, name).await?;
     let live = match &live {
         Some(live) if look.is_as_it_should_be(live) => return Ok(Outcome::Unchanged),
@@ -74,9 +73,9 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
     if let (true, Some((live, _)), Some(left)) = (is_revert, live, objects.memory.contested(object, Instant::now())) {
         return Err(Trouble::Contested { by: last_writer(live), left });
     }
-    let opened = open_items(objects, object, &production).await?;
-    let key = opened.key.clone();
-    let request = production.request(opened, live);
+    let mut contents = opened(objects, object, &production).await?;
+    let key = contents.key.take();
+    let request = production.request(contents, live)?;
     let carrier = objects.carrier.get()?;
     let written = match live {
         None => cluster::create_secret(&carrier, namespace, &request).await,
@@ -93,13 +92,9 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
 }
 
 /// Opens all items and runs the templates over them.
-async fn open_items(objects: &Objects, object: &SealedSecret, production: &Production<'_>) -> Result<Opened, Trouble> {
-    let (sealed, ring, hint) = (production.sealed.clone(), objects.keys.ring(), objects.memory.key(object));
-    let whole = move || {
-        let Opened { values, key } = open(&sealed, &ring, hint.as_ref(), Diagnosis::Wanted)?;
-        let values = with_stack_wiped(|| sealed.secret_data(values)).map_err(Trouble::Templates)?;
-        Ok(Opened { values, key })
-    };
+async fn opened(objects: &Objects, object: &SealedSecret, production: &Production<'_>) -> Result<Contents, Trouble> {
+    let (form, ring, hint) = (production.form.clone(), objects.keys.ring(), objects.memory.key(object));
+    let whole = move || form.contents(&ring, hint.as_ref());
     tokio::task::spawn_blocking(whole).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
@@ -167,7 +162,9 @@ impl Look<'_> {
         let Some(mark) = mark else { return self.may_be_left(secret) };
         let mut writers = self.object.status_writers();
         writers.push(FIELD_MANAGER);
-        mark.is_older(told, &writers)
+        // A field that somebody took away leaves no entry; what was written after the status has a later version.
+        let is_later = || is_newer(&version(&self.object.metadata), &version(secret));
+        mark.is_older(told, &writers) && (self.production.is_traced() || is_later())
     }
 
     /// Returns what is noted when the Secret is left like this.
@@ -185,8 +182,7 @@ impl Look<'_> {
 
     /// Says who has the fields that count of a Secret that may be written.
     fn mark(&self, secret: &ObjectMeta) -> Option<Mark> {
-        let hold = Hold::of(secret, &self.uid())?;
-        Fields::of(&self.production.skeleton(Some((secret, hold)))).mark(secret)
+        self.production.mark((secret, Hold::of(secret, &self.uid())?))
     }
 
     /// Tells whether a Secret that may not be written is left as it is without a word: it was not to belong to the SealedSecret.
@@ -203,6 +199,10 @@ impl Look<'_> {
     fn uid(&self) -> String {
         self.object.uid().unwrap_or_default()
     }
+}
+
+fn version(of: &ObjectMeta) -> String {
+    of.resource_version.clone().unwrap_or_default()
 }
 
 /// Writes down what came of it where people and programs look. Returns after how long at least the status is to be written again,

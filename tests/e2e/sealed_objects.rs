@@ -2,6 +2,7 @@
 
 mod authenticated;
 mod bad_input;
+mod deprecated;
 mod existing;
 mod http;
 mod keys;

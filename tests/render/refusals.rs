@@ -83,7 +83,7 @@ fn damaged_or_misplaced_seals_are_refused_with_their_place_and_a_remedy() -> Out
             &[("apps/a.yaml", &sealed.replace("    empty: \"\"", "    empty: \"x\""))],
         ),
         case("everything sealed", &[("apps/a.yaml", "fixture:all.enc.yaml")]),
-        case("an old SealedSecret", &[("apps/a.yaml", &sealed_secret("{data: AgBb}"))]),
+        case("an old SealedSecret", &[("apps/a.yaml", &sealed_secret("{data: AgBb, encryptedData: {a: AgBb}}"))]),
         case(
             "a SealedSecret with a template that uses what is refused",
             &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: AgBb}, template: {data: {b: '{{ now }}'}}}"))],

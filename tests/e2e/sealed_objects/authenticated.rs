@@ -14,11 +14,11 @@ use super::http::{answer, begun_at};
 use super::scene::{KEYS, Scene, merge, shared};
 use crate::stage::{Alone, PATIENCE, further_cluster, start_controller};
 
-const VERIFY: &str = "/v1/waxwing/verify";
+pub(super) const VERIFY: &str = "/v1/waxwing/verify";
 const ROTATE: &str = "/v1/waxwing/rotate";
 
 /// Makes a ServiceAccount that may do this to the SealedSecrets of a namespace, or to one of them.
-fn account(scene: &Scene, name: &str, verbs: &[&str], on: &[&str]) {
+pub(super) fn account(scene: &Scene, name: &str, verbs: &[&str], on: &[&str]) {
     let metadata = json!({"name": name, "namespace": scene.namespace});
     scene.apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}));
     let (api, group) = ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io");
@@ -36,7 +36,7 @@ fn token(scene: &Scene, account: &str, more: &[&str]) -> String {
     scene.cluster.kubectl(&arguments).unwrap().trim().to_owned()
 }
 
-fn own_token(scene: &Scene, account: &str) -> String {
+pub(super) fn own_token(scene: &Scene, account: &str) -> String {
     token(scene, account, &["--audience", "waxwing"])
 }
 
@@ -58,7 +58,7 @@ fn signed(scene: &Scene, account: &str, seconds: i64) -> String {
 }
 
 /// Asks once it is the asker's turn.
-fn ask(controller: &Controller, path: &str, headers: &str, body: &str) -> (u16, Value) {
+pub(super) fn ask(controller: &Controller, path: &str, headers: &str, body: &str) -> (u16, Value) {
     let attempt = || match controller.post(path, headers, body).unwrap() {
         (429, _) => Err("it is not its turn"),
         (code, text) => Ok((code, serde_json::from_str(&text).unwrap_or(Value::String(text)))),
@@ -66,7 +66,7 @@ fn ask(controller: &Controller, path: &str, headers: &str, body: &str) -> (u16, 
     eventually(PATIENCE, "a turn", attempt).unwrap()
 }
 
-fn with(token: &str) -> String {
+pub(super) fn with(token: &str) -> String {
     format!("X-Waxwing-Token: {token}\r\n")
 }
 

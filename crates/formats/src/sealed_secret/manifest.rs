@@ -66,6 +66,11 @@ impl SealedSecretManifest {
         self.identity.scope
     }
 
+    /// Tells whether its template states a type; the type is `Opaque` otherwise.
+    pub fn has_type(&self) -> bool {
+        self.type_.is_some()
+    }
+
     /// Returns the OAEP label that all of its values must have been sealed with.
     pub fn label(&self) -> Vec<u8> {
         self.identity.label()
@@ -195,9 +200,7 @@ pub enum ManifestError {
         expected: &'static str,
     },
     /// It has the deprecated form, one sealed blob for the whole Secret.
-    #[error(
-        "/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values, and can't be planned: not even its keys are known before it is opened"
-    )]
+    #[error("/spec/data is the deprecated form of a SealedSecret, with one sealed blob for all values")]
     DeprecatedData,
     /// It has the deprecated form and the other one.
     #[error("/spec/data and /spec/encryptedData can't be used at the same time")]
