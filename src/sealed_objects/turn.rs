@@ -59,8 +59,16 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
     objects.metrics.sealed_objects.asked();
     let production = Production::of(object)?;
     let look = Look { objects, object, production: &production };
-    if objects.secrets.get(&ObjectRef::from_obj(object)).is_some_and(|secret| look.is_as_it_should_be(&secret)) {
+    let known = objects.secrets.get(&ObjectRef::from_obj(object));
+    if known.as_ref().is_some_and(|secret| look.is_as_it_should_be(secret)) {
         return Ok(Outcome::Unchanged);
+    }
+    // Of a SealedSecret that nobody has said anything of there is probably no Secret; if there is one, creating it says so.
+    if known.is_none() && object.synced().is_none() {
+        match look.write(None, false).await {
+            Err(Trouble::Call(error)) if error.code() == Some(409) => {}
+            written => return written,
+        }
     }
     let (namespace, name) = (production.form.namespace(), production.form.name());
     let live = cluster::secret_metadata(&objects.client, namespace, name).await?;
@@ -73,22 +81,7 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
     if let (true, Some((live, _)), Some(left)) = (is_revert, live, objects.memory.contested(object, Instant::now())) {
         return Err(Trouble::Contested { by: last_writer(live), left });
     }
-    let mut contents = opened(objects, object, &production).await?;
-    let key = contents.key.take();
-    let request = production.request(contents, live)?;
-    let carrier = objects.carrier.get()?;
-    let written = match live {
-        None => cluster::create_secret(&carrier, namespace, &request).await,
-        // What this spec made was written over: what others put beside it is theirs until the next one.
-        Some((live, _)) if is_revert => cluster::apply_secret(&carrier, &request, live, &[]).await,
-        Some((live, hold)) => cluster::apply_secret(&carrier, &request, live, hold.taken()).await,
-    };
-    let written = written.map_err(|error| refused(error, live.map(|(live, _)| live)))?;
-    if is_revert {
-        objects.memory.note_revert(object, Instant::now());
-    }
-    objects.memory.note_done(object, look.done(&written), key);
-    Ok(Outcome::Written)
+    look.write(live, is_revert).await
 }
 
 /// Opens all items and runs the templates over them.
@@ -126,6 +119,27 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// Opens everything and writes it, over `live` where a Secret stands.
+    async fn write(&self, live: Option<(&ObjectMeta, Hold)>, is_revert: bool) -> Result<Outcome, Trouble> {
+        let Self { objects, object, production } = self;
+        let mut contents = opened(objects, object, production).await?;
+        let key = contents.key.take();
+        let request = production.request(contents, live)?;
+        let carrier = objects.carrier.get()?;
+        let written = match live {
+            None => cluster::create_secret(&carrier, production.form.namespace(), &request).await,
+            // What this spec made was written over: what others put beside it is theirs until the next one.
+            Some((live, _)) if is_revert => cluster::apply_secret(&carrier, &request, live, &[]).await,
+            Some((live, hold)) => cluster::apply_secret(&carrier, &request, live, hold.taken()).await,
+        };
+        let written = written.map_err(|error| refused(error, live.map(|(live, _)| live)))?;
+        if is_revert {
+            objects.memory.note_revert(object, Instant::now());
+        }
+        objects.memory.note_done(object, self.done(&written), key);
+        Ok(Outcome::Written)
+    }
+
     /// Tells whether there is nothing to do: this spec was done, and nobody wrote over what came of it. After a start that is read
     /// from the times that the API server has noted.
     fn is_as_it_should_be(&self, secret: &ObjectMeta) -> bool {
@@ -212,20 +226,25 @@ async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outco
     let namespace = object.namespace().unwrap_or_default();
     match came_to {
         Ok(Outcome::Unchanged) => objects.memory.note_good(object),
-        Ok(Outcome::Written) => events::unsealed(objects, object).await,
+        Ok(Outcome::Written) => {}
         Err(trouble) => {
             objects.metrics.sealed_objects.failed(trouble.metric_reason(), &namespace);
             objects.memory.note_failed(object, trouble.is_about_keys());
-            let told = object.synced_condition().and_then(|condition| condition.get("message")?.as_str());
-            if told != message.as_deref() {
-                events::failed(objects, object, trouble).await;
-            }
         }
     }
+    let event = async {
+        let told = object.synced_condition().and_then(|condition| condition.get("message")?.as_str());
+        match came_to {
+            Ok(Outcome::Written) => events::unsealed(objects, object).await,
+            Err(trouble) if told != message.as_deref() => events::failed(objects, object, trouble).await,
+            Ok(Outcome::Unchanged) | Err(_) => {}
+        }
+    };
     let was_written = came_to == Ok(&Outcome::Written);
     objects.metrics.sealed_objects.observe(&namespace, &object.name_any(), object.instance(), message.is_none());
-    let resource = status::resource(object, message.as_deref(), was_written, Timestamp::now())?;
-    match cluster::write_status(&objects.client, &object.path(), &resource).await {
+    let resource = status::resource(object, message.as_deref(), was_written, Timestamp::now());
+    let told = async { Some(cluster::write_status(&objects.client, &object.path(), resource.as_ref()?).await) };
+    match tokio::join!(event, told).1? {
         Ok(_) => None,
         Err(error) => {
             tracing::warn!(object = %ObjectRef::from_obj(object), %error, "failed to write the status");
