@@ -15,7 +15,7 @@ use super::scene::{KEYS, Scene, merge, shared};
 use crate::stage::{Alone, PATIENCE, further_cluster, start_controller};
 
 pub(super) const VERIFY: &str = "/v1/waxwing/verify";
-const ROTATE: &str = "/v1/waxwing/rotate";
+pub(super) const ROTATE: &str = "/v1/waxwing/rotate";
 
 /// Makes a ServiceAccount that may do this to the SealedSecrets of a namespace, or to one of them.
 pub(super) fn account(scene: &Scene, name: &str, verbs: &[&str], on: &[&str]) {

@@ -49,7 +49,6 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
         ("key-no-name", items(json!({"a b": own("key-no-name", &[])}))),
         ("key-too-long", items(json!({"b".repeat(254): own("key-too-long", &[])}))),
         ("blob-beside-items", json!({"spec": {"data": "AAAA"}})),
-        ("blob-too-short", json!({"spec": {"data": "AAAA", "encryptedData": null}})),
         ("template-a-string", template(json!("x"))),
         ("type-a-number", template(json!({"type": 7}))),
         ("type-of-a-token", template(json!({"type": "kubernetes.io/service-account-token"}))),

@@ -68,6 +68,8 @@ fn a_blob_makes_its_secret_which_is_kept_so() {
     let elsewhere = blob(&certificate(), "elsewhere", "moved", &own("1"));
     let mut moved = elsewhere.clone();
     moved["metadata"]["namespace"] = scene.namespace.clone().into();
+    let mut short = seal("short", &own("1"));
+    short["spec"]["data"] = "AAAA".into();
     let mut both = seal("both", &own("1"));
     both["spec"]["encryptedData"] = json!({"a": "AgBb"});
     for (sealed, told) in [
@@ -81,6 +83,7 @@ fn a_blob_makes_its_secret_which_is_kept_so() {
             "the metadata in /spec/data sets waxwing.dev/sync",
         ),
         (moved, "no key could decrypt secret (/spec/data): it was sealed with the certificate of another cluster"),
+        (short, "(/spec/data)"),
         (both, "/spec/data and /spec/encryptedData can't be used at the same time"),
     ] {
         let name = sealed["metadata"]["name"].as_str().unwrap();
