@@ -18,6 +18,7 @@ mod repository;
 mod requests;
 mod scale;
 mod sealed;
+mod sealed_objects;
 mod services;
 mod sops;
 mod stage;
@@ -39,10 +40,11 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 type Bench = fn(Scale) -> Result<(), Error>;
 
 /// Each benchmark with its name.
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("syncs", syncs::run),
     ("objects", objects::run),
     ("sealed", sealed::run),
+    ("sealed-objects", sealed_objects::run),
     ("sops", sops::run),
     ("services", services::run),
     ("command-line", command_line::run),

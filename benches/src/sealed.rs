@@ -16,13 +16,13 @@ use waxwing_keys::{Keyring, SealingKey};
 use crate::error::{Error, other};
 use crate::page::{at_most, digits, heading, line, seconds};
 use crate::scale::Scale;
-use crate::stage::{NAMESPACES, Stage};
+use crate::stage::{NAMESPACES, SYSTEM, Stage};
 use crate::unsealing::{on_all_cores, open, rendered};
 
 const VALUES: usize = 5;
 
 /// The cluster's sealing key, in the form in which it is stored.
-struct KeyFiles {
+pub(crate) struct KeyFiles {
     private: SecretBytes,
     certificate: Vec<u8>,
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     heading(format!("{count} SealedSecrets of {VALUES} values (RSA 4096)"));
     let stage = Stage::new()?;
     let controller = stage.controller()?;
-    let files = key_files(&stage)?;
+    let files = key_files(&stage, SYSTEM)?;
     let wrapped = write(&stage, count, &files)?;
 
     let bare = bare_rsa(&files, &wrapped)?;
@@ -69,8 +69,9 @@ fn whole(stage: &Stage, controller: &Controller, count: usize, bare: Duration) -
     Ok(())
 }
 
-fn key_files(stage: &Stage) -> Result<KeyFiles, Error> {
-    let listed = stage.cluster.get("/api/v1/namespaces/waxwing-system/secrets")?;
+/// Returns the sealing key that a controller made in its namespace.
+pub(crate) fn key_files(stage: &Stage, namespace: &str) -> Result<KeyFiles, Error> {
+    let listed = stage.cluster.get(&format!("/api/v1/namespaces/{namespace}/secrets"))?;
     let keys = listed["items"].as_array().into_iter().flatten();
     let key = keys.into_iter().find(|secret| secret["type"] == "kubernetes.io/tls");
     let key = key.ok_or(Error::Setting("the controller made no sealing key"))?;
@@ -98,13 +99,14 @@ fn write(stage: &Stage, count: usize, files: &KeyFiles) -> Result<Vec<WrappedKey
     Ok(wrapped)
 }
 
-fn wrapped_keys(sealed: &serde_json::Value) -> Result<Vec<WrappedKey>, Error> {
+pub(crate) fn wrapped_keys(sealed: &serde_json::Value) -> Result<Vec<WrappedKey>, Error> {
     let manifest = SealedSecretManifest::parse(sealed).map_err(other)?;
     let items = manifest.items().values().map(|token| SealedItem::parse(token).map_err(other));
     items.map(|item| Ok(item?.request(RequestId(0), manifest.label()).wrapped)).collect()
 }
 
-fn bare_rsa(files: &KeyFiles, wrapped: &[WrappedKey]) -> Result<Duration, Error> {
+/// Returns how long opening these takes all cores, and nothing else.
+pub(crate) fn bare_rsa(files: &KeyFiles, wrapped: &[WrappedKey]) -> Result<Duration, Error> {
     let pem = std::str::from_utf8(files.private.expose_secret()).map_err(other)?;
     let pkcs8 = rsa::RsaPrivateKey::from_pkcs1_pem(pem).map_err(other)?.to_pkcs8_der().map_err(other)?;
     let key = PrivateDecryptingKey::from_pkcs8(pkcs8.as_bytes()).map_err(other)?;

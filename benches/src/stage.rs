@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, GitRepo, tenant};
+use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, GitRepo, Process, tenant};
 
 use crate::error::{Error, other};
 use crate::page;
@@ -20,7 +20,7 @@ pub(crate) const CONTROLLER: &str = "waxwing";
 /// The tenants' namespaces. What is measured happens in the first.
 pub(crate) const NAMESPACES: [&str; 2] = ["bench", "neighbour"];
 /// Where the controller keeps its keys.
-const SYSTEM: &str = "waxwing-system";
+pub(crate) const SYSTEM: &str = "waxwing-system";
 
 /// How long anything may take before the benchmark gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
@@ -134,16 +134,20 @@ impl Stage {
 
     /// Waits until the controller has nothing to do: until it used less than a hundredth of a core for two seconds.
     pub(crate) fn rest(&self, controller: &Controller) {
-        let process = controller.process().id();
-        for _ in 0..60 {
-            let before = usage::cpu(process);
-            std::thread::sleep(Duration::from_secs(2));
-            if usage::cpu(process).saturating_sub(before) <= Duration::from_millis(40) {
-                return;
-            }
-        }
-        page::line("NOTE: the controller did not come to rest", "");
+        rest(controller.process());
     }
+}
+
+/// Waits until a process has nothing to do: until it used less than a hundredth of a core for two seconds.
+pub(crate) fn rest(process: &Process) {
+    for _ in 0..60 {
+        let before = usage::cpu(process.id());
+        std::thread::sleep(Duration::from_secs(2));
+        if usage::cpu(process.id()).saturating_sub(before) <= Duration::from_millis(40) {
+            return;
+        }
+    }
+    page::line("NOTE: the controller did not come to rest", "");
 }
 
 async fn create(

@@ -283,6 +283,12 @@ fn a_sealed_secret_of_another_cluster_or_that_was_changed_is_named_without_any_k
         ("renamed.yaml", strict.replacen("name: db", "name: other", 1)),
         ("moved.yaml", strict.replacen("namespace: shop", "namespace: other", 1)),
         ("narrowed.yaml", wide.replacen(annotation, "a: b", 1)),
+        // The deprecated form.
+        (
+            "blob.yaml",
+            "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: a}\nspec: {data: AAAA}\n"
+                .to_owned(),
+        ),
     ] {
         tree.repo.write(&format!("app/{name}"), text)?;
     }
@@ -291,7 +297,8 @@ fn a_sealed_secret_of_another_cluster_or_that_was_changed_is_named_without_any_k
         let of = |finding: &Value| format!("{} {}", finding["check"], finding["file"]).replace('"', "");
         report["findings"].as_array().expect("a list").iter().map(of).collect::<Vec<_>>()
     };
-    let changed = ["binding app/moved.yaml", "binding app/narrowed.yaml", "binding app/renamed.yaml"];
+    let changed =
+        ["damaged app/blob.yaml", "binding app/moved.yaml", "binding app/narrowed.yaml", "binding app/renamed.yaml"];
     assert_eq!(found(&certificate("cluster.pem")), changed);
     // One in some numbers below one modulus is below another too; a key of another size is always told.
     let of_another_size = found(&certificate("big.pem"));

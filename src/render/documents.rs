@@ -1,7 +1,7 @@
 //! Manifest files: plain YAML and JSON, and SOPS files, with handles where values are sealed or should have been.
 
 use serde_json::Value;
-use waxwing_formats::sealed_secret::SealedSecretManifest;
+use waxwing_formats::sealed_secret::{DeprecatedSealedSecret, SealedSecretManifest};
 use waxwing_formats::yaml;
 use waxwing_formats::{Handle, HandleInput, KeyPath};
 use waxwing_plan::Location;
@@ -135,6 +135,10 @@ impl Reader<'_> {
                 let path = path.key("spec").key("encryptedData").key(key);
                 *text = self.add_sealed_item(location, path, key, text);
             }
+        }
+        if let Some(Value::String(blob)) = value.pointer_mut("/spec/data") {
+            let path = path.key("spec").key("data");
+            *blob = self.add_sealed_item(location, path, DeprecatedSealedSecret::ITEM, blob);
         }
     }
 

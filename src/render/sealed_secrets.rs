@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
-use waxwing_formats::sealed_secret::{Scope, SealedSecretManifest};
+use serde_json::{Map, Value, json};
+use waxwing_formats::sealed_secret::{DeprecatedSealedSecret, Scope, SealedSecretManifest};
 use waxwing_formats::{Handle, KeyPath, Salt};
 use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 
@@ -47,13 +47,17 @@ pub(super) fn become_secret(
         return Ok(Default::default());
     }
     let refuse = |fault: Fault| RenderError::new(place.clone(), fault);
-    let sealed = SealedSecretManifest::parse(&manifest.body).map_err(|error| refuse(error.into()))?;
     let origin = manifest.location.clone().unwrap_or_else(|| location_of(place));
+    if DeprecatedSealedSecret::is_deprecated(&manifest.body) {
+        return become_secret_of_blob(manifest, place, handles, &origin);
+    }
+    let sealed = SealedSecretManifest::parse(&manifest.body).map_err(|error| refuse(error.into()))?;
     manifest.id.kind = GroupKind::new("", "Secret");
     manifest.version = "v1".to_owned();
     let (mut bindings, mut data) = (BTreeMap::new(), Map::new());
     for (key, text) in sealed.items() {
-        let handle = item_handle(handles, &origin, key, text)
+        let path = KeyPath::root().key("spec").key("encryptedData").key(key);
+        let handle = item_handle(handles, &origin, (path, key), text)
             .map_err(|fault| RenderError::new(place.at(format!("/spec/encryptedData/{key}")), fault))?;
         data.insert(key.clone(), Value::String(STANDARD.encode(handle.as_str())));
         let (namespace, name) = (sealed.namespace().to_owned(), sealed.name().to_owned());
@@ -69,6 +73,29 @@ pub(super) fn become_secret(
         of_manifest.insert(manifest.id.clone(), templates);
     }
     Ok((SealedBindings::from([(manifest.id.clone(), bindings)]), of_manifest))
+}
+
+/// Turns a SealedSecret of the deprecated form into its Secret, as far as that is known before its blob is opened: one item, whose name
+/// is no key of any Secret, stands for all of its data. What else the blob says is added when it is opened.
+fn become_secret_of_blob(
+    manifest: &mut Manifest,
+    place: &Place,
+    handles: &mut HandleTable,
+    origin: &Location,
+) -> Result<(SealedBindings, Templates), RenderError> {
+    let refuse = |fault: Fault| RenderError::new(place.clone(), fault);
+    let sealed = DeprecatedSealedSecret::parse(&manifest.body).map_err(|error| refuse(error.into()))?;
+    let (item, path) = (DeprecatedSealedSecret::ITEM, KeyPath::root().key("spec").key("data"));
+    let handle = item_handle(handles, origin, (path, item), sealed.token())
+        .map_err(|fault| RenderError::new(place.at(item.to_owned()), fault))?;
+    let (namespace, name) = (sealed.namespace().to_owned(), sealed.name().to_owned());
+    manifest.id.kind = GroupKind::new("", "Secret");
+    manifest.version = "v1".to_owned();
+    manifest.body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+        "data": {item: STANDARD.encode(handle.as_str())}});
+    let binding = SealedBinding { handle, scope: sealed.scope(), namespace, name };
+    let bindings = BTreeMap::from([(item.to_owned(), binding)]);
+    Ok((SealedBindings::from([(manifest.id.clone(), bindings)]), Templates::new()))
 }
 
 /// Refuses items of SealedSecrets that a renderer copied elsewhere, where they could not be opened.
@@ -90,13 +117,15 @@ fn is_sealed_item(handles: &HandleTable, handle: &Handle) -> bool {
 }
 
 /// Returns the handle that a rendered item is, or gives one to a token that came another way than in a manifest.
-fn item_handle(handles: &mut HandleTable, location: &Location, item: &str, text: &str) -> Result<Handle, Fault> {
+fn item_handle(
+    handles: &mut HandleTable,
+    location: &Location,
+    (path, item): (KeyPath, &str),
+    text: &str,
+) -> Result<Handle, Fault> {
     let text = match mentions_handle(text) {
         true => text.to_owned(),
-        false => {
-            let path = KeyPath::root().key("spec").key("encryptedData").key(item);
-            add_sealed_item(handles, location, path, item, text)
-        }
+        false => add_sealed_item(handles, location, path, item, text),
     };
     match Handle::find_all(&text).as_slice() {
         [(0, handle)] if text.len() == Handle::LEN && is_sealed_item(handles, handle) => Ok(handle.clone()),

@@ -21,6 +21,19 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// Says who has any field of a Secret, where it is not known which of them count: whoever writes anything into it changes it.
+    pub(super) fn of_whole(secret: &ObjectMeta) -> Self {
+        let entries = || secret.managed_fields.iter().flatten();
+        let time = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
+        let writes = entries().filter_map(|entry| Some((entry.manager.clone().unwrap_or_default(), time(entry)?)));
+        let told = entries().map(|entry| {
+            let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+            json!([entry.manager, entry.operation, time(entry).map(|time| time.to_string()), fields])
+        });
+        let digest = Digest::of(&json!([secret.uid, told.collect::<Vec<_>>()]));
+        Self { digest, writes: writes.collect() }
+    }
+
     /// Tells whether all of them were written before the status of the SealedSecret was, at `told`. Within that second only `writers` did it:
     /// whoever writes Secrets of SealedSecrets writes their status afterwards.
     pub(super) fn is_older(&self, told: Timestamp, writers: &[&str]) -> bool {
@@ -111,6 +124,9 @@ mod tests {
         let over = entry("kubectl", "05", json!({"f:data": {"f:a": {}}}));
         let written_over = mark(json!([entry("controller", "01", less.clone()), over])).unwrap();
         assert_ne!(written_over.digest, first.digest);
+        let whole = |entries| Mark::of_whole(&secret(entries)).digest;
+        let other = entry("kubectl", "05", json!({"f:data": {"f:c": {}}}));
+        assert_ne!(whole(json!([ours(), other])), whole(json!([ours()])), "whoever writes anything");
         let at = |second: u8| format!("2026-01-01T00:00:{second:02}Z").parse().unwrap();
         assert_eq!([0, 1, 2].map(|second| first.is_older(at(second), &["controller"])), [false, true, true]);
         assert_eq!([1, 2].map(|second| first.is_older(at(second), &[])), [false, true]);

@@ -13,7 +13,9 @@ use kube::ResourceExt;
 use kube::core::NamespaceResourceScope;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use waxwing_formats::sealed_secret::{API_VERSION, KIND, ManifestError, Scope, SealedSecretManifest};
+use waxwing_formats::sealed_secret::{API_VERSION, KIND, ManifestError, Scope};
+
+use super::form::Form;
 
 /// The one condition of a SealedSecret.
 pub(super) const SYNCED: &str = "Synced";
@@ -65,14 +67,14 @@ impl kube::Resource for SealedSecret {
 
 impl SealedSecret {
     /// Takes it apart.
-    pub(super) fn manifest(&self) -> Result<SealedSecretManifest, ManifestError> {
+    pub(super) fn form(&self) -> Result<Form, ManifestError> {
         let metadata = json!({
             "name": self.metadata.name,
             "namespace": self.metadata.namespace,
             "annotations": self.metadata.annotations,
         });
         let manifest = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": self.spec});
-        SealedSecretManifest::parse(&manifest)
+        Form::parse(&manifest)
     }
 
     /// Returns its path at the API server.

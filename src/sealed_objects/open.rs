@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use waxwing_formats::sealed_secret::{Fingerprint, ItemError, Scope, SealedItem, SealedSecretManifest};
+use waxwing_formats::sealed_secret::{Fingerprint, ItemError, Scope, SealedItem};
 use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_keys::Keyring;
 
@@ -17,6 +17,22 @@ use crate::unsealing::with_stack_wiped;
 const MOST_FAILED_OPERATIONS: usize = 256;
 /// What the Sealed Secrets controller says of an item that no key opens.
 const NO_KEY: &str = "no key could decrypt secret";
+
+/// What is sealed in a SealedSecret, and what for.
+pub(super) struct Envelope<'a> {
+    pub(super) name: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) scope: Scope,
+    /// The sealed values, each with its name.
+    pub(super) items: Vec<(&'a str, &'a str)>,
+}
+
+impl Envelope<'_> {
+    /// Returns the OAEP label that all of it must have been sealed with.
+    pub(super) fn label(&self) -> Vec<u8> {
+        self.scope.label(self.namespace, self.name)
+    }
+}
 
 /// The opened items of a SealedSecret. Not `Debug`.
 pub(crate) struct Opened {
@@ -35,26 +51,51 @@ pub(crate) enum Diagnosis {
     Spared,
 }
 
+/// What is wrong with one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ItemTrouble {
+    /// It can't have been sealed so, or was changed.
+    Item(ItemError),
+    /// No key opens it.
+    Foreign(Why),
+    /// So many did not open that it was not tried.
+    Untried,
+}
+
+/// Why an item did not open.
+enum Fault {
+    Item(ItemError),
+    Foreign(SealedItem),
+}
+
+/// Says of each item which key opens it, or why none does; the values are dropped. Takes a while: run it where blocking is allowed.
+pub(super) fn inspect(sealed: &Envelope<'_>, ring: &Keyring) -> Vec<(String, Result<Fingerprint, ItemTrouble>)> {
+    with_stack_wiped(|| {
+        let mut opening = Opening::new(sealed, ring, None);
+        sealed.items.iter().map(|(name, text)| ((*name).to_owned(), opening.inspect(text))).collect()
+    })
+}
+
 /// Opens all items, or says what is wrong with each. Takes a while: run it where blocking is allowed.
 ///
 /// # Errors
 ///
 /// Fails when any item can't be opened.
 pub(crate) fn open(
-    sealed: &SealedSecretManifest,
+    sealed: &Envelope<'_>,
     ring: &Keyring,
     hint: Option<&Fingerprint>,
     diagnosis: Diagnosis,
 ) -> Result<Opened, Unopened> {
     with_stack_wiped(|| {
         let mut opening = Opening::new(sealed, ring, hint);
-        sealed.items().iter().for_each(|(name, text)| opening.add(name, text));
+        sealed.items.iter().for_each(|(name, text)| opening.add(name, text));
         opening.finish(diagnosis)
     })
 }
 
 struct Opening<'a> {
-    sealed: &'a SealedSecretManifest,
+    sealed: &'a Envelope<'a>,
     ring: &'a Keyring,
     keys: usize,
     label: Vec<u8>,
@@ -67,7 +108,7 @@ struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    fn new(sealed: &'a SealedSecretManifest, ring: &'a Keyring, hint: Option<&Fingerprint>) -> Self {
+    fn new(sealed: &'a Envelope<'a>, ring: &'a Keyring, hint: Option<&Fingerprint>) -> Self {
         Self {
             sealed,
             ring,
@@ -86,23 +127,46 @@ impl<'a> Opening<'a> {
             self.untried += 1;
             return;
         }
+        let fault = match self.item(text) {
+            Ok((value, key)) => {
+                self.opened.values.insert(name.to_owned(), value);
+                self.opened.key = Some(key);
+                return;
+            }
+            Err(Fault::Item(error)) => error.to_string(),
+            Err(Fault::Foreign(item)) => {
+                self.foreign.get_or_insert(item);
+                NO_KEY.to_owned()
+            }
+        };
+        self.faults.entry(fault).or_default().push(name.to_owned());
+    }
+
+    fn inspect(&mut self, text: &str) -> Result<Fingerprint, ItemTrouble> {
+        if self.failed_operations >= MOST_FAILED_OPERATIONS {
+            return Err(ItemTrouble::Untried);
+        }
         match self.item(text) {
-            Ok(value) => drop(self.opened.values.insert(name.to_owned(), value)),
-            Err(fault) => self.faults.entry(fault).or_default().push(name.to_owned()),
+            Ok((_, key)) => {
+                self.opened.key = Some(key.clone());
+                Ok(key)
+            }
+            Err(Fault::Item(error)) => Err(ItemTrouble::Item(error)),
+            Err(Fault::Foreign(item)) => {
+                self.failed_operations += (Scope::ALL.len() - 1) * self.keys;
+                Err(ItemTrouble::Foreign(self.why(&item)))
+            }
         }
     }
 
-    fn item(&mut self, text: &str) -> Result<SecretBytes, String> {
-        let item = SealedItem::parse(text).map_err(|error| told(&error))?;
+    fn item(&mut self, text: &str) -> Result<(SecretBytes, Fingerprint), Fault> {
+        let item = SealedItem::parse(text).map_err(Fault::Item)?;
         let request = item.request(RequestId(0), self.label.clone());
         let Ok((key, fingerprint)) = self.ring.open(&request.wrapped, self.opened.key.as_ref()) else {
             self.failed_operations += self.keys;
-            self.foreign.get_or_insert(item);
-            return Err(NO_KEY.to_owned());
+            return Err(Fault::Foreign(item));
         };
-        let value = item.open(&key).map_err(|error| told(&error))?;
-        self.opened.key = Some(fingerprint);
-        Ok(value)
+        Ok((item.open(&key).map_err(Fault::Item)?, fingerprint))
     }
 
     fn finish(self, diagnosis: Diagnosis) -> Result<Opened, Unopened> {
@@ -115,7 +179,7 @@ impl<'a> Opening<'a> {
 
     /// Tries the labels of the other scopes that the SealedSecret could have where it stands; no others.
     fn why(&self, item: &SealedItem) -> Why {
-        let (name, namespace, stated) = (self.sealed.name(), self.sealed.namespace(), self.sealed.scope());
+        let (name, namespace, stated) = (self.sealed.name, self.sealed.namespace, self.sealed.scope);
         if self.ring.is_empty() {
             return Why::NoKey;
         }
@@ -128,8 +192,4 @@ impl<'a> Opening<'a> {
             None => Why::Elsewhere { name: name.to_owned(), namespace: namespace.to_owned(), scope: stated },
         }
     }
-}
-
-fn told(error: &ItemError) -> String {
-    error.to_string()
 }

@@ -13,15 +13,14 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::error::Trouble;
 use super::events;
-use super::fields::Fields;
+use super::fields::Mark;
+use super::form::Contents;
 use super::memory::Done;
 use super::object::SealedSecret;
-use super::open::{Diagnosis, Opened, open};
 use super::ownership::{Hold, is_of_sync};
 use super::produce::Production;
 use super::{Objects, status};
-use crate::cluster::{self, CallError, FIELD_MANAGER};
-use crate::unsealing::with_stack_wiped;
+use crate::cluster::{self, CallError, FIELD_MANAGER, is_newer};
 
 /// The longest pause between two tries of what passes unseen.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
@@ -33,8 +32,6 @@ enum Outcome {
     Unchanged,
     /// The Secret was written.
     Written,
-    /// Somebody writes over the Secret again and again, so it is left for so long.
-    Contested(Duration),
 }
 
 /// Gives a SealedSecret its turn, and returns after how long it wants the next one, none where it is asked for when there is a
@@ -44,8 +41,8 @@ pub(super) async fn turn(objects: Arc<Objects>, name: ObjectRef<SealedSecret>) -
     let uid = object.uid().unwrap_or_default();
     let came_to = make_so(&objects, &object).await;
     let unwritten = report(&objects, &object, came_to.as_ref()).await;
-    if let (Ok(Outcome::Contested(left)), None) = (&came_to, unwritten) {
-        tracing::warn!(object = %name, ?left, "its Secret is written over again and again, and is left for a while");
+    if let (Err(Trouble::Contested { left, .. }), None) = (&came_to, unwritten) {
+        objects.retries.forget(&uid);
         return Some(*left);
     }
     let passes = came_to.as_ref().err().and_then(Trouble::passes).max(unwritten);
@@ -62,46 +59,43 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
     objects.metrics.sealed_objects.asked();
     let production = Production::of(object)?;
     let look = Look { objects, object, production: &production };
-    if objects.secrets.get(&ObjectRef::from_obj(object)).is_some_and(|secret| look.is_as_it_should_be(&secret)) {
+    let known = objects.secrets.get(&ObjectRef::from_obj(object));
+    if known.as_ref().is_some_and(|secret| look.is_as_it_should_be(secret)) {
         return Ok(Outcome::Unchanged);
     }
-    let (namespace, name) = (production.sealed.namespace(), production.sealed.name());
+    // Of a SealedSecret that nobody has said anything of there is probably no Secret; if there is one, creating it says so.
+    if known.is_none() && object.synced().is_none() {
+        match look.write(None, false).await {
+            Err(Trouble::Call(error)) if error.code() == Some(409) => {}
+            written => return written,
+        }
+    }
+    let (namespace, name) = (production.form.namespace(), production.form.name());
     let live = cluster::secret_metadata(&objects.client, namespace, name).await?;
     let live = match &live {
         Some(live) if look.is_as_it_should_be(live) => return Ok(Outcome::Unchanged),
         Some(live) => Some((live, look.hold(live)?)),
         None => None,
     };
-    if live.is_some()
-        && object.is_done()
-        && let Some(left) = objects.memory.contested(object, Instant::now())
-    {
-        return Ok(Outcome::Contested(left));
+    let is_revert = live.is_some() && look.was_done();
+    if let (true, Some((live, _)), Some(left)) = (is_revert, live, objects.memory.contested(object, Instant::now())) {
+        return Err(Trouble::Contested { by: last_writer(live), left });
     }
-    let opened = open_items(objects, object, &production).await?;
-    let key = opened.key.clone();
-    let request = production.request(opened, live);
-    let carrier = objects.carrier.get()?;
-    let written = match live {
-        None => cluster::create_secret(&carrier, namespace, &request).await,
-        // What this spec made was written over: what others put beside it is theirs until the next one.
-        Some((live, _)) if object.is_done() => cluster::apply_secret(&carrier, &request, live, &[]).await,
-        Some((live, hold)) => cluster::apply_secret(&carrier, &request, live, hold.taken()).await,
-    };
-    let written = written.map_err(|error| refused(error, live.map(|(live, _)| live)))?;
-    objects.memory.note_done(object, look.done(&written), key);
-    Ok(Outcome::Written)
+    look.write(live, is_revert).await
 }
 
 /// Opens all items and runs the templates over them.
-async fn open_items(objects: &Objects, object: &SealedSecret, production: &Production<'_>) -> Result<Opened, Trouble> {
-    let (sealed, ring, hint) = (production.sealed.clone(), objects.keys.ring(), objects.memory.key(object));
-    let whole = move || {
-        let Opened { values, key } = open(&sealed, &ring, hint.as_ref(), Diagnosis::Wanted)?;
-        let values = with_stack_wiped(|| sealed.secret_data(values)).map_err(Trouble::Templates)?;
-        Ok(Opened { values, key })
-    };
+async fn opened(objects: &Objects, object: &SealedSecret, production: &Production<'_>) -> Result<Contents, Trouble> {
+    let (form, ring, hint) = (production.form.clone(), objects.keys.ring(), objects.memory.key(object));
+    let whole = move || form.contents(&ring, hint.as_ref());
     tokio::task::spawn_blocking(whole).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Returns who but us wrote something into a Secret last.
+fn last_writer(live: &ObjectMeta) -> Option<String> {
+    let others = live.managed_fields.iter().flatten();
+    let others = others.filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
+    others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.clone()
 }
 
 /// Tells the refusal of a Secret that may not be changed from others: the API server's message is not kept.
@@ -125,6 +119,27 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// Opens everything and writes it, over `live` where a Secret stands.
+    async fn write(&self, live: Option<(&ObjectMeta, Hold)>, is_revert: bool) -> Result<Outcome, Trouble> {
+        let Self { objects, object, production } = self;
+        let mut contents = opened(objects, object, production).await?;
+        let key = contents.key.take();
+        let request = production.request(contents, live)?;
+        let carrier = objects.carrier.get()?;
+        let written = match live {
+            None => cluster::create_secret(&carrier, production.form.namespace(), &request).await,
+            // What this spec made was written over: what others put beside it is theirs until the next one.
+            Some((live, _)) if is_revert => cluster::apply_secret(&carrier, &request, live, &[]).await,
+            Some((live, hold)) => cluster::apply_secret(&carrier, &request, live, hold.taken()).await,
+        };
+        let written = written.map_err(|error| refused(error, live.map(|(live, _)| live)))?;
+        if is_revert {
+            objects.memory.note_revert(object, Instant::now());
+        }
+        objects.memory.note_done(object, self.done(&written), key);
+        Ok(Outcome::Written)
+    }
+
     /// Tells whether there is nothing to do: this spec was done, and nobody wrote over what came of it. After a start that is read
     /// from the times that the API server has noted.
     fn is_as_it_should_be(&self, secret: &ObjectMeta) -> bool {
@@ -132,10 +147,11 @@ impl Look<'_> {
         if secret.deletion_timestamp.is_some() {
             return true;
         }
-        let now = self.done(secret);
+        let mark = self.mark(secret);
+        let now = self.done_as(mark.as_ref());
         match self.objects.memory.done(self.object) {
             Some(done) => done == now && (now.secret.is_some() || self.may_be_left(secret)),
-            None if self.was_done_before(secret) => {
+            None if self.was_done_before(secret, mark.as_ref()) => {
                 self.objects.memory.note_done(self.object, now, None);
                 true
             }
@@ -143,24 +159,34 @@ impl Look<'_> {
         }
     }
 
-    fn was_done_before(&self, secret: &ObjectMeta) -> bool {
+    /// Tells whether this spec was done once, so that what its Secret is to be now was written over by somebody. A status that says
+    /// that putting it back failed doesn't change that.
+    fn was_done(&self) -> bool {
+        match self.objects.memory.done(self.object) {
+            Some(done) => done.generation == self.object.metadata.generation && done.scope == self.object.scope(),
+            None => self.object.is_done(),
+        }
+    }
+
+    fn was_done_before(&self, secret: &ObjectMeta, mark: Option<&Mark>) -> bool {
         let Some(told) = self.object.status_written().filter(|_| self.object.is_done()) else { return false };
         if self.object.rest_written().is_some_and(|written| written > told) {
             return false;
         }
-        match self.fields(secret) {
-            Some(fields) => {
-                let mut writers = self.object.status_writers();
-                writers.push(FIELD_MANAGER);
-                fields.mark(secret).is_some_and(|mark| mark.is_older(told, &writers))
-            }
-            None => self.may_be_left(secret),
-        }
+        let Some(mark) = mark else { return self.may_be_left(secret) };
+        let mut writers = self.object.status_writers();
+        writers.push(FIELD_MANAGER);
+        // A field that somebody took away leaves no entry; what was written after the status has a later version.
+        let is_later = || is_newer(&version(&self.object.metadata), &version(secret));
+        mark.is_older(told, &writers) && (self.production.is_traced() || is_later())
     }
 
     /// Returns what is noted when the Secret is left like this.
     fn done(&self, secret: &ObjectMeta) -> Done {
-        let mark = self.fields(secret).and_then(|fields| fields.mark(secret));
+        self.done_as(self.mark(secret).as_ref())
+    }
+
+    fn done_as(&self, mark: Option<&Mark>) -> Done {
         Done {
             generation: self.object.metadata.generation,
             scope: self.object.scope(),
@@ -168,10 +194,9 @@ impl Look<'_> {
         }
     }
 
-    /// Returns the fields that count of a Secret that may be written.
-    fn fields(&self, secret: &ObjectMeta) -> Option<Fields> {
-        let hold = Hold::of(secret, &self.uid())?;
-        Some(Fields::of(&self.production.skeleton(Some((secret, hold)))))
+    /// Says who has the fields that count of a Secret that may be written.
+    fn mark(&self, secret: &ObjectMeta) -> Option<Mark> {
+        self.production.mark((secret, Hold::of(secret, &self.uid())?))
     }
 
     /// Tells whether a Secret that may not be written is left as it is without a word: it was not to belong to the SealedSecret.
@@ -190,27 +215,36 @@ impl Look<'_> {
     }
 }
 
+fn version(of: &ObjectMeta) -> String {
+    of.resource_version.clone().unwrap_or_default()
+}
+
 /// Writes down what came of it where people and programs look. Returns after how long at least the status is to be written again,
 /// none when it stands.
 async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outcome, &Trouble>) -> Option<Duration> {
     let message = came_to.err().map(ToString::to_string);
     let namespace = object.namespace().unwrap_or_default();
     match came_to {
-        Ok(Outcome::Unchanged | Outcome::Contested(_)) => objects.memory.note_good(object),
-        Ok(Outcome::Written) => events::unsealed(objects, object).await,
+        Ok(Outcome::Unchanged) => objects.memory.note_good(object),
+        Ok(Outcome::Written) => {}
         Err(trouble) => {
             objects.metrics.sealed_objects.failed(trouble.metric_reason(), &namespace);
             objects.memory.note_failed(object, trouble.is_about_keys());
-            let told = object.synced_condition().and_then(|condition| condition.get("message")?.as_str());
-            if told != message.as_deref() {
-                events::failed(objects, object, trouble).await;
-            }
         }
     }
+    let event = async {
+        let told = object.synced_condition().and_then(|condition| condition.get("message")?.as_str());
+        match came_to {
+            Ok(Outcome::Written) => events::unsealed(objects, object).await,
+            Err(trouble) if told != message.as_deref() => events::failed(objects, object, trouble).await,
+            Ok(Outcome::Unchanged) | Err(_) => {}
+        }
+    };
     let was_written = came_to == Ok(&Outcome::Written);
     objects.metrics.sealed_objects.observe(&namespace, &object.name_any(), object.instance(), message.is_none());
-    let resource = status::resource(object, message.as_deref(), was_written, Timestamp::now())?;
-    match cluster::write_status(&objects.client, &object.path(), &resource).await {
+    let resource = status::resource(object, message.as_deref(), was_written, Timestamp::now());
+    let told = async { Some(cluster::write_status(&objects.client, &object.path(), resource.as_ref()?).await) };
+    match tokio::join!(event, told).1? {
         Ok(_) => None,
         Err(error) => {
             tracing::warn!(object = %ObjectRef::from_obj(object), %error, "failed to write the status");

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+use waxwing_formats::sealed_secret::DeprecatedSealedSecret;
 use waxwing_formats::sops::{OpenedValue, ValueKind};
 use waxwing_formats::{Handle, KeyPath, SecretBytes};
 use waxwing_plan::{GroupKind, Manifest, SecretMark};
@@ -15,6 +17,9 @@ use super::sealed_items::OpenItems;
 use super::sops_files::OpenFiles;
 use crate::cluster::{Binding, Encoding, Provenance, Request};
 use crate::render::{Embedding, Origin, Rendered, locate};
+
+/// Where the blob of a SealedSecret of the deprecated form stands in the Secret that it became (RFC 6901).
+const BLOB_POINTER: &str = "/data/~1spec~1data";
 
 /// Returns the SOPS files whose values `sent` needs.
 pub(super) fn files_needed<'a>(rendered: &'a Rendered, sent: &[&Manifest]) -> BTreeSet<&'a str> {
@@ -61,10 +66,37 @@ impl Piece<'_> {
 impl Values<'_> {
     /// Makes the request of one manifest.
     pub(super) fn bind(&self, manifest: &Manifest) -> Result<Request, Vec<OpenError>> {
+        if manifest.secrets.contains_key(BLOB_POINTER) {
+            return self.bind_blob(manifest).map_err(|error| vec![error]);
+        }
         let bindings =
             manifest.secrets.keys().map(|pointer| self.binding(manifest, pointer).map_err(|error| vec![error]));
         let bindings = collect(bindings)?;
         Ok(Request::new(manifest.id.clone(), manifest.version.clone(), manifest.body.clone(), bindings))
+    }
+
+    /// Makes the request of a Secret that was sealed as a whole: what its blob says is added to what the plan says of it.
+    fn bind_blob(&self, manifest: &Manifest) -> Result<Request, OpenError> {
+        let Binding { value, provenance, .. } = self.binding(manifest, BLOB_POINTER)?;
+        let mut body = manifest.body.clone();
+        body.as_object_mut().map(|fields| fields.shift_remove("data"));
+        let mark = provenance.first().map(|provenance| provenance.mark.clone());
+        let refused = |source| match mark {
+            Some(mark) => OpenError::Blob { place: place(mark), source: Box::new(source) },
+            None => Site { manifest, pointer: BLOB_POINTER }.damaged(),
+        };
+        let secret = DeprecatedSealedSecret::complete(&body, &value).map_err(refused)?;
+        let mut body = secret.skeleton;
+        let data = secret.values.keys().map(|key| (key.clone(), Value::from(""))).collect();
+        body.as_object_mut().map(|fields| fields.insert("data".to_owned(), Value::Object(data)));
+        let binding = |(key, value): (String, SecretBytes)| Binding {
+            pointer: format!("/data/{}", key.replace('~', "~0").replace('/', "~1")),
+            value,
+            encoding: Encoding::Base64,
+            provenance: provenance.clone(),
+        };
+        let bindings = secret.values.into_iter().map(binding).collect();
+        Ok(Request::new(manifest.id.clone(), manifest.version.clone(), body, bindings))
     }
 
     fn binding(&self, manifest: &Manifest, pointer: &str) -> Result<Binding, OpenError> {

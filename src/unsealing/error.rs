@@ -1,7 +1,7 @@
 //! Why something stays sealed. Names files, documents and key paths, never a value or a ciphertext.
 
 use waxwing_formats::go_template::TemplateError;
-use waxwing_formats::sealed_secret::ItemError;
+use waxwing_formats::sealed_secret::{BlobError, ItemError};
 use waxwing_formats::sops::UnlockError;
 
 use crate::render::bindings::BindingError;
@@ -59,6 +59,14 @@ pub enum OpenError {
         /// What is wrong with it.
         source: ItemError,
     },
+    /// What a SealedSecret of the deprecated form was sealed from makes no Secret.
+    #[error("failed to make a Secret of what is sealed at {place}: {source}")]
+    Blob {
+        /// The place.
+        place: Place,
+        /// What is wrong with it.
+        source: Box<BlobError>,
+    },
     /// The template of a SealedSecret fails with the values that it was opened to.
     #[error("the template at {place} fails: {source}")]
     Template {
@@ -115,7 +123,8 @@ impl OpenError {
         match self {
             Self::Binding(error) => error.object.to_string(),
             Self::Sops { file, .. } | Self::Whole { file } => file.clone(),
-            Self::Missing { place } | Self::Item { place, .. } | Self::Template { place, .. } => place.file.clone(),
+            Self::Missing { place } | Self::Item { place, .. } | Self::Blob { place, .. } => place.file.clone(),
+            Self::Template { place, .. } => place.file.clone(),
             Self::SealedForAnother { place, .. } | Self::AccessDenied { place, .. } => place.file.clone(),
             Self::NotText { object, .. } | Self::Handle { object, .. } => object.clone(),
         }
@@ -129,6 +138,7 @@ impl OpenError {
             Self::Whole { .. } => "encrypt the file again with sops".to_owned(),
             Self::Missing { .. } => "please report this".to_owned(),
             Self::Item { source, .. } => source.hint().to_owned(),
+            Self::Blob { source, .. } => source.hint().to_owned(),
             Self::Template { source, .. } => source.hint().to_owned(),
             Self::SealedForAnother { .. } => {
                 "seal it again with `seal` for this cluster, name, namespace and scope".to_owned()

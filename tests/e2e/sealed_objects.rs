@@ -1,6 +1,8 @@
 //! SealedSecrets as objects of the cluster, with `--sealed-secrets`: sealed by the real kubeseal, reconciled as the real controller does.
 
+mod authenticated;
 mod bad_input;
+mod deprecated;
 mod existing;
 mod http;
 mod keys;

@@ -83,10 +83,17 @@ fn damaged_or_misplaced_seals_are_refused_with_their_place_and_a_remedy() -> Out
             &[("apps/a.yaml", &sealed.replace("    empty: \"\"", "    empty: \"x\""))],
         ),
         case("everything sealed", &[("apps/a.yaml", "fixture:all.enc.yaml")]),
-        case("an old SealedSecret", &[("apps/a.yaml", &sealed_secret("{data: AgBb}"))]),
+        case("an old SealedSecret", &[("apps/a.yaml", &sealed_secret("{data: AgBb, encryptedData: {a: AgBb}}"))]),
         case(
             "a SealedSecret with a template that uses what is refused",
             &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: AgBb}, template: {data: {b: '{{ now }}'}}}"))],
+        ),
+        case(
+            "a SealedSecret that would be given a token",
+            &[(
+                "apps/a.yaml",
+                &sealed_secret("{encryptedData: {a: AgBb}, template: {type: kubernetes.io/service-account-token}}"),
+            )],
         ),
         case(
             "a SealedSecret with a template that is none",

@@ -83,8 +83,12 @@ fn sealed_items(
     key: Option<&PublicKey>,
     place: &dyn Fn(&KeyPath) -> Place,
 ) -> Vec<Finding> {
+    let spec = path.key("spec");
     let items = object.pointer("/spec/encryptedData").and_then(Value::as_object).into_iter().flatten();
-    let found = items.filter_map(|(name, item)| {
+    let items = items.map(|(name, item)| (spec.key("encryptedData").key(name), item));
+    // The deprecated form: one blob for all values.
+    let blob = object.pointer("/spec/data").filter(|blob| !blob.is_null());
+    let found = items.chain(blob.map(|blob| (spec.key("data"), blob))).filter_map(|(path, item)| {
         let (check, message) = match item.as_str().map(SealedItem::parse) {
             Some(Ok(item)) => match key.filter(|key| !item.may_be_for(key)) {
                 Some(key) => (Check::OtherKey, format!("the value was not sealed with the key {}", key.fingerprint())),
@@ -93,7 +97,7 @@ fn sealed_items(
             Some(Err(error)) => (Check::Damaged, error.to_string()),
             None => (Check::Damaged, "the sealed value is not text".to_owned()),
         };
-        Some(Finding::error(check, place(&path.key("spec").key("encryptedData").key(name)), message))
+        Some(Finding::error(check, place(&path), message))
     });
     found.collect()
 }

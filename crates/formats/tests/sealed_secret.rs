@@ -282,6 +282,7 @@ fn each_malformed_sealed_secret_is_refused_by_name() {
         with("/spec/template", json!({"data": {"config": "a\nb {{ now }}"}})),
         with("/spec/template", json!({"stringData": {"config": canary}})),
         with("/spec/template", json!({"type": 1})),
+        with("/spec/template", json!({"type": "kubernetes.io/service-account-token"})),
         with("/spec/template", json!({"immutable": "true"})),
         with("/spec/template", json!({"metadata": "x"})),
         with("/spec/template", json!({"metadata": {"labels": {"app": 1}}})),
@@ -319,16 +320,17 @@ fn the_deprecated_form_opens_to_the_secret_that_was_sealed_whole() {
     let sealed = DeprecatedSealedSecret::parse(&manifest).unwrap();
     let item = sealed.item().unwrap();
     let opened = item.open(&unwrap(&THROW_AWAY, &item, sealed.label()).unwrap()).unwrap();
-    let (skeleton, data) = sealed.secret(&opened).unwrap();
+    let secret = sealed.secret(&opened).unwrap();
+    assert!(secret.has_type);
     assert_eq!(
-        skeleton,
+        secret.skeleton,
         json!({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/basic-auth", "immutable": true,
             "metadata": {"name": "db", "namespace": "shop", "labels": {"app": "x"}},
         })
     );
     assert_eq!(
-        data.iter().map(|(key, value)| (key.as_str(), value.expose_secret())).collect::<Vec<_>>(),
+        secret.values.iter().map(|(key, value)| (key.as_str(), value.expose_secret())).collect::<Vec<_>>(),
         [("password", &b"secret"[..])]
     );
 
@@ -336,9 +338,13 @@ fn the_deprecated_form_opens_to_the_secret_that_was_sealed_whole() {
     both["spec"]["encryptedData"] = json!({"a": "AgBb"});
     let error = DeprecatedSealedSecret::parse(&both).unwrap_err();
     assert_eq!(error.to_string(), "/spec/data and /spec/encryptedData can't be used at the same time");
-    let not_a_secret = SecretBytes::new(b"c2VjcmV0".to_vec());
-    let error = format!("{:?}", sealed.secret(&not_a_secret).unwrap_err());
-    assert!(!error.contains("c2VjcmV0"), "{error}");
+    let token = r#"{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "c2VjcmV0"}, "type": "kubernetes.io/service-account-token"}"#;
+    for (blob, told) in
+        [("c2VjcmV0", "is not one Secret in JSON"), (token, "the token of a ServiceAccount"), ("", "is not one")]
+    {
+        let error = sealed.secret(&SecretBytes::new(blob.as_bytes().to_vec())).unwrap_err();
+        assert!(error.to_string().contains(told) && !format!("{error:?} {error}").contains("c2VjcmV0"), "{error:?}");
+    }
 }
 
 #[test]

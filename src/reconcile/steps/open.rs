@@ -191,6 +191,7 @@ fn reason(error: &OpenError) -> Reason {
         | OpenError::Whole { .. }
         | OpenError::Missing { .. }
         | OpenError::Item { .. }
+        | OpenError::Blob { .. }
         | OpenError::Template { .. } => Reason::UnsealFailed,
         OpenError::SealedForAnother { .. } => Reason::SealedForAnother,
         OpenError::AccessDenied { .. } => Reason::AccessDenied,

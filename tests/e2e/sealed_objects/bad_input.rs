@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use waxwing_harness::eventually;
 
 use super::scene::{MANAGED, Scene, add_key, base64, fixture, merge, start_in};
-use crate::stage::{Alone, PATIENCE};
+use crate::stage::{Alone, PATIENCE, Stage, start_controller};
 
 /// Returns how a SealedSecret is changed so that something is wrong with it.
 fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
@@ -19,6 +21,12 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
     let own = |name: &str, more: &[&str]| {
         scene.sealed(name, &json!({"stringData": {"b": "2"}}), more)["spec"]["encryptedData"]["b"].clone()
     };
+    let neighbour = Scene::on(scene.cluster, "neighbour", scene.certificate());
+    let of_another_namespace =
+        neighbour.sealed("item-of-another-namespace", &json!({"stringData": {"b": "2"}}), &[])["spec"]["encryptedData"]
+            ["b"]
+            .clone();
+    let of_1024_bits = STANDARD.encode([&[0, 128][..], &[1; 128], &[2; 40]].concat());
     vec![
         ("items-missing", items(Value::Null)),
         ("items-a-list", items(json!([]))),
@@ -30,6 +38,9 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
         ("item-without-a-block", items(json!({"b": base64("\0\0abcdefghijklmnopqrstuvwxyz")}))),
         ("item-changed", items(json!({"b": changed(&own("item-changed", &[]))}))),
         ("item-of-another-name", items(json!({"b": own("other", &[])}))),
+        ("item-of-another-namespace", items(json!({"b": of_another_namespace}))),
+        ("item-of-1024-bits", items(json!({"b": of_1024_bits}))),
+        ("object-too-long", items(json!({"b": "A".repeat(2 << 20)}))),
         ("item-of-another-cluster", items(json!({"b": elsewhere("item-of-another-cluster", "throw-away.crt")}))),
         ("item-of-3072-bits", items(json!({"b": elsewhere("item-of-3072-bits", "big.crt")}))),
         ("item-namespace-wide", items(json!({"b": own("any", &["--scope", "namespace-wide"])}))),
@@ -37,9 +48,10 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
         ("two-wrong", items(json!({"b": "!", "c": own("other", &[])}))),
         ("key-no-name", items(json!({"a b": own("key-no-name", &[])}))),
         ("key-too-long", items(json!({"b".repeat(254): own("key-too-long", &[])}))),
-        ("whole-blob", json!({"spec": {"data": "AAAA"}})),
+        ("blob-beside-items", json!({"spec": {"data": "AAAA"}})),
         ("template-a-string", template(json!("x"))),
         ("type-a-number", template(json!({"type": 7}))),
+        ("type-of-a-token", template(json!({"type": "kubernetes.io/service-account-token"}))),
         ("type-too-long", template(json!({"type": format!("example.com/{}", "x".repeat(300))}))),
         ("type-with-other-keys", template(json!({"type": "kubernetes.io/tls"}))),
         ("immutable-a-string", template(json!({"immutable": "true"}))),
@@ -51,12 +63,13 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
         ("template-malformed", template(json!({"data": {"x": "{{ .a"}}))),
         ("template-refused", template(json!({"data": {"x": "{{ genPrivateKey \"rsa\" }}"}}))),
         ("template-fails", template(json!({"data": {"x": "{{ .a.b }}", "y": "\n{{ index .a 7 }}"}}))),
+        ("template-too-long", template(json!({"data": {"x": "{{ repeat 1200000 \"a\" }}"}}))),
         ("finalizer-no-name", template(json!({"metadata": {"finalizers": ["x"]}}))),
     ]
 }
 
 /// Changes the last digit but the padding: the code of the value no longer fits.
-fn changed(token: &Value) -> Value {
+pub(super) fn changed(token: &Value) -> Value {
     let mut bytes = token.as_str().unwrap().as_bytes().to_vec();
     let at = bytes.len() - 8;
     bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
@@ -129,6 +142,27 @@ fn as_many_items_as_fit_are_opened_and_of_as_many_foreign_ones_some_are_tried() 
         "{refusal}"
     );
     assert!(refusal.len() < 600);
+}
+
+#[test]
+fn ten_thousand_items_of_one_sealed_secret_in_git_are_opened_and_applied() {
+    const ITEMS: usize = 10_000;
+    let alone = Alone::new();
+    let (cluster, keys) = (alone.cluster(), "keys-of-ten-thousand");
+    cluster.kubectl(&["create", "namespace", keys]).unwrap();
+    let controller = start_controller(cluster, &["--namespace", keys, "--key-size=2048"]).unwrap();
+    let stage = Stage::on(cluster, "ten-thousand");
+    let mut scene = Scene::on(cluster, "ten-thousand", &controller.get("/v1/cert.pem").unwrap().1);
+    scene.namespace.clone_from(&stage.namespace);
+    let data: Map<String, Value> = (0..ITEMS).map(|number| (format!("k{number}"), base64("v"))).collect();
+    let sealed = scene.sealed("login", &json!({"data": data}), &[]);
+    let commit = stage.commit(&[("app/login.yaml", &sealed.to_string())]);
+    stage.sync("./app", "");
+    stage.applied(&commit);
+    assert_eq!(stage.get("secret/login").unwrap()["data"], Value::Object(data));
+    drop(stage);
+    drop(controller);
+    cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace, keys]).unwrap();
 }
 
 #[test]

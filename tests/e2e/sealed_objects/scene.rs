@@ -21,6 +21,7 @@ pub(super) struct Scene {
     pub(super) namespace: String,
     pub(super) upstream: Upstream,
     certificate: PathBuf,
+    pem: String,
 }
 
 /// Starts a controller that reconciles SealedSecrets.
@@ -62,7 +63,12 @@ impl Scene {
         let upstream = Upstream::new().unwrap();
         let path = upstream.home().join("cert.pem");
         std::fs::write(&path, certificate).unwrap();
-        Self { cluster, namespace, upstream, certificate: path }
+        Self { cluster, namespace, upstream, certificate: path, pem: certificate.to_owned() }
+    }
+
+    /// Returns the certificate that is sealed with.
+    pub(super) fn certificate(&self) -> &str {
+        &self.pem
     }
 
     /// Seals a Secret with the real kubeseal; `secret` has what it has beside its name.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use waxwing_harness::{Controller, eventually};
 
+use super::authenticated::{ROTATE, VERIFY, account, ask, own_token, with};
 use super::scene::{MANAGED, Scene, base64, start};
 use crate::memory::scan;
 use crate::stage::{Alone, PATIENCE};
@@ -23,12 +24,13 @@ fn what_is_sealed_is_told_nowhere_and_is_nowhere_in_memory_once_the_work_is_done
     let alone = Alone::new();
     let controller = start(alone.cluster(), &["--log-level=trace", "--rate-limit=1000"]);
     let scene = Scene::on(alone.cluster(), "secrecy", &controller.get("/v1/cert.pem").unwrap().1);
-    work(&scene, &controller);
+    let token = work(&scene, &controller);
     let mut public = Needles::default();
     public.add("what anybody may read", MARK.as_bytes());
     assert!(!scan(&controller, &public).is_empty(), "the scan doesn't find what has to be there, so it proves nothing");
     let mut needles = Needles::default();
     needles.add("a value", CORE.as_bytes());
+    needles.add("the signature of a token", token.rsplit('.').next().unwrap().as_bytes());
     let clean = eventually(CLOSING, "no secret in the controller's memory", || match scan(&controller, &needles) {
         found if found.is_empty() => Ok(()),
         found => Err(format!("{} copies:\n{}", found.len(), found.join("\n"))),
@@ -37,13 +39,12 @@ fn what_is_sealed_is_told_nowhere_and_is_nowhere_in_memory_once_the_work_is_done
 
     let mut told = vec![("metrics".to_owned(), controller.get("/metrics").unwrap().1.into_bytes())];
     told.extend(files(controller.dir()));
-    for kind in ["apis/bitnami.com/v1alpha1", "api/v1"] {
-        for resources in ["sealedsecrets", "events"] {
-            let path = format!("/{kind}/namespaces/{}/{resources}", scene.namespace);
-            told.extend(scene.cluster.get(&path).ok().map(|list| (path, list.to_string().into_bytes())));
-        }
+    for (api, resources) in [("apis/bitnami.com/v1alpha1", "sealedsecrets"), ("api/v1", "events")] {
+        let path = format!("/{api}/namespaces/{}/{resources}", scene.namespace);
+        let list = scene.cluster.get(&path).unwrap();
+        assert!(!list["items"].as_array().unwrap().is_empty(), "{path}");
+        told.push((path, list.to_string().into_bytes()));
     }
-    assert!(told.len() >= 4);
     let read = |place: &str| {
         String::from_utf8_lossy(&told.iter().find(|(name, _)| name.contains(place)).unwrap().1).into_owned()
     };
@@ -57,8 +58,8 @@ fn what_is_sealed_is_told_nowhere_and_is_nowhere_in_memory_once_the_work_is_done
     scene.cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace]).unwrap();
 }
 
-/// Has values opened by every way, well and not.
-fn work(scene: &Scene, controller: &Controller) {
+/// Has values opened by every way, well and not, and returns the token that was shown for it.
+fn work(scene: &Scene, controller: &Controller) -> String {
     let big: String = (0..2500).map(|line| format!("{line:08}{CORE}")).collect();
     let annotations = json!({"annotations": {"mark": MARK}});
     let good = json!({"metadata": annotations, "stringData": {"password": CORE, "big": big}});
@@ -95,8 +96,15 @@ fn work(scene: &Scene, controller: &Controller) {
         let (answered, body) = answer.unwrap();
         assert!(answered == code && !body.contains(CORE));
     }
+    account(scene, "reader", &["get", "update"], &[]);
+    let token = own_token(scene, "reader");
+    for path in [VERIFY, ROTATE] {
+        let (code, told) = ask(controller, path, &with(&token), &sealed.to_string());
+        assert!(code == 200 && !told.to_string().contains(CORE), "{path}: {code}");
+    }
     let is_done = |synced: Value| if synced["status"] == "True" { Ok(()) } else { Err(synced.to_string()) };
     eventually(PATIENCE, "done", || is_done(scene.synced("good"))).unwrap();
+    token
 }
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {

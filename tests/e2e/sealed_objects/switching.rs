@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use waxwing_harness::{Cluster, Controller, SealedSecretsController, Upstream, eventually};
 
+use super::deprecated;
 use super::scene::{MANAGED, PATCH, Scene, base64, merge, start};
 use crate::stage::{Alone, PATIENCE};
 
@@ -21,6 +22,11 @@ fn row(scene: &Scene, name: &'static str, stands: Value, secret: Value, edit: Va
     (name, stands, sealed)
 }
 
+/// Returns a row of the deprecated form.
+fn blob(scene: &Scene, name: &'static str, stands: Value, secret: &Value) -> Row {
+    (name, stands, deprecated::blob(scene.certificate(), &scene.namespace, name, secret))
+}
+
 fn stands(annotations: Value) -> Value {
     json!({"metadata": {"annotations": annotations, "labels": {"theirs": "x"}}, "data": {"a": base64("1"), "b": base64("2")}})
 }
@@ -29,6 +35,9 @@ fn rows(scene: &Scene) -> Vec<Row> {
     let value = || json!({"metadata": {"labels": {"app": "shop"}}, "stringData": {"a": "ours"}});
     let all = json!({"metadata": {"labels": {"app": "shop"}, "annotations": {"note": "x"}}, "type": "example.com/x",
         "immutable": true, "data": {"bytes": "/wA=", "empty": ""}});
+    let all_in_blob = all.clone();
+    // What stands in stringData of a blob the real controller leaves out where it replaces a Secret.
+    let in_data = json!({"metadata": {"labels": {"app": "shop"}}, "data": {"a": base64("ours")}});
     let with = |edit: Value| json!({"metadata": {"annotations": edit}});
     let (wide, namespaced) = ("sealedsecrets.bitnami.com/cluster-wide", "sealedsecrets.bitnami.com/namespace-wide");
     let nothing = Value::Null;
@@ -97,6 +106,21 @@ fn rows(scene: &Scene) -> Vec<Row> {
             json!({"spec": {"template": {"metadata": {"labels": {"app": "a b"}}}}}),
         ),
         renamed,
+        blob(scene, "blob", Value::Null, &all_in_blob),
+        blob(scene, "blob-over-managed", stands(json!({MANAGED: "true"})), &in_data),
+        blob(scene, "blob-over-unmanaged", stands(json!({})), &value()),
+        blob(scene, "blob-without-values", Value::Null, &json!({"metadata": {"labels": {"app": "shop"}}})),
+        ("blob-of-text", Value::Null, deprecated::text(scene.certificate(), &scene.namespace, "blob-of-text", "text")),
+        ("blob-of-another", Value::Null, {
+            let mut sealed = deprecated::blob(scene.certificate(), &scene.namespace, "another", &value());
+            sealed["metadata"]["name"] = "blob-of-another".into();
+            sealed
+        }),
+        ("blob-and-items", Value::Null, {
+            let mut sealed = deprecated::blob(scene.certificate(), &scene.namespace, "blob-and-items", &value());
+            sealed["spec"]["encryptedData"] = json!({"a": "AgBb"});
+            sealed
+        }),
     ]
     .into_iter()
     .map(|(name, stands, mut sealed)| {

@@ -32,7 +32,7 @@ exec "$@"
 
 /// Is a running Sealed Secrets controller; it ends when this value is dropped, or when the process ends in any way.
 pub struct SealedSecretsController {
-    _process: Process,
+    process: Process,
     port: u16,
     _dir: RunDir,
 }
@@ -69,7 +69,7 @@ impl SealedSecretsController {
         process.wait_ready(PATIENCE, || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(|error| error.to_string())
         })?;
-        Ok(Self { _process: process, port, _dir: dir })
+        Ok(Self { process, port, _dir: dir })
     }
 
     /// Installs what the controller needs in the cluster, without starting it: the kind and a ServiceAccount.
@@ -80,6 +80,11 @@ impl SealedSecretsController {
         cluster.apply_yaml(include_str!("../manifests/sealed-secrets.yaml"))?;
         let established = "--for=condition=Established";
         cluster.kubectl(&["wait", established, "--timeout=60s", "crd/sealedsecrets.bitnami.com"]).map(drop)
+    }
+
+    /// Returns the controller's process, to look at it from outside.
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Returns the controller's port on 127.0.0.1.

@@ -1,16 +1,16 @@
 //! The deprecated form of a SealedSecret: one sealed blob in `spec.data` over the JSON of the whole Secret.
 //!
 //! As `NewSealedSecretV1` and `unseal` of upstream's `sealedsecret_expansion.go`: the blob has the layout of an item, the
-//! template is ignored, and the Secret takes the SealedSecret's name and namespace. Nothing of the Secret is known before it
-//! is opened, so that it can't be planned; only whoever holds the key at hand can use this form.
+//! template is ignored, and the Secret takes the SealedSecret's name and namespace. Nothing else of the Secret is known before it
+//! is opened.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::item::{ItemError, SealedItem};
-use super::manifest::Identity;
-use super::{ManifestError, PlainSecret, PlainSecretError, Scope};
+use super::manifest::{Identity, type_of_secret};
+use super::{ManifestError, PlainSecret, Scope};
 use crate::SecretBytes;
 
 /// A SealedSecret with one blob. All of it is public.
@@ -21,6 +21,9 @@ pub struct DeprecatedSealedSecret {
 }
 
 impl DeprecatedSealedSecret {
+    /// The name of the blob where items have names: no key of a Secret has a slash.
+    pub const ITEM: &str = "/spec/data";
+
     /// Tells whether a SealedSecret has this form: something stands in `spec.data`.
     pub fn is_deprecated(manifest: &Value) -> bool {
         manifest.pointer("/spec/data").is_some_and(|data| !data.is_null())
@@ -55,6 +58,11 @@ impl DeprecatedSealedSecret {
         self.identity.label()
     }
 
+    /// Returns the blob as it stands there: base64 text, or what stands for it after a render.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Returns the blob, which opens like an item.
     ///
     /// # Errors
@@ -63,16 +71,76 @@ impl DeprecatedSealedSecret {
         SealedItem::parse(&self.token)
     }
 
-    /// Returns the Secret in an opened blob without its `data`, and its `data`; with the SealedSecret's name and namespace,
-    /// whatever it says itself.
+    /// Returns the Secret in an opened blob, with the SealedSecret's name and namespace, whatever it says itself.
+    ///
+    /// # Errors
+    /// See [`BlobError`].
+    pub fn secret(&self, opened: &SecretBytes) -> Result<BlobSecret, BlobError> {
+        let metadata = json!({"name": self.name(), "namespace": self.namespace()});
+        Self::complete(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}), opened)
+    }
+
+    /// Adds to a Secret what an opened blob says of it; what is there already counts.
     ///
     /// The buffers of the parser are freed unwiped; the binaries use an allocator that wipes them.
     ///
     /// # Errors
-    /// Refuses what is not one Secret in JSON; says where, never what.
-    pub fn secret(&self, opened: &SecretBytes) -> Result<(Value, BTreeMap<String, SecretBytes>), PlainSecretError> {
-        let secret = PlainSecret::parse(opened.expose_secret())?.into_iter().next().ok_or(PlainSecretError::Nothing)?;
-        let skeleton = self.identity.skeleton(secret.metadata().clone(), secret.type_(), secret.immutable());
-        Ok((skeleton, secret.into_values()))
+    /// See [`BlobError`].
+    pub fn complete(secret: &Value, opened: &SecretBytes) -> Result<BlobSecret, BlobError> {
+        let secrets = PlainSecret::parse(opened.expose_secret()).map_err(|_| BlobError::NotASecret)?;
+        let [blob] = <[PlainSecret; 1]>::try_from(secrets).map_err(|_| BlobError::NotASecret)?;
+        let type_ = type_of_secret(blob.type_())?;
+        let (mut skeleton, has_type) = (secret.clone(), type_.is_some());
+        if let Some(fields) = skeleton.as_object_mut() {
+            fields.insert("type".to_owned(), Value::from(type_.unwrap_or("Opaque")));
+            fields.extend(blob.immutable().map(|immutable| ("immutable".to_owned(), Value::from(immutable))));
+            add(fields.entry("metadata").or_insert_with(|| json!({})), &Value::Object(blob.metadata().clone()));
+        }
+        Ok(BlobSecret { skeleton, has_type, values: blob.into_values() })
+    }
+}
+
+/// Adds the fields that are not there yet, to any depth.
+fn add(into: &mut Value, from: &Value) {
+    let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
+    for (field, value) in from {
+        match into.get_mut(field) {
+            Some(here) => add(here, value),
+            None => drop(into.insert(field.clone(), value.clone())),
+        }
+    }
+}
+
+/// The Secret that was sealed in a blob.
+#[derive(Debug)]
+pub struct BlobSecret {
+    /// All of it but `data`; public once the Secret stands.
+    pub skeleton: Value,
+    /// Whether a type was stated.
+    pub has_type: bool,
+    /// Its `data`.
+    pub values: BTreeMap<String, SecretBytes>,
+}
+
+/// Why an opened blob makes no Secret. Nothing of it is from the blob, not even a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlobError {
+    /// It is something else.
+    #[error("what is sealed in /spec/data is not one Secret in JSON")]
+    NotASecret,
+    /// It is a Secret that is not made.
+    #[error(transparent)]
+    Refused(#[from] ManifestError),
+}
+
+impl BlobError {
+    /// Returns what the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotASecret => {
+                "seal the Secret again with `seal`: each value gets its own entry under spec.encryptedData"
+            }
+            Self::Refused(error) => error.hint(),
+        }
     }
 }

@@ -23,7 +23,7 @@ mod seal;
 mod template;
 
 pub use certificate::{Certificate, CertificateError, PublicKey};
-pub use deprecated::DeprecatedSealedSecret;
+pub use deprecated::{BlobError, BlobSecret, DeprecatedSealedSecret};
 pub use fingerprint::Fingerprint;
 pub use item::{ItemError, SealedItem};
 pub use lenient_base64::decode as decode_base64;
