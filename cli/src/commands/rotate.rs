@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::output;
 use crate::rotate::{Report, Rotation, Wanted};
 use crate::sealed::{Configurations, Identities};
+use crate::sops::KeyServiceFlags;
 
 /// Give the SOPS files of a tree new data keys, and the recipients that .sops.yaml says
 ///
@@ -51,6 +53,9 @@ pub(crate) struct RotateArgs {
     /// Print in this form
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
     output: Form,
+
+    #[command(flatten)]
+    services: KeyServiceFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -87,10 +92,10 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// Rotates, or says what there is to rotate.
 pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
-    let RotateArgs { paths, dry_run, only_recipients, older_than, config, output } = args;
+    let RotateArgs { paths, dry_run, only_recipients, older_than, config, output, services } = args;
     let wanted = Wanted { only_recipients: *only_recipients, older_than: *older_than };
     let rotation = Rotation::plan(paths, wanted, Configurations::new(config.as_deref())?)?;
-    let (report, wrong) = if *dry_run { rotation.into_plan() } else { carry_out(rotation, wanted)? };
+    let (report, wrong) = if *dry_run { rotation.into_plan() } else { carry_out(rotation, wanted, services)? };
     print(&report, *output)?;
     match wrong.is_empty() {
         false => Err(Error::Several(wrong)),
@@ -99,7 +104,16 @@ pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
     }
 }
 
-fn carry_out(rotation: Rotation, wanted: Wanted) -> Result<(Report, Vec<crate::error::Wrong>), Error> {
+fn carry_out(
+    rotation: Rotation,
+    wanted: Wanted,
+    services: &KeyServiceFlags,
+) -> Result<(Report, Vec<crate::error::Wrong>), Error> {
+    services.warn();
+    let services = services.key_services();
+    if services.are_none() {
+        return Err(Error::NobodyToAsk);
+    }
     let all = rotation.tasks();
     if all > 1 && !wanted.only_recipients {
         // A limit that there is already is earlier than now, and leaves what was rotated before.
@@ -107,7 +121,7 @@ fn carry_out(rotation: Rotation, wanted: Wanted) -> Result<(Report, Vec<crate::e
         output::note(&format!("if this is cut off, go on with --older-than {began}"));
     }
     let is_watched = io::stderr().is_terminal();
-    let done = rotation.carry_out(&Identities::at_hand(), |at, file| {
+    let done = rotation.carry_out(&Identities::through(Rc::new(services)), |at, file| {
         if is_watched {
             progress(&format!("{at}/{all} {file}"));
         }

@@ -39,7 +39,7 @@ pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys
 pub(crate) use destinations::{DestinationError, KvVersion};
 pub(crate) use disk::{Secrecy, read, replace, replace_whole, write};
 pub(crate) use error::{NOBODY_TO_ASK, SealedError};
-pub(crate) use identities::Identities;
+pub(crate) use identities::{Identities, UNSUPPORTED};
 pub(crate) use key_services::KeyServices;
 pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
 pub(crate) use services::{Secrets, hint as service_hint};
