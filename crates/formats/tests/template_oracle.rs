@@ -158,7 +158,8 @@ fn the_table_of_templates_renders_as_upstream_renders_it() {
 #[test]
 fn random_calls_of_every_function_give_what_upstream_gives() {
     let Some(oracle) = Oracle::new() else { return };
-    let factor: u64 = std::env::var("WAXWING_ORACLE_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let factor: u64 =
+        std::env::var("WAXWING_ORACLE_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1);
     let seed: u8 = std::env::var("WAXWING_ORACLE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
