@@ -66,8 +66,11 @@ fn sealed_numbers_and_booleans_arrive_with_their_types_in_the_kinds_that_the_syn
     assert_eq!(env[0], json!({"name": "TOKEN", "value": "sealed"}));
 }
 
-/// Secrets of each built-in type, with what each must have, in `data` and in `stringData`.
-const TYPES: [(&str, &str, &[(&str, &str)]); 6] = [
+/// The name of a Secret, its type and its values.
+type Typed = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Secrets of built-in types, with what each must have, and of one that nobody knows.
+const TYPES: [Typed; 6] = [
     ("opaque", "Opaque", &[("password", "hunter2"), ("empty", ""), ("lines", "one\ntwo\n")]),
     ("tls", "kubernetes.io/tls", &[("tls.crt", "a certificate"), ("tls.key", "a key")]),
     ("registry", "kubernetes.io/dockerconfigjson", &[(".dockerconfigjson", "{\"auths\": {}}")]),

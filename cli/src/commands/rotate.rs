@@ -4,14 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::args::Outcome;
 use crate::error::Error;
-use crate::output;
+use crate::output::{self, ListForm};
 use crate::rotate::{Report, Rotation, Wanted};
 use crate::sealed::{Configurations, Identities};
 use crate::sops::KeyServiceFlags;
@@ -51,8 +51,8 @@ pub(crate) struct RotateArgs {
     config: Option<PathBuf>,
 
     /// Print in this form
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListForm::Text)]
+    output: ListForm,
 
     #[command(flatten)]
     services: KeyServiceFlags,
@@ -69,15 +69,6 @@ Exit codes:
   0  everything was rotated, or with --dry-run: there is nothing to rotate
   1  a file can't be rotated and is as it was, which standard error says; the others were rotated
   2  with --dry-run: there is something to rotate";
-
-/// The form of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-}
 
 /// Reads a point in time, or how long ago it was; days have 24 hours.
 fn moment(text: &str) -> Result<Timestamp, String> {
@@ -144,9 +135,9 @@ fn progress(text: &str) {
     let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
 }
 
-fn print(report: &Report, form: Form) -> Result<(), Error> {
+fn print(report: &Report, form: ListForm) -> Result<(), Error> {
     match form {
-        Form::Text => output::print(&report.text()),
-        Form::Json => output::print(&output::json(report)?),
+        ListForm::Text => output::print(&report.text()),
+        ListForm::Json => output::print(&output::json(report)?),
     }
 }
