@@ -31,7 +31,8 @@ pub(crate) fn rendered(folder: &Path) -> Result<(Rendered, Duration), Error> {
 pub(crate) fn open(rendered: &Rendered, keys: &SyncKeys<'_>) -> Result<(Duration, Duration), Error> {
     let sent: Vec<&Manifest> = rendered.manifests().iter().collect();
     let start = Instant::now();
-    let opened = unsealing::open(rendered, &sent, &[], keys, &Default::default()).map_err(first)?;
+    let opened =
+        unsealing::open(rendered, &sent, &[], keys, &Default::default(), &Default::default()).map_err(first)?;
     let time = start.elapsed();
     match opened.requests.len() == sent.len() {
         true => Ok((time, opened.effort.iter().map(|effort| effort.took).sum())),

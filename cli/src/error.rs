@@ -9,7 +9,7 @@ use crate::cluster::ClusterError;
 use crate::input::{InputError, ValueError};
 use crate::kubeseal;
 use crate::output::OutputError;
-use crate::sealed::CreationError;
+use crate::sealed::{CreationError, NOBODY_TO_ASK};
 use crate::sops::Fault;
 
 /// Why a command failed. None of it quotes a value.
@@ -51,6 +51,9 @@ pub(crate) enum Error {
     /// The rules of `.sops.yaml` can't be had.
     #[error(transparent)]
     Rules(#[from] CreationError),
+    /// Neither the keys at hand nor a key service may be asked.
+    #[error("there is no key service to ask")]
+    NobodyToAsk,
     /// A file could not be edited.
     #[error(transparent)]
     Edit(Fault),
@@ -85,6 +88,7 @@ impl Error {
             Self::Seal(error) => error.hint().map(str::to_owned),
             Self::Output(_) => None,
             Self::Rules(error) => error.hint().map(str::to_owned),
+            Self::NobodyToAsk => Some(NOBODY_TO_ASK.to_owned()),
             Self::Edit(fault) | Self::Sops(fault) => fault.hint(),
             Self::Kubeseal(fault) => fault.hint(),
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use waxwing::source::{CheckoutError, RepoPath, WorkingFolder};
+use waxwing::source::{CheckoutError, RepoPath, Staged, WorkingFolder};
 
 /// The files at or below a path.
 pub(crate) struct Tree {
@@ -24,6 +24,29 @@ impl Tree {
             if path.is_dir() { WorkingFolder::around(path) } else { around_file(path) }.map_err(failed)?;
         let files = folder.committable(&start)?;
         Ok(Self { folder, files })
+    }
+
+    /// Reads what is staged in the repository that a path lies in, and says which files of it are meant. The path need not be on the
+    /// disk.
+    ///
+    /// # Errors
+    /// Fails when there is no repository, or it or the path can't be read.
+    pub(crate) fn staged(path: &Path, index: Option<&Path>) -> Result<(RepoPath, Staged), CheckoutError> {
+        let failed = |source| CheckoutError::Folder { path: path.to_owned(), source };
+        let above = if path.is_dir() {
+            path
+        } else {
+            path.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."))
+        };
+        let (folder, below) = WorkingFolder::around(above).map_err(failed)?;
+        let below = match path.file_name().filter(|_| above != path) {
+            None => below,
+            Some(name) => {
+                let file = name.to_str().and_then(|name| below.child(name).ok());
+                file.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?
+            }
+        };
+        Ok((below, Staged::around(folder.root(), index)?))
     }
 }
 

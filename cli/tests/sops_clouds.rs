@@ -5,6 +5,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
+#[path = "sops_clouds/keyservice.rs"]
+mod keyservice;
+#[path = "support/keyservice.rs"]
+#[allow(dead_code, reason = "shared with the tests of other services")]
+mod running;
 mod support;
 
 use std::fs;

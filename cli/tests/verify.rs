@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -145,7 +147,7 @@ fn scripts_get_json_and_code_scanning_gets_sarif() -> Result<(), Failure> {
     assert_eq!((&found["files"], &found["sealed"]), (&json!(2), &json!(0)));
     let secret = json!({
         "level": "error", "check": "plain-secret", "file": "größe/my secret.yaml", "document": 1,
-        "keyPath": "/stringData/password", "message": "a value of a Secret is in the clear",
+        "keyPath": "/stringData/password", "line": 9, "message": "a value of a Secret is in the clear",
     });
     assert_eq!(found["findings"][0], secret);
 
@@ -164,6 +166,92 @@ fn scripts_get_json_and_code_scanning_gets_sarif() -> Result<(), Failure> {
     let location = &first["locations"][0];
     assert_eq!(location["physicalLocation"]["artifactLocation"]["uri"], "gr%C3%B6%C3%9Fe/my%20secret.yaml");
     assert_eq!(location["logicalLocations"][0]["fullyQualifiedName"], "/stringData/password");
+    assert_eq!(location["physicalLocation"]["region"], json!({"startLine": 9}));
+    Ok(())
+}
+
+#[test]
+fn each_finding_has_the_line_that_it_stands_on() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    for (name, text) in [
+        ("secret/a.env", "# about\n\nPASSWORD=hunter2\n"),
+        ("secret/a.ini", "[db]\nuser_unencrypted = me\n\n[api]\ntoken = hunter2\n"),
+        ("secret/a.json", "{\n\t\"list\": [\n\t\t{\n\t\t\t\"a/b\": \"hunter2\"\n\t\t}\n\t]\n}\n"),
+        ("secret/a.bin", "hunter2\nhunter2\n"),
+        ("key.pem", "a\n-----BEGIN PRIVATE KEY-----\n"),
+        ("app/kustomization.yaml", "secretGenerator:\n- name: a\n  literals:\n  - a=hunter2\n  - b=hunter2\n"),
+    ] {
+        tree.repo.write(name, text)?;
+    }
+    let ran = tree.verify(&["--output", "sarif"]);
+    let log: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    let results = log["runs"][0]["results"].as_array().expect("results");
+    let at = |result: &Value| {
+        let place = &result["locations"][0]["physicalLocation"];
+        format!("{} {}", place["artifactLocation"]["uri"], place["region"]["startLine"]).replace('"', "")
+    };
+    let mut lines: Vec<_> = results.iter().map(at).collect();
+    lines.sort();
+    let wanted = [
+        "app/kustomization.yaml 4",
+        "app/kustomization.yaml 5",
+        "key.pem 2",
+        "secret/a.bin 1",
+        "secret/a.env 3",
+        "secret/a.ini 5",
+        "secret/a.json 4",
+    ];
+    assert_eq!(lines, wanted, "{}", ran.stdout);
+    Ok(())
+}
+
+#[test]
+fn as_a_hook_it_judges_what_is_staged_and_not_what_lies_on_the_disk() -> Result<(), Failure> {
+    let tree = Tree::new()?;
+    tree.repo.write("app/old.yaml", SECRET)?;
+    tree.repo.commit("what was committed before is not looked at")?;
+    let hook = format!("#!/bin/sh\nexec '{}' verify --staged\n", env!("CARGO_BIN_EXE_seal"));
+    tree.repo.write(".git/hooks/pre-commit", hook)?;
+    let path = tree.repo.tree().join(".git/hooks/pre-commit");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).expect("permissions can be set");
+    let commit = |more: &[&str]| tree.repo.git(&[&["commit", "--quiet", "-m", "x"], more].concat());
+    let is_refused = |more: &[&str], what: &str| match commit(more) {
+        Ok(_) => false,
+        Err(failure) => failure.to_string().contains(what) && !failure.to_string().contains("hunter2"),
+    };
+    let own = tree.sops("db.yaml", SECRET, &[&tree.own], &VALUES)?;
+    let stage = |name: &str, staged: &str, on_the_disk: &str| {
+        tree.repo.write(name, staged)?;
+        tree.repo.git(&["add", name])?;
+        tree.repo.write(name, on_the_disk)
+    };
+    stage("app/db.yaml", SECRET, &own)?;
+    assert!(is_refused(&[], "error: app/db.yaml, /stringData/password: "));
+    stage("app/db.yaml", &own, SECRET)?;
+    commit(&[])?;
+    // For these git makes an index of its own.
+    assert!(is_refused(&["--all"], "error: app/db.yaml, "));
+    assert!(is_refused(&["app/db.yaml"], "error: app/db.yaml, "));
+    // The rules of the commit count, not those on the disk.
+    let rules = RULES.replace("RECIPIENT", &tree.own.recipient);
+    stage(".sops.yaml", &rules.replace(&tree.own.recipient, &tree.stranger.recipient), &rules)?;
+    let again = tree.sops("db.yaml", SECRET, &[&tree.own], &VALUES)?;
+    stage("app/db.yaml", &again, &again)?;
+    assert!(is_refused(&[], "can open it and is not in the rule"));
+    stage(".sops.yaml", &rules, &rules)?;
+    commit(&[])?;
+    // What goes is nobody's business, and neither is what is only announced.
+    tree.repo.git(&["rm", "--quiet", "app/db.yaml"])?;
+    tree.repo.write("app/later.yaml", SECRET)?;
+    tree.repo.git(&["add", "--intent-to-add", "app/later.yaml"])?;
+    let ran = tree.verify(&["--staged"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "0 files, 0 sealed, 0 errors, 0 warnings\n"));
+    tree.repo.git(&["add", "app/later.yaml"])?;
+    for (below, code) in [("app", 2), ("app/later.yaml", 2), ("app/db.yaml", 0), ("app/old.yaml", 0), (".", 2)] {
+        assert_eq!(tree.verify(&["--staged", below]).code, Some(code), "{below}");
+    }
+    let nowhere = Folder::new().seal(&["verify", "--staged"], "");
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("is not in a Git repository"), "{nowhere:?}");
     Ok(())
 }
 

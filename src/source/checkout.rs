@@ -82,10 +82,10 @@ fn commit_in(repository: &gix::Repository, revision: &str) -> Option<gix::Object
 }
 
 /// The objects of a repository that is read where it is.
-struct LocalObjects(Arc<odb::Store>);
+pub(super) struct LocalObjects(Arc<odb::Store>);
 
 impl LocalObjects {
-    fn of(repository: &gix::Repository) -> Option<Self> {
+    pub(super) fn of(repository: &gix::Repository) -> Option<Self> {
         let directory = repository.common_dir().join("objects");
         let options = odb::store::init::Options::default();
         let store = odb::Store::at_opts(directory, repository.object_hash(), &mut std::iter::empty(), options);

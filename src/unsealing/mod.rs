@@ -14,10 +14,9 @@ mod sops_files;
 mod stack;
 mod templates;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use waxwing_formats::WrappedKey;
 use waxwing_keys::Keyring;
 use waxwing_plan::{GroupKind, Manifest};
 
@@ -27,7 +26,7 @@ use crate::render::{Rendered, SopsFile, bindings};
 use all_cores::Worth;
 pub use error::{OpenError, Place};
 pub use key_file::{KeyFile, KeyFileError};
-pub use sops_files::{ServiceAnswers, ServiceRefusal};
+pub use sops_files::{Begun, ServiceAnswers, ServiceRefusal};
 pub use stack::with_stack_wiped;
 
 /// The keys that one sync may use. Not `Debug`.
@@ -82,18 +81,13 @@ pub fn needs(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String
     Needs { identities, sealed_in: sealed.map(|(_, binding)| binding.namespace.clone()).collect() }
 }
 
-/// Returns the wrapped keys that key services have to be asked for next, before `sent` can be opened: none where the identities
-/// and what was answered so far do, or where nobody is left to ask.
-pub fn unanswered(
-    rendered: &Rendered,
-    sent: &[&Manifest],
-    keys: &SyncKeys<'_>,
-    verified: &BTreeSet<String>,
-) -> HashSet<WrappedKey> {
-    sops_files::unanswered(rendered.sops_files(), &bind::files_needed(rendered, sent), verified, keys)
+/// Begins to open the SOPS files that [`open`] would open and that name key services, which have to be asked before.
+pub fn begin(rendered: &Rendered, sent: &[&Manifest], verified: &BTreeSet<String>) -> Begun {
+    Begun::new(rendered.sops_files(), &bind::files_needed(rendered, sent), verified)
 }
 
-/// Opens what `sent` needs and verifies all SOPS files of the render that aren't in `verified`.
+/// Opens what `sent` needs and verifies all SOPS files of the render that aren't in `verified`; those that were `begun` go on from
+/// there.
 ///
 /// # Errors
 ///
@@ -105,6 +99,7 @@ pub fn open(
     bind_into: &[GroupKind],
     keys: &SyncKeys<'_>,
     verified: &BTreeSet<String>,
+    begun: &Begun,
 ) -> Result<Opened, Vec<OpenError>> {
     check_bindings(sent, bind_into)?;
     let is_verified = |file: &SopsFile| verified.contains(&file.blob.to_string());
@@ -113,14 +108,14 @@ pub fn open(
         true => bind::files_needed(rendered, sent),
         false => BTreeSet::new(),
     };
-    let begun = Instant::now();
-    let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, keys);
-    let files_took = begun.elapsed();
+    let start = Instant::now();
+    let (files, mut errors) = sops_files::open(rendered.sops_files(), &needed, verified, keys, begun);
+    let files_took = start.elapsed();
     let (mut items, mut refusals) = sealed_items::open(rendered, sent, keys);
     if refusals.is_empty() {
         refusals = templates::render(rendered, sent, &mut items);
     }
-    let items_took = begun.elapsed() - files_took;
+    let items_took = start.elapsed() - files_took;
     errors.extend(refusals);
     if !errors.is_empty() {
         return Err(errors);

@@ -1,11 +1,12 @@
 //! Opens SOPS files: asks the identities for data keys, takes what key services answered, and keeps the verified documents by file.
 //!
-//! Nobody is asked over the network here. A file that needs a key service tells what it wants to know ([`unanswered`]), and is opened
-//! once that is answered.
+//! Nobody is asked over the network here. A file that needs a key service is begun, tells what it wants to know
+//! ([`Begun::unanswered`]), and goes on from there once that is answered: no file begins anew, and no identity is asked twice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use waxwing_formats::sops::{Document, Sealed, UnlockError, Verified};
+use waxwing_formats::sops::{Document, Sealed, Unlock, UnlockError, Verified};
 use waxwing_formats::{DataKey, KeyRequest, Refusal, SecretBytes, WrappedKey};
 use waxwing_keys::ServiceKey;
 
@@ -39,10 +40,17 @@ pub(super) fn open<'a>(
     needed: &BTreeSet<&str>,
     verified: &BTreeSet<String>,
     keys: &SyncKeys<'_>,
+    begun: &Begun,
 ) -> (OpenFiles, Vec<OpenError>) {
     let (mut open, mut errors) = (OpenFiles::new(), Vec::new());
     let files: Vec<&SopsFile> = files.filter(|file| is_due(file, needed, verified)).collect();
-    let unlocked = all_cores::map(&files, Worth::FewItems, |file| unlock(&file.document, keys));
+    let unlocked = all_cores::map(&files, Worth::FewItems, |file| {
+        let mut unlock = begun.take(&file.path).unwrap_or_else(|| file.document.clone().unlock());
+        while let Some(request) = unlock.next() {
+            unlock.answer(request.id, ask(&request, keys));
+        }
+        unlock.finish()
+    });
     for (file, result) in files.into_iter().zip(unlocked) {
         match result {
             Ok(document) => drop(open.insert(file.path.clone(), document)),
@@ -75,27 +83,45 @@ fn is_due(file: &SopsFile, needed: &BTreeSet<&str>, verified: &BTreeSet<String>)
     needed.contains(file.path.as_str()) || !verified.contains(&file.blob.to_string())
 }
 
-/// Returns what key services have to be asked for next: of each such file the first wrapped key that nobody answered for.
-pub(super) fn unanswered<'a>(
-    files: impl Iterator<Item = &'a SopsFile>,
-    needed: &BTreeSet<&str>,
-    verified: &BTreeSet<String>,
-    keys: &SyncKeys<'_>,
-) -> HashSet<WrappedKey> {
-    let due = files.filter(|file| is_due(file, needed, verified));
-    let asking: Vec<&SopsFile> = due.filter(|file| names_a_service(&file.document)).collect();
-    all_cores::map(&asking, Worth::FewItems, |file| first_unanswered(&file.document, keys))
-        .into_iter()
-        .flatten()
-        .collect()
+/// The files that name a key service, each opened as far as the answers go. Not `Debug`.
+#[derive(Default)]
+pub struct Begun(BTreeMap<String, Mutex<Option<Unlock>>>);
+
+impl Begun {
+    /// Begins with the files that are `needed` or were never `verified`. Nothing is asked yet.
+    pub(super) fn new<'a>(
+        files: impl Iterator<Item = &'a SopsFile>,
+        needed: &BTreeSet<&str>,
+        verified: &BTreeSet<String>,
+    ) -> Self {
+        let due = files.filter(|file| is_due(file, needed, verified) && names_a_service(&file.document));
+        Self(due.map(|file| (file.path.clone(), Mutex::new(Some(file.document.clone().unlock())))).collect())
+    }
+
+    /// Goes on with each file, and returns what key services have to be asked for next: of each the first wrapped key that nobody
+    /// answered for. Nothing is returned of files that are open, or for which nobody is left to ask.
+    pub fn unanswered(&self, keys: &SyncKeys<'_>) -> HashSet<WrappedKey> {
+        let files: Vec<_> = self.0.values().collect();
+        all_cores::map(&files, Worth::FewItems, |file| first_unanswered(lock(file).as_mut()?, keys))
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn take(&self, path: &str) -> Option<Unlock> {
+        self.0.get(path).and_then(|file| lock(file).take())
+    }
+}
+
+fn lock(file: &Mutex<Option<Unlock>>) -> MutexGuard<'_, Option<Unlock>> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn names_a_service(document: &Document<Sealed>) -> bool {
     document.terms().groups.iter().flatten().any(|recipient| ServiceKey::of(recipient.wrapped()).is_some())
 }
 
-fn first_unanswered(document: &Document<Sealed>, keys: &SyncKeys<'_>) -> Option<WrappedKey> {
-    let mut unlock = document.clone().unlock();
+fn first_unanswered(unlock: &mut Unlock, keys: &SyncKeys<'_>) -> Option<WrappedKey> {
     while let Some(request) = unlock.next() {
         if ServiceKey::of(&request.wrapped).is_some() && !keys.services.contains_key(&request.wrapped) {
             return Some(request.wrapped);
@@ -103,15 +129,6 @@ fn first_unanswered(document: &Document<Sealed>, keys: &SyncKeys<'_>) -> Option<
         unlock.answer(request.id, ask(&request, keys));
     }
     None
-}
-
-fn unlock(document: &Document<Sealed>, keys: &SyncKeys<'_>) -> Result<Document<Verified>, UnlockError> {
-    let mut unlock = document.clone().unlock();
-    while let Some(request) = unlock.next() {
-        let answer = ask(&request, keys);
-        unlock.answer(request.id, answer);
-    }
-    unlock.finish()
 }
 
 /// Asks every identity in turn, or takes what a service answered; the refusal lists what each said.

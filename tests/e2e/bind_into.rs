@@ -1,5 +1,7 @@
 //! Proves what a Sync says about secrets: further kinds that they may end in, and Secrets that stand in Git in clear text.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::act::{failing, message};
@@ -62,6 +64,66 @@ fn sealed_numbers_and_booleans_arrive_with_their_types_in_the_kinds_that_the_syn
     assert_eq!(web["spec"]["replicas"], 0);
     let env = &web["spec"]["template"]["spec"]["containers"][0]["env"];
     assert_eq!(env[0], json!({"name": "TOKEN", "value": "sealed"}));
+}
+
+/// The name of a Secret, its type and its values.
+type Typed = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Secrets of built-in types, with what each must have, and of one that nobody knows.
+const TYPES: [Typed; 6] = [
+    ("opaque", "Opaque", &[("password", "hunter2"), ("empty", ""), ("lines", "one\ntwo\n")]),
+    ("tls", "kubernetes.io/tls", &[("tls.crt", "a certificate"), ("tls.key", "a key")]),
+    ("registry", "kubernetes.io/dockerconfigjson", &[(".dockerconfigjson", "{\"auths\": {}}")]),
+    ("basic", "kubernetes.io/basic-auth", &[("username", "admin"), ("password", "12345")]),
+    ("ssh", "kubernetes.io/ssh-auth", &[("ssh-privatekey", "a key")]),
+    ("own", "example.com/own", &[("any", "thing")]),
+];
+
+#[test]
+fn secrets_of_every_type_arrive_from_one_file_of_many_documents_and_text_in_config_maps() {
+    let stage = Stage::new("types");
+    let manifests = TYPES.iter().flat_map(|(name, kind, values)| {
+        [("data", "1"), ("stringData", "2")].map(|(field, number)| {
+            let values: serde_json::Map<String, Value> = values
+                .iter()
+                .map(|(key, value)| match field {
+                    "data" => ((*key).to_owned(), json!(STANDARD.encode(value))),
+                    _ => ((*key).to_owned(), json!(value)),
+                })
+                .collect();
+            let metadata = json!({"name": format!("{name}-{number}")});
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, field: values}).to_string()
+        })
+    });
+    let only_data = ["--encrypted-regex", "^(data|stringData)$"];
+    let secrets = stage.sops("secrets.yaml", &manifests.collect::<Vec<_>>().join("\n---\n"), &only_data);
+    assert_eq!(secrets.matches("\nsops:\n").count(), 12, "each document has a block of its own");
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {token: hunter2, colour: blue}\n";
+    let config = stage.sops("config.yaml", config, &["--encrypted-regex", "^token$"]);
+    let (env, file) =
+        (stage.sops("app.env", "COLOUR=red\nTOKEN=hunter2\n", &[]), stage.sops("note.txt", "a note\n", &[]));
+    let kustomization = "resources: [secrets.yaml, config.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nconfigMapGenerator:\n- name: made\n  envs: [app.env]\n  files: [note.txt]\n";
+    let commit = stage.commit(&[
+        ("app/secrets.yaml", &secrets),
+        ("app/config.yaml", &config),
+        ("app/app.env", &env),
+        ("app/note.txt", &file),
+        ("app/kustomization.yaml", kustomization),
+    ]);
+    stage.sync("./app", "  bindInto: [ConfigMap]");
+    stage.applied(&commit);
+    for (name, kind, values) in TYPES {
+        for number in ["1", "2"] {
+            let secret = stage.get(&format!("secret/{name}-{number}")).unwrap();
+            assert_eq!(secret["type"], kind);
+            let wanted: Value =
+                values.iter().map(|(key, value)| ((*key).to_owned(), json!(STANDARD.encode(value)))).collect();
+            assert_eq!(secret["data"], wanted, "{name}-{number}");
+        }
+    }
+    assert_eq!(stage.get("configmap/settings").unwrap()["data"], json!({"token": "hunter2", "colour": "blue"}));
+    let made = json!({"COLOUR": "red", "TOKEN": "hunter2", "note.txt": "a note\n"});
+    assert_eq!(stage.get("configmap/made").unwrap()["data"], made);
 }
 
 #[test]

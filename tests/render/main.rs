@@ -17,3 +17,4 @@ mod only_known_fields;
 mod plain_folders;
 mod refusals;
 mod repository;
+mod waiting_files;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use waxwing_formats::sealed_secret::SealedSecretManifest;
 use waxwing_formats::sops::{Document, Sealed, SopsError, Store};
 use waxwing_formats::yaml;
 
+use super::listed::Listed;
 use crate::error::{Error, Wrong};
 use crate::output::{self, ListForm};
 use crate::sealed::is_sealed;
@@ -38,13 +39,8 @@ enum What {
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct RecipientsArgs {
-    /// The files and folders to look at
-    #[arg(value_name = "FILE|DIR", default_value = ".")]
-    paths: Vec<PathBuf>,
-
-    /// Print in this form
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListForm::Text)]
-    output: ListForm,
+    #[command(flatten)]
+    listed: Listed,
 }
 
 const EXAMPLES: &str = "\
@@ -63,7 +59,7 @@ struct Readable {
 
 /// Does what is asked for.
 pub(crate) fn run(args: &AuditArgs) -> Result<(), Error> {
-    let What::Recipients(args) = &args.what;
+    let What::Recipients(RecipientsArgs { listed: args }) = &args.what;
     let mut recipients = BTreeMap::new();
     let mut wrong = Vec::new();
     for path in &args.paths {

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::error::Error;
 use crate::output;
 use crate::sealed::Configurations;
-use crate::sops::{self, CreationFlags, DraftFlag, KeyFlags};
+use crate::sops::{self, CreationFlags, DraftFlag, KeyFlags, KeyServiceFlags};
 
 /// Edit a SOPS file; what was not changed keeps its ciphertext
 ///
@@ -35,6 +35,9 @@ pub(crate) struct EditArgs {
 
     #[command(flatten)]
     keys: KeyFlags,
+
+    #[command(flatten)]
+    services: KeyServiceFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -49,11 +52,11 @@ Exit codes:
 
 /// Lets the user edit the file.
 pub(crate) fn run(args: EditArgs) -> Result<(), Error> {
-    let EditArgs { file, config, draft, keys } = args;
+    let EditArgs { file, config, draft, keys, services } = args;
     let configuration = Configurations::new(config.as_deref())?.into_one(&file)?;
     let creation = CreationFlags { keys, ..CreationFlags::default() };
     let args = sops::EditArgs { file: Some(file), creation, draft, ..sops::EditArgs::default() };
-    match sops::edit_under(configuration, &args) {
+    match sops::edit_under(configuration, &args, services) {
         Err(fault) if fault.is_unchanged() => {
             output::note("nothing was changed, so the file is as it was");
             Ok(())

@@ -1,9 +1,8 @@
 //! `seal refs`: references into secret stores in the files of a tree, without asking any store.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
+use super::listed::Listed;
 use crate::args::Outcome;
 use crate::error::Error;
 use crate::output::{self, ListForm};
@@ -32,13 +31,8 @@ enum What {
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct ListArgs {
-    /// The files and folders to look at
-    #[arg(value_name = "FILE|DIR", default_value = ".")]
-    paths: Vec<PathBuf>,
-
-    /// Print in this form
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListForm::Text)]
-    output: ListForm,
+    #[command(flatten)]
+    listed: Listed,
 }
 
 const EXAMPLES: &str = "\
@@ -48,7 +42,7 @@ Examples:
 
 /// Does what is asked for.
 pub(crate) fn run(args: &RefsArgs) -> Result<Outcome, Error> {
-    let What::List(args) = &args.what;
+    let What::List(ListArgs { listed: args }) = &args.what;
     let report = list(&args.paths)?;
     match args.output {
         ListForm::Text => output::print(&report.text())?,

@@ -2,17 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::args::Outcome;
 use crate::error::Error;
-use crate::output;
+use crate::output::{self, ListForm};
 use crate::rotate::{Report, Rotation, Wanted};
 use crate::sealed::{Configurations, Identities};
+use crate::sops::KeyServiceFlags;
 
 /// Give the SOPS files of a tree new data keys, and the recipients that .sops.yaml says
 ///
@@ -49,8 +51,11 @@ pub(crate) struct RotateArgs {
     config: Option<PathBuf>,
 
     /// Print in this form
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
-    output: Form,
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListForm::Text)]
+    output: ListForm,
+
+    #[command(flatten)]
+    services: KeyServiceFlags,
 }
 
 const EXAMPLES: &str = "\
@@ -65,15 +70,6 @@ Exit codes:
   1  a file can't be rotated and is as it was, which standard error says; the others were rotated
   2  with --dry-run: there is something to rotate";
 
-/// The form of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-}
-
 /// Reads a point in time, or how long ago it was; days have 24 hours.
 fn moment(text: &str) -> Result<Timestamp, String> {
     let date = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp());
@@ -87,10 +83,10 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// Rotates, or says what there is to rotate.
 pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
-    let RotateArgs { paths, dry_run, only_recipients, older_than, config, output } = args;
+    let RotateArgs { paths, dry_run, only_recipients, older_than, config, output, services } = args;
     let wanted = Wanted { only_recipients: *only_recipients, older_than: *older_than };
     let rotation = Rotation::plan(paths, wanted, Configurations::new(config.as_deref())?)?;
-    let (report, wrong) = if *dry_run { rotation.into_plan() } else { carry_out(rotation, wanted)? };
+    let (report, wrong) = if *dry_run { rotation.into_plan() } else { carry_out(rotation, wanted, services)? };
     print(&report, *output)?;
     match wrong.is_empty() {
         false => Err(Error::Several(wrong)),
@@ -99,7 +95,16 @@ pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
     }
 }
 
-fn carry_out(rotation: Rotation, wanted: Wanted) -> Result<(Report, Vec<crate::error::Wrong>), Error> {
+fn carry_out(
+    rotation: Rotation,
+    wanted: Wanted,
+    services: &KeyServiceFlags,
+) -> Result<(Report, Vec<crate::error::Wrong>), Error> {
+    services.warn();
+    let services = services.key_services();
+    if services.are_none() {
+        return Err(Error::NobodyToAsk);
+    }
     let all = rotation.tasks();
     if all > 1 && !wanted.only_recipients {
         // A limit that there is already is earlier than now, and leaves what was rotated before.
@@ -107,7 +112,7 @@ fn carry_out(rotation: Rotation, wanted: Wanted) -> Result<(Report, Vec<crate::e
         output::note(&format!("if this is cut off, go on with --older-than {began}"));
     }
     let is_watched = io::stderr().is_terminal();
-    let done = rotation.carry_out(&Identities::at_hand(), |at, file| {
+    let done = rotation.carry_out(&Identities::through(Rc::new(services)), |at, file| {
         if is_watched {
             progress(&format!("{at}/{all} {file}"));
         }
@@ -130,9 +135,9 @@ fn progress(text: &str) {
     let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
 }
 
-fn print(report: &Report, form: Form) -> Result<(), Error> {
+fn print(report: &Report, form: ListForm) -> Result<(), Error> {
     match form {
-        Form::Text => output::print(&report.text()),
-        Form::Json => output::print(&output::json(report)?),
+        ListForm::Text => output::print(&report.text()),
+        ListForm::Json => output::print(&output::json(report)?),
     }
 }

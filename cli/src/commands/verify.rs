@@ -29,6 +29,10 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "FILE|DIR", default_value = ".")]
     paths: Vec<PathBuf>,
 
+    /// Look at what the next commit would change, as it is staged, instead of at the files on the disk; its rules count too
+    #[arg(long)]
+    staged: bool,
+
     /// Take the rules from this file, instead of the .sops.yaml next to each file or above it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -50,7 +54,7 @@ Examples:
   seal verify clusters/prod -o json
   seal verify --cert cluster.pem clusters/prod
   seal verify -o sarif > seal.sarif
-  git diff --cached --name-only --diff-filter=d -z | xargs -0 --no-run-if-empty seal verify";
+  seal verify --staged";
 
 /// The form of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,7 +71,7 @@ enum Form {
 pub(crate) fn run(args: &VerifyArgs) -> Result<Outcome, Error> {
     let pem = args.cert.as_deref().map(from_place).transpose()?;
     let key = pem.map(|pem| PublicKey::from_certificate_pem(&pem, Timestamp::now())).transpose()?;
-    let report = verify(&args.paths, args.config.as_deref(), key.as_ref())?;
+    let report = verify(&args.paths, args.staged, args.config.as_deref(), key.as_ref())?;
     match args.output {
         Form::Text => output::print(&report.text())?,
         Form::Json => output::print(&output::json(&report)?)?,

@@ -5,19 +5,27 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::creation::{Configuration, CreationError, cleaned};
+use super::creation::{CONFIGURATION, Configuration, CreationError, cleaned};
 
 /// The configuration that holds for each folder.
 pub(crate) struct Configurations {
     named: Option<Configuration>,
     /// By the folder of a file.
     found: HashMap<PathBuf, Option<Configuration>>,
+    /// Of trees that are not read from the disk, by their root: the configurations in them, by their path.
+    elsewhere: HashMap<PathBuf, HashMap<PathBuf, Vec<u8>>>,
 }
 
 impl Configurations {
     /// Reads the configuration that is named, if one is.
     pub(crate) fn new(named: Option<&Path>) -> Result<Self, CreationError> {
-        Ok(Self { named: named.map(Configuration::read).transpose()?, found: HashMap::new() })
+        let named = named.map(Configuration::read).transpose()?;
+        Ok(Self { named, found: HashMap::new(), elsewhere: HashMap::new() })
+    }
+
+    /// Takes the configurations of a tree that is not read from the disk, by their cleaned paths. Above its root the disk counts.
+    pub(crate) fn of_tree(&mut self, root: PathBuf, configurations: HashMap<PathBuf, Vec<u8>>) {
+        self.elsewhere.insert(root, configurations);
     }
 
     /// Returns the configuration for a file, given by its cleaned path, if there is one.
@@ -27,9 +35,20 @@ impl Configurations {
         }
         let folder = file.parent().unwrap_or(file);
         if !self.found.contains_key(folder) {
-            self.found.insert(folder.to_owned(), Configuration::find(folder)?);
+            self.found.insert(folder.to_owned(), self.find(folder)?);
         }
         Ok(self.found.get(folder).and_then(Option::as_ref))
+    }
+
+    fn find(&self, folder: &Path) -> Result<Option<Configuration>, CreationError> {
+        let tree = folder.ancestors().find_map(|above| Some((above, self.elsewhere.get(above)?)));
+        let Some((root, configurations)) = tree else { return Configuration::find(folder) };
+        let within = folder.ancestors().take_while(|above| above.starts_with(root));
+        let mut within = within.map(|above| above.join(CONFIGURATION));
+        match within.find_map(|path| Some((configurations.get(&path)?, path))) {
+            Some((text, path)) => Configuration::parse(&path, text).map(Some),
+            None => root.parent().map_or(Ok(None), Configuration::find),
+        }
     }
 
     /// Hands the configuration for a file over, if there is one.

@@ -20,7 +20,8 @@ use super::named;
 use super::recipients::{Context, Groups, MasterKey, MasterKeyError, Names, distinct};
 
 /// The name of the file.
-const NAME: &str = ".sops.yaml";
+/// What a configuration is called.
+pub(crate) const CONFIGURATION: &str = ".sops.yaml";
 /// How many folders upwards it is looked for.
 const MAX_DEPTH: usize = 100;
 
@@ -285,16 +286,22 @@ impl CreationError {
 impl Configuration {
     /// Finds the configuration from a folder upwards.
     pub(crate) fn find(folder: &Path) -> Result<Option<Self>, CreationError> {
-        let found = folder.ancestors().take(MAX_DEPTH).map(|folder| folder.join(NAME)).find(|path| path.exists());
+        let found =
+            folder.ancestors().take(MAX_DEPTH).map(|folder| folder.join(CONFIGURATION)).find(|path| path.exists());
         found.map(|path| Self::read(&path)).transpose()
     }
 
     /// Reads the configuration.
     pub(crate) fn read(path: &Path) -> Result<Self, CreationError> {
+        let text = fs::read(path).map_err(|source| CreationError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    /// Takes what stands in a configuration that is called so.
+    pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Self, CreationError> {
         let path = path.to_owned();
-        let text = fs::read(&path).map_err(|source| CreationError::Read { path: path.clone(), source })?;
         let documents =
-            yaml::manifests(&text).map_err(|source| CreationError::Malformed { path: path.clone(), source })?;
+            yaml::manifests(text).map_err(|source| CreationError::Malformed { path: path.clone(), source })?;
         let file = match documents.into_iter().next() {
             Some(document) => serde_json::from_value(document.value)
                 .map_err(|source| CreationError::Shape { path: path.clone(), source })?,

@@ -11,6 +11,9 @@ use super::key_services::KeyServices;
 use super::pgp_keys::PgpKeys;
 use super::services;
 
+/// What is said of a kind of key that nothing here calls.
+pub(crate) const UNSUPPORTED: &str = "keys of Huawei Cloud KMS are not supported here, a key service of sops has them";
+
 /// All keys that are at hand, unless they are left out, and the key services.
 pub(crate) struct Identities {
     own: Option<Own>,
@@ -72,7 +75,7 @@ impl Own {
             (_, Some((key, enc))) => services::unwrap(&key, enc).map_err(|error| Refusal(error.to_string())),
             (WrappedKey::Age { .. }, None) => self.age.answer(wrapped),
             (WrappedKey::Pgp { .. }, None) => self.pgp.answer(wrapped),
-            (_, None) => Err(Refusal("keys of this kind are not supported".to_owned())),
+            (_, None) => Err(Refusal(UNSUPPORTED.to_owned())),
         }
     }
 }

@@ -35,11 +35,11 @@ use waxwing_formats::sops::{
 
 pub(crate) use changes::Change;
 pub(crate) use configurations::Configurations;
-pub(crate) use creation::{Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
+pub(crate) use creation::{CONFIGURATION, Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
 pub(crate) use destinations::{DestinationError, KvVersion};
 pub(crate) use disk::{Secrecy, read, replace, replace_whole, write};
 pub(crate) use error::{NOBODY_TO_ASK, SealedError};
-pub(crate) use identities::Identities;
+pub(crate) use identities::{Identities, UNSUPPORTED};
 pub(crate) use key_services::KeyServices;
 pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
 pub(crate) use services::{Secrets, hint as service_hint};

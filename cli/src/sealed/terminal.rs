@@ -2,9 +2,17 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use age::Callbacks;
 use age::secrecy::SecretString;
+
+/// Who asks at the terminal; a key service has several questions at a time, and the user one.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where plugins of age reach the user.
 #[derive(Clone, Copy, Debug)]
@@ -13,11 +21,13 @@ pub(crate) struct Terminal;
 impl Terminal {
     /// Asks for something that is not shown.
     pub(crate) fn secret(question: &str) -> io::Result<SecretString> {
+        let _turn = turn();
         rpassword::prompt_password(question).map(SecretString::from)
     }
 
     /// Asks for a line.
     fn line(question: &str) -> io::Result<String> {
+        let _turn = turn();
         let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
         terminal.write_all(question.as_bytes())?;
         let mut answer = String::new();

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use waxwing_formats::sops::{Document, Plain, Sealed, Store, Terms, VERSION};
 use waxwing_formats::{DataKey, SecretBytes};
 
-use super::args::{EditArgs, Global};
+use super::args::{EditArgs, Global, KeyServiceFlags};
 use super::child::Watch;
 use super::desk::Desk;
 use super::encrypt::{new_terms, written};
@@ -28,9 +28,14 @@ pub(crate) fn run(args: &EditArgs, global: &Global) -> Result<(), Fault> {
     run_at(&Places::new(global), args, global)
 }
 
-/// Does the same for `seal edit`, under the configuration that it found for the file.
-pub(crate) fn run_under(configuration: Option<Configuration>, args: &EditArgs) -> Result<(), Fault> {
-    let global = Global { enable_local_keyservice: true, ..Global::default() };
+/// Does the same for `seal edit`, under the configuration that it found for the file, and asking these.
+pub(crate) fn run_under(
+    configuration: Option<Configuration>,
+    args: &EditArgs,
+    services: KeyServiceFlags,
+) -> Result<(), Fault> {
+    services.warn();
+    let global = Global { services, ..Global::default() };
     run_at(&Places::under(configuration, &global), args, &global)
 }
 

@@ -1,12 +1,14 @@
 //! `sops keyservice`: answers others with the keys that are at hand.
 //!
-//! Between two questions no key is in memory: they are looked for anew for each. The user is asked before anything is done with one,
+//! Between two questions no key is in memory: they are looked for anew for each. Several are answered at a time, but if the user is
+//! asked first: then one after the other. The user is asked before anything is done with one,
 //! not afterwards as by sops. Nothing but data keys and shares of them is wrapped or given out, so that nobody can have other things
 //! opened. What is shown of a question are the names in it, and nothing of them reaches the terminal as it is.
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -24,24 +26,30 @@ use super::question::is_agreed;
 use crate::error::with_causes;
 use crate::keyservice::{DATA_KEY_LENGTHS, Declined, Listening, Question, Wish, ciphertext, serve};
 use crate::output;
-use crate::sealed::{Identities, KeyServices, MasterKey};
+use crate::sealed::{Identities, KeyServices, MasterKey, UNSUPPORTED};
 
 /// How much of a name is shown.
 const MAX_SHOWN: usize = 300;
+/// How many questions are answered at a time. Most of the time of one goes by while a service in the cloud is waited for.
+const AT_A_TIME: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
 
 /// Serves until the program is asked to end.
 pub(crate) fn run(args: &KeyserviceArgs, global: &Global) -> Result<(), Fault> {
     let not_served = |error: io::Error| Fault::not_listening(&args.address, &error);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(not_served)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let end = ended().map_err(not_served)?;
         let (listening, _socket) = match args.network {
             Network::Tcp => (tcp(&args.address).await?, None),
             Network::Unix => unix(Path::new(&args.address)).map(|(listening, socket)| (listening, Some(socket)))?,
         };
         let clerk = Clerk { asks: args.prompt, tells: global.verbose };
-        serve(listening, move |question| clerk.answer(question), end).await.map_err(not_served)
-    })
+        let at_a_time = if args.prompt { NonZeroUsize::MIN } else { AT_A_TIME };
+        serve(listening, move |question| clerk.answer(question), at_a_time, end).await.map_err(not_served)
+    });
+    // Questions that are being answered are not waited for: it may be the user who is asked for a passphrase.
+    runtime.shutdown_background();
+    served
 }
 
 /// Is there when the program is asked to end.
@@ -157,6 +165,9 @@ impl Clerk {
 }
 
 fn answer(Question { wish, wrapped, key }: Question) -> Result<SecretBytes, (Declined, String)> {
+    if matches!(wrapped, WrappedKey::HuaweiKms { .. }) {
+        return Err((Declined::Unsupported, UNSUPPORTED.to_owned()));
+    }
     match wish {
         Wish::Encrypt => wrap(&wrapped, key),
         Wish::Decrypt => unwrap(&wrapped),

@@ -20,7 +20,7 @@ mod question;
 mod recipients;
 mod values;
 
-pub(crate) use args::{CreationFlags, DraftFlag, EditArgs, KeyFlags, SopsArgs};
+pub(crate) use args::{CreationFlags, DraftFlag, EditArgs, KeyFlags, KeyServiceFlags, SopsArgs};
 pub(crate) use edit::run_under as edit_under;
 pub(crate) use fault::Fault;
 
@@ -56,9 +56,7 @@ pub(crate) fn run(args: SopsArgs) -> Result<(), Fault> {
 
 /// Refuses what no command could follow.
 fn check(global: &Global) -> Result<(), Fault> {
-    for address in global.remote_keyservices().filter(|address| address.is_elsewhere()) {
-        output::note(&format!("data keys go to {address} and come from there in the clear"));
-    }
+    global.services.warn();
     let kinds = global.decryption_order.as_deref().unwrap_or_default();
     let mut seen = HashSet::new();
     match kinds.split(',').find(|kind| !seen.insert(*kind)) {

@@ -34,7 +34,7 @@ impl<'a> Places<'a> {
     }
 
     fn of(global: &'a Global, configuration: OnceCell<Option<Rc<Configuration>>>) -> Self {
-        Self { global, services: Rc::new(global.key_services()), configuration }
+        Self { global, services: Rc::new(global.services.key_services()), configuration }
     }
 
     /// Finds the keys that may be asked, in the order that is said.

@@ -9,6 +9,7 @@ use waxwing_formats::sealed_secret::PublicKey;
 use waxwing_formats::sops::{Document, Plain, Rule, Sealed, SopsError, Store};
 use waxwing_formats::yaml::{self, ManifestDocument};
 
+use super::lines::Lines;
 use super::report::{Check, Finding, Level, Place};
 use super::secrets::{self, Generated};
 use crate::error::with_causes;
@@ -32,6 +33,21 @@ impl From<Finding> for Judged {
 /// Judges a file, of which a rule may expect something, and in which SealedSecrets should be for a key.
 pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>, key: Option<&PublicKey>) -> Judged {
     let store = Store::from_path(Path::new(file.as_str()));
+    let mut judged = judge_as(file, bytes, store, expected, key);
+    if !judged.findings.is_empty() {
+        let lines = Lines::read(bytes, store);
+        judged.findings.iter_mut().for_each(|finding| finding.place.find_line(&lines));
+    }
+    judged
+}
+
+fn judge_as(
+    file: &RepoPath,
+    bytes: &[u8],
+    store: Store,
+    expected: Option<&Expected>,
+    key: Option<&PublicKey>,
+) -> Judged {
     if is_sealed(bytes, store) {
         let findings = judge_sealed(file, bytes, store, expected);
         return Judged { is_sealed: true, findings, ..Judged::default() };
@@ -152,5 +168,5 @@ fn private_key(file: &RepoPath, bytes: &[u8]) -> Option<Finding> {
         is_pem || (line.starts_with(b"AGE-SECRET-KEY-") && line.len() > 40)
     };
     let (line, _) = (1..).zip(bytes.split(|byte| *byte == b'\n')).find(|(_, line)| begins(line))?;
-    Some(Finding::error(Check::PrivateKey, Place::file(file), format!("a private key begins in line {line}")))
+    Some(Finding::error(Check::PrivateKey, Place::line(file, line), format!("a private key begins in line {line}")))
 }

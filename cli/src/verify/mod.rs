@@ -2,20 +2,22 @@
 //! those of the rules, sealed files that are damaged, and private keys.
 //!
 //! `mod.rs` goes through the files and says for each which rule of `.sops.yaml` it is under; `judge` looks at one file, `secrets`
-//! at the manifests in it, `report` holds what was found and writes it. Nothing here opens anything, and no value is shown.
+//! at the manifests in it, `lines` finds on which line something stands, `report` holds what was found and writes it. Nothing here opens anything, and no value is shown.
 
 mod judge;
+mod lines;
 mod report;
 mod secrets;
 
 use std::collections::HashMap;
+use std::env;
 use std::path::{Path, PathBuf};
 
-use waxwing::source::{Files, RepoPath, TreeError};
+use waxwing::source::{CheckoutError, Files, RepoPath, TreeError};
 use waxwing_formats::sealed_secret::PublicKey;
 
 use crate::error::Error;
-use crate::sealed::{Configurations, cleaned};
+use crate::sealed::{CONFIGURATION, Configurations, cleaned};
 use crate::tree::Tree;
 use judge::{Judged, judge};
 use report::{Check, Finding};
@@ -26,17 +28,23 @@ pub(crate) use secrets::is_kustomization;
 ///
 /// # Errors
 /// Fails when a path or a configuration can't be read.
-pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>, key: Option<&PublicKey>) -> Result<Report, Error> {
+pub(crate) fn verify(
+    paths: &[PathBuf],
+    is_staged: bool,
+    named: Option<&Path>,
+    key: Option<&PublicKey>,
+) -> Result<Report, Error> {
     let mut configurations = Configurations::new(named)?;
     let mut report = Report::default();
     for path in paths {
-        let Tree { folder, files } = Tree::at(path)?;
+        let Looked { root, files, read } =
+            if is_staged { Looked::staged(path, &mut configurations)? } else { Looked::on_the_disk(path)? };
         let (mut generated, mut sealed) = (Vec::new(), HashMap::new());
         for file in files {
-            let path = cleaned(&folder.root().join(file.as_str()));
+            let path = cleaned(&root.join(file.as_str()));
             let expected = configurations.of(&path)?.map(|configuration| configuration.expected(&path)).transpose()?;
-            let judged = match folder.bytes(&file) {
-                Ok(blob) => judge(&file, &blob.bytes, expected.flatten().as_ref(), key),
+            let judged = match read(&file) {
+                Ok(bytes) => judge(&file, &bytes, expected.flatten().as_ref(), key),
                 Err(error) => Judged::from(not_read(&file, &error)),
             };
             sealed.insert(file, judged.is_sealed);
@@ -49,6 +57,38 @@ pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>, key: Option<&Publi
     }
     report.settle();
     Ok(report)
+}
+
+/// Files that are looked at.
+struct Looked {
+    /// What their paths are relative to.
+    root: PathBuf,
+    files: Vec<RepoPath>,
+    read: Box<Read>,
+}
+
+type Read = dyn Fn(&RepoPath) -> Result<Vec<u8>, TreeError>;
+
+impl Looked {
+    /// The files that would be committed if all were added.
+    fn on_the_disk(path: &Path) -> Result<Self, CheckoutError> {
+        let Tree { folder, files } = Tree::at(path)?;
+        let root = folder.root().to_owned();
+        Ok(Self { root, files, read: Box::new(move |file| folder.bytes(file).map(|blob| blob.bytes)) })
+    }
+
+    /// What the next commit changes, with the rules that it has.
+    fn staged(path: &Path, configurations: &mut Configurations) -> Result<Self, Error> {
+        let index = env::var_os("GIT_INDEX_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let (below, staged) = Tree::staged(path, index.as_deref())?;
+        let root = staged.root().to_owned();
+        let named = staged.all().filter(|file| file.file_name() == Some(CONFIGURATION));
+        let read = named.map(|file| Ok((cleaned(&root.join(file.as_str())), staged.bytes(file)?)));
+        let read = read.collect::<Result<_, TreeError>>().map_err(CheckoutError::Tree)?;
+        configurations.of_tree(root.clone(), read);
+        let files = staged.changed(&below);
+        Ok(Self { root, files, read: Box::new(move |file| staged.bytes(file)) })
+    }
 }
 
 fn not_read(file: &RepoPath, error: &TreeError) -> Finding {

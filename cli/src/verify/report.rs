@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use waxwing::source::RepoPath;
 
+use super::lines::Lines;
+
 /// What was looked at and what was found.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
@@ -120,18 +122,33 @@ pub(crate) struct Place {
     /// The JSON pointer of the value.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_path: Option<String>,
+    /// The line that it begins on, from 1, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
 }
 
 impl Place {
     /// Names a file as a whole.
     pub(crate) fn file(file: &RepoPath) -> Self {
-        Self { file: file.to_string(), document: None, key_path: None }
+        Self { file: file.to_string(), document: None, key_path: None, line: None }
+    }
+
+    /// Names a line of a file.
+    pub(crate) fn line(file: &RepoPath, line: usize) -> Self {
+        Self { line: Some(line), ..Self::file(file) }
     }
 
     /// Names a value in a document of so many.
     pub(crate) fn value(file: &RepoPath, (document, documents): (usize, usize), path: &dyn fmt::Display) -> Self {
         let document = (documents > 1).then_some(document);
-        Self { file: file.to_string(), document, key_path: Some(path.to_string()) }
+        Self { file: file.to_string(), document, key_path: Some(path.to_string()), line: None }
+    }
+
+    /// Looks up on which line of the file a value stands.
+    pub(super) fn find_line(&mut self, lines: &Lines<'_>) {
+        if let Some(path) = &self.key_path {
+            self.line = lines.of(self.document.unwrap_or_default(), path);
+        }
     }
 }
 
@@ -219,7 +236,11 @@ impl Report {
             let members =
                 finding.place.key_path.iter().map(|path| json!({"fullyQualifiedName": path, "kind": "member"}));
             let location = json!({
-                "physicalLocation": {"artifactLocation": {"uri": uri(&finding.place.file), "uriBaseId": "SRCROOT"}},
+                "physicalLocation": {
+                    "artifactLocation": {"uri": uri(&finding.place.file), "uriBaseId": "SRCROOT"},
+                    // Code scanning wants a line of everything; that of a file as a whole is the first.
+                    "region": {"startLine": finding.place.line.unwrap_or(1)},
+                },
                 "logicalLocations": members.collect::<Vec<_>>(),
             });
             json!({

@@ -1,4 +1,4 @@
-//! That no flag of sops is missing in the tests: its own help says which there are.
+//! That no flag of sops is missing in the tests and on its page: its own help says which there are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,13 +27,14 @@ const COMMANDS: &[&str] = &[
 const BOTH_FLAGS: (&str, [&str; 2]) = ("@", ["--keyservice", "--enable-local-keyservice"]);
 
 #[test]
-fn every_flag_of_every_command_of_sops_is_in_a_call_of_these_tests() {
+fn every_flag_of_every_command_of_sops_is_in_a_call_of_these_tests_and_written_about() {
     let stage = Stage::new();
     let calls: Vec<Vec<String>> = sources(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"))
         .iter()
         .flat_map(|path| lists(&fs::read_to_string(path).unwrap()))
         .collect();
     assert!(calls.len() > 200);
+    let page = include_str!("../../../docs/from-sops.md");
     let mut missing = Vec::new();
     for command in [""].iter().chain(COMMANDS) {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
@@ -43,6 +44,9 @@ fn every_flag_of_every_command_of_sops_is_in_a_call_of_these_tests() {
         for names in flags.iter().filter(|names| !names.contains(&"--help".to_owned())) {
             if !calls.iter().any(|call| has(call, command, names)) {
                 missing.push(format!("{command} {}", names.join(" ")));
+            }
+            if !names.iter().any(|name| page.contains(&format!("`{name}`"))) {
+                missing.push(format!("docs/from-sops.md does not name {command} {}", names.join(" ")));
             }
         }
     }

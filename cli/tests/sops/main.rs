@@ -12,6 +12,7 @@ mod mistakes;
 mod recipients;
 mod running;
 mod stage;
+mod tampering;
 
 #[path = "../../../crates/formats/tests/support/masked.rs"]
 #[allow(unreachable_pub, reason = "shared with the tests of the formats")]

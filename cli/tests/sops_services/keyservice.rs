@@ -6,27 +6,18 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
-use tempfile::TempDir;
-use waxwing_harness::{Gnupg, Process, Tools, eventually};
+use waxwing_harness::{Call, Finished, Gnupg, Tools, eventually};
 
+use crate::WORK;
+use crate::running::{PATIENCE, Running};
 use crate::services::Program::{self, Ours, Theirs};
 use crate::services::{PLAIN, STAGE, masked};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const ELSEWHERE: &str = "--enable-local-keyservice=false";
-
-/// A key service that runs.
-pub(crate) struct Running {
-    pub(crate) process: Process,
-    pub(crate) address: String,
-    /// Where it runs.
-    folder: TempDir,
-}
 
 /// Prepares a program with nothing of the user's environment.
 fn command(program: Program, folder: &Path, words: &[&str], variables: &[(&str, &Path)]) -> Command {
@@ -43,44 +34,15 @@ fn command(program: Program, folder: &Path, words: &[&str], variables: &[(&str, 
     command
 }
 
-/// Starts a key service that has the age key and a token for Vault, and these variables.
+/// Starts a key service that has the age key, credentials for AWS and Vault, and these variables.
 pub(crate) fn start(program: Program, network: &str, variables: &[(&str, &Path)]) -> Running {
     let stage = &*STAGE;
-    let folder = stage.folder(&[]);
-    let (at, address) = match network {
-        "unix" => {
-            let socket = folder.path().join("keys.sock").display().to_string();
-            (socket.clone(), format!("unix://{socket}"))
-        }
-        _ => {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            (format!("127.0.0.1:{port}"), format!("tcp://127.0.0.1:{port}"))
-        }
-    };
-    let words = ["keyservice", "--network", network, "--address", &at, "--verbose"];
-    let mut command = command(program, folder.path(), &words, variables);
+    let folder = stage.folder(&[WORK]);
+    let mut command = command(program, folder.path(), &[], variables);
     command.env("SOPS_AGE_KEY_FILE", "age.txt").env("VAULT_TOKEN", stage.bao.root_token());
-    let mut process = Process::start("keyservice", command, folder.path().join("log")).unwrap();
-    process
-        .wait_ready(PATIENCE, || {
-            let connected = match network {
-                "unix" => UnixStream::connect(&at).map(drop),
-                _ => std::net::TcpStream::connect(&at).map(drop),
-            };
-            connected.map_err(|error| error.to_string())
-        })
-        .unwrap();
-    Running { process, address, folder }
-}
-
-impl Running {
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.process.log()).unwrap()
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("keys.sock")
-    }
+    command.env("AWS_ACCESS_KEY_ID", "AKIAOFTHESERVICE").env("AWS_SECRET_ACCESS_KEY", "hunter2-access-key");
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL", stage.moto.address());
+    Running::start(command, network, folder)
 }
 
 /// Runs a program that has no keys, and must succeed.
@@ -94,10 +56,19 @@ fn either_seals_and_opens_with_a_key_service_of_the_other_over_a_socket_and_over
     let pgp = gnupg.make_key("a@example.com", "ed25519", "cv25519", "").unwrap();
     let gpg = Tools::locate().unwrap().path("gpg").unwrap();
     let variables = [("GNUPGHOME", gnupg.home()), ("SOPS_GPG_EXEC", gpg.as_path())];
-    let keys = [["--age", "<AGE>"], ["--pgp", &pgp], ["--hc-vault-transit", "<URI1>"]];
+    let context = ["--kms", "<ARN1>+<ROLE>", "--encryption-context", "app:shop,stage:test"];
+    let keys = [
+        &["--age", "<AGE>"][..],
+        &["--pgp", &pgp],
+        &["--hc-vault-transit", "<URI1>"],
+        &["--kms", "<ARN1>"],
+        &context,
+        &["--kms", "<ALIAS>", "--aws-profile", "work"],
+    ];
     thread::scope(|scope| {
         for (server, network) in [(Theirs, "unix"), (Theirs, "tcp"), (Ours, "unix"), (Ours, "tcp")] {
-            let (keys, variables) = (&keys, &variables);
+            let keys = if network == "unix" { &keys[..] } else { &keys[..1] };
+            let variables = &variables;
             scope.spawn(move || {
                 let service = start(server, network, variables);
                 let at = ["--keyservice", &service.address, ELSEWHERE];
@@ -183,6 +154,125 @@ fn every_command_asks_key_services_as_with_sops() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n\n"));
+}
+
+/// Runs `seal` itself, which has no keys but what these variables name.
+fn seal(folder: &Path, words: &[&str], variables: &[(&str, &str)]) -> Finished {
+    let call = Call::new(Path::new(env!("CARGO_BIN_EXE_seal")), folder).dir(folder).args(words);
+    variables.iter().fold(call.env("EDITOR", "./edit.sh"), |call, (name, value)| call.env(name, value)).run().unwrap()
+}
+
+#[test]
+fn the_verbs_of_seal_that_open_files_ask_key_services_as_those_of_sops_do() {
+    let (service, stage) = (start(Theirs, "unix", &[]), &*STAGE);
+    let files = [
+        (".sops.yaml", "creation_rules: [{hc_vault_transit_uri: <URI2>}]\n"),
+        ("edit.sh", "#!/bin/sh\nsed -i s/admin/root/ \"$1\"\necho new: 1 >> \"$1\"\n"),
+    ];
+    let (at, theirs) = (service.address.as_str(), ["--keyservice", &service.address, ELSEWHERE]);
+    let by_variables = [("SOPS_KEYSERVICE", at), ("SOPS_ENABLE_LOCAL_KEYSERVICE", "false")];
+    let changed = PLAIN.replace("admin", "root") + "new: 1\n";
+    for (words, variables, wanted) in [
+        (&["edit", "--keyservice", at, ELSEWHERE, "sealed.yaml"][..], &[][..], &changed),
+        (&["edit", "sealed.yaml"], &by_variables, &changed),
+        (&["rotate", "--keyservice", at, "sealed.yaml"], &[], &PLAIN.to_owned()),
+        (&["rotate", "sealed.yaml"], &by_variables, &PLAIN.to_owned()),
+        (
+            &["rotate", "--only-recipients", "--keyservice", "unix:///none/keys.sock", "--keyservice", at, "."],
+            &[],
+            &PLAIN.to_owned(),
+        ),
+    ] {
+        let folder = stage.folder(&files);
+        fs::set_permissions(folder.path().join("edit.sh"), fs::Permissions::from_mode(0o700)).unwrap();
+        let sealed = text(Theirs, folder.path(), &["encrypt", theirs[0], theirs[1], "--age", "<AGE>", "plain.yaml"]);
+        fs::write(folder.path().join("sealed.yaml"), sealed).unwrap();
+        let ran = seal(folder.path(), words, variables);
+        assert_eq!(ran.status.code(), Some(0), "{words:?}: {}", ran.stderr);
+        let opened = text(Theirs, folder.path(), &[&["decrypt"], &theirs[..], &["sealed.yaml"]].concat());
+        assert_eq!(&opened, wanted, "{words:?}");
+        let ran = seal(folder.path(), &[&["edit"], &theirs[..], &["new.yaml"]].concat(), &[]);
+        assert_eq!(ran.status.code(), Some(0), "{}", ran.stderr);
+        text(Theirs, folder.path(), &[&["decrypt"], &theirs[..], &["new.yaml"]].concat());
+    }
+}
+
+#[test]
+fn verbs_of_seal_that_may_ask_nobody_say_so() {
+    let stage = &*STAGE;
+    let folder = stage.folder(&[]);
+    let own = [("SOPS_AGE_KEY_FILE", "age.txt")];
+    let sealed = stage.text(Theirs, folder.path(), &["encrypt", "--age", "<AGE>", "plain.yaml"], &own);
+    fs::write(folder.path().join("sealed.yaml"), &sealed).unwrap();
+    for words in [["edit", ELSEWHERE, "sealed.yaml"], ["rotate", ELSEWHERE, "sealed.yaml"]] {
+        let ran = seal(folder.path(), &words, &own);
+        let told = "error: there is no key service to ask\nhint: leave --enable-local-keyservice out, or name a key service with --keyservice\n";
+        assert_eq!((ran.status.code(), ran.stderr.as_str()), (Some(1), told), "{words:?}");
+    }
+    let ran = seal(folder.path(), &["rotate", "--keyservice", "tcp://192.0.2.1", "sealed.yaml"], &own);
+    assert!(ran.status.code() == Some(1) && ran.stderr.contains("is no address of a key service"), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(folder.path().join("sealed.yaml")).unwrap(), sealed);
+}
+
+#[test]
+fn a_service_answers_others_while_it_waits_for_a_server_of_the_first() {
+    let (service, stage) = (start(Ours, "unix", &[]), &*STAGE);
+    let at = ["--keyservice", &service.address, ELSEWHERE];
+    let folder = stage.folder(&[]);
+    let seal = |key: &[&str]| text(Theirs, folder.path(), &[&["encrypt"], &at[..], key, &["plain.yaml"]].concat());
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let vault = format!("http://{}", held.local_addr().unwrap());
+    let of_vault = seal(&["--hc-vault-transit", "<URI1>"]).replace(&stage.bao.address(), &vault);
+    fs::write(folder.path().join("vault.yaml"), of_vault).unwrap();
+    fs::write(folder.path().join("age.yaml"), seal(&["--age", "<AGE>"])).unwrap();
+    let decrypt = |program, name| stage.call(program, folder.path(), &[&["decrypt"], &at[..], &[name]].concat());
+    held.set_nonblocking(true).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| decrypt(Theirs, "vault.yaml").run().unwrap());
+        // The server of the first question is called, and says nothing.
+        let called = eventually(PATIENCE, "a call", || held.accept()).unwrap();
+        for program in [Theirs, Ours] {
+            assert_eq!(decrypt(program, "age.yaml").text().unwrap(), PLAIN);
+        }
+        assert!(!first.is_finished());
+        drop((called, held));
+        assert_ne!(first.join().unwrap().status.code(), Some(0));
+    });
+}
+
+#[test]
+fn keys_of_huawei_cloud_are_refused_by_name_with_a_way_out() {
+    let (service, stage) = (start(Ours, "unix", &[]), &*STAGE);
+    let at = ["--keyservice", &service.address, ELSEWHERE];
+    let folder = stage.folder(&[]);
+    let key = "tr-west-1:12345678-1234-1234-1234-123456789012";
+    let sealed = text(Theirs, folder.path(), &[&["encrypt"], &at[..], &["--age", "<AGE>", "plain.yaml"]].concat());
+    let age = sealed.find("    age:\n").unwrap();
+    let end = sealed.find("    lastmodified").unwrap();
+    let entry = format!(
+        "    hckms:\n        - key_id: {key}\n          created_at: \"2026-01-01T00:00:00Z\"\n          enc: hunter2\n"
+    );
+    fs::write(folder.path().join("sealed.yaml"), [&sealed[..age], &entry, &sealed[end..]].concat()).unwrap();
+    let mut report = String::new();
+    for (program, words) in [
+        (Theirs, [&["encrypt"], &at[..], &["--hckms", key, "plain.yaml"]].concat()),
+        (Theirs, [&["decrypt"], &at[..], &["sealed.yaml"]].concat()),
+        (Ours, [&["encrypt"], &at[..], &["--hckms", key, "plain.yaml"]].concat()),
+        (Ours, [&["decrypt"], &at[..], &["sealed.yaml"]].concat()),
+        (Ours, vec!["decrypt", "sealed.yaml"]),
+        (Ours, vec!["rotate", "--add-hckms", key, "sealed.yaml"]),
+        (Ours, vec!["updatekeys", "--yes", "sealed.yaml"]),
+    ] {
+        let ran = stage.call(program, folder.path(), &words).run().unwrap();
+        assert!(!ran.status.success() && ran.stdout.is_empty(), "{words:?}: {}", ran.stderr);
+        if program == Ours {
+            report.push_str(&format!("{}: {}\n", words[0], ran.stderr.replace(&service.address, "SERVICE")));
+        }
+    }
+    let log = service.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("hckms") || line.contains("huawei")).collect();
+    assert!(!log.contains("hunter2"), "{log}");
+    insta::assert_snapshot!(format!("{report}what the service says:\n{}\n", told.join("\n")));
 }
 
 #[test]

@@ -31,8 +31,8 @@ use regex::Regex;
 use support::damage::DEFECTS;
 use support::masked::masked;
 use support::random::{self, Recipients, Sheaf, Way};
-use support::{Keys, fixtures};
-use waxwing_formats::sops::{Document, Plain, Recipient, Rule, SopsError, Store, Terms, Vectors, Verified};
+use support::{Keys, fixtures, usual_terms};
+use waxwing_formats::sops::{Document, Plain, SopsError, Store, Terms, Vectors, Verified};
 use waxwing_formats::{DataKey, SecretBytes};
 
 /// Finds sops, or says that it is missing.
@@ -420,15 +420,8 @@ fn sealed_and_opened_here(plain: &str, name: &str) -> Option<Vec<u8>> {
     let store = Store::from_path(Path::new(name));
     let key = waxwing_formats::sops::new_data_key(&mut OsRng).ok()?;
     let wrapped = waxwing_formats::WrappedKey::Age { recipient: "someone".to_owned(), enc: "wrapped\n".to_owned() };
-    let terms = Terms {
-        groups: vec![vec![Recipient::new(wrapped, Timestamp::UNIX_EPOCH)]],
-        shamir_threshold: 0,
-        rule: Some(Rule::usual()),
-        mac_only_encrypted: false,
-        version: None,
-    };
     let plain = Plain::parse(plain.as_bytes(), store).ok()?;
-    let sealed = plain.seal(&key, terms, Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng).ok()?;
+    let sealed = plain.seal(&key, usual_terms(wrapped), Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng).ok()?;
     let mut unlock = Document::parse(sealed.text(None).ok()?.as_bytes(), store).ok()?.unlock();
     while let Some(request) = unlock.next() {
         unlock.answer(request.id, Ok(DataKey::new(SecretBytes::concat(&[key.expose_secret()]))));

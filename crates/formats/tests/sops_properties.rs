@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use rand_core::OsRng;
 use sha2::{Digest, Sha512};
-use support::{Keys, cases, file};
-use waxwing_formats::sops::{Document, Plain, Recipient, Rule, Sealed, Store, Terms, Vectors, is_sealed};
+use support::{Keys, cases, file, usual_terms};
+use waxwing_formats::sops::{Document, Plain, Sealed, Store, Vectors, is_sealed};
 use waxwing_formats::{DataKey, KeyPath, SecretBytes, WrappedKey, json, yaml};
 
 const KEY: [u8; 32] = [7; 32];
@@ -112,15 +112,11 @@ fn read_every_way(bytes: &[u8]) {
 /// Seals a file in its own format, and writes it in the others. What is sealed was opened before it is returned.
 fn seal_every_way(plain: Plain) {
     let wrapped = WrappedKey::Age { recipient: "age1test".to_owned(), enc: "x".to_owned() };
-    let terms = Terms {
-        groups: vec![vec![Recipient::new(wrapped, Timestamp::UNIX_EPOCH)]],
-        shamir_threshold: 0,
-        rule: Some(Rule::usual()),
-        mac_only_encrypted: false,
-        version: None,
-    };
     let (key, store) = (DataKey::new(SecretBytes::new(KEY.to_vec())), plain.store());
-    let Ok(sealed) = plain.seal(&key, terms, Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng) else { return };
+    let Ok(sealed) = plain.seal(&key, usual_terms(wrapped), Vectors::default(), Timestamp::UNIX_EPOCH, &mut OsRng)
+    else {
+        return;
+    };
     let text = sealed.text(None).unwrap();
     let mut unlock = Document::<Sealed>::parse(text.as_bytes(), store).unwrap().unlock();
     let request = unlock.next().unwrap();

@@ -136,6 +136,28 @@ fn a_last_document_of_comments_alone_is_kept() {
 }
 
 #[test]
+fn a_comment_below_the_last_item_of_a_list_is_kept_whatever_the_item_is() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    for list in [
+        "- one\n  # foot\n",
+        "- a: 1\n    b: 2\n  # foot\n",
+        "- a: 1\n\n  # foot\n",
+        "- - one\n    - two\n  # foot\n",
+        "- - a: [1]\n  # foot\n",
+        "- a:\n      - b:\n          c: 1\n  # foot\n",
+        "- {a: 1}\n  # foot\n",
+        "- []\n  # foot\n",
+    ] {
+        for rest in ["", "z: 1\n", "---\nz: 1\n"] {
+            let text = format!("list:\n  - zero\n  {list}{rest}");
+            let whole = open(&sealed(&text, Store::Yaml, &key), Store::Yaml, &key).whole().unwrap();
+            let opened = String::from_utf8_lossy(whole.expose_secret()).into_owned();
+            assert!(opened.contains("# foot\n"), "{text}\n{opened}");
+        }
+    }
+}
+
+#[test]
 fn two_files_with_the_same_text_have_no_token_in_common() {
     let key = new_data_key(&mut OsRng).unwrap();
     let [one, other] = [(); 2].map(|()| sealed("a: same\n", Store::Yaml, &key));

@@ -17,7 +17,7 @@ use crate::reconcile::backends::Backends;
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, KeyFile, Needs, OpenError, ServiceAnswers, SyncKeys, with_stack_wiped};
+use crate::unsealing::{self, Begun, KeyFile, Needs, OpenError, ServiceAnswers, SyncKeys, with_stack_wiped};
 
 /// Up to so many objects without secrets are put into requests where the sync runs: to make room for that takes longer.
 const SHORT: usize = 100;
@@ -47,10 +47,10 @@ pub(in crate::reconcile) async fn unseal(
     let is_long = needs != Needs::default() || sent.len() > SHORT;
     let is_asking = needs.identities && !job.sync.spec.secrets.backends.is_empty();
     let keys = match keys(job, needs, &ring).await {
-        Ok(keys) if is_asking => asked(job, keys, rendered, &sent, verified).await,
-        keys => keys.map(|keys| (keys, None)),
+        Ok(keys) if is_asking => asked(job, keys, unsealing::begin(rendered, &sent, verified)).await,
+        keys => keys.map(|keys| (keys, Begun::default(), None)),
     };
-    let (keys, outage) = match keys {
+    let (keys, begun, outage) = match keys {
         Ok(keys) => keys,
         Err(trouble) => {
             progress.unsealed(Some(&trouble));
@@ -58,7 +58,7 @@ pub(in crate::reconcile) async fn unseal(
         }
     };
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
-    let open = || with_stack_wiped(|| unsealing::open(rendered, &sent, &bind_into, &keys, verified));
+    let open = || with_stack_wiped(|| unsealing::open(rendered, &sent, &bind_into, &keys, verified, &begun));
     let opened = if is_long { tokio::task::block_in_place(open) } else { open() };
     let opened = opened.map_err(|errors| while_away(trouble(&errors), outage));
     progress.unsealed(opened.as_ref().err());
@@ -99,22 +99,18 @@ async fn keys<'a>(job: &Job<'_>, needs: Needs, ring: &'a Keyring) -> Result<Sync
     Ok(SyncKeys { identities, services, ring, account, may_write_secrets_in })
 }
 
-/// Asks key services for what the identities don't open, through the backends that the Sync names, until all is answered; where
-/// nothing is to be asked, the backends aren't read. Returns how soon it may help to ask again, if a service was away.
+/// Asks key services for what the identities don't open of the files that were begun, through the backends that the Sync names, until
+/// all is answered; where nothing is to be asked, the backends aren't read. Returns how soon it may help to ask again, if a service was
+/// away.
 async fn asked<'a>(
     job: &Job<'_>,
     mut keys: SyncKeys<'a>,
-    rendered: &Rendered,
-    sent: &[&Manifest],
-    verified: &BTreeSet<String>,
-) -> Result<(SyncKeys<'a>, Option<Duration>), Trouble> {
-    let next = |keys: &SyncKeys<'_>| {
-        let look = || with_stack_wiped(|| unsealing::unanswered(rendered, sent, keys, verified));
-        tokio::task::block_in_place(look)
-    };
+    begun: Begun,
+) -> Result<(SyncKeys<'a>, Begun, Option<Duration>), Trouble> {
+    let next = |keys: &SyncKeys<'_>| tokio::task::block_in_place(|| with_stack_wiped(|| begun.unanswered(keys)));
     let mut unanswered = next(&keys);
     if unanswered.is_empty() {
-        return Ok((keys, None));
+        return Ok((keys, begun, None));
     }
     let backends = Backends::read(job, session(job)?).await?;
     while !unanswered.is_empty() {
@@ -125,7 +121,8 @@ async fn asked<'a>(
         keys.services.extend(answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await);
         unanswered = next(&keys);
     }
-    Ok((keys, backends.outage()))
+    let outage = backends.outage();
+    Ok((keys, begun, outage))
 }
 
 /// A file that did not open while a key service was away may well open later.

@@ -126,14 +126,14 @@ fn keys_of_google_cloud_open_files_as_the_tenant_and_with_every_login_that_a_bac
     ] {
         clouds.google_backend(&auth, GOOGLE_KEYS);
         let path = format!("app/{name}.yaml");
-        let commit = stage.commit(&[(&path, &clouds.by_google(name, "hunter-one", &clouds.gcp))]);
+        let commit = stage.commit(&[(&path, &clouds.by_google(name, "hunter-one-9d41c7e2", &clouds.gcp))]);
         stage.applied(&commit);
-        clouds.arrived(name, "hunter-one");
+        clouds.arrived(name, "hunter-one-9d41c7e2");
     }
     assert_eq!((clouds.google.count(":decrypt"), world.asked("Google Cloud KMS", "unwrapped")), (3, 3));
     assert_eq!((clouds.google.count("/v1/token"), clouds.google.count(":generateAccessToken")), (2, 1));
     let private = account.split("\\n").nth(3).unwrap();
-    world.told_nothing(&["hunter-one", "ya29.", "eyJhbGci", private]);
+    world.told_nothing(&["hunter-one-9d41c7e2", "ya29.", "eyJhbGci", private]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_key_of_google_cloud_that_no_backend_allows_is_refused_before_anyone_is_call
     let clouds = Clouds::new("backends-google-list", "");
     let (world, stage) = (&clouds.world, &clouds.world.stage);
     let bank = clouds.google.create_key("bank").unwrap();
-    let foreign = clouds.by_google("foreign", "hunter-one", &bank);
+    let foreign = clouds.by_google("foreign", "hunter-one-9d41c7e2", &bank);
     clouds.google.forget_requests();
     clouds.google_backend(&pool(GOOGLE_AUDIENCE, ""), GOOGLE_KEYS);
     let commit = stage.commit(&[("app/foreign.yaml", &foreign)]);
@@ -154,19 +154,19 @@ fn a_key_of_google_cloud_that_no_backend_allows_is_refused_before_anyone_is_call
     clouds.secret(
         "google",
         "key.json",
-        r#"{"type": "external_account", "token_url": "https://evil.example/hunter-two"}"#,
+        r#"{"type": "external_account", "token_url": "https://evil.example/hunter-two-51be08f3"}"#,
     );
     clouds.google_backend("{secretRef: {name: google}}", GOOGLE_KEYS);
     world.waits_for(&commit, "KeysUnavailable", &["key.json of Secret google", "another type than service_account"]);
     assert!(clouds.google.requests().is_empty(), "somebody was called before anything was allowed");
-    world.told_nothing(&["hunter-one", "hunter-two"]);
+    world.told_nothing(&["hunter-one-9d41c7e2", "hunter-two-51be08f3"]);
 }
 
 #[test]
 fn whatever_else_google_cloud_does_is_told_with_what_to_do_and_nothing_of_its_words() {
     let clouds = Clouds::new("backends-google-moods", "");
     let (world, stage) = (&clouds.world, &clouds.world.stage);
-    let sealed = clouds.by_google("database", "hunter-one", &clouds.gcp);
+    let sealed = clouds.by_google("database", "hunter-one-9d41c7e2", &clouds.gcp);
     clouds.google_backend(&pool("somebody-else", ""), GOOGLE_KEYS);
     let commit = stage.commit(&[("app/database.yaml", &sealed)]);
     stage.sync("./app", "  backends: [{name: google}]");
@@ -211,8 +211,8 @@ fn whatever_else_google_cloud_does_is_told_with_what_to_do_and_nothing_of_its_wo
     clouds.google.behave(CloudMood::Throttle { times: 1, retry_after: 0 });
     stage.request();
     stage.applied(&commit);
-    clouds.arrived("database", "hunter-one");
-    world.told_nothing(&["hunter-one", "ya29.", "eyJhbGci", "Quota exceeded", "cryptoKeyVersions.useTo"]);
+    clouds.arrived("database", "hunter-one-9d41c7e2");
+    world.told_nothing(&["hunter-one-9d41c7e2", "ya29.", "eyJhbGci", "Quota exceeded", "cryptoKeyVersions.useTo"]);
 }
 
 const AZURE_KEYS: &str = "'keys/{namespace}'";
@@ -227,15 +227,15 @@ fn keys_of_azure_open_files_as_the_tenant_by_its_token_and_by_the_secret_of_an_a
     let federated = format!("workloadIdentity: {{audience: '{AZURE_AUDIENCE}'}}");
     for (name, auth) in [("by-token", federated.as_str()), ("by-secret", "secretRef: {name: azure}")] {
         clouds.azure_backend(FakeKeyVault::URL, auth, AZURE_KEYS);
-        let sealed = clouds.by_azure(name, "hunter-one", &clouds.vault);
+        let sealed = clouds.by_azure(name, "hunter-one-9d41c7e2", &clouds.vault);
         clouds.azure.forget_requests();
         let commit = stage.commit(&[(&format!("app/{name}.yaml"), &sealed)]);
         stage.applied(&commit);
-        clouds.arrived(name, "hunter-one");
+        clouds.arrived(name, "hunter-one-9d41c7e2");
         assert_eq!((clouds.azure.count("/decrypt"), clouds.azure.count_of_tokens()), (1, 1), "{name}");
     }
     assert_eq!(world.asked("Azure Key Vault", "unwrapped"), 2);
-    world.told_nothing(&["hunter-one", &secret, "eyJ0.fake", "eyJhbGci"]);
+    world.told_nothing(&["hunter-one-9d41c7e2", &secret, "eyJ0.fake", "eyJhbGci"]);
 }
 
 #[test]
@@ -243,8 +243,8 @@ fn a_vault_or_key_of_azure_that_nobody_allowed_is_refused_before_anyone_is_calle
     let clouds = Clouds::new("backends-azure-list", FakeKeyVault::URL);
     let (world, stage) = (&clouds.world, &clouds.world.stage);
     let auth = format!("workloadIdentity: {{audience: '{AZURE_AUDIENCE}'}}");
-    let foreign = clouds.by_azure("foreign", "hunter-one", &clouds.azure.create_key("bank").unwrap());
-    let own = clouds.by_azure("own", "hunter-one", &clouds.vault);
+    let foreign = clouds.by_azure("foreign", "hunter-one-9d41c7e2", &clouds.azure.create_key("bank").unwrap());
+    let own = clouds.by_azure("own", "hunter-one-9d41c7e2", &clouds.vault);
     clouds.azure.forget_requests();
     clouds.azure_backend(FakeKeyVault::URL, &auth, AZURE_KEYS);
     let commit = stage.commit(&[("app/foreign.yaml", &foreign)]);
@@ -260,7 +260,7 @@ fn a_vault_or_key_of_azure_that_nobody_allowed_is_refused_before_anyone_is_calle
     clouds.azure_backend("https://other.vault.azure.net", &auth, AZURE_KEYS);
     world.waits_for(&commit, "KeyNotAllowed", &["https://other.vault.azure.net", "--backend-origin"]);
     assert!(clouds.azure.requests().is_empty(), "somebody was called before anything was allowed");
-    world.told_nothing(&["hunter-one", "eyJhbGci"]);
+    world.told_nothing(&["hunter-one-9d41c7e2", "eyJhbGci"]);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn whatever_else_azure_does_is_told_with_what_to_do_and_nothing_of_its_words() {
     let origins = format!("{},{}", FakeKeyVault::URL, FakeKeyVault::FOREIGN_URL);
     let clouds = Clouds::new("backends-azure-moods", &origins);
     let (world, stage) = (&clouds.world, &clouds.world.stage);
-    let sealed = clouds.by_azure("database", "hunter-one", &clouds.vault);
+    let sealed = clouds.by_azure("database", "hunter-one-9d41c7e2", &clouds.vault);
     clouds.azure_backend(FakeKeyVault::URL, "workloadIdentity: {audience: somebody-else}", AZURE_KEYS);
     let commit = stage.commit(&[("app/database.yaml", &sealed)]);
     stage.sync("./app", "  backends: [{name: azure}]");
@@ -317,8 +317,8 @@ fn whatever_else_azure_does_is_told_with_what_to_do_and_nothing_of_its_words() {
     clouds.azure_backend(FakeKeyVault::URL, &federated, AZURE_KEYS);
     let commit = stage.commit(&[("app/database.yaml", &sealed)]);
     stage.applied(&commit);
-    clouds.arrived("database", "hunter-one");
-    let later = clouds.by_azure("later", "hunter-one", &clouds.vault);
+    clouds.arrived("database", "hunter-one-9d41c7e2");
+    let later = clouds.by_azure("later", "hunter-one-9d41c7e2", &clouds.vault);
     clouds.azure.delete_key(&stage.namespace);
     let commit = stage.commit(&[("app/later.yaml", &later)]);
     world.waits_for(
@@ -327,7 +327,7 @@ fn whatever_else_azure_does_is_told_with_what_to_do_and_nothing_of_its_words() {
         &["has no such key (404 KeyNotFound)", "see whether the key is still there"],
     );
     world.told_nothing(&[
-        "hunter-one",
+        "hunter-one-9d41c7e2",
         "eyJ0.fake",
         "eyJhbGci",
         "too many requests were received",

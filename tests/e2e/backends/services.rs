@@ -78,7 +78,7 @@ impl Services {
 fn a_key_service_opens_files_only_through_a_backend_that_allows_the_key_and_as_the_tenant() {
     let services = Services::new("backends");
     let stage = &services.stage;
-    let commit = stage.commit(&[("app/database.yaml", &services.by_vault("database", "hunter-one"))]);
+    let commit = stage.commit(&[("app/database.yaml", &services.by_vault("database", "hunter-one-9d41c7e2"))]);
     stage.sync("./app", "");
     services.waits_for(&commit, "KeyNotFound", &["vault-transit", "spec.secrets.backends names no backend"]);
 
@@ -93,7 +93,7 @@ fn a_key_service_opens_files_only_through_a_backend_that_allows_the_key_and_as_t
     services.waits_for(&commit, "KeyNotFound", &["failed to make a token of ServiceAccount", "guest", "403"]);
     stage.patch_spec(r#"{"serviceAccountName": "deployer"}"#);
     stage.applied(&commit);
-    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one"));
+    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one-9d41c7e2"));
     assert_eq!(services.asked("Vault", "unwrapped"), 1);
 
     // Who needs no key service needs no backend either.
@@ -107,7 +107,7 @@ fn a_key_service_opens_files_only_through_a_backend_that_allows_the_key_and_as_t
 fn what_no_backend_allows_is_refused_before_anyone_is_called() {
     let services = Services::new("backends-list");
     let stage = &services.stage;
-    let commit = stage.commit(&[("app/database.yaml", &services.by_vault("database", "hunter-one"))]);
+    let commit = stage.commit(&[("app/database.yaml", &services.by_vault("database", "hunter-one-9d41c7e2"))]);
     services.vault_backend("transit/keys/bank");
     stage.sync("./app", "  backends: [{name: vault}]");
     services.waits_for(&commit, "KeyNotFound", &["no backend of spec.secrets.backends allows it"]);
@@ -128,23 +128,24 @@ fn what_no_backend_allows_is_refused_before_anyone_is_called() {
 
     services.vault_backend("'transit/keys/{namespace}'");
     stage.applied(&commit);
-    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one"));
+    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one-9d41c7e2"));
     assert_eq!(services.asked("Vault", "unwrapped"), 1);
 
     // What the operator allows is still up to the service: the role may not use this key.
     services.vault_backend("'transit/keys/*'");
-    let foreign = services.sealed("foreign", "hunter-two", &["--hc-vault-transit", &services.vault_key("bank")]);
+    let foreign =
+        services.sealed("foreign", "hunter-two-51be08f3", &["--hc-vault-transit", &services.vault_key("bank")]);
     let commit = stage.commit(&[("app/foreign.yaml", &foreign)]);
     services.waits_for(&commit, "KeyNotFound", &["vault-transit", "does not allow it (403)"]);
     assert!(!stage.has("secret/foreign"));
-    services.told_nothing(&["hunter-one", "hunter-two", "eyJhbGci", "client_token"]);
+    services.told_nothing(&["hunter-one-9d41c7e2", "hunter-two-51be08f3", "eyJhbGci", "client_token"]);
 }
 
 #[test]
 fn a_service_that_is_down_stops_neither_what_runs_nor_a_restart_and_one_data_key_is_asked_for_once() {
     let mut services = Services::new("backends-down");
     services.vault_backend("'transit/keys/{namespace}'");
-    let sealed = services.by_vault("database", "hunter-one");
+    let sealed = services.by_vault("database", "hunter-one-9d41c7e2");
     let commit =
         services.stage.commit(&[("app/database.yaml", &sealed), ("app/settings.yaml", &config_map("settings", "a"))]);
     services.stage.sync("./app", "  backends: [{name: vault}]");
@@ -157,13 +158,13 @@ fn a_service_that_is_down_stops_neither_what_runs_nor_a_restart_and_one_data_key
         .kubectl(&["patch", "secret", "database", "--type=merge", "--patch={\"data\":{\"password\":\"eA==\"}}"])
         .unwrap();
     let reverted = || match services.stage.secret_value("database", "password").as_deref() {
-        Some("hunter-one") => Ok(()),
+        Some("hunter-one-9d41c7e2") => Ok(()),
         other => Err(format!("the value is {other:?}")),
     };
     eventually(PATIENCE, "the value is put back", reverted).unwrap();
     assert_eq!(services.asked("Vault", "unwrapped"), 1);
 
-    let later = services.by_vault("later", "hunter-two");
+    let later = services.by_vault("later", "hunter-two-51be08f3");
     services.bao.stop();
     let commit = services.stage.commit(&[("app/settings.yaml", &config_map("settings", "b"))]);
     services.stage.applied(&commit);
@@ -181,7 +182,7 @@ fn a_service_that_is_down_stops_neither_what_runs_nor_a_restart_and_one_data_key
         "c",
         "half of a refused revision was applied"
     );
-    assert_eq!(services.stage.secret_value("database", "password").as_deref(), Some("hunter-one"));
+    assert_eq!(services.stage.secret_value("database", "password").as_deref(), Some("hunter-one-9d41c7e2"));
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn keys_of_aws_open_files_with_the_credentials_that_the_backend_names_and_a_role
         "generic",
         "aws",
         "--from-literal=accessKeyId=test",
-        "--from-literal=secretAccessKey=hunter-key",
+        "--from-literal=secretAccessKey=hunter-key-7c20aa96",
     ];
     stage.kubectl(&secret).unwrap();
     let role = "arn:aws:iam::123456789012:role/deploy";
@@ -202,26 +203,35 @@ fn keys_of_aws_open_files_with_the_credentials_that_the_backend_names_and_a_role
         services.backend("aws", &format!("{{aws: {{auth: {{secretRef: {{name: aws}}}}}}, allow: {{keys: [{keys}]}}}}"))
     };
     backend(&format!("'{}'", services.arn));
-    let sealed =
-        services.sealed("database", "hunter-one", &["--kms", &services.arn, "--encryption-context", "app:shop"]);
+    let sealed = services.sealed(
+        "database",
+        "hunter-one-9d41c7e2",
+        &["--kms", &services.arn, "--encryption-context", "app:shop"],
+    );
     let commit = stage.commit(&[("app/database.yaml", &sealed)]);
     stage.sync("./app", "  backends: [{name: aws}]");
     stage.applied(&commit);
-    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one"));
+    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one-9d41c7e2"));
 
     let with_role = format!("{}+{role}", services.arn);
-    let sealed = services.sealed("assumed", "hunter-two", &["--kms", &with_role]);
+    let sealed = services.sealed("assumed", "hunter-two-51be08f3", &["--kms", &with_role]);
     let commit = stage.commit(&[("app/assumed.yaml", &sealed)]);
     services.waits_for(&commit, "KeyNotFound", &["no backend of spec.secrets.backends allows it"]);
     backend(&format!("'{with_role}'"));
     stage.applied(&commit);
-    assert_eq!(stage.secret_value("assumed", "password").as_deref(), Some("hunter-two"));
+    assert_eq!(stage.secret_value("assumed", "password").as_deref(), Some("hunter-two-51be08f3"));
 
     let auth = format!("{{webIdentity: {{roleArn: '{role}', audience: sts.amazonaws.com}}}}");
     services.backend("aws", &format!("{{aws: {{auth: {auth}}}, allow: {{keys: ['{}']}}}}", services.arn));
-    let sealed = services.sealed("exchanged", "hunter-two", &["--kms", &services.arn]);
+    let sealed = services.sealed("exchanged", "hunter-two-51be08f3", &["--kms", &services.arn]);
     let commit = stage.commit(&[("app/exchanged.yaml", &sealed)]);
     stage.applied(&commit);
-    assert_eq!(stage.secret_value("exchanged", "password").as_deref(), Some("hunter-two"));
-    services.told_nothing(&["hunter-one", "hunter-two", "hunter-key", "X-Amz-Security-Token", "x-amz-security-token"]);
+    assert_eq!(stage.secret_value("exchanged", "password").as_deref(), Some("hunter-two-51be08f3"));
+    services.told_nothing(&[
+        "hunter-one-9d41c7e2",
+        "hunter-two-51be08f3",
+        "hunter-key-7c20aa96",
+        "X-Amz-Security-Token",
+        "x-amz-security-token",
+    ]);
 }

@@ -21,7 +21,7 @@ fn a_server_with_its_own_authority_and_namespace_is_called_with_the_token_of_a_s
         ["encrypt", "--filename-override", "x.yaml", "--encrypted-regex", "^stringData$", "--hc-vault-transit", &key];
     let call =
         stage.upstream.sops(&arguments).unwrap().env("VAULT_TOKEN", bao.root_token()).env("VAULT_NAMESPACE", "team");
-    let plain = PASSWORD.replace("NAME", "database").replace("VALUE", "hunter-one");
+    let plain = PASSWORD.replace("NAME", "database").replace("VALUE", "hunter-one-9d41c7e2");
     let sealed = call.env("VAULT_CACERT", &authority).stdin(plain).text().unwrap();
     let pem = serde_json::to_string(&services.authority.pem()).unwrap();
     let backend = |more: &str| {
@@ -40,7 +40,7 @@ fn a_server_with_its_own_authority_and_namespace_is_called_with_the_token_of_a_s
     // Somebody wrote it with an editor.
     stage.kubectl(&["create", "secret", "generic", "token", &format!("--from-literal=token={token}\n")]).unwrap();
     stage.applied(&commit);
-    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one"));
+    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one-9d41c7e2"));
     assert_eq!(services.asked("Vault", "unwrapped"), 1);
 
     // A backend that says less is another one, through which nothing was opened yet.
@@ -52,6 +52,6 @@ fn a_server_with_its_own_authority_and_namespace_is_called_with_the_token_of_a_s
     services.waits_for(&commit, "KeyServiceUnavailable", &words);
     backend(&format!("{trusted}, namespace: team"));
     stage.applied(&commit);
-    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one"));
-    services.told_nothing(&["hunter-one", &token]);
+    assert_eq!(stage.secret_value("database", "password").as_deref(), Some("hunter-one-9d41c7e2"));
+    services.told_nothing(&["hunter-one-9d41c7e2", &token]);
 }

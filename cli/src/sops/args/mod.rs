@@ -15,9 +15,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::keyservice::{AddressError, KeyServiceAddress};
-use crate::sealed::KeyServices;
-
 pub(crate) use commands::{
     ChangeFlags, CompletionArgs, DecryptArgs, EditArgs, EncryptArgs, FilestatusArgs, PublishArgs, RotateArgs, SetArgs,
     UnsetArgs, UpdatekeysArgs,
@@ -25,7 +22,7 @@ pub(crate) use commands::{
 pub(crate) use files::{DraftFlag, Formats, Target, Trust, Types};
 pub(crate) use groups::{GroupsAddArgs, GroupsArgs, GroupsChange, GroupsCommand, GroupsDeleteArgs};
 pub(crate) use keys::{ChangedKeys, ContextFlag, CreationFlags, KeyFlags};
-pub(crate) use keyservice::{KeyserviceArgs, Network};
+pub(crate) use keyservice::{KeyServiceFlags, KeyserviceArgs, Network};
 pub(crate) use run::{ExecEnvArgs, ExecFileArgs, RunFlags};
 
 /// Seal, open and change SOPS files, with the command line of sops
@@ -117,25 +114,8 @@ pub(crate) struct Global {
     #[arg(long, value_name = "KIND,...", env = "SOPS_DECRYPTION_ORDER", hide_env_values = true, global = true)]
     pub(crate) decryption_order: Option<String>,
 
-    /// Look for keys on this machine; with =false only the services of --keyservice are asked
-    #[arg(
-        long,
-        value_name = "BOOL",
-        env = "SOPS_ENABLE_LOCAL_KEYSERVICE",
-        hide_env_values = true,
-        value_parser = truth,
-        global = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true",
-        action = clap::ArgAction::Set
-    )]
-    pub(crate) enable_local_keyservice: bool,
-
-    /// Ask this key service too, tcp://HOST:PORT or unix:///PATH, after the keys on this machine; may be repeated
-    #[arg(long, value_name = "ADDRESS", env = "SOPS_KEYSERVICE", hide_env_values = true, value_parser = addresses, global = true)]
-    pub(crate) keyservice: Vec<Addresses>,
+    #[command(flatten)]
+    pub(crate) services: KeyServiceFlags,
 
     /// Accepted for sops's sake: nothing ever asks for newer versions
     #[arg(long, global = true, hide = true)]
@@ -148,37 +128,6 @@ pub(crate) struct Global {
     /// Tell of each question that `keyservice` answers; for other commands accepted for sops's sake: errors are told in full without it
     #[arg(long, global = true, hide = true)]
     pub(crate) verbose: bool,
-}
-
-/// Key services, with commas between several, as `SOPS_KEYSERVICE` has them.
-#[derive(Clone, Debug)]
-pub(crate) struct Addresses(Vec<KeyServiceAddress>);
-
-fn addresses(text: &str) -> Result<Addresses, String> {
-    let named = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let addresses = named.map(str::parse).collect::<Result<_, AddressError>>();
-    addresses.map(Addresses).map_err(|error| format!("{error}: {}", AddressError::HINT))
-}
-
-impl Global {
-    /// Returns where the key services are that are named.
-    pub(crate) fn remote_keyservices(&self) -> impl Iterator<Item = &KeyServiceAddress> {
-        self.keyservice.iter().flat_map(|Addresses(addresses)| addresses)
-    }
-
-    /// Returns whom data keys are wrapped and unwrapped by.
-    pub(crate) fn key_services(&self) -> KeyServices {
-        KeyServices::new(self.enable_local_keyservice, self.remote_keyservices().cloned())
-    }
-}
-
-/// Reads a boolean as Go does; nothing is what is usual.
-fn truth(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("expected true or false"),
-    }
 }
 
 /// The flags of sops without a command.

@@ -70,6 +70,10 @@ impl Attached {
         let text = comment.text.clone();
         match (next_child, before) {
             (Some(child), _) => self.entry(child.begin()).head.push(text),
+            // Behind an item that is a collection the emitter, like that of go-yaml, would write it where nobody finds it again.
+            (None, Some(child)) if child.is_block_item() && !is_sealed(comment) => {
+                self.place(child.value, comment, below);
+            }
             (None, Some(child)) => self.entry(child.begin()).foot.push(text),
             (None, None) => self.entry(collection).head.push(text),
         }
@@ -143,6 +147,11 @@ impl<'a> Child<'a> {
 
     fn begin(&self) -> &'a Node {
         self.key.unwrap_or(self.value)
+    }
+
+    /// Tells whether this is an item of a sequence that is a collection of several lines itself.
+    fn is_block_item(&self) -> bool {
+        self.key.is_none() && !matches!(self.value.content, Content::Scalar { .. }) && !is_flow(self.value)
     }
 
     /// Tells whether the child begins, goes on or ends on a line.

@@ -7,6 +7,7 @@ pub(crate) mod comments;
 pub(crate) mod emit;
 mod emit_scalar;
 pub(crate) mod error;
+mod lines;
 pub(crate) mod load;
 mod manifest;
 pub(crate) mod node;
@@ -17,6 +18,7 @@ mod table;
 pub(crate) mod time;
 
 pub use error::{YamlError, YamlErrorKind};
+pub use lines::Lines;
 
 use node::Content;
 

@@ -20,7 +20,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use waxwing_formats::sops::{Document, Sealed, Store, Unlock, UnlockError, Unverified, Verified};
+use jiff::Timestamp;
+use waxwing_formats::sops::{
+    Document, Recipient, Rule, Sealed, Store, Terms, Unlock, UnlockError, Unverified, Verified,
+};
 use waxwing_formats::{DataKey, KeyRequest, Refusal, SecretBytes, WrappedKey};
 
 /// The folder of the sops fixtures.
@@ -102,5 +105,16 @@ impl Keys {
         let document = Document::parse(&bytes, Store::from_path(path));
         let document = document.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         self.open(document).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+}
+
+/// The usual terms, for one recipient who has the data key wrapped so.
+pub fn usual_terms(wrapped: WrappedKey) -> Terms {
+    Terms {
+        groups: vec![vec![Recipient::new(wrapped, Timestamp::UNIX_EPOCH)]],
+        shamir_threshold: 0,
+        rule: Some(Rule::usual()),
+        mac_only_encrypted: false,
+        version: None,
     }
 }
