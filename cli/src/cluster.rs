@@ -1,7 +1,9 @@
 //! What `seal` asks a cluster: the sealing certificate, and which namespace is meant by default.
 //!
 //! The certificate comes through the API server's service proxy, so that whoever may talk to the cluster needs no other
-//! way to the controller. Nothing is written to the cluster.
+//! way to the controller. Nothing is written to the cluster here; `connection` does what `seal keys` asks for.
+
+mod connection;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+
+pub(crate) use connection::{Answer, Ask, Connection};
 
 use crate::input;
 
@@ -71,6 +75,16 @@ pub(crate) enum ClusterError {
         /// The API server's reason.
         reason: String,
     },
+    /// The API server refused something.
+    #[error("{what}: the API server answered {code} {reason}")]
+    Denied {
+        /// What was tried, with what.
+        what: String,
+        /// The HTTP status.
+        code: u16,
+        /// The API server's reason.
+        reason: String,
+    },
 }
 
 impl ClusterError {
@@ -90,6 +104,9 @@ impl ClusterError {
                 "name the controller's Service with --controller-namespace and --controller-name, or pass --cert"
             }
             Self::Refused { .. } => "check that the controller runs and is ready, or pass --cert",
+            Self::Denied { code: 401 | 403, .. } => "ask for the permission to do this, or use another --context",
+            Self::Denied { code: 404, .. } => "check --controller-namespace and --context",
+            Self::Denied { .. } => "try again, and look into the log of the API server",
         };
         Some(text.to_owned())
     }
@@ -110,6 +127,11 @@ impl ClusterArgs {
                 .map_err(|error| self.explain(&kube::Error::HttpError(error)))?;
             client.request_text(request).await.map(String::into_bytes).map_err(|error| self.explain(&error))
         })
+    }
+
+    /// Makes ready to ask the API server for more.
+    pub(crate) fn connect(&self) -> Result<Connection, ClusterError> {
+        Connection::open(self)
     }
 
     async fn config(&self) -> Result<Config, ClusterError> {

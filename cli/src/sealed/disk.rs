@@ -87,6 +87,21 @@ pub(crate) fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> io::Result<(
     }
 }
 
+/// Makes a file that only the user can read, as a whole or not at all.
+///
+/// # Errors
+///
+/// Fails where there is something of this name.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _undisturbed = Undisturbed::begin()?;
+    let mut file = Builder::new().prefix(".seal-").permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 fn put(path: &Path, bytes: &[u8], new: Permissions, old: Option<&Metadata>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
