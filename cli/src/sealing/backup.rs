@@ -33,9 +33,17 @@ pub(crate) enum BackupError {
     /// One of the recipients is none.
     #[error(transparent)]
     Recipient(#[from] MasterKeyError),
-    /// It could not be sealed, or does not open.
+    /// It could not be sealed.
     #[error(transparent)]
     Sealed(#[from] SealedError),
+    /// It does not open.
+    #[error("failed to open {}", file.display())]
+    Closed {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: SealedError,
+    },
     /// It can't be written in its format.
     #[error("failed to write the backup")]
     Format(#[source] SopsError),
@@ -105,7 +113,7 @@ impl BackupError {
                 "pass --age or another recipient, write a rule for the file into .sops.yaml, or pass --plaintext if you have another way to protect it"
             }
             Self::Recipient(error) => return Some(error.hint().to_owned()),
-            Self::Sealed(error) => return error.hint().map(str::to_owned),
+            Self::Sealed(error) | Self::Closed { source: error, .. } => return error.hint().map(str::to_owned),
             Self::Format(error) => error.hint(),
             Self::InTheClear { .. } => "take its expression out, or use ^(data|stringData)$",
             Self::Ending { .. } => "call it sealing-keys.sops.yaml, for instance",
@@ -134,8 +142,10 @@ impl Backup {
         let text = text.map_err(|source| BackupError::File { verb: "read", file: file.to_owned(), source })?;
         let store = if is_input { store_of_input(&text) } else { Store::from_path(file) };
         let documents = if is_sealed(&text, store) {
-            let document = Document::<Sealed>::parse_local(&text, store).map_err(SealedError::File)?;
-            let opened = open(document, &Identities::at_hand())?;
+            let closed = |source| BackupError::Closed { file: file.to_owned(), source };
+            let document = Document::<Sealed>::parse_local(&text, store);
+            let document = document.map_err(|error| closed(SealedError::File(error)))?;
+            let opened = open(document, &Identities::at_hand()).map_err(closed)?;
             let plain = opened.document.whole().map_err(BackupError::Format)?;
             input::documents_of(name, plain.expose_secret())?
         } else {

@@ -81,6 +81,9 @@ pub(crate) enum EditError {
     /// The sheet has more or fewer parts than it had, or other ones.
     #[error("what was written has not one mapping for each SealedSecret, as it had")]
     Parts,
+    /// A name is none. It may be part of a value, so it is not shown.
+    #[error("a name in what was written can't be a key of a Secret")]
+    BadName,
     /// A value is not text.
     #[error("the value of {item} is not text")]
     NotText {
@@ -118,6 +121,7 @@ impl EditError {
             Self::NoNamespace { .. } => "pass --namespace, or write it into metadata.namespace",
             Self::Malformed(error) => error.hint(),
             Self::Parts => "keep the lines `---`, and write `name: value` between them",
+            Self::BadName => "indent the lines of a value below a `|`; a name has letters, digits, `-`, `_` and `.`",
             Self::NotText { .. } => "put it in quotes, or write it below the name after a `|`",
             Self::Nothing { .. } => "write the value in the place of <sealed>",
             Self::Value(error) => return error.hint().map(str::to_owned),
@@ -204,6 +208,9 @@ impl Sheets {
 
     fn change(&self, object: usize, item: &str, value: &Value, key: &PublicKey) -> Result<ItemChange, EditError> {
         let name = || item.to_owned();
+        if !input::is_data_key(item) {
+            return Err(EditError::BadName);
+        }
         match value {
             Value::String(text) if text == SEALED => Err(EditError::Nothing { item: name() }),
             Value::String(text) => self.sealed(object, item, &SecretBytes::concat(&[text.as_bytes()]), key),

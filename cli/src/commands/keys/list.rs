@@ -113,7 +113,7 @@ pub(super) fn run(args: &ListArgs) -> Result<(), Error> {
 
 /// Returns the keys that can be used.
 fn keys(secrets: &KeySecrets) -> Vec<waxwing_keys::UnsealingKey> {
-    secrets.0.iter().filter_map(|secret| secret.key().ok()).collect()
+    secrets.0.iter().filter(|secret| secret.checked().is_ok()).filter_map(|secret| secret.key().ok()).collect()
 }
 
 /// Says of each key what needs it; keys that nobody has read get rows of their own.
@@ -126,23 +126,22 @@ fn put_in(rows: &mut Vec<Row>, needs: &Needs) {
         }
     }
     for row in rows {
-        let key = row.fingerprint.clone().unwrap_or_default();
-        row.needed_by = Some(needs.of_key(&key).cloned().collect());
+        row.needed_by = row.fingerprint.as_ref().map(|key| needs.of_key(key).cloned().collect());
     }
 }
 
 impl Row {
     fn of(secret: &KeySecret) -> Self {
-        let certificate = secret.certificate().ok();
+        let (certificate, checked) = (secret.certificate().ok(), secret.checked());
         Self {
             name: Some(secret.name.clone()),
             label: secret.label().map(str::to_owned),
-            opens: Some(secret.is_active() && secret.checked().is_ok()),
-            fingerprint: certificate.as_ref().map(|certificate| certificate.public_key.fingerprint().to_string()),
+            opens: Some(secret.is_active() && checked.is_ok()),
+            problem: checked.as_ref().err().map(|error| error.to_string()),
+            fingerprint: checked.ok(),
             created: secret.created,
             not_before: certificate.as_ref().map(|certificate| certificate.not_before),
             not_after: certificate.as_ref().map(|certificate| certificate.not_after),
-            problem: secret.checked().err().map(|error| error.to_string()),
             needed_by: None,
         }
     }
@@ -185,7 +184,7 @@ impl Report {
         }
         for row in &self.keys {
             if let (Some(name), Some(problem)) = (&row.name, &row.problem) {
-                let _ = writeln!(text, "\n{name} opens nothing: {problem}");
+                let _ = writeln!(text, "\n{name} is no key: {problem}");
             }
             let needs = row.needed_by.as_deref().unwrap_or_default();
             let key = row.name.as_ref().or(row.fingerprint.as_ref()).map_or("", String::as_str);
