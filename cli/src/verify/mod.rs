@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use waxwing::source::{Files, RepoPath, TreeError};
-use waxwing_formats::sealed_secret::PublicKey;
 
 use crate::error::Error;
 use crate::sealed::{Configurations, cleaned};
@@ -20,13 +19,13 @@ use crate::tree::Tree;
 use judge::{Judged, judge};
 use report::{Check, Finding};
 pub(crate) use report::{Place, Report, counted};
-pub(crate) use secrets::is_kustomization;
+pub(crate) use secrets::{SealingKeys, is_kustomization};
 
-/// Looks at the files at or below some paths. SealedSecrets in them should be sealed for the key, if one is known.
+/// Looks at the files at or below some paths. SealedSecrets in them should be sealed for the keys, if some are known.
 ///
 /// # Errors
 /// Fails when a path or a configuration can't be read.
-pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>, key: Option<&PublicKey>) -> Result<Report, Error> {
+pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>, keys: Option<&SealingKeys>) -> Result<Report, Error> {
     let mut configurations = Configurations::new(named)?;
     let mut report = Report::default();
     for path in paths {
@@ -36,7 +35,7 @@ pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>, key: Option<&Publi
             let path = cleaned(&folder.root().join(file.as_str()));
             let expected = configurations.of(&path)?.map(|configuration| configuration.expected(&path)).transpose()?;
             let judged = match folder.bytes(&file) {
-                Ok(blob) => judge(&file, &blob.bytes, expected.flatten().as_ref(), key),
+                Ok(blob) => judge(&file, &blob.bytes, expected.flatten().as_ref(), keys),
                 Err(error) => Judged::from(not_read(&file, &error)),
             };
             sealed.insert(file, judged.is_sealed);
