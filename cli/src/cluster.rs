@@ -31,11 +31,11 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 
-    /// Fetch the certificate from the controller in this namespace
+    /// Look for the controller and its keys in this namespace
     #[arg(long, value_name = "NAME", default_value = "waxwing-system", value_parser = input::dns_label)]
     controller_namespace: String,
 
-    /// Fetch the certificate from the Service of this name, at its port `http`
+    /// Ask the controller through the Service of this name, at its port `http`
     #[arg(long, value_name = "NAME", default_value = "waxwing", value_parser = input::dns_label)]
     controller_name: String,
 }
@@ -55,7 +55,7 @@ pub(crate) enum ClusterError {
     #[error("the kubeconfig {0}")]
     Kubeconfig(String),
     /// There is no kubeconfig.
-    #[error("there is no kubeconfig to fetch the certificate with")]
+    #[error("there is no kubeconfig to ask the cluster with")]
     NoKubeconfig,
     /// The asynchronous runtime did not start.
     #[error("failed to start the network runtime")]

@@ -18,7 +18,7 @@ use crate::sealed::{self, Configurations};
 use crate::sealing::{NewValues, Sheets, may_be_a_manifest, speaks_of_sealed_secrets};
 use crate::sops::{self, CreationFlags, DraftFlag, Fault, KeyFlags};
 
-/// Edit a SOPS file, or exchange items of a SealedSecret; what was not changed keeps its ciphertext
+/// Edit a SOPS file, or exchange items of a SealedSecret; the rest keeps its ciphertext
 ///
 /// Opens the file with your keys, runs the editor that SOPS_EDITOR or EDITOR names, else vim, nano or vi, and seals what was written
 /// in it. The text stands in a folder that only you can read, in memory where the system has such a place, and is wiped when the

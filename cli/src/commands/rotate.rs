@@ -20,9 +20,9 @@ use crate::sealed::{Configurations, Identities};
 use crate::sealing::OpenerArgs;
 use crate::verify::counted;
 
-/// Give the SOPS files of a tree new data keys, and the recipients that .sops.yaml says; seal SealedSecrets again with the newest key
+/// Give the sealed files of a tree new keys, and the recipients that .sops.yaml says
 ///
-/// Looks at the files that Git would commit at or below the paths. Each that is sealed is opened with your keys, sealed anew with a
+/// Looks at the files that Git would commit at or below the paths. Each SOPS file is opened with your keys, sealed anew with a
 /// new data key for the recipients of its rule, and replaced as a whole; where no rule names anybody, its recipients stay. What can't
 /// be opened or replaced is told and left as it was, and the others go on.
 ///
@@ -130,10 +130,9 @@ pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
 /// Makes ready to seal SealedSecrets again, if somebody is named who can open them.
 fn resealing(args: &RotateArgs) -> Result<Option<Resealing>, Error> {
     let RotateArgs { opener, certificate, namespace, .. } = args;
-    if !opener.is_given() {
+    let Some(opener) = opener.opener(&certificate.cluster)? else {
         return Ok(None);
-    }
-    let opener = opener.opener(&certificate.cluster)?;
+    };
     let newest = match opener.newest() {
         Some(newest) => newest?,
         None => PublicKey::from_certificate_pem(&certificate.fetch()?, Timestamp::now())?,

@@ -16,9 +16,6 @@ pub(crate) enum SealingError {
     /// The private keys of a backup can't be read.
     #[error(transparent)]
     Keys(#[from] kubeseal::Fault),
-    /// The user is no ServiceAccount, and named none.
-    #[error("the controller answers ServiceAccounts only, and you are none")]
-    NoAccount,
     /// The file with the token can't be read.
     #[error("failed to read the token {}", path.display())]
     Token {
@@ -87,9 +84,6 @@ impl SealingError {
             Self::Cluster(error) => return error.hint(),
             Self::Keys(fault) => return fault.hint(),
             Self::Seal(error) => return error.hint().map(str::to_owned),
-            Self::NoAccount => {
-                "name one for which you may make tokens with --service-account NAMESPACE/NAME, or pass --token-file"
-            }
             Self::Token { .. } => "mount a token of the pod's ServiceAccount with the audience waxwing",
             Self::NoInterface { .. } => {
                 "check --controller-namespace and --controller-name, or pass --recovery-private-key with a backup of the keys"

@@ -23,7 +23,7 @@ const SECONDS: u32 = 600;
 #[derive(Args, Default)]
 #[command(next_help_heading = "Opening")]
 pub(crate) struct OpenerArgs {
-    /// Ask the controller as this ServiceAccount, with a token that is made for it [default: yourself, if you are one]
+    /// Ask the controller as this ServiceAccount, with a token that is made for it
     ///
     /// You need the right to create serviceaccounts/token, and it the right to get sealedsecrets, or to update them where they are
     /// sealed again. The token of a person won't do: the API server makes none with the audience that the controller wants.
@@ -65,47 +65,23 @@ pub(super) enum Tokens {
 }
 
 impl OpenerArgs {
-    /// Tells whether any of it was given.
-    pub(crate) fn is_given(&self) -> bool {
-        self.asks_the_controller() || !self.recovery_private_key.is_empty()
-    }
-
     /// Tells whether it was said as whom the controller is asked.
     pub(crate) fn asks_the_controller(&self) -> bool {
         self.service_account.is_some() || self.token_file.is_some()
     }
 
-    /// Makes ready to open.
-    pub(crate) fn opener(&self, cluster: &ClusterArgs) -> Result<Opener, SealingError> {
-        if !self.recovery_private_key.is_empty() {
-            return Ok(Opener::Keys(kubeseal::recovery_keys(&self.recovery_private_key)?));
-        }
-        let connection = cluster.connect()?;
-        let tokens = self.tokens(cluster, &connection)?;
-        Ok(Opener::Controller(Box::new(Interface::new(connection, tokens)?)))
-    }
-
-    fn tokens(&self, cluster: &ClusterArgs, connection: &Connection) -> Result<Tokens, SealingError> {
-        if let Some(path) = &self.token_file {
-            return Ok(Tokens::File(path.clone()));
-        }
-        let Some(Account { namespace, name }) = self.service_account.clone() else {
-            return own(connection);
+    /// Makes ready to open, if somebody is named who can.
+    pub(crate) fn opener(&self, cluster: &ClusterArgs) -> Result<Option<Opener>, SealingError> {
+        let tokens = match (&self.token_file, self.service_account.clone()) {
+            (Some(path), _) => Tokens::File(path.clone()),
+            (None, Some(Account { namespace, name })) => {
+                Tokens::Account { namespace: namespace.map_or_else(|| cluster.default_namespace(), Ok)?, name }
+            }
+            (None, None) if self.recovery_private_key.is_empty() => return Ok(None),
+            (None, None) => return Ok(Some(Opener::Keys(kubeseal::recovery_keys(&self.recovery_private_key)?))),
         };
-        let namespace = namespace.map_or_else(|| cluster.default_namespace(), Ok)?;
-        Ok(Tokens::Account { namespace, name })
+        Ok(Some(Opener::Controller(Box::new(Interface::new(cluster.connect()?, tokens)?))))
     }
-}
-
-/// Finds out which ServiceAccount the user is.
-fn own(connection: &Connection) -> Result<Tokens, SealingError> {
-    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}).to_string();
-    let ask = Ask::post("/apis/authentication.k8s.io/v1/selfsubjectreviews", review.into_bytes());
-    let answer = connection.must(&ask, "failed to ask who you are")?.json();
-    let user = answer.pointer("/status/userInfo/username").and_then(Value::as_str).unwrap_or_default();
-    let account = user.strip_prefix("system:serviceaccount:").and_then(|account| account.split_once(':'));
-    let (namespace, name) = account.ok_or(SealingError::NoAccount)?;
-    Ok(Tokens::Account { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 impl Tokens {

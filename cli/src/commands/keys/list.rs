@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use jiff::{SpanRound, Timestamp, Unit};
 use serde::Serialize;
+use waxwing_keys::UnsealingKey;
 
 use super::Places;
 use crate::cluster::{ClusterArgs, ClusterError};
@@ -95,10 +96,7 @@ pub(super) fn run(args: &ListArgs) -> Result<(), Error> {
     let mut rows: Vec<Row> = secrets.iter().flat_map(|secrets| &secrets.0).map(Row::of).collect();
     let mut report = Report { keys: Vec::new(), closed: Vec::new(), not_looked_into: Vec::new() };
     if places.are_some() {
-        let opener = match &secrets {
-            Some(secrets) if !opener.is_given() => Opener::Keys(keys(secrets)),
-            _ => opener.opener(cluster)?,
-        };
+        let opener = opener.opener(cluster)?.unwrap_or_else(|| Opener::Keys(keys(secrets.as_ref())));
         let needs = Needs::of(places.look(&connection)?, places.namespace.as_deref(), &opener)?;
         put_in(&mut rows, &needs);
         report.closed = needs.items.into_iter().filter(|need| need.closed.is_some()).collect();
@@ -112,8 +110,9 @@ pub(super) fn run(args: &ListArgs) -> Result<(), Error> {
 }
 
 /// Returns the keys that can be used.
-fn keys(secrets: &KeySecrets) -> Vec<waxwing_keys::UnsealingKey> {
-    secrets.0.iter().filter(|secret| secret.checked().is_ok()).filter_map(|secret| secret.key().ok()).collect()
+fn keys(secrets: Option<&KeySecrets>) -> Vec<UnsealingKey> {
+    let secrets = secrets.into_iter().flat_map(|secrets| &secrets.0);
+    secrets.filter(|secret| secret.checked().is_ok()).filter_map(|secret| secret.key().ok()).collect()
 }
 
 /// Says of each key what needs it; keys that nobody has read get rows of their own.
