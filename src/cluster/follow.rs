@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use waxwing_plan::health::needs_health;
 use waxwing_plan::{GroupKind, LiveMark, ObjectId, OwnerMark, SYNC_LABEL, Touch};
 
+use super::copies::drop_copies;
 use super::discovery::Kinds;
 use super::reach::{Place, Reach};
 use super::watching::{Listings, pauses};
@@ -241,16 +242,20 @@ impl Followed {
         self.listings.note(&event);
         match event {
             Event::Init => listed.clear(),
-            Event::InitApply(object) => listed.extend(self.read(&object)),
+            Event::InitApply(object) => listed.extend(self.read(object)),
             Event::InitDone => self.replace(std::mem::take(listed)),
-            Event::Apply(object) => self.read(&object).into_iter().for_each(|(id, mark)| self.put(id, mark)),
-            Event::Delete(object) => self.read(&object).into_iter().for_each(|(id, mark)| self.remove(&id, &mark)),
+            Event::Apply(object) => self.read(object).into_iter().for_each(|(id, mark)| self.put(id, mark)),
+            Event::Delete(object) => self.read(object).into_iter().for_each(|(id, mark)| self.remove(&id, &mark)),
         }
     }
 
-    fn read(&self, object: &PartialObjectMeta<DynamicObject>) -> Option<(ObjectId, LiveMark)> {
-        let (namespace, name) = (object.metadata.namespace.clone(), object.metadata.name.clone()?);
-        let mark = LiveMark::from_metadata(&json!({"metadata": object.metadata})).ok()?;
+    fn read(
+        &self,
+        PartialObjectMeta { mut metadata, .. }: PartialObjectMeta<DynamicObject>,
+    ) -> Option<(ObjectId, LiveMark)> {
+        drop_copies(&mut metadata);
+        let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone()?);
+        let mark = LiveMark::from_metadata(&json!({"metadata": metadata})).ok()?;
         Some((ObjectId { kind: self.place.kind.clone(), namespace, name }, mark))
     }
 

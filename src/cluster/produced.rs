@@ -4,7 +4,7 @@
 //! The Sealed Secrets controller replaces a Secret as a whole. So before an apply over one, the fields that it decides about are taken
 //! over from whoever has them (`metadata.managedFields`), and what is no longer sent goes.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::FIELD_MANAGER;
 use super::adoption::{is_ours, merge, rewrite};
 use super::call::{Call, CallError, METADATA_ONLY, Privacy};
+use super::copies::drop_copies;
 use super::identity::{Identity, ServiceAccount};
 use super::requests::Request;
 
@@ -74,9 +75,14 @@ pub async fn apply_secret(
 
 /// Tells whether our own applies have a field of this Secret, such as `f:immutable`.
 pub fn applied_field(live: &ObjectMeta, element: &str) -> bool {
-    let entries = json!({"metadata": live});
-    let entries = entries.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
-    entries.filter(|entry| is_ours(entry)).any(|entry| entry.pointer(&format!("/fieldsV1/{element}")).is_some())
+    let ours = live.managed_fields.iter().flatten().filter(|entry| is_our_apply(entry));
+    ours.filter_map(|entry| entry.fields_v1.as_ref()).any(|fields| fields.0.get(element).is_some())
+}
+
+fn is_our_apply(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(FIELD_MANAGER)
+        && entry.operation.as_deref() == Some("Apply")
+        && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
 fn object_path(namespace: &str, name: &str) -> Result<String, CallError> {
@@ -86,7 +92,8 @@ fn object_path(namespace: &str, name: &str) -> Result<String, CallError> {
 }
 
 fn metadata(answer: Value, path: &str) -> Result<ObjectMeta, CallError> {
-    let answer: Answer = serde_json::from_value(answer).map_err(|_| CallError::malformed(path))?;
+    let mut answer: Answer = serde_json::from_value(answer).map_err(|_| CallError::malformed(path))?;
+    drop_copies(&mut answer.metadata);
     Ok(answer.metadata)
 }
 
@@ -159,6 +166,30 @@ mod tests {
             ),
         ];
         assert_eq!(taken_over(&live, &TAKEN).unwrap(), expected);
+    }
+
+    #[test]
+    fn of_a_secret_s_metadata_no_copy_of_the_whole_secret_is_kept() {
+        let annotations = json!({"kubectl.kubernetes.io/last-applied-configuration": "{\"data\":{}}",
+            "kubecfg.ksonnet.io/last-applied-configuration": "{}", "note": "x"});
+        let read = metadata(json!({"metadata": {"name": "a", "annotations": annotations}}), "/").unwrap();
+        assert_eq!(json!(read.annotations), json!({"note": "x"}));
+    }
+
+    #[test]
+    fn only_what_we_applied_counts_as_our_field() {
+        let mut of_status = entry("waxwing", "Apply", json!({"f:immutable": {}}));
+        of_status["subresource"] = json!("status");
+        for (entry, expected) in [
+            (entry("waxwing", "Apply", json!({"f:immutable": {}})), true),
+            (entry("waxwing", "Apply", json!({"f:data": {}})), false),
+            (entry("waxwing", "Update", json!({"f:immutable": {}})), false),
+            (entry("kubectl", "Apply", json!({"f:immutable": {}})), false),
+            (of_status, false),
+        ] {
+            let live: ObjectMeta = serde_json::from_value(json!({"managedFields": [entry]})).unwrap();
+            assert_eq!(applied_field(&live, "f:immutable"), expected, "{entry}");
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl Retries {
         self.all().remove(uid);
     }
 
+    /// Forgets all but those that `is_there` knows, by uid.
+    pub(crate) fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.all().retain(|uid, _| is_there(uid));
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<String, u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,6 +52,8 @@ mod tests {
         retries.forget("uid");
         assert_eq!(pause(0), 1);
         assert_eq!(retries.pause("other", Duration::ZERO, longest), FIRST);
+        retries.keep(|uid| uid == "uid");
+        assert_eq!(retries.all().keys().collect::<Vec<_>>(), ["uid"]);
     }
 
     #[test]

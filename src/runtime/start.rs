@@ -24,7 +24,7 @@ use crate::reconcile::{
 use crate::render::find_program;
 use crate::sealed_objects;
 use crate::sealing::{Keys, SealingError, installation_salt};
-use crate::server::{self, ServeError, Shown};
+use crate::server::{self, Reviewer, ServeError, Shown};
 use crate::source::{Allowed, Settings, SourceError, Store};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -160,6 +160,7 @@ impl Parts {
             keys: keys.clone(),
             ready: ready.clone(),
             metrics: context.metrics.clone(),
+            reviewer: reviewer(&context),
             resealing: args.sealing.rate(),
         };
         let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
@@ -185,6 +186,12 @@ impl Parts {
             () = keys.renew() => Ok(()),
         }
     }
+}
+
+/// Returns what connects for questions about callers.
+fn reviewer(context: &Context) -> Reviewer {
+    let (config, metrics) = (context.config.clone(), context.metrics.clone());
+    Arc::new(move || connect(config.clone(), &metrics))
 }
 
 /// Says that the controller is ready from when its caches are filled until it is to stop.

@@ -33,6 +33,17 @@ pub(super) enum Trouble {
         /// Whether a Sync applied it.
         of_sync: bool,
     },
+    /// Somebody writes over the Secret again and again.
+    #[error(
+        "failed update: the Secret is written over again and again{}, and is left for a while; hint: let only one of the two write it",
+        .by.as_ref().map(|by| format!(", last by {by:?}")).unwrap_or_default()
+    )]
+    Contested {
+        /// The field manager that did it last.
+        by: Option<String>,
+        /// How long it is left.
+        left: Duration,
+    },
     /// The Secret may not be changed.
     #[error("the target Secret is immutable: its values can't be changed; hint: delete it, and it is made anew")]
     Immutable,
@@ -91,30 +102,38 @@ impl std::fmt::Display for Unopened {
         if self.untried > 0 {
             write!(f, "; {} more items were not tried after that", self.untried)?;
         }
-        self.why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+        self.why.as_ref().map_or(Ok(()), |why| write!(f, ": {}; hint: {}", why.fact(), why.hint()))
     }
 }
 
-impl std::fmt::Display for Why {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Why {
+    /// Returns what is wrong.
+    pub(super) fn fact(&self) -> String {
         match self {
-            Self::NoKey => f.write_str("there is no sealing key; hint: restore one, or seal again"),
+            Self::NoKey => "there is no sealing key".to_owned(),
             Self::Scope { sealed, stated } => {
-                write!(f, "it was sealed with scope {sealed}, and the SealedSecret has scope {stated}; hint: ")?;
-                match sealed.annotation() {
-                    Some(annotation) => write!(f, "set its annotation {annotation} to \"true\""),
-                    None => f.write_str("take the annotation of its scope away"),
-                }
+                format!("it was sealed with scope {sealed}, and the SealedSecret has scope {stated}")
             }
             Self::Elsewhere { name, namespace, scope } => {
-                f.write_str("it was sealed with the certificate of another cluster or a key that is gone")?;
+                let fact = "it was sealed with the certificate of another cluster or a key that is gone";
                 match scope {
-                    Scope::ClusterWide => {}
-                    Scope::NamespaceWide => write!(f, ", or for another namespace than {namespace}")?,
-                    Scope::Strict => write!(f, ", or for another name or namespace than {namespace}/{name}")?,
+                    Scope::ClusterWide => fact.to_owned(),
+                    Scope::NamespaceWide => format!("{fact}, or for another namespace than {namespace}"),
+                    Scope::Strict => format!("{fact}, or for another name or namespace than {namespace}/{name}"),
                 }
-                f.write_str("; hint: seal it again")
             }
+        }
+    }
+
+    /// Returns what can be done about it.
+    pub(super) fn hint(&self) -> String {
+        match self {
+            Self::NoKey => "restore one, or seal again".to_owned(),
+            Self::Scope { sealed, .. } => match sealed.annotation() {
+                Some(annotation) => format!("set its annotation {annotation} to \"true\""),
+                None => "take the annotation of its scope away".to_owned(),
+            },
+            Self::Elsewhere { .. } => "seal it again".to_owned(),
         }
     }
 }
@@ -125,7 +144,7 @@ impl Trouble {
     pub(super) const fn event_reason(&self) -> &'static str {
         match self {
             Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "ErrUnsealFailed",
-            Self::Unmanaged { .. } | Self::Immutable | Self::Call(_) => "ErrUpdateFailed",
+            Self::Unmanaged { .. } | Self::Contested { .. } | Self::Immutable | Self::Call(_) => "ErrUpdateFailed",
         }
     }
 
@@ -136,7 +155,7 @@ impl Trouble {
                 format!("Failed to unseal: {self}")
             }
             Self::Unmanaged { name, of_sync } => unmanaged(name, *of_sync),
-            Self::Immutable => self.to_string(),
+            Self::Immutable | Self::Contested { .. } => self.to_string(),
             Self::Call(error) => error.to_string(),
         }
     }
@@ -146,7 +165,7 @@ impl Trouble {
         match self {
             Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) => "unseal",
             Self::Unmanaged { .. } => "unmanaged",
-            Self::Immutable | Self::Call(_) => "update",
+            Self::Contested { .. } | Self::Immutable | Self::Call(_) => "update",
         }
     }
 
@@ -161,6 +180,7 @@ impl Trouble {
             Self::Call(error) if matches!(error.code(), Some(400 | 413 | 422)) => None,
             // Rights, quotas and webhooks change unseen.
             Self::Call(error) => Some(error.passes().unwrap_or_default()),
+            Self::Contested { left, .. } => Some(*left),
             Self::Unmanaged { .. } => Some(Duration::ZERO),
             Self::Manifest(_) | Self::Reserved(_) | Self::Open(_) | Self::Templates(_) | Self::Immutable => None,
         }

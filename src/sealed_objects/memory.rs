@@ -71,18 +71,18 @@ impl Memory {
         self.of(object, |known| known.failed = Some(Failed { about_keys }));
     }
 
-    /// Notes that its Secret is to be put back, unless that happened too often of late: then returns how long it is left.
+    /// Returns how long its Secret is left as others write it, none where it was not put back too often of late.
     pub(super) fn contested(&self, object: &SealedSecret, now: Instant) -> Option<Duration> {
         self.of(object, |known| {
             known.reverts.retain(|then| now.duration_since(*then) < CONTEST);
-            match known.reverts.front() {
-                Some(first) if known.reverts.len() >= MOST_REVERTS => Some(CONTEST - now.duration_since(*first)),
-                _ => {
-                    known.reverts.push_back(now);
-                    None
-                }
-            }
+            let first = known.reverts.front().filter(|_| known.reverts.len() >= MOST_REVERTS)?;
+            Some(CONTEST - now.duration_since(*first))
         })
+    }
+
+    /// Notes that its Secret was put back.
+    pub(super) fn note_revert(&self, object: &SealedSecret, now: Instant) {
+        self.of(object, |known| known.reverts.push_back(now));
     }
 
     /// Forgets all but those that `is_there` knows.

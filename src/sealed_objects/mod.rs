@@ -20,13 +20,14 @@ mod secrets;
 mod status;
 mod turn;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::select;
 use futures::{Stream, StreamExt};
-use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -37,13 +38,15 @@ use crate::sealing::Keys;
 use carrier::Carrier;
 use memory::Memory;
 pub use object::SealedSecret;
-pub use resealing::{ResealError, rotate, verify};
+pub use resealing::{Asked, ItemRefusal, ItemReport, ResealError, Unresealed, rotate, verify};
 use secrets::{Secrets, Touched};
 
 /// How many SealedSecrets are worked on at the same time.
 const AT_ONCE: usize = 16;
 /// How long the first turns wait for the list of Secrets, and how often somebody is told that SealedSecrets can't be listed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what is gone may be remembered.
+const FORGETTING: Duration = Duration::from_secs(1);
 /// What is told then.
 const UNLISTED: &str =
     "SealedSecrets can't be listed; hint: install their definition, and let the controller get, list and watch them";
@@ -118,6 +121,10 @@ async fn forget(objects: &Objects, changed: &Notify) {
         objects.memory.keep(|name| objects.cache.get(name).is_some());
         let name = |name: &Name| ObjectRef::new(&name.name).within(&name.namespace);
         objects.metrics.sealed_objects.keep(|known| objects.cache.get(&name(known)).is_some());
+        let uids: HashSet<String> = objects.cache.state().iter().filter_map(|object| object.uid()).collect();
+        objects.retries.keep(|uid| uids.contains(uid));
+        // It looks at all of them, and a thousand changes come at once.
+        tokio::time::sleep(FORGETTING).await;
     }
 }
 

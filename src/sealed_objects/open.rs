@@ -35,6 +35,34 @@ pub(crate) enum Diagnosis {
     Spared,
 }
 
+/// What is wrong with one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ItemTrouble {
+    /// It can't have been sealed so, or was changed.
+    Item(ItemError),
+    /// No key opens it.
+    Foreign(Why),
+    /// So many did not open that it was not tried.
+    Untried,
+}
+
+/// Why an item did not open.
+enum Fault {
+    Item(ItemError),
+    Foreign(SealedItem),
+}
+
+/// Says of each item which key opens it, or why none does; the values are dropped. Takes a while: run it where blocking is allowed.
+pub(super) fn inspect(
+    sealed: &SealedSecretManifest,
+    ring: &Keyring,
+) -> Vec<(String, Result<Fingerprint, ItemTrouble>)> {
+    with_stack_wiped(|| {
+        let mut opening = Opening::new(sealed, ring, None);
+        sealed.items().iter().map(|(name, text)| (name.clone(), opening.inspect(text))).collect()
+    })
+}
+
 /// Opens all items, or says what is wrong with each. Takes a while: run it where blocking is allowed.
 ///
 /// # Errors
@@ -86,23 +114,46 @@ impl<'a> Opening<'a> {
             self.untried += 1;
             return;
         }
+        let fault = match self.item(text) {
+            Ok((value, key)) => {
+                self.opened.values.insert(name.to_owned(), value);
+                self.opened.key = Some(key);
+                return;
+            }
+            Err(Fault::Item(error)) => error.to_string(),
+            Err(Fault::Foreign(item)) => {
+                self.foreign.get_or_insert(item);
+                NO_KEY.to_owned()
+            }
+        };
+        self.faults.entry(fault).or_default().push(name.to_owned());
+    }
+
+    fn inspect(&mut self, text: &str) -> Result<Fingerprint, ItemTrouble> {
+        if self.failed_operations >= MOST_FAILED_OPERATIONS {
+            return Err(ItemTrouble::Untried);
+        }
         match self.item(text) {
-            Ok(value) => drop(self.opened.values.insert(name.to_owned(), value)),
-            Err(fault) => self.faults.entry(fault).or_default().push(name.to_owned()),
+            Ok((_, key)) => {
+                self.opened.key = Some(key.clone());
+                Ok(key)
+            }
+            Err(Fault::Item(error)) => Err(ItemTrouble::Item(error)),
+            Err(Fault::Foreign(item)) => {
+                self.failed_operations += (Scope::ALL.len() - 1) * self.keys;
+                Err(ItemTrouble::Foreign(self.why(&item)))
+            }
         }
     }
 
-    fn item(&mut self, text: &str) -> Result<SecretBytes, String> {
-        let item = SealedItem::parse(text).map_err(|error| told(&error))?;
+    fn item(&mut self, text: &str) -> Result<(SecretBytes, Fingerprint), Fault> {
+        let item = SealedItem::parse(text).map_err(Fault::Item)?;
         let request = item.request(RequestId(0), self.label.clone());
         let Ok((key, fingerprint)) = self.ring.open(&request.wrapped, self.opened.key.as_ref()) else {
             self.failed_operations += self.keys;
-            self.foreign.get_or_insert(item);
-            return Err(NO_KEY.to_owned());
+            return Err(Fault::Foreign(item));
         };
-        let value = item.open(&key).map_err(|error| told(&error))?;
-        self.opened.key = Some(fingerprint);
-        Ok(value)
+        Ok((item.open(&key).map_err(Fault::Item)?, fingerprint))
     }
 
     fn finish(self, diagnosis: Diagnosis) -> Result<Opened, Unopened> {
@@ -128,8 +179,4 @@ impl<'a> Opening<'a> {
             None => Why::Elsewhere { name: name.to_owned(), namespace: namespace.to_owned(), scope: stated },
         }
     }
-}
-
-fn told(error: &ItemError) -> String {
-    error.to_string()
 }

@@ -2,16 +2,19 @@
 //! with the newest key. As `AttemptUnseal` and `Rotate` of `pkg/controller/controller.go` of sealed-secrets 0.40, but that a rotated
 //! one keeps its template, labels and annotations.
 //!
-//! Anybody who reaches the interface may ask. So an item is sealed again under the very label under which it opened, a template is
-//! neither read nor rendered, and what is wrong is not told.
+//! An item is sealed again under the very label under which it opened, and a template is neither read nor rendered. Of `/v1/verify` and
+//! `/v1/rotate` anybody may ask who reaches them, so what is wrong is not told there ([`verify`], [`rotate`]); it is to whoever may
+//! read the SealedSecret ([`Asked`]).
 
 use rand_core::OsRng;
+use serde::Serialize;
 use serde_json::{Map, Value};
-use waxwing_formats::sealed_secret::{Certificate, SealedSecretManifest, seal_item};
+use waxwing_formats::sealed_secret::{Certificate, Fingerprint, ItemError, Scope, SealedSecretManifest, seal_item};
 use waxwing_formats::yaml;
 use waxwing_keys::Keyring;
 
-use super::open::{Diagnosis, open};
+use super::error::Why;
+use super::open::{Diagnosis, ItemTrouble, inspect, open};
 use crate::unsealing::with_stack_wiped;
 
 /// Of the metadata, what a cluster put there.
@@ -31,7 +34,7 @@ const COPY: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Stands for a name or namespace that is missing; no object is called so.
 const NOWHERE: &str = "-";
 
-/// Why there is no answer; callers are told nothing but that.
+/// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResealError {
     /// It is not one SealedSecret.
@@ -51,8 +54,8 @@ pub enum ResealError {
 ///
 /// Fails where it is not one SealedSecret.
 pub fn verify(text: &[u8], ring: &Keyring) -> Result<bool, ResealError> {
-    let (_, sealed) = read(text)?;
-    Ok(open(&sealed, ring, None, Diagnosis::Spared).is_ok())
+    let asked = Asked::read(text)?;
+    Ok(open(&asked.sealed, ring, None, Diagnosis::Spared).is_ok())
 }
 
 /// Seals the items of a SealedSecret in YAML or JSON with the newest key, and returns it as JSON. Takes a while: run it where
@@ -62,41 +65,134 @@ pub fn verify(text: &[u8], ring: &Keyring) -> Result<bool, ResealError> {
 ///
 /// See [`ResealError`].
 pub fn rotate(text: &[u8], ring: &Keyring) -> Result<String, ResealError> {
-    let (mut manifest, sealed) = read(text)?;
-    let pem = ring.certificate_pem().ok_or(ResealError::NoCertificate)?;
-    let key = Certificate::from_pem(pem.as_bytes()).map_err(|_| ResealError::NoCertificate)?.public_key;
-    let label = sealed.label();
-    let items = with_stack_wiped(|| {
-        let opened = open(&sealed, ring, None, Diagnosis::Spared).map_err(|_| ResealError::Closed)?;
-        let seal = |(name, value)| {
-            let token = seal_item(&key, &label, &value, &mut OsRng).map_err(|_| ResealError::NoCertificate)?;
-            Ok((name, Value::String(token)))
-        };
-        opened.values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()
-    })?;
-    if let Some(Value::Object(spec)) = manifest.get_mut("spec") {
-        spec.insert("encryptedData".to_owned(), Value::Object(items));
-    }
-    Ok(cleaned(manifest).to_string())
+    let (resealed, _) = Asked::read(text)?.sealed_again(ring)?;
+    Ok(resealed.to_string())
 }
 
-/// Reads the one SealedSecret of a text, and takes it apart without its template.
-fn read(text: &[u8]) -> Result<(Value, SealedSecretManifest), ResealError> {
-    let mut documents = yaml::manifests(text).map_err(|_| ResealError::Malformed)?.into_iter();
-    let (Some(document), None) = (documents.next(), documents.next()) else { return Err(ResealError::Malformed) };
-    let mut bare = document.value.clone();
-    if let Some(Value::Object(spec)) = bare.get_mut("spec") {
-        spec.shift_remove("template");
+/// A SealedSecret that somebody asks about.
+pub struct Asked {
+    manifest: Value,
+    sealed: SealedSecretManifest,
+}
+
+/// What became of an item.
+pub struct ItemReport {
+    /// Its key in the Secret.
+    pub item: String,
+    /// The key that opens it, and the scope under which; or why none does.
+    pub opened: Result<(Fingerprint, Scope), ItemRefusal>,
+}
+
+/// Why an item doesn't open, for somebody who may know.
+#[derive(Serialize)]
+pub struct ItemRefusal {
+    reason: &'static str,
+    message: String,
+    hint: String,
+}
+
+/// Why a SealedSecret was not sealed again, for somebody who may know.
+pub enum Unresealed {
+    /// Not all items open.
+    Unopened(Vec<ItemReport>),
+    /// Anything else.
+    Other(ResealError),
+}
+
+impl Asked {
+    /// Reads the one SealedSecret of a text, and takes it apart without its template.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it is not one SealedSecret.
+    pub fn read(text: &[u8]) -> Result<Self, ResealError> {
+        let mut documents = yaml::manifests(text).map_err(|_| ResealError::Malformed)?.into_iter();
+        let (Some(document), None) = (documents.next(), documents.next()) else { return Err(ResealError::Malformed) };
+        let mut bare = document.value.clone();
+        if let Some(Value::Object(spec)) = bare.get_mut("spec") {
+            spec.shift_remove("template");
+        }
+        let Some(Value::Object(metadata)) = bare.get_mut("metadata") else { return Err(ResealError::Malformed) };
+        for field in ["name", "namespace"] {
+            let is_named = metadata.get(field).and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+            if !is_named {
+                metadata.insert(field.to_owned(), NOWHERE.into());
+            }
+        }
+        let sealed = SealedSecretManifest::parse(&bare).map_err(|_| ResealError::Malformed)?;
+        Ok(Self { manifest: document.value, sealed })
     }
-    let Some(Value::Object(metadata)) = bare.get_mut("metadata") else { return Err(ResealError::Malformed) };
-    for field in ["name", "namespace"] {
-        let is_named = metadata.get(field).and_then(Value::as_str).is_some_and(|name| !name.is_empty());
-        if !is_named {
-            metadata.insert(field.to_owned(), NOWHERE.into());
+
+    /// Returns its namespace and name, where it has both.
+    pub fn names(&self) -> Option<(&str, &str)> {
+        let names = (self.sealed.namespace(), self.sealed.name());
+        (names.0 != NOWHERE && names.1 != NOWHERE).then_some(names)
+    }
+
+    /// Says of each item which key opens it, or why none does. Takes a while: run it where blocking is allowed.
+    pub fn inspect(&self, ring: &Keyring) -> Vec<ItemReport> {
+        let scope = self.sealed.scope();
+        let report = |(item, opened): (String, Result<Fingerprint, ItemTrouble>)| ItemReport {
+            item,
+            opened: opened.map(|key| (key, scope)).map_err(ItemRefusal::from),
+        };
+        inspect(&self.sealed, ring).into_iter().map(report).collect()
+    }
+
+    /// Seals its items with the newest key, and returns it and how many they are. Takes a while: run it where blocking is allowed.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unresealed`].
+    pub fn reseal(&self, ring: &Keyring) -> Result<(Value, usize), Unresealed> {
+        self.sealed_again(ring).map_err(|error| match error {
+            ResealError::Closed => Unresealed::Unopened(self.inspect(ring)),
+            other => Unresealed::Other(other),
+        })
+    }
+
+    fn sealed_again(&self, ring: &Keyring) -> Result<(Value, usize), ResealError> {
+        let pem = ring.certificate_pem().ok_or(ResealError::NoCertificate)?;
+        let key = Certificate::from_pem(pem.as_bytes()).map_err(|_| ResealError::NoCertificate)?.public_key;
+        let label = self.sealed.label();
+        let items = with_stack_wiped(|| {
+            let opened = open(&self.sealed, ring, None, Diagnosis::Spared).map_err(|_| ResealError::Closed)?;
+            let seal = |(name, value)| {
+                let token = seal_item(&key, &label, &value, &mut OsRng).map_err(|_| ResealError::NoCertificate)?;
+                Ok((name, Value::String(token)))
+            };
+            opened.values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()
+        })?;
+        let (mut manifest, resealed) = (self.manifest.clone(), items.len());
+        if let Some(Value::Object(spec)) = manifest.get_mut("spec") {
+            spec.insert("encryptedData".to_owned(), Value::Object(items));
+        }
+        Ok((cleaned(manifest), resealed))
+    }
+}
+
+impl From<ItemTrouble> for ItemRefusal {
+    fn from(trouble: ItemTrouble) -> Self {
+        match trouble {
+            ItemTrouble::Item(error) => {
+                let reason = if error == ItemError::NotAuthentic { "Damaged" } else { "Malformed" };
+                Self { reason, message: error.to_string(), hint: error.hint().to_owned() }
+            }
+            ItemTrouble::Foreign(why) => {
+                let reason = match why {
+                    Why::NoKey => "NoKey",
+                    Why::Scope { .. } => "OtherScope",
+                    Why::Elsewhere { .. } => "SealedElsewhere",
+                };
+                Self { reason, message: why.fact(), hint: why.hint() }
+            }
+            ItemTrouble::Untried => Self {
+                reason: "NotTried",
+                message: "so many items before it did not open that it was not tried".to_owned(),
+                hint: "mend those first".to_owned(),
+            },
         }
     }
-    let sealed = SealedSecretManifest::parse(&bare).map_err(|_| ResealError::Malformed)?;
-    Ok((document.value, sealed))
 }
 
 /// Takes out what is about the object in the cluster, not about what is sealed.

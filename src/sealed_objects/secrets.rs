@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::object::SealedSecret;
 use super::ownership::{concerns_sealed_secrets, is_made_again};
-use crate::cluster::{Reach, code_of_watch, watching};
+use crate::cluster::{Reach, code_of_watch, drop_copies, watching};
 
 /// Something happened to a Secret; the SealedSecret is the one of its name, whether there is one or not.
 #[derive(Clone, Debug)]
@@ -119,10 +119,7 @@ impl Secrets {
 
     fn put(&self, mut secret: ObjectMeta) {
         let name = name(&secret);
-        // kubectl keeps whole objects there, values and all.
-        secret.annotations.iter_mut().for_each(|annotations| {
-            annotations.retain(|key, _| !key.ends_with("/last-applied-configuration"));
-        });
+        drop_copies(&mut secret);
         {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             match concerns_sealed_secrets(&secret) {

@@ -13,7 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::error::Trouble;
 use super::events;
-use super::fields::Fields;
+use super::fields::{Fields, Mark};
 use super::memory::Done;
 use super::object::SealedSecret;
 use super::open::{Diagnosis, Opened, open};
@@ -33,8 +33,6 @@ enum Outcome {
     Unchanged,
     /// The Secret was written.
     Written,
-    /// Somebody writes over the Secret again and again, so it is left for so long.
-    Contested(Duration),
 }
 
 /// Gives a SealedSecret its turn, and returns after how long it wants the next one, none where it is asked for when there is a
@@ -44,8 +42,8 @@ pub(super) async fn turn(objects: Arc<Objects>, name: ObjectRef<SealedSecret>) -
     let uid = object.uid().unwrap_or_default();
     let came_to = make_so(&objects, &object).await;
     let unwritten = report(&objects, &object, came_to.as_ref()).await;
-    if let (Ok(Outcome::Contested(left)), None) = (&came_to, unwritten) {
-        tracing::warn!(object = %name, ?left, "its Secret is written over again and again, and is left for a while");
+    if let (Err(Trouble::Contested { left, .. }), None) = (&came_to, unwritten) {
+        objects.retries.forget(&uid);
         return Some(*left);
     }
     let passes = came_to.as_ref().err().and_then(Trouble::passes).max(unwritten);
@@ -72,11 +70,9 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
         Some(live) => Some((live, look.hold(live)?)),
         None => None,
     };
-    if live.is_some()
-        && object.is_done()
-        && let Some(left) = objects.memory.contested(object, Instant::now())
-    {
-        return Ok(Outcome::Contested(left));
+    let is_revert = live.is_some() && look.was_done();
+    if let (true, Some((live, _)), Some(left)) = (is_revert, live, objects.memory.contested(object, Instant::now())) {
+        return Err(Trouble::Contested { by: last_writer(live), left });
     }
     let opened = open_items(objects, object, &production).await?;
     let key = opened.key.clone();
@@ -85,10 +81,13 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
     let written = match live {
         None => cluster::create_secret(&carrier, namespace, &request).await,
         // What this spec made was written over: what others put beside it is theirs until the next one.
-        Some((live, _)) if object.is_done() => cluster::apply_secret(&carrier, &request, live, &[]).await,
+        Some((live, _)) if is_revert => cluster::apply_secret(&carrier, &request, live, &[]).await,
         Some((live, hold)) => cluster::apply_secret(&carrier, &request, live, hold.taken()).await,
     };
     let written = written.map_err(|error| refused(error, live.map(|(live, _)| live)))?;
+    if is_revert {
+        objects.memory.note_revert(object, Instant::now());
+    }
     objects.memory.note_done(object, look.done(&written), key);
     Ok(Outcome::Written)
 }
@@ -102,6 +101,13 @@ async fn open_items(objects: &Objects, object: &SealedSecret, production: &Produ
         Ok(Opened { values, key })
     };
     tokio::task::spawn_blocking(whole).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Returns who but us wrote something into a Secret last.
+fn last_writer(live: &ObjectMeta) -> Option<String> {
+    let others = live.managed_fields.iter().flatten();
+    let others = others.filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
+    others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.clone()
 }
 
 /// Tells the refusal of a Secret that may not be changed from others: the API server's message is not kept.
@@ -132,10 +138,11 @@ impl Look<'_> {
         if secret.deletion_timestamp.is_some() {
             return true;
         }
-        let now = self.done(secret);
+        let mark = self.mark(secret);
+        let now = self.done_as(mark.as_ref());
         match self.objects.memory.done(self.object) {
             Some(done) => done == now && (now.secret.is_some() || self.may_be_left(secret)),
-            None if self.was_done_before(secret) => {
+            None if self.was_done_before(secret, mark.as_ref()) => {
                 self.objects.memory.note_done(self.object, now, None);
                 true
             }
@@ -143,24 +150,32 @@ impl Look<'_> {
         }
     }
 
-    fn was_done_before(&self, secret: &ObjectMeta) -> bool {
+    /// Tells whether this spec was done once, so that what its Secret is to be now was written over by somebody. A status that says
+    /// that putting it back failed doesn't change that.
+    fn was_done(&self) -> bool {
+        match self.objects.memory.done(self.object) {
+            Some(done) => done.generation == self.object.metadata.generation && done.scope == self.object.scope(),
+            None => self.object.is_done(),
+        }
+    }
+
+    fn was_done_before(&self, secret: &ObjectMeta, mark: Option<&Mark>) -> bool {
         let Some(told) = self.object.status_written().filter(|_| self.object.is_done()) else { return false };
         if self.object.rest_written().is_some_and(|written| written > told) {
             return false;
         }
-        match self.fields(secret) {
-            Some(fields) => {
-                let mut writers = self.object.status_writers();
-                writers.push(FIELD_MANAGER);
-                fields.mark(secret).is_some_and(|mark| mark.is_older(told, &writers))
-            }
-            None => self.may_be_left(secret),
-        }
+        let Some(mark) = mark else { return self.may_be_left(secret) };
+        let mut writers = self.object.status_writers();
+        writers.push(FIELD_MANAGER);
+        mark.is_older(told, &writers)
     }
 
     /// Returns what is noted when the Secret is left like this.
     fn done(&self, secret: &ObjectMeta) -> Done {
-        let mark = self.fields(secret).and_then(|fields| fields.mark(secret));
+        self.done_as(self.mark(secret).as_ref())
+    }
+
+    fn done_as(&self, mark: Option<&Mark>) -> Done {
         Done {
             generation: self.object.metadata.generation,
             scope: self.object.scope(),
@@ -168,10 +183,10 @@ impl Look<'_> {
         }
     }
 
-    /// Returns the fields that count of a Secret that may be written.
-    fn fields(&self, secret: &ObjectMeta) -> Option<Fields> {
+    /// Says who has the fields that count of a Secret that may be written.
+    fn mark(&self, secret: &ObjectMeta) -> Option<Mark> {
         let hold = Hold::of(secret, &self.uid())?;
-        Some(Fields::of(&self.production.skeleton(Some((secret, hold)))))
+        Fields::of(&self.production.skeleton(Some((secret, hold)))).mark(secret)
     }
 
     /// Tells whether a Secret that may not be written is left as it is without a word: it was not to belong to the SealedSecret.
@@ -196,7 +211,7 @@ async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outco
     let message = came_to.err().map(ToString::to_string);
     let namespace = object.namespace().unwrap_or_default();
     match came_to {
-        Ok(Outcome::Unchanged | Outcome::Contested(_)) => objects.memory.note_good(object),
+        Ok(Outcome::Unchanged) => objects.memory.note_good(object),
         Ok(Outcome::Written) => events::unsealed(objects, object).await,
         Err(trouble) => {
             objects.metrics.sealed_objects.failed(trouble.metric_reason(), &namespace);

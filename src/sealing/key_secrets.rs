@@ -1,10 +1,13 @@
 //! Sealing keys as Kubernetes Secrets, in the form of the Sealed Secrets controller.
 
+use std::collections::HashMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
+use waxwing_formats::sealed_secret::Fingerprint;
 use waxwing_keys::{Keyring, SealingKey};
 
 use super::settings::{KeyOrder, KeySettings, NewKey};
@@ -17,19 +20,29 @@ pub(super) const ACTIVE: &str = "sealedsecrets.bitnami.com/sealed-secrets-key=ac
 /// The same as a label.
 const LABEL: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 
+/// The keys that were found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) ring: Keyring,
+    /// The Secret of each.
+    pub(super) names: HashMap<Fingerprint, String>,
+}
+
 /// Reads all key Secrets that carry the label, and the one named exactly like the prefix (upstream's oldest form).
-pub(super) async fn load(client: &Client, settings: &KeySettings) -> Result<Keyring, SealingError> {
+pub(super) async fn load(client: &Client, settings: &KeySettings) -> Result<Found, SealingError> {
     let place = &settings.place;
     let list = |source| SealingError::List { namespace: place.namespace.clone(), source };
     let mut names = secrets::names(client, &place.namespace, ACTIVE).await.map_err(list)?;
     if !names.contains(&place.prefix) {
         names.push(place.prefix.clone());
     }
-    let mut keys = Vec::new();
+    let (mut keys, mut names_of_keys) = (Vec::new(), HashMap::new());
     for name in names {
-        keys.extend(read(client, place, settings.order, &name).await?);
+        let Some((since, key)) = read(client, place, settings.order, &name).await? else { continue };
+        names_of_keys.insert(key.fingerprint().clone(), name);
+        keys.push((since, key));
     }
-    Ok(Keyring::ordered(keys))
+    Ok(Found { ring: Keyring::ordered(keys), names: names_of_keys })
 }
 
 /// Reads one key Secret, and since when it counts; none when it is gone or malformed.

@@ -10,7 +10,8 @@ mod renewal;
 mod salt;
 mod settings;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
@@ -18,10 +19,12 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
+use waxwing_formats::sealed_secret::Fingerprint;
 use waxwing_keys::Keyring;
 
 use crate::cluster::secrets::SecretError;
 use crate::cluster::{CallError, watching};
+use key_secrets::Found;
 use patience::patiently;
 
 pub use salt::installation_salt;
@@ -81,6 +84,7 @@ pub struct Keys {
     client: Client,
     settings: KeySettings,
     ring: watch::Sender<Arc<Keyring>>,
+    names: RwLock<HashMap<Fingerprint, String>>,
 }
 
 impl Keys {
@@ -92,21 +96,26 @@ impl Keys {
     /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
     pub async fn load_or_create(client: Client, settings: KeySettings) -> Result<Self, SealingError> {
         let filled = async || {
-            let ring = key_secrets::load(&client, &settings).await?;
-            if settings.needs_key_at_start(&ring) {
+            let found = key_secrets::load(&client, &settings).await?;
+            if settings.needs_key_at_start(&found.ring) {
                 key_secrets::create(&client, &settings).await?;
                 return key_secrets::load(&client, &settings).await;
             }
-            Ok(ring)
+            Ok(found)
         };
         // Whether a key was made whose answer got lost, it sees then.
-        let ring = patiently(filled).await?;
-        Ok(Self { client, settings, ring: watch::Sender::new(Arc::new(ring)) })
+        let Found { ring, names } = patiently(filled).await?;
+        Ok(Self { client, settings, ring: watch::Sender::new(Arc::new(ring)), names: RwLock::new(names) })
     }
 
     /// Returns the keys as they were read last.
     pub fn ring(&self) -> Arc<Keyring> {
         self.ring.borrow().clone()
+    }
+
+    /// Returns the Secret that a key was read from last.
+    pub fn secret_of(&self, key: &Fingerprint) -> Option<String> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// Returns what tells when the keys were read again.
@@ -132,14 +141,15 @@ impl Keys {
         let changes = watching(secrets, labelled).touched_objects();
         let load = async || key_secrets::load(&self.client, &self.settings).await;
         let reload = changes.map_err(|_| ()).for_each(async |_| match patiently(load).await {
-            Ok(ring) => self.replace(ring),
+            Ok(found) => self.replace(found),
             Err(error) => tracing::warn!(%error, "failed to read the sealing keys again; the old ones stay"),
         });
         reload.await;
     }
 
     /// Uses other keys from now on; whoever waits for a change hears of one only if there is one.
-    fn replace(&self, ring: Keyring) {
+    fn replace(&self, Found { ring, names }: Found) {
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
         self.ring.send_if_modified(|current| {
             let is_other = !ring.fingerprints().eq(current.fingerprints())
                 || ring.certificate_pem() != current.certificate_pem()

@@ -1,6 +1,8 @@
-//! Limits of what costs private-key operations: how often, how many at once, how large. They count requests, whoever they are from:
-//! all that come through the API server's proxy come from its address, and headers say what their sender likes.
+//! Limits of what costs private-key operations: how often, and how many at once. A [`Gate`] counts requests, whoever they are from:
+//! all that come through the API server's proxy come from its address, and headers say what their sender likes. [`Users`] counts those of
+//! each of whom the API server has said who they are.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,16 +52,42 @@ impl Gate {
     }
 
     fn is_in_time(&self, now: Instant) -> bool {
-        let Rate { per_second, burst } = self.limits.rate;
-        let spacing = Duration::from_secs(1) / per_second.get();
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = due.map_or(now, |due| due.max(now));
-        let is_in_time = next.duration_since(now) <= spacing * burst;
-        if is_in_time {
-            *due = Some(next + spacing);
-        }
-        is_in_time
+        is_in_time(&mut due, self.limits.rate, now)
     }
+}
+
+/// How often each of those may ask whom the API server knows.
+const OF_A_USER: Rate = Rate { per_second: NonZeroU32::new(20).unwrap(), burst: 40 };
+/// So many users are remembered at the same time.
+const MOST_USERS: usize = 10_000;
+
+/// The limits of callers who have shown who they are, each for itself.
+#[derive(Default)]
+pub(super) struct Users(Mutex<HashMap<String, Option<Instant>>>);
+
+impl Users {
+    /// Lets a request of a user in, or not.
+    pub(super) fn admit(&self, user: &str, now: Instant) -> bool {
+        let mut due = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if due.len() >= MOST_USERS {
+            due.retain(|_, due| due.is_some_and(|due| due > now));
+        }
+        if due.len() >= MOST_USERS && !due.contains_key(user) {
+            return false;
+        }
+        is_in_time(due.entry(user.to_owned()).or_default(), OF_A_USER, now)
+    }
+}
+
+fn is_in_time(due: &mut Option<Instant>, Rate { per_second, burst }: Rate, now: Instant) -> bool {
+    let spacing = Duration::from_secs(1) / per_second.get();
+    let next = due.map_or(now, |due| due.max(now));
+    let is_in_time = next.duration_since(now) <= spacing * burst;
+    if is_in_time {
+        *due = Some(next + spacing);
+    }
+    is_in_time
 }
 
 #[cfg(test)]
@@ -78,6 +106,18 @@ mod tests {
         assert_eq!([0, 0, 0, 0, 499].map(|after| admitted(&one, after)), [true, true, true, false, false]);
         assert!(admitted(&other, 0));
         assert_eq!([500, 501, 5000].map(|after| admitted(&one, after)), [true, false, true]);
+    }
+
+    #[test]
+    fn each_user_is_counted_alone_and_only_so_many_are_remembered() {
+        let (users, now) = (Users::default(), Instant::now());
+        let most = OF_A_USER.burst as usize + 1;
+        assert_eq!((0..100).filter(|_| users.admit("a", now)).count(), most);
+        assert!(users.admit("b", now));
+        assert!(users.admit("a", now + Duration::from_millis(50)));
+        let later = now + Duration::from_secs(60);
+        assert!((0..MOST_USERS).all(|user| users.admit(&user.to_string(), later)), "those before are forgotten");
+        assert!(!users.admit("one too many", later) && users.admit("7", later));
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! The controller's own HTTP interface: probes, the sealing certificate and metrics, and, where SealedSecrets of the cluster are
-//! reconciled, what kubeseal asks about them.
+//! The controller's own HTTP interface: probes, the sealing certificate and metrics, what `seal` asks about SealedSecrets, and, where
+//! SealedSecrets of the cluster are reconciled, what kubeseal asks about them.
 //!
-//! Everything here is public and needs no credentials; nothing here shows what is sealed.
+//! Everything here is public and needs no credentials but what is under `/v1/waxwing`; nothing here shows what is sealed.
 
+mod authenticated;
+mod bodies;
 mod limits;
+mod refusal;
 mod resealing;
 
 use std::net::SocketAddr;
@@ -16,11 +19,16 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use kube::Client;
 use tokio::net::TcpListener;
 
+use crate::cluster::ConnectError;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sealing::Keys;
 pub use limits::Rate;
+
+/// Makes a connection to the API server.
+pub type Reviewer = Arc<dyn Fn() -> Result<Client, ConnectError> + Send + Sync>;
 
 /// What the handlers see.
 #[derive(Clone)]
@@ -31,7 +39,10 @@ pub struct Shown {
     pub ready: Arc<AtomicBool>,
     /// What is counted and measured.
     pub metrics: Arc<Metrics>,
-    /// How often SealedSecrets may be verified and re-encrypted; none where they may not.
+    /// Makes a connection over which the API server is asked who a caller is, since it carries a token: one for each request, which
+    /// ends with it. Every replica asks.
+    pub reviewer: Reviewer,
+    /// How often SealedSecrets may be verified and re-encrypted by anybody; none where they may not.
     pub resealing: Option<Rate>,
 }
 
@@ -78,7 +89,8 @@ fn routes(shown: Shown) -> Router {
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
         .route("/metrics", get(metrics))
-        .with_state(shown.clone());
+        .with_state(shown.clone())
+        .merge(authenticated::routes(shown.clone()));
     match shown.resealing {
         Some(rate) => resealing::counted(routes.merge(resealing::routes(shown.clone(), rate)), shown),
         None => routes,

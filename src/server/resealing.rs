@@ -4,31 +4,27 @@
 //! An answer is a status code and, for a rotated SealedSecret, that. Nothing says what is wrong.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use bytes::Bytes;
 use waxwing_keys::Keyring;
 
 use super::Shown;
+use super::bodies::Bodies;
 use super::limits::{Gate, Limits, Rate};
 use crate::sealed_objects::{ResealError, rotate, verify};
-
-/// More than a SealedSecret that fits the API server's storage has.
-const LONGEST_BODY: usize = 4 << 20;
-/// How long sending one may take.
-const LONGEST_SENDING: Duration = Duration::from_secs(30);
 
 /// What these handlers see.
 struct Resealing {
     shown: Shown,
+    bodies: Bodies,
     verify: Gate,
     rotate: Gate,
 }
@@ -36,7 +32,7 @@ struct Resealing {
 /// Returns the routes.
 pub(super) fn routes(shown: Shown, rate: Rate) -> Router {
     let limits = Limits::new(rate);
-    let state = Arc::new(Resealing { shown, verify: limits.gate(), rotate: limits.gate() });
+    let state = Arc::new(Resealing { shown, bodies: Bodies::default(), verify: limits.gate(), rotate: limits.gate() });
     Router::new().route("/v1/verify", any(verified)).route("/v1/rotate", any(rotated)).with_state(state)
 }
 
@@ -93,17 +89,13 @@ impl Resealing {
         body: Body,
         work: fn(&[u8], &Keyring) -> T,
     ) -> Result<T, StatusCode> {
+        let body = self.bodies.read(body).await?;
         let place = gate.admit(Instant::now()).ok_or(StatusCode::TOO_MANY_REQUESTS)?;
-        let text: Bytes = match tokio::time::timeout(LONGEST_SENDING, to_bytes(body, LONGEST_BODY)).await {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => return Err(StatusCode::PAYLOAD_TOO_LARGE),
-            Err(_) => return Err(StatusCode::REQUEST_TIMEOUT),
-        };
         let ring = self.shown.keys.ring();
         let worked = tokio::task::spawn_blocking(move || {
             // Whoever goes away doesn't make room for others before the work is over.
             let _place = place;
-            work(&text, &ring)
+            work(&body.text, &ring)
         });
         worked.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     }

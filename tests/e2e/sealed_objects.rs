@@ -1,5 +1,6 @@
 //! SealedSecrets as objects of the cluster, with `--sealed-secrets`: sealed by the real kubeseal, reconciled as the real controller does.
 
+mod authenticated;
 mod bad_input;
 mod existing;
 mod http;

@@ -89,6 +89,13 @@ fn damaged_or_misplaced_seals_are_refused_with_their_place_and_a_remedy() -> Out
             &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: AgBb}, template: {data: {b: '{{ now }}'}}}"))],
         ),
         case(
+            "a SealedSecret that would be given a token",
+            &[(
+                "apps/a.yaml",
+                &sealed_secret("{encryptedData: {a: AgBb}, template: {type: kubernetes.io/service-account-token}}"),
+            )],
+        ),
+        case(
             "a SealedSecret with a template that is none",
             &[("apps/a.yaml", &sealed_secret("{encryptedData: {a: AgBb}, template: {data: {b: '{{ .a'}}}"))],
         ),

@@ -282,6 +282,7 @@ fn each_malformed_sealed_secret_is_refused_by_name() {
         with("/spec/template", json!({"data": {"config": "a\nb {{ now }}"}})),
         with("/spec/template", json!({"stringData": {"config": canary}})),
         with("/spec/template", json!({"type": 1})),
+        with("/spec/template", json!({"type": "kubernetes.io/service-account-token"})),
         with("/spec/template", json!({"immutable": "true"})),
         with("/spec/template", json!({"metadata": "x"})),
         with("/spec/template", json!({"metadata": {"labels": {"app": 1}}})),

@@ -38,7 +38,7 @@ fn the_api_server_takes_the_chart_with_default_values_and_finds_the_pod_restrict
     for kind in kinds {
         assert!(taken.contains(kind), "{kind} in {taken}");
     }
-    assert_eq!(taken.lines().count(), 11, "{taken}");
+    assert_eq!(taken.lines().count(), 13, "{taken}");
 }
 
 #[test]

@@ -154,11 +154,23 @@ fn sealed_objects(cluster: &'static Cluster) {
     let _ = stage.kubectl(&["delete", "sealedsecret.bitnami.com/token"]);
 }
 
+/// Asks about a SealedSecret with a token of the tenant.
+fn answers(stage: &Stage, controller: &Controller) {
+    let token = stage.kubectl(&["create", "token", "deployer", "--audience", "waxwing"]).unwrap();
+    let metadata = json!({"name": "asked", "namespace": stage.namespace});
+    let sealed = json!({"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": metadata,
+        "spec": {"encryptedData": {}}});
+    let header = format!("X-Waxwing-Token: {}\r\n", token.trim());
+    let answer = controller.post("/v1/waxwing/verify", &header, &sealed.to_string()).unwrap();
+    assert_eq!(answer, (200, r#"{"items":[]}"#.to_owned()));
+}
+
 fn in_the_whole_cluster(cluster: &'static Cluster) -> Controller {
     let controller = start(cluster, install(cluster, SYSTEM, &[]), &[]);
     let stage = Stage::on(cluster, "everywhere");
     apply(&stage, &controller);
     drift(&stage);
+    answers(&stage, &controller);
     end(&stage);
     assert_eq!(refusals(cluster, SYSTEM), [""; 0]);
     unwatched(&stage, &controller);
@@ -183,6 +195,7 @@ fn in_one_namespace(cluster: &'static Cluster) {
 
     apply(&stage, &controller);
     drift(&stage);
+    answers(&stage, &controller);
     reach_elsewhere(&stage, &elsewhere);
     end(&stage);
     let refused = refusals(cluster, TENANTS);

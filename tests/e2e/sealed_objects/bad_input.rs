@@ -40,6 +40,7 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
         ("whole-blob", json!({"spec": {"data": "AAAA"}})),
         ("template-a-string", template(json!("x"))),
         ("type-a-number", template(json!({"type": 7}))),
+        ("type-of-a-token", template(json!({"type": "kubernetes.io/service-account-token"}))),
         ("type-too-long", template(json!({"type": format!("example.com/{}", "x".repeat(300))}))),
         ("type-with-other-keys", template(json!({"type": "kubernetes.io/tls"}))),
         ("immutable-a-string", template(json!({"immutable": "true"}))),
@@ -56,7 +57,7 @@ fn defects(scene: &Scene) -> Vec<(&'static str, Value)> {
 }
 
 /// Changes the last digit but the padding: the code of the value no longer fits.
-fn changed(token: &Value) -> Value {
+pub(super) fn changed(token: &Value) -> Value {
     let mut bytes = token.as_str().unwrap().as_bytes().to_vec();
     let at = bytes.len() - 8;
     bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };

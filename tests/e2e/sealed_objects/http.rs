@@ -1,6 +1,9 @@
 //! What the real kubeseal asks the controller, through the API server's service proxy: the certificate, whether a SealedSecret opens, and
 //! the same sealed with the newest key. And what is refused.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 use waxwing_harness::{ClusterOptions, Controller, Failure, eventually, in_own_network};
 
@@ -123,6 +126,12 @@ fn who_asks_too_much_too_often_or_for_what_is_none_is_told_a_code_and_nothing_el
     ] {
         assert_eq!(ask(path, &body), (code, none.clone()), "{path} {}", &body[..body.len().min(200)]);
     }
+    // Who sends slowly is in nobody's way.
+    let slow: Vec<_> = (0..6).map(|_| begun(controller, "Content-Length: 100", "{")).collect();
+    assert_eq!(ask("/v1/verify", &sealed.to_string()), (200, none.clone()));
+    drop(slow);
+    let broken = begun(controller, "Transfer-Encoding: chunked", "no length\r\n{");
+    assert!(answer(broken).starts_with("HTTP/1.1 400 "));
     // Whatever the headers say about who asks.
     let codes: Vec<u16> = (0..12)
         .map(|from| controller.post("/v1/verify", &format!("X-Forwarded-For: 10.0.0.{from}\r\n"), "{").unwrap().0)
@@ -131,6 +140,24 @@ fn who_asks_too_much_too_often_or_for_what_is_none_is_told_a_code_and_nothing_el
     assert_eq!(controller.get("/healthz").unwrap(), (200, "ok\n".to_owned()));
     let counted = "sealed_secrets_controller_http_requests_total{path=\"/v1/verify\",code=\"409\",method=\"post\"} 1";
     assert!(controller.get("/metrics").unwrap().1.contains(counted));
+}
+
+/// Begins a request whose body doesn't end.
+fn begun(controller: &Controller, header: &str, body: &str) -> TcpStream {
+    begun_at(controller, "/v1/verify", header, body)
+}
+
+pub(super) fn begun_at(controller: &Controller, path: &str, header: &str, body: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(("127.0.0.1", controller.port())).unwrap();
+    write!(connection, "POST {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n{body}").unwrap();
+    connection
+}
+
+pub(super) fn answer(mut connection: TcpStream) -> String {
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = [0; 64];
+    let len = connection.read(&mut head).unwrap();
+    String::from_utf8_lossy(&head[..len]).into_owned()
 }
 
 #[test]

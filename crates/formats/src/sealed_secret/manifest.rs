@@ -45,7 +45,7 @@ impl SealedSecretManifest {
             identity,
             items: items(&spec)?,
             template_metadata: template_metadata(&template.mapping("metadata")?)?,
-            type_: template.string("type")?.filter(|type_| !type_.is_empty()).map(str::to_owned),
+            type_: type_of_secret(template.string("type")?)?.map(str::to_owned),
             immutable: template.boolean("immutable")?,
             template_data: template_data(&template)?,
         })
@@ -208,6 +208,11 @@ pub enum ManifestError {
         /// Where it stands.
         path: KeyPath,
     },
+    /// Its Secret would be given a token of a ServiceAccount.
+    #[error(
+        "the Secret has type {SERVICE_ACCOUNT_TOKEN}, so Kubernetes would put the token of a ServiceAccount into it"
+    )]
+    TokenType,
     /// A template can't be parsed, or uses what is refused.
     #[error(transparent)]
     Template(#[from] ItemTemplateError),
@@ -225,10 +230,28 @@ impl ManifestError {
                 "seal the Secret again with `seal`: each value gets its own entry under spec.encryptedData"
             }
             Self::StringData { .. } => "put what is not secret into spec.template.data, and seal the rest",
+            Self::TokenType => {
+                "seal a token as an Opaque Secret, or let Kubernetes make the Secret from a manifest without sealed values"
+            }
             Self::Template(error) => error.source.hint(),
         }
     }
 }
+
+/// Returns the type of a Secret where one is stated, in either form.
+///
+/// # Errors
+/// Refuses the one for which Kubernetes writes a ServiceAccount's token into the Secret: who may have SealedSecrets opened need not
+/// be somebody who may have that.
+pub(super) fn type_of_secret(stated: Option<&str>) -> Result<Option<&str>, ManifestError> {
+    match stated.filter(|type_| !type_.is_empty()) {
+        Some(SERVICE_ACCOUNT_TOKEN) => Err(ManifestError::TokenType),
+        stated => Ok(stated),
+    }
+}
+
+/// `SecretTypeServiceAccountToken` of Kubernetes' core/v1.
+const SERVICE_ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
 
 fn refuse_unsupported(spec: &Field<'_>, template: &Field<'_>) -> Result<(), ManifestError> {
     if !spec.child("data").value.is_null() {

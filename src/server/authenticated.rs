@@ -1,0 +1,194 @@
+//! What `seal` asks about SealedSecrets: which of its items open, and the same sealed with the newest key. Served always, and only to
+//! whoever shows who they are and may do as much to the object at the API server.
+//!
+//! The API server's proxy passes no `Authorization` on, so a token for the audience `waxwing` comes in a header of its own. It is asked
+//! about each time, and kept no longer. An answer says why; nobody gets one who could not read the SealedSecret and its status.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use kube::Client;
+use serde_json::{Map, Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use waxwing_formats::SecretBytes;
+use waxwing_keys::Keyring;
+
+use super::Shown;
+use super::bodies::Bodies;
+use super::limits::Users;
+use super::refusal::{Refusal, json as answer};
+use crate::cluster::{CallError, Caller, caller, may_touch};
+use crate::sealed_objects::{Asked, ItemReport};
+
+/// Where the token is.
+const TOKEN: &str = "x-waxwing-token";
+/// What a token has to be for.
+const AUDIENCE: &str = "waxwing";
+/// Longer than a token is.
+const LONGEST_TOKEN: usize = 16 << 10;
+/// How many callers are asked about at the same time.
+const REVIEWS_AT_ONCE: usize = 8;
+/// How many requests are worked on at the same time.
+const AT_ONCE: usize = 4;
+/// How long the API server may take to say who somebody is, or what they may do.
+const LONGEST_REVIEW: Duration = Duration::from_secs(10);
+
+struct Interface {
+    shown: Shown,
+    bodies: Bodies,
+    users: Users,
+    reviews: Semaphore,
+    places: Arc<Semaphore>,
+}
+
+/// A request that may be answered.
+struct Admitted {
+    asked: Asked,
+    ring: Arc<Keyring>,
+    place: OwnedSemaphorePermit,
+}
+
+/// Returns the routes.
+pub(super) fn routes(shown: Shown) -> Router {
+    let interface = Interface {
+        shown,
+        bodies: Bodies::default(),
+        users: Users::default(),
+        reviews: Semaphore::new(REVIEWS_AT_ONCE),
+        places: Arc::new(Semaphore::new(AT_ONCE)),
+    };
+    Router::new()
+        .route("/v1/waxwing/verify", post(verified))
+        .route("/v1/waxwing/rotate", post(rotated))
+        .with_state(Arc::new(interface))
+}
+
+async fn verified(State(interface): State<Arc<Interface>>, headers: HeaderMap, body: Body) -> Response {
+    let items = async {
+        let admitted = interface.admit("get", &headers, body).await?;
+        interface.work(admitted, |asked, ring| Ok(asked.inspect(ring))).await
+    };
+    match items.await {
+        Ok(items) => answer(StatusCode::OK, &json!({"items": interface.told(&items)})),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn rotated(State(interface): State<Arc<Interface>>, headers: HeaderMap, body: Body) -> Response {
+    let resealed = async {
+        let admitted = interface.admit("update", &headers, body).await?;
+        interface.work(admitted, |asked, ring| Ok(asked.reseal(ring)?)).await
+    };
+    match resealed.await {
+        Ok((sealed_secret, resealed)) => {
+            answer(StatusCode::OK, &json!({"sealedSecret": sealed_secret, "resealed": resealed}))
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+impl Interface {
+    /// Lets a request in that is from somebody who may do `verb` to the SealedSecret in it.
+    async fn admit(&self, verb: &'static str, headers: &HeaderMap, body: Body) -> Result<Admitted, Refusal> {
+        let token = token(headers).ok_or(Refusal::Unauthenticated)?;
+        let client = (self.shown.reviewer)().map_err(|_| Refusal::Unavailable)?;
+        let caller = self.caller(&client, token).await?;
+        if !self.users.admit(&caller.username, Instant::now()) {
+            return Err(Refusal::TooMany);
+        }
+        let body = self.bodies.read(body).await?;
+        let asked = blocking(move || Asked::read(&body.text)).await?.map_err(Refusal::Reseal)?;
+        let (namespace, name) = asked.names().ok_or(Refusal::Unnamed)?;
+        let may = review(may_touch(&client, &caller, verb, (namespace, name))).await?;
+        tracing::info!(user = caller.username, verb, namespace, name, may, "asked about a SealedSecret");
+        if !may {
+            return Err(Refusal::Forbidden { verb });
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
+        Ok(Admitted { asked, ring: self.shown.keys.ring(), place })
+    }
+
+    async fn caller(&self, client: &Client, token: SecretBytes) -> Result<Caller, Refusal> {
+        let _review = self.reviews.try_acquire().map_err(|_| Refusal::TooMany)?;
+        review(caller(client, &token, AUDIENCE)).await?.ok_or(Refusal::Unauthenticated)
+    }
+
+    /// Does the work that is asked for. Whoever goes away doesn't make room for others before it is over.
+    async fn work<T: Send + 'static>(
+        &self,
+        Admitted { asked, ring, place }: Admitted,
+        work: fn(&Asked, &Keyring) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let done = move || {
+            let _place = place;
+            work(&asked, &ring)
+        };
+        blocking(done).await?
+    }
+
+    fn told(&self, items: &[ItemReport]) -> Vec<Value> {
+        let told = |report: &ItemReport| match &report.opened {
+            Ok((key, scope)) => {
+                let mut told = Map::new();
+                let fields = [("item", report.item.as_str()), ("key", key.as_str()), ("scope", &scope.to_string())];
+                told.extend(fields.map(|(field, text)| (field.to_owned(), Value::from(text))));
+                told.extend(self.shown.keys.secret_of(key).map(|name| ("keyName".to_owned(), name.into())));
+                Value::Object(told)
+            }
+            Err(refusal) => json!({"item": report.item, "error": refusal}),
+        };
+        items.iter().map(told).collect()
+    }
+}
+
+/// Returns the one token of a request, if it may be one: three parts of base64url, as a JSON Web Token has (RFC 7519).
+fn token(headers: &HeaderMap) -> Option<SecretBytes> {
+    let mut values = headers.get_all(TOKEN).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let bytes = value.as_bytes();
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_part = |part: &[u8]| !part.is_empty() && part.iter().all(is_digit);
+    let parts = bytes.split(|byte| *byte == b'.');
+    let may_be_one = bytes.len() <= LONGEST_TOKEN && parts.clone().count() == 3 && parts.clone().all(is_part);
+    may_be_one.then(|| SecretBytes::new(bytes.to_vec()))
+}
+
+async fn review<T>(asking: impl Future<Output = Result<T, CallError>>) -> Result<T, Refusal> {
+    match tokio::time::timeout(LONGEST_REVIEW, asking).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Refusal::Unavailable),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn only_one_header_of_the_form_of_a_token_counts() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.extend(values.iter().map(|value| (HeaderName::from_static(TOKEN), value.parse().unwrap())));
+            token(&headers).is_some()
+        };
+        assert!(of(&["eyJ.a-b_c.d"]));
+        for none in
+            [&[][..], &["a.b.c", "a.b.c"], &[""], &["a.b"], &["a.b.c.d"], &["a..c"], &["a.b=.c"], &["Bearer a.b.c"]]
+        {
+            assert!(!of(none), "{none:?}");
+        }
+        assert!(!of(&[&format!("a.b.{}", "c".repeat(LONGEST_TOKEN))]));
+    }
+}
