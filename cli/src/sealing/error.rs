@@ -59,8 +59,8 @@ pub(crate) enum SealingError {
     /// The answer is none.
     #[error("the controller answered with something else than was asked for")]
     Strange,
-    /// The items are bound to a namespace that nobody knows.
-    #[error("it names no namespace, and its items are bound to one")]
+    /// Nobody knows for which namespace it is.
+    #[error("it names no namespace")]
     NoNamespace,
     /// A new value could not be sealed.
     #[error("failed to seal it again")]

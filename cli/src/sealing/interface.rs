@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::SealingError;
 use super::opener::{Closed, Seen};
 use super::token::Tokens;
-use crate::cluster::{Answer, Ask, Connection};
+use crate::cluster::{Answer, Ask, ClusterError, Connection};
 
 const UNAUTHORIZED: u16 = 401;
 
@@ -61,7 +61,7 @@ impl Interface {
     /// Returns the certificate of the key that items are sealed with again.
     pub(super) fn newest(&self) -> Result<PublicKey, SealingError> {
         let path = format!("{}/cert.pem", self.base());
-        let answer = self.connection.must(&Ask::get(path), "failed to fetch the certificate")?;
+        let answer = self.connection.must(&Ask::get(path), &self.asking())?;
         let certificate = Certificate::from_pem(&answer.body).map_err(|_| SealingError::Strange)?;
         Ok(certificate.public_key)
     }
@@ -100,8 +100,17 @@ impl Interface {
         format!("/api/v1/namespaces/{namespace}/services/http:{service}:http/proxy/v1")
     }
 
+    fn asking(&self) -> String {
+        format!("failed to ask service {}/{}", self.connection.namespace, self.connection.service)
+    }
+
     /// Asks with the token that there is, and once more with another one if that has run out.
     fn ask(&self, what: &str, verb: &'static str, object: &Value) -> Result<Answer, SealingError> {
+        // The controller answers for a namespace, whatever the scope is.
+        let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+        if namespace.is_empty() {
+            return Err(SealingError::NoNamespace);
+        }
         let mut answer = self.ask_once(what, object)?;
         if answer.code == UNAUTHORIZED {
             *self.token.borrow_mut() = self.tokens.next(&self.connection)?;
@@ -124,8 +133,8 @@ impl Interface {
         match answer.code {
             404 | 405 => SealingError::NoInterface { service: format!("{namespace}/{service}") },
             code if is_of_the_api_server => {
-                let what = format!("failed to ask service {namespace}/{service}");
-                SealingError::Cluster(crate::cluster::ClusterError::Denied { what, code, reason: answer.reason() })
+                let (what, reason) = (self.asking(), answer.reason());
+                SealingError::Cluster(ClusterError::Denied { what, code, reason })
             }
             400 => SealingError::NotRead,
             UNAUTHORIZED => SealingError::Unknown,
