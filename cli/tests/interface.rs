@@ -58,9 +58,9 @@ impl Scene {
     }
 
     fn controller(&self) -> Result<Controller, Failure> {
-        // It is built beside `seal` when the workspace is.
+        // It is built beside `seal` when the workspace is. The keys are old enough to be renewed.
         let program = Path::new(env!("CARGO_BIN_EXE_seal")).with_file_name("waxwing");
-        let options = ControllerOptions::new(program, &["--namespace", SYSTEM]);
+        let options = ControllerOptions::new(program, &["--namespace", SYSTEM, "--key-renew-period=0"]);
         let controller = Controller::start(self.cluster, options)?;
         self.cluster.expose(SYSTEM, "waxwing", controller.port())?;
         Ok(controller)

@@ -192,6 +192,16 @@ fn a_key_stays_while_something_needs_it_and_is_put_out_of_use_or_deleted_after()
     tell(&["sealed-secrets-key-new", "--needed-by", "nothing-here", "--delete"], 1);
     tell(&["sealed-secrets-key-new", "--needed-by", "app", "--delete"], 1);
     assert_eq!(place.names(), ["sealed-secrets-key-new"]);
+    // One from before there was the label counts for its name.
+    let mut legacy =
+        key_secret(&place.namespace, "sealed-secrets-key", "active", &fixture("big.key"), &fixture("big.crt"));
+    legacy["metadata"].as_object_mut().unwrap().remove("labels");
+    place.cluster.apply_yaml(&legacy.to_string())?;
+    let keys: Value = serde_json::from_str(&place.keys(&["list", "-o", "json"]).stdout).unwrap();
+    let opens: Vec<_> = keys["keys"].as_array().unwrap().iter().filter(|key| key["opens"] == true).collect();
+    assert_eq!(opens.len(), 2, "{keys}");
+    tell(&["sealed-secrets-key", "--needed-by", "app"], 1);
+    tell(&["sealed-secrets-key", "--needed-by", "app", "--delete"], 0);
     tell(&["sealed-secrets-key-new", "--force"], 0);
     assert!(place.names().is_empty());
     insta::assert_snapshot!(told);

@@ -102,10 +102,13 @@ impl Opener {
         sealed.retain(|item, _| items.contains(item));
         // Whoever answers has to have done it, with the key that it says it has.
         let old = |item: &str| object.pointer("/spec/encryptedData").and_then(|data| data.get(item)?.as_str());
-        let is_new = |item: &String, token: &String| {
-            old(item) != Some(token.as_str()) && SealedItem::parse(token).is_ok_and(|token| token.may_be_for(newest))
+        let is_done = |newest: &PublicKey| {
+            let is_for_it = |token: &str| SealedItem::parse(token).is_ok_and(|token| token.may_be_for(newest));
+            let is_new = |item: &String, token: &String| old(item) != Some(token.as_str()) && is_for_it(token);
+            items.iter().all(|item| sealed.get(item).is_some_and(|token| is_new(item, token)))
         };
-        let is_done = items.iter().all(|item| sealed.get(item).is_some_and(|token| is_new(item, token)));
+        // There may be a newer key by now.
+        let is_done = is_done(newest) || self.newest().transpose()?.is_some_and(|newest| is_done(&newest));
         if is_done { Ok(sealed) } else { Err(SealingError::Strange) }
     }
 
