@@ -109,6 +109,19 @@ fn several_objects_of_a_file_are_told_apart() {
 }
 
 #[test]
+fn a_line_with_as_many_items_as_an_object_can_have_is_no_long_work() {
+    let item = |number: usize| format!("\"item-{number}\":\"{}\"", "A".repeat(700));
+    let items: Vec<_> = (0..1900).map(item).collect();
+    let file = format!(
+        r#"{{"kind":"SealedSecret","apiVersion":"bitnami.com/v1alpha1","spec":{{"encryptedData":{{{}}}}}}}"#,
+        items.join(",")
+    );
+    let changes: Vec<_> = (0..1900).map(|number| change(&format!("item-{number}"), Some("AgNew"))).collect();
+    let after = SealedFile::parse(file.as_bytes()).unwrap().with(&changes).unwrap();
+    assert_eq!(after, file.replace(&"A".repeat(700), "AgNew"));
+}
+
+#[test]
 fn nothing_but_base64_is_ever_written() {
     let file = SealedFile::parse(rows()[0].1.as_bytes()).unwrap();
     for token in ["", "a b", "a\nb: c", "\"", "{}"] {

@@ -352,19 +352,20 @@ fn child<'n>(node: &'n Node, key: &str) -> Option<&'n Rc<Node>> {
 fn items(node: &Rc<Node>, text: &str, starts: &[usize]) -> Option<Items> {
     let data = child(child(node, "spec")?, "encryptedData")?;
     let Content::Mapping { pairs, flow } = &data.content else { return None };
-    let offset = |position: Position| offset(text, starts, position);
+    let mut offsets = Offsets::new(text, starts);
+    let start = offsets.of(data.at)?;
     let entries = pairs.iter().map(|(key, value)| {
         let Content::Scalar { style, .. } = &value.content else { return None };
-        let (start, end) = (offset(value.at)?, offset(value.end)?);
+        let key_start = offsets.of(key.at)?;
+        let (start, end) = (offsets.of(value.at)?, offsets.of(value.end)?);
         // Some scalars end behind the white space after them.
         let length = text.get(start..end)?.trim_end().len();
-        let key_start = offset(key.at)?;
         Some(Entry { name: key.text()?.to_owned(), key: key_start, value: start..start + length, style: *style })
     });
     let entries = entries.collect::<Option<Vec<_>>>()?;
     // An alias stands elsewhere.
     let is_in_order = entries.windows(2).all(|pair| matches!(pair, [one, next] if one.value.end <= next.key));
-    let whole = offset(data.at)?..offset(data.end)?;
+    let whole = start..offsets.of(data.end)?;
     is_in_order.then_some(Items { whole, flow: *flow, entries })
 }
 
@@ -379,12 +380,31 @@ fn line_starts(text: &str) -> Vec<usize> {
     std::iter::once(0).chain(breaks).collect()
 }
 
-/// Returns the place in bytes of a position, whose column counts characters.
-fn offset(text: &str, starts: &[usize], position: Position) -> Option<usize> {
-    let start = *starts.get(position.line.checked_sub(1)?)?;
-    let line = text.get(start..)?;
-    let mut characters = line.char_indices().map(|(at, _)| at).chain(std::iter::once(line.len()));
-    characters.nth(position.column.checked_sub(1)?).map(|at| start + at)
+/// Finds the places in bytes of positions, whose columns count characters. Whoever asks in order walks over each line once.
+struct Offsets<'t> {
+    text: &'t str,
+    starts: &'t [usize],
+    last: Position,
+    at: usize,
+}
+
+impl<'t> Offsets<'t> {
+    fn new(text: &'t str, starts: &'t [usize]) -> Self {
+        Self { text, starts, last: Position { line: 1, column: 1 }, at: 0 }
+    }
+
+    fn of(&mut self, position: Position) -> Option<usize> {
+        let Position { line, column } = position;
+        if line != self.last.line || column < self.last.column {
+            self.last = Position { line, column: 1 };
+            self.at = *self.starts.get(line.checked_sub(1)?)?;
+        }
+        let rest = self.text.get(self.at..)?;
+        let mut characters = rest.char_indices().map(|(at, _)| at).chain(std::iter::once(rest.len()));
+        self.at += characters.nth(column.checked_sub(self.last.column)?)?;
+        self.last = position;
+        Some(self.at)
+    }
 }
 
 /// Writes the name of an item as a key: as it is where YAML reads it as text whoever reads it, else in quotes.
