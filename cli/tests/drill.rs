@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::Folder;
+use support::{Folder, waxwing};
 use waxwing_harness::{
-    AgeKey, Call, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, SealedSecretsController, Tools,
-    Upstream, eventually,
+    AgeKey, Call, Cluster, ClusterOptions, Controller, Failure, SealedSecretsController, Tools, Upstream, eventually,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,24 +92,12 @@ impl Desk {
 
 fn new_cluster() -> Result<Cluster, Failure> {
     let cluster = Cluster::start(ClusterOptions { controller_manager: true, ..ClusterOptions::default() })?;
-    let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
-    cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(definitions).text()?;
-    SealedSecretsController::install(&cluster)?;
-    cluster.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "--timeout=120s",
-        "customresourcedefinitions",
-        "--all",
-    ])?;
+    waxwing::prepare(&cluster)?;
     Ok(cluster)
 }
 
-/// Starts the controller, which is built beside `seal` when the workspace is.
-fn controller(cluster: &Cluster, arguments: &[&str]) -> Result<Controller, Failure> {
-    let program = Path::new(env!("CARGO_BIN_EXE_seal")).with_file_name("waxwing");
-    let arguments = [&["--namespace", OURS], arguments].concat();
-    Controller::start(cluster, ControllerOptions::new(program, &arguments))
+fn controller(cluster: &Cluster, more: &[&str]) -> Result<Controller, Failure> {
+    waxwing::start(cluster, &[&["--namespace", OURS], more].concat())
 }
 
 fn opens(cluster: &Cluster, sealed: &Value) {

@@ -11,11 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::server::{serve_at, with_body};
-use support::{Folder, Ran, run};
-use waxwing_harness::{
-    Cluster, Controller, ControllerOptions, Failure, OWN_ADDRESS, SealedSecretsController, Upstream, eventually,
-    in_own_network,
-};
+use support::{Folder, Ran, run, waxwing};
+use waxwing_harness::{Cluster, Controller, Failure, OWN_ADDRESS, Upstream, eventually, in_own_network};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SYSTEM: &str = "waxwing-system";
@@ -36,16 +33,7 @@ struct Scene {
 impl Scene {
     fn new() -> Result<Self, Failure> {
         let cluster = Cluster::shared()?;
-        let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
-        cluster.kubectl_call(&["apply", "--server-side", "--filename"]).arg(definitions).text()?;
-        SealedSecretsController::install(cluster)?;
-        cluster.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=120s",
-            "customresourcedefinitions",
-            "--all",
-        ])?;
+        waxwing::prepare(cluster)?;
         cluster.apply_yaml(RIGHTS)?;
         for key in ["newer", "throw-away"] {
             let file = |ending| fs::read(fixture(&format!("{key}.{ending}"))).unwrap();
@@ -58,10 +46,8 @@ impl Scene {
     }
 
     fn controller(&self) -> Result<Controller, Failure> {
-        // It is built beside `seal` when the workspace is. The keys are old enough to be renewed.
-        let program = Path::new(env!("CARGO_BIN_EXE_seal")).with_file_name("waxwing");
-        let options = ControllerOptions::new(program, &["--namespace", SYSTEM, "--key-renew-period=0"]);
-        let controller = Controller::start(self.cluster, options)?;
+        // The keys are old enough to be renewed.
+        let controller = waxwing::start(self.cluster, &["--namespace", SYSTEM, "--key-renew-period=0"])?;
         self.cluster.expose(SYSTEM, "waxwing", controller.port())?;
         Ok(controller)
     }

@@ -10,12 +10,12 @@ use rand_core::OsRng;
 use serde_json::Value;
 use waxwing_formats::SecretBytes;
 use waxwing_formats::sealed_secret::{
-    DeprecatedSealedSecret, InPlaceError, ItemChange, PublicKey, Scope, SealError, SealedFile, SealedObject, seal_item,
+    DeprecatedSealedSecret, InPlaceError, ItemChange, PublicKey, SealError, SealedFile, SealedObject, seal_item,
 };
 use waxwing_formats::yaml;
 use zeroize::Zeroizing;
 
-use super::opener::label;
+use super::Binding;
 use crate::input::{self, ValueError};
 use crate::sealed;
 
@@ -156,7 +156,8 @@ impl Sheets {
             }
             let mut manifest = object.manifest.clone();
             super::fill_in_namespace(&mut manifest, namespace);
-            labels.push(label(&manifest).map_err(|_| EditError::NoNamespace { path: here() })?);
+            let binding = Binding::known(&manifest).ok_or_else(|| EditError::NoNamespace { path: here() })?;
+            labels.push(binding.own_label());
         }
         Ok(Self { path: here(), old, file, labels })
     }
@@ -248,10 +249,7 @@ fn names(object: &SealedObject) -> impl Iterator<Item = &str> {
 }
 
 fn part(object: &SealedObject) -> String {
-    let text = |pointer: &str| object.manifest.pointer(pointer).and_then(Value::as_str).unwrap_or("?");
-    let annotations = object.manifest.pointer("/metadata/annotations").and_then(Value::as_object);
-    let scope = annotations.map(Scope::from_annotations).unwrap_or_default();
-    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let Binding { namespace, name, scope } = Binding::of(&object.manifest);
     // Any text may stand there, and it may not end the comment.
     let title = format!("{namespace}/{name}, {scope}").replace(|c: char| c.is_control(), " ");
     let lines: String = names(object).map(|item| format!("{}: {SEALED}\n", key(item))).collect();

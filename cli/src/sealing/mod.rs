@@ -3,10 +3,11 @@
 //!
 //! `opener` is either of the two who can: the controller, over its authenticated `interface`, or private keys that are at hand; `token`
 //! is how the controller knows who asks. `finding` looks for SealedSecrets in files and in the cluster, `needs` puts both together.
-//! `key_secrets` are the Secrets in which the controller has its keys, `backup` is a file of them, and `editing` changes single items.
+//! `binding` is what items are bound to, `key_secrets` are the Secrets in which the controller has its keys, `backup` is a file of them, and `editing` changes single items.
 //! Nothing here shows a value.
 
 mod backup;
+mod binding;
 mod editing;
 mod error;
 mod finding;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use waxwing_formats::sealed_secret::{API_VERSION, KIND};
 
 pub(crate) use backup::{Backup, BackupError};
+pub(crate) use binding::Binding;
 pub(crate) use editing::{EditError, NewValues, Sheets};
 pub(crate) use error::SealingError;
 pub(crate) use finding::{SealedSource, may_be_a_manifest, of_files, speaks_of_sealed_secrets};

@@ -6,11 +6,12 @@ use std::fmt;
 use rand_core::OsRng;
 use serde::Serialize;
 use serde_json::Value;
-use waxwing_formats::sealed_secret::{DeprecatedSealedSecret, PublicKey, Scope, SealedItem, seal_item};
+use waxwing_formats::sealed_secret::{DeprecatedSealedSecret, PublicKey, SealedItem, seal_item};
 use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_keys::UnsealingKey;
 
 use super::SealingError;
+use super::binding::Binding;
 use super::interface::Interface;
 
 /// The name that the one blob of the deprecated form has among items; no key of a Secret has a slash.
@@ -121,36 +122,8 @@ impl Opener {
     }
 }
 
-/// What the items of an object are bound to.
-struct Binding {
-    namespace: String,
-    name: String,
-    scope: Scope,
-}
-
-impl Binding {
-    fn of(object: &Value) -> Result<Self, SealingError> {
-        let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
-        let scope = annotations.map(Scope::from_annotations).unwrap_or_default();
-        let binding = Self { namespace: text("/metadata/namespace"), name: text("/metadata/name"), scope };
-        let is_unknown = scope != Scope::ClusterWide && binding.namespace.is_empty();
-        if is_unknown { Err(SealingError::NoNamespace) } else { Ok(binding) }
-    }
-
-    fn label(&self, scope: Scope) -> Vec<u8> {
-        scope.label(&self.namespace, &self.name)
-    }
-}
-
-/// Returns the label under which the values of an object that is well-formed so far are sealed.
-pub(super) fn label(object: &Value) -> Result<Vec<u8>, SealingError> {
-    let binding = Binding::of(object)?;
-    Ok(binding.label(binding.scope))
-}
-
 fn look(object: &Value, keys: &[UnsealingKey]) -> Result<Vec<Seen>, SealingError> {
-    let binding = Binding::of(object)?;
+    let binding = Binding::known(object).ok_or(SealingError::NoNamespace)?;
     let mut seen = Vec::new();
     if DeprecatedSealedSecret::is_deprecated(object) {
         let item = DeprecatedSealedSecret::parse(object).ok().and_then(|secret| secret.item().ok());
@@ -167,11 +140,10 @@ fn look(object: &Value, keys: &[UnsealingKey]) -> Result<Vec<Seen>, SealingError
 }
 
 fn key_of(item: &SealedItem, binding: &Binding, keys: &[UnsealingKey]) -> Result<String, Closed> {
-    match open(item, &binding.label(binding.scope), keys) {
+    match open(item, &binding.own_label(), keys) {
         Ok((key, _)) => Ok(key.fingerprint().to_string()),
         Err(Closed::SealedElsewhere) => {
-            let opens = |scope: &Scope| open(item, &binding.label(*scope), keys).is_ok();
-            let is_of_other = Scope::ALL.iter().filter(|scope| **scope != binding.scope).any(opens);
+            let is_of_other = binding.other_scopes().any(|scope| open(item, &binding.label(scope), keys).is_ok());
             Err(if is_of_other { Closed::OtherScope } else { Closed::SealedElsewhere })
         }
         Err(closed) => Err(closed),
@@ -198,7 +170,7 @@ fn seal_again(
     keys: &[UnsealingKey],
     newest: &PublicKey,
 ) -> Result<BTreeMap<String, String>, SealingError> {
-    let label = label(object)?;
+    let label = Binding::known(object).ok_or(SealingError::NoNamespace)?.own_label();
     let mut sealed = BTreeMap::new();
     for name in items {
         let token = object.pointer("/spec/encryptedData").and_then(|data| data.get(name)?.as_str());
