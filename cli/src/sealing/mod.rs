@@ -3,8 +3,8 @@
 //!
 //! `opener` is either of the two who can: the controller, over its authenticated `interface`, or private keys that are at hand; `token`
 //! is how the controller knows who asks. `finding` looks for SealedSecrets in files and in the cluster, `needs` puts both together.
-//! `binding` is what items are bound to, `key_secrets` are the Secrets in which the controller has its keys, `backup` is a file of them, and `editing` changes single items.
-//! Nothing here shows a value.
+//! `binding` is what items are bound to, `key_secrets` are the Secrets in which the controller has its keys, `backup` is a file of them,
+//! and `editing` changes single items. Nothing here shows a value.
 
 mod backup;
 mod binding;
