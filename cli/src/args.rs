@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{audit, cert, completion, edit, new, plan, refs, rotate, seal, verify};
+use crate::commands::{audit, cert, completion, edit, keys, new, plan, refs, rotate, seal, verify};
 use crate::error::Error;
 use crate::kubeseal::{self, KubesealArgs};
 use crate::sops::{self, SopsArgs};
@@ -42,11 +42,12 @@ Examples:
   seal verify
   seal edit secrets/db.yaml
   seal rotate --dry-run .
+  seal keys list
 
 Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
-  2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs list` what is no reference, or `seal rotate --dry-run` what would be rotated
+  2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs list` what is no reference, or --dry-run what would be done
 `seal sops` and `seal kubeseal` have the codes of sops and kubeseal; their help lists them.";
 
 #[derive(Subcommand)]
@@ -59,7 +60,8 @@ enum Command {
     Audit(audit::AuditArgs),
     Refs(refs::RefsArgs),
     Edit(Box<edit::EditArgs>),
-    Rotate(rotate::RotateArgs),
+    Rotate(Box<rotate::RotateArgs>),
+    Keys(keys::KeysArgs),
     Sops(Box<SopsArgs>),
     Kubeseal(Box<KubesealArgs>),
     Completion(completion::CompletionArgs),
@@ -195,6 +197,7 @@ impl Cli {
             Some(Command::Refs(args)) => refs::run(&args),
             Some(Command::Edit(args)) => edit::run(*args).map(|()| Outcome::Done),
             Some(Command::Rotate(args)) => rotate::run(&args),
+            Some(Command::Keys(args)) => keys::run(args),
             Some(Command::Sops(args)) => Call::Sops(args).run(),
             Some(Command::Kubeseal(args)) => Call::Kubeseal(args).run(),
             Some(Command::Completion(args)) => completion::run(&args).map(|()| Outcome::Done),

@@ -1,7 +1,9 @@
 //! What `seal` asks a cluster: the sealing certificate, and which namespace is meant by default.
 //!
 //! The certificate comes through the API server's service proxy, so that whoever may talk to the cluster needs no other
-//! way to the controller. Nothing is written to the cluster.
+//! way to the controller. Nothing is written to the cluster here; `connection` does what `seal keys` asks for.
+
+mod connection;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+
+pub(crate) use connection::{Answer, Ask, Connection};
 
 use crate::input;
 
@@ -27,11 +31,11 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 
-    /// Fetch the certificate from the controller in this namespace
+    /// Look for the controller and its keys in this namespace
     #[arg(long, value_name = "NAME", default_value = "waxwing-system", value_parser = input::dns_label)]
     controller_namespace: String,
 
-    /// Fetch the certificate from the Service of this name, at its port `http`
+    /// Ask the controller through the Service of this name, at its port `http`
     #[arg(long, value_name = "NAME", default_value = "waxwing", value_parser = input::dns_label)]
     controller_name: String,
 }
@@ -51,7 +55,7 @@ pub(crate) enum ClusterError {
     #[error("the kubeconfig {0}")]
     Kubeconfig(String),
     /// There is no kubeconfig.
-    #[error("there is no kubeconfig to fetch the certificate with")]
+    #[error("there is no kubeconfig to ask the cluster with")]
     NoKubeconfig,
     /// The asynchronous runtime did not start.
     #[error("failed to start the network runtime")]
@@ -66,6 +70,16 @@ pub(crate) enum ClusterError {
         namespace: String,
         /// The controller's Service.
         name: String,
+        /// The HTTP status.
+        code: u16,
+        /// The API server's reason.
+        reason: String,
+    },
+    /// The API server refused something.
+    #[error("{what}: the API server answered {code} {reason}")]
+    Denied {
+        /// What was tried, with what.
+        what: String,
         /// The HTTP status.
         code: u16,
         /// The API server's reason.
@@ -90,6 +104,9 @@ impl ClusterError {
                 "name the controller's Service with --controller-namespace and --controller-name, or pass --cert"
             }
             Self::Refused { .. } => "check that the controller runs and is ready, or pass --cert",
+            Self::Denied { code: 401 | 403, .. } => "ask for the permission to do this, or use another --context",
+            Self::Denied { code: 404, .. } => "check --controller-namespace and --context",
+            Self::Denied { .. } => "try again, and look into the log of the API server",
         };
         Some(text.to_owned())
     }
@@ -110,6 +127,11 @@ impl ClusterArgs {
                 .map_err(|error| self.explain(&kube::Error::HttpError(error)))?;
             client.request_text(request).await.map(String::into_bytes).map_err(|error| self.explain(&error))
         })
+    }
+
+    /// Makes ready to ask the API server for more.
+    pub(crate) fn connect(&self) -> Result<Connection, ClusterError> {
+        Connection::open(self)
     }
 
     async fn config(&self) -> Result<Config, ClusterError> {

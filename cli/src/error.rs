@@ -6,10 +6,12 @@ use waxwing_formats::sealed_secret::{CertificateError, PlainSecretError, SealErr
 
 use crate::certificate::FetchError;
 use crate::cluster::ClusterError;
+use crate::commands::keys::RetireError;
 use crate::input::{InputError, ValueError};
 use crate::kubeseal;
 use crate::output::OutputError;
 use crate::sealed::{CreationError, NOBODY_TO_ASK};
+use crate::sealing::{BackupError, EditError, SealingError};
 use crate::sops::Fault;
 
 /// Why a command failed. None of it quotes a value.
@@ -63,6 +65,18 @@ pub(crate) enum Error {
     /// A call of kubeseal failed.
     #[error(transparent)]
     Kubeseal(#[from] kubeseal::Fault),
+    /// Nobody could say what opens sealed items.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    /// A backup of sealing keys was not written or read.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// A sealing key stays.
+    #[error(transparent)]
+    Retire(#[from] RetireError),
+    /// A SealedSecret was not edited.
+    #[error(transparent)]
+    EditItems(#[from] EditError),
 }
 
 impl Error {
@@ -91,6 +105,10 @@ impl Error {
             Self::NobodyToAsk => Some(NOBODY_TO_ASK.to_owned()),
             Self::Edit(fault) | Self::Sops(fault) => fault.hint(),
             Self::Kubeseal(fault) => fault.hint(),
+            Self::Sealing(error) => error.hint(),
+            Self::Backup(error) => error.hint(),
+            Self::Retire(error) => Some(error.hint().to_owned()),
+            Self::EditItems(error) => error.hint(),
         }
     }
 }

@@ -68,7 +68,12 @@ pub(crate) fn documents(file: Option<&Path>) -> Result<Vec<Document>, InputError
         None => standard_input("Secrets as YAML or JSON"),
     }
     .map_err(|source| InputError::Read { name: name.clone(), source })?;
-    let found = yaml::manifests(&text).map_err(|source| InputError::Malformed { name: name.clone(), source })?;
+    documents_of(name, &text)
+}
+
+/// Reads the documents of a text that was read from there.
+pub(crate) fn documents_of(name: String, text: &[u8]) -> Result<Vec<Document>, InputError> {
+    let found = yaml::manifests(text).map_err(|source| InputError::Malformed { name: name.clone(), source })?;
     let documents: Vec<_> = found
         .into_iter()
         .flat_map(|document| items(document.value).map(move |value| (document.line, value)))

@@ -16,6 +16,7 @@ mod output;
 mod references;
 mod rotate;
 mod sealed;
+mod sealing;
 mod sops;
 mod tree;
 mod verify;

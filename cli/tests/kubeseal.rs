@@ -352,3 +352,39 @@ fn every_flag_of_kubeseal_is_accepted_and_written_about() {
     let ran = run(Folder::new().call(&["kubeseal"]).args(words));
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "kubeseal version: 0.40.0\n", ""));
 }
+
+/// What the real controller has beside flags (`pkg/controller/server.go`, `metrics.go` and `pkg/apis/sealedsecrets/v1alpha1/types.go`).
+const OF_THE_CONTROLLER: [&str; 17] = [
+    "/v1/cert.pem",
+    "/v1/verify",
+    "/v1/rotate",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "sealed_secrets_controller_build_info",
+    "sealed_secrets_controller_unseal_requests_total",
+    "sealed_secrets_controller_unseal_errors_total",
+    "sealed_secrets_controller_condition_info",
+    "sealed_secrets_controller_http_requests_total",
+    "sealed_secrets_controller_http_request_duration_seconds",
+    "sealedsecrets.bitnami.com/cluster-wide",
+    "sealedsecrets.bitnami.com/managed",
+    "sealedsecrets.bitnami.com/patch",
+    "sealedsecrets.bitnami.com/skip-set-owner-references",
+    "/namespace-wide",
+];
+
+#[test]
+fn every_flag_annotation_endpoint_and_metric_of_the_controller_is_written_about() {
+    let page = include_str!("../../docs/from-sealed-secrets.md");
+    let program = waxwing_harness::Tools::locate().unwrap().path("sealed-secrets-controller").unwrap();
+    let folder = Folder::new();
+    let finished = waxwing_harness::Call::new(&program, folder.path()).arg("--help").run().unwrap();
+    let help = format!("{}{}", String::from_utf8_lossy(&finished.stdout), finished.stderr);
+    let flag = Regex::new(r"(?m)^ +(?:-\w, )?(--[\w-]+)").unwrap();
+    let flags: Vec<String> = flag.captures_iter(&help).map(|found| found[1].to_owned()).collect();
+    assert!(flags.len() > 25, "{help}");
+    for name in flags.iter().map(String::as_str).chain(OF_THE_CONTROLLER) {
+        assert!(page.contains(&format!("`{name}`")), "docs/from-sealed-secrets.md does not name {name}");
+    }
+}

@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 35] = [
     &[],
     &["cert"],
     &["new"],
@@ -31,6 +31,11 @@ const COMMANDS: [&[&str]; 30] = [
     &["refs", "list"],
     &["edit"],
     &["rotate"],
+    &["keys"],
+    &["keys", "list"],
+    &["keys", "backup"],
+    &["keys", "restore"],
+    &["keys", "retire"],
     &["sops"],
     &["sops", "encrypt"],
     &["sops", "decrypt"],
@@ -72,7 +77,9 @@ fn the_cli_reference_is_what_the_program_prints() {
 
 #[test]
 fn every_command_is_in_the_reference() {
-    for (above, depth) in [(&[][..], 0), (&["audit"], 1), (&["refs"], 1), (&["sops"], 1), (&["sops", "groups"], 2)] {
+    for (above, depth) in
+        [(&[][..], 0), (&["audit"], 1), (&["refs"], 1), (&["keys"], 1), (&["sops"], 1), (&["sops", "groups"], 2)]
+    {
         let help = Folder::new().seal(&[above, &["--help"]].concat(), "").stdout;
         let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
         let listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();

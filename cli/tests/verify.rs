@@ -395,3 +395,58 @@ fn a_sealed_secret_of_another_cluster_or_that_was_changed_is_named_without_any_k
     assert!(ran.code == Some(1) && ran.stderr.contains("the certificate expired at 2020-01-02"), "{ran:?}");
     Ok(())
 }
+
+#[test]
+fn what_keeps_a_sealed_secret_from_opening_is_seen_without_any_key_as_far_as_it_can_be() -> Result<(), Failure> {
+    let (tree, folder) = (Tree::new()?, Folder::new());
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/formats/tests/fixtures/sealed_secret/keys");
+    let certificate = |name: &str| keys.join(name).display().to_string();
+    let kubeseal = |cert: &str, more: &[&str]| {
+        let call = tree.upstream.kubeseal(&["-o", "yaml", "--namespace", "shop", "--cert", &certificate(cert)])?;
+        call.args(more).stdin(SECRET).text()
+    };
+    let strict = kubeseal("throw-away.crt", &[])?;
+    let wide = kubeseal("newer.crt", &["--scope", "cluster-wide"])?;
+    let annotation = "sealedsecrets.bitnami.com/cluster-wide: \"true\"";
+    let token = strict.lines().find_map(|line| line.trim().strip_prefix("password: ")).expect("an item").to_owned();
+    let old_form = |data: &str, more: &str| {
+        format!(
+            "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {{name: db, namespace: shop}}\nspec:\n  data: {data}\n{more}"
+        )
+    };
+    for (name, text) in [
+        ("old.yaml", strict.clone()),
+        ("new.yaml", wide.clone()),
+        ("big.yaml", kubeseal("big.crt", &[])?),
+        ("loud.yaml", wide.replacen(annotation, &annotation.replace("\"true\"", "\"True\""), 1)),
+        ("bare.yaml", wide.replacen(annotation, &annotation.replace("\"true\"", "true"), 1)),
+        (
+            "off.yaml",
+            strict.replacen(
+                "metadata:\n",
+                &format!("metadata:\n  annotations: {{{}}}\n", annotation.replace("true", "false")),
+                1,
+            ),
+        ),
+        ("unsealed.yaml", strict.replacen("  template:\n", "  template:\n    stringData: {other: hunter2}\n", 1)),
+        ("blob.yaml", old_form(&token, "")),
+        ("cut-blob.yaml", old_form("AgA=", "")),
+        ("both-forms.yaml", old_form(&token, "  encryptedData: {a: AgA=}\n")),
+    ] {
+        tree.repo.write(&format!("app/{name}"), text)?;
+    }
+    tree.repo.write("expired.pem", std::fs::read(folder.path().join("expired.pem")).expect("a fixture"))?;
+    tree.repo.write("fine.pem", std::fs::read(folder.path().join("cluster.pem")).expect("a fixture"))?;
+    let (newer, old) = (certificate("newer.crt"), certificate("throw-away.crt"));
+    let ran = tree.verify(&["--cert", &newer, "--cert", &old]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(ran.stdout);
+    // What an older key sealed is fine as long as that is named, though its certificate has expired.
+    let expired = folder.path().join("small.pem").display().to_string();
+    assert_eq!(tree.verify(&["--cert", &expired, "app/old.yaml"]).code, Some(1), "a key of 1024 bits is none");
+    let (big, both) =
+        (certificate("big.crt"), tree.verify(&["--cert", &newer, "--cert", &old, "app/old.yaml", "app/new.yaml"]));
+    assert_eq!(both.code, Some(0), "{both:?}");
+    assert_eq!(tree.verify(&["--cert", &big, "app/old.yaml"]).code, Some(2));
+    Ok(())
+}

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use rand_core::{CryptoRng, RngCore};
 use waxwing_formats::go_template::{Allowance, GoTemplate, Values};
 use waxwing_formats::reference::{Content, PathPattern, Reference, SecretPath, StoreName, decoded};
-use waxwing_formats::sealed_secret::{Certificate, PlainSecret, SealedItem, SealedSecretManifest};
+use waxwing_formats::sealed_secret::{
+    Certificate, ItemChange, PlainSecret, SealedFile, SealedItem, SealedSecretManifest,
+};
 use waxwing_formats::sops::{
     Document, Part, Plain, Recipient, Rule, RuleKind, Sealed, SopsError, Store, Terms, Unlock, Vectors, Verified,
 };
@@ -110,6 +112,28 @@ pub fn sealed_secret(bytes: &[u8]) {
     }
     let _ = PlainSecret::parse(bytes);
     let _ = Certificate::from_pem(bytes);
+    sealed_file(bytes);
+}
+
+/// A file whose items are changed where they stand: as wanted and not else, or it is refused.
+fn sealed_file(bytes: &[u8]) {
+    let Ok(file) = SealedFile::parse(bytes) else { return };
+    assert_eq!(
+        file.with(&[]).ok().as_deref().map(str::as_bytes),
+        Some(bytes),
+        "a file that was not changed is another one"
+    );
+    for (index, object) in file.objects().iter().enumerate().take(3) {
+        let names = object.items().map(|(name, _)| name.to_owned()).chain(["new".to_owned()]).take(3);
+        for (item, token) in names.flat_map(|name| [(name.clone(), Some("AgA=")), (name, None)]) {
+            let change = ItemChange { object: index, item: item.clone(), token: token.map(str::to_owned) };
+            let Ok(changed) = file.with(&[change]) else { continue };
+            let changed = SealedFile::parse(changed.as_bytes()).expect("what was written is read");
+            let now = changed.objects().get(index).expect("no object is lost");
+            let found = now.items().find(|(name, _)| *name == item).map(|(_, token)| token);
+            assert_eq!(found, token, "an item is not what it should be");
+        }
+    }
 }
 
 /// Templates of SealedSecrets: they are run or refused, the same way twice, and no error holds a value.

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod cert;
 pub(crate) mod completion;
 pub(crate) mod edit;
+pub(crate) mod keys;
 mod listed;
 pub(crate) mod new;
 pub(crate) mod plan;

@@ -1,4 +1,5 @@
-//! `seal rotate`: new data keys, and the recipients that the rules say, for all sealed files of a tree.
+//! `seal rotate`: new data keys, and the recipients that the rules say, for all sealed files of a tree; SealedSecrets are sealed again with
+//! the newest key.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,23 +9,32 @@ use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use waxwing_formats::sealed_secret::PublicKey;
 
 use crate::args::Outcome;
+use crate::certificate::CertificateArgs;
 use crate::error::Error;
+use crate::input;
 use crate::output::{self, ListForm};
-use crate::rotate::{Report, Rotation, Wanted};
+use crate::rotate::{Report, Resealing, Rotation, Wanted};
 use crate::sealed::{Configurations, Identities};
+use crate::sealing::OpenerArgs;
 use crate::sops::KeyServiceFlags;
+use crate::verify::counted;
 
-/// Give the SOPS files of a tree new data keys, and the recipients that .sops.yaml says
+/// Give the sealed files of a tree new keys, and the recipients that .sops.yaml says
 ///
-/// Looks at the files that Git would commit at or below the paths. Each that is sealed is opened with your keys, sealed anew with a
+/// Looks at the files that Git would commit at or below the paths. Each SOPS file is opened with your keys, sealed anew with a
 /// new data key for the recipients of its rule, and replaced as a whole; where no rule names anybody, its recipients stay. What can't
 /// be opened or replaced is told and left as it was, and the others go on.
 ///
 /// A rotation that was cut off is done in part: no file is half written. To go on, pass --older-than with the time at which it began,
 /// which is told then; files that were sealed since are left. A file that was edited meanwhile counts as sealed since, though it kept
 /// its data key.
+///
+/// SealedSecrets are sealed again only where somebody is named who can open them: the controller, asked with --service-account or
+/// --token-file, or the private keys of --recovery-private-key. Items that are sealed with the newest key are left, so that a rotation that was cut off
+/// goes on where it was; the others are exchanged where they stand, and every other byte of the file stays.
 ///
 /// Who could open a file before still knows what was in it, and its old revisions are in Git: change the secrets too.
 #[derive(Args)]
@@ -56,6 +66,16 @@ pub(crate) struct RotateArgs {
 
     #[command(flatten)]
     services: KeyServiceFlags,
+
+    /// Take SealedSecrets that name no namespace to be in this one
+    #[arg(short, long, value_name = "NAME", value_parser = input::dns_label)]
+    namespace: Option<String>,
+
+    #[command(flatten)]
+    opener: OpenerArgs,
+
+    #[command(flatten)]
+    certificate: CertificateArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -64,6 +84,8 @@ Examples:
   seal rotate clusters/prod
   seal rotate --older-than 90d .
   seal rotate --only-recipients --dry-run -o json .
+  seal rotate --service-account waxwing-system/rotator clusters/prod
+  seal rotate --recovery-private-key sealing-keys.yaml --cert cluster.pem clusters/prod
 
 Exit codes:
   0  everything was rotated, or with --dry-run: there is nothing to rotate
@@ -83,9 +105,15 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// Rotates, or says what there is to rotate.
 pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
-    let RotateArgs { paths, dry_run, only_recipients, older_than, config, output, services } = args;
+    let RotateArgs { paths, dry_run, only_recipients, older_than, config, output, services, .. } = args;
     let wanted = Wanted { only_recipients: *only_recipients, older_than: *older_than };
-    let rotation = Rotation::plan(paths, wanted, Configurations::new(config.as_deref())?)?;
+    let rotation = Rotation::plan(paths, wanted, Configurations::new(config.as_deref())?, resealing(args)?)?;
+    if rotation.passed_over() > 0 {
+        let files = counted(rotation.passed_over(), "file");
+        output::note(&format!(
+            "{files} with SealedSecrets not looked into: pass --service-account or --recovery-private-key"
+        ));
+    }
     let (report, wrong) = if *dry_run { rotation.into_plan() } else { carry_out(rotation, wanted, services)? };
     print(&report, *output)?;
     match wrong.is_empty() {
@@ -93,6 +121,19 @@ pub(crate) fn run(args: &RotateArgs) -> Result<Outcome, Error> {
         true if report.has_plans() => Ok(Outcome::Found),
         true => Ok(Outcome::Done),
     }
+}
+
+/// Makes ready to seal SealedSecrets again, if somebody is named who can open them.
+fn resealing(args: &RotateArgs) -> Result<Option<Resealing>, Error> {
+    let RotateArgs { opener, certificate, namespace, .. } = args;
+    let Some(opener) = opener.opener(&certificate.cluster)? else {
+        return Ok(None);
+    };
+    let newest = match opener.newest() {
+        Some(newest) => newest?,
+        None => PublicKey::from_certificate_pem(&certificate.fetch()?, Timestamp::now())?,
+    };
+    Ok(Some(Resealing { opener, newest, namespace: namespace.clone() }))
 }
 
 fn carry_out(
@@ -106,7 +147,7 @@ fn carry_out(
         return Err(Error::NobodyToAsk);
     }
     let all = rotation.tasks();
-    if all > 1 && !wanted.only_recipients {
+    if rotation.dated() > 1 && !wanted.only_recipients {
         // A limit that there is already is earlier than now, and leaves what was rotated before.
         let began = wanted.older_than.unwrap_or_else(now);
         output::note(&format!("if this is cut off, go on with --older-than {began}"));

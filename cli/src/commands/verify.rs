@@ -4,20 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use waxwing_formats::sealed_secret::PublicKey;
 
 use crate::args::Outcome;
 use crate::certificate::from_place;
 use crate::error::Error;
 use crate::output;
-use crate::verify::verify;
+use crate::verify::{SealingKeys, verify};
 
 /// Check that what is to be committed is sealed
 ///
 /// Looks at the files that Git would commit below the folders that are named, or here, and needs no key and no cluster. It
 /// finds values of Secrets in the clear, values that a rule of .sops.yaml wants sealed, SOPS files whose recipients are not
 /// those of their rule, sealed files that are damaged, SealedSecrets that were renamed, moved or given another scope after they were
-/// sealed, and private keys. Files that .gitignore names are passed over unless
+/// sealed, private keys, and expired certificates. Files that .gitignore names are passed over unless
 /// Git has them already.
 ///
 /// Exits with 0 where there is nothing but warnings, with 2 where something should not be committed, and with 1 where
@@ -37,11 +36,12 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Check that SealedSecrets are sealed with this certificate, which may not have expired
+    /// Check that SealedSecrets are sealed with this certificate, or one of these, of which one at least may not have expired
     ///
-    /// Only the private key can tell for sure. Without it one in two values of another key of the same size passes.
+    /// Only the private key can tell for sure. Without it one in two values of another key of the same size passes. A cluster has several keys
+    /// once it has renewed one: give the certificates of all that something may be sealed with.
     #[arg(long, value_name = "FILE|URL")]
-    cert: Option<String>,
+    cert: Vec<String>,
 
     /// Print in this form
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
@@ -69,9 +69,9 @@ enum Form {
 
 /// Looks at the files and prints what was found.
 pub(crate) fn run(args: &VerifyArgs) -> Result<Outcome, Error> {
-    let pem = args.cert.as_deref().map(from_place).transpose()?;
-    let key = pem.map(|pem| PublicKey::from_certificate_pem(&pem, Timestamp::now())).transpose()?;
-    let report = verify(&args.paths, args.staged, args.config.as_deref(), key.as_ref())?;
+    let pems = args.cert.iter().map(|place| from_place(place)).collect::<Result<Vec<_>, _>>()?;
+    let keys = SealingKeys::of_certificates(&pems, Timestamp::now())?;
+    let report = verify(&args.paths, args.staged, args.config.as_deref(), keys.as_ref())?;
     match args.output {
         Form::Text => output::print(&report.text())?,
         Form::Json => output::print(&output::json(&report)?)?,

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::objects::Input;
 
 /// Reads all keys of the files; a key that comes twice is taken once.
-pub(super) fn of(paths: &[PathBuf]) -> Result<Vec<UnsealingKey>, Fault> {
+pub(crate) fn of(paths: &[PathBuf]) -> Result<Vec<UnsealingKey>, Fault> {
     let mut keys: Vec<UnsealingKey> = Vec::new();
     for path in paths.iter().filter(|path| !path.as_os_str().is_empty()) {
         for key in in_file(path)? {

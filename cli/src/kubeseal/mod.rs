@@ -16,6 +16,7 @@ mod target;
 
 pub(crate) use args::KubesealArgs;
 pub(crate) use fault::Fault;
+pub(crate) use keys::of as recovery_keys;
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use waxwing_formats::go_object::{GoType, Printable, Reading};
-use waxwing_formats::sealed_secret::{ItemError, Scope, SealedItem, TemplateData};
+use waxwing_formats::sealed_secret::{ItemError, SealedItem, TemplateData};
 use waxwing_formats::{RequestId, SecretBytes};
 use waxwing_keys::UnsealingKey;
 
@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::keys;
 use super::objects::{Input, Object};
 use super::target::Target;
+use crate::sealing::Binding;
 
 /// Opens the SealedSecrets of the input and prints the Secrets.
 pub(super) fn run(args: &KubesealArgs, target: &Target) -> Result<(), Fault> {
@@ -88,10 +89,10 @@ fn data(object: &Value, template: &Value, keys: &[UnsealingKey]) -> Result<BTree
     if object.pointer("/spec/data").is_some() {
         return Err(Fault::OlderForm);
     }
-    let label = Label::of(object);
+    let binding = Binding::of(object);
     let (mut opened, mut closed) = (BTreeMap::new(), Closed::default());
     for (key, token) in object.pointer("/spec/encryptedData").and_then(Value::as_object).into_iter().flatten() {
-        match open(token.as_str().unwrap_or_default(), &label.bytes(label.scope), keys) {
+        match open(token.as_str().unwrap_or_default(), &binding.own_label(), keys) {
             Ok(value) => drop(opened.insert(key.clone(), value)),
             Err(why) => closed.add(key, &why),
         }
@@ -100,7 +101,7 @@ fn data(object: &Value, template: &Value, keys: &[UnsealingKey]) -> Result<BTree
         render(template, &mut opened)?;
         return Ok(opened);
     }
-    let hint = label.hint(object, keys);
+    let hint = hint(&binding, object, keys);
     Err(Fault::Closed { text: closed.text(), hint })
 }
 
@@ -127,51 +128,28 @@ fn open(token: &str, label: &[u8], keys: &[UnsealingKey]) -> Result<SecretBytes,
     keys.iter().find_map(|key| item.open(&key.unwrap(&wrapped)?).ok()).ok_or(Why::NoKey)
 }
 
-/// What an object's items may be bound to.
-struct Label {
-    namespace: String,
-    name: String,
-    scope: Scope,
-}
-
-impl Label {
-    fn of(object: &Value) -> Self {
-        let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
-        Self {
-            namespace: text("/metadata/namespace"),
-            name: text("/metadata/name"),
-            scope: annotations.map(Scope::from_annotations).unwrap_or_default(),
-        }
+/// Finds out whether the items would open with another scope, and says what else may be wrong if they would not.
+fn hint(binding: &Binding, object: &Value, keys: &[UnsealingKey]) -> Option<String> {
+    if keys.is_empty() {
+        return Some("pass the private keys with --recovery-private-key".to_owned());
     }
-
-    fn bytes(&self, scope: Scope) -> Vec<u8> {
-        scope.label(&self.namespace, &self.name)
+    let items = object.pointer("/spec/encryptedData").and_then(Value::as_object)?;
+    let token = items.values().filter_map(Value::as_str).find(|token| SealedItem::parse(token).is_ok())?;
+    if open(token, &binding.own_label(), keys).is_ok() {
+        return Some("the other items open: seal those that are named again".to_owned());
     }
-
-    /// Finds out whether the items would open with another scope, and says what else may be wrong if they would not.
-    fn hint(&self, object: &Value, keys: &[UnsealingKey]) -> Option<String> {
-        if keys.is_empty() {
-            return Some("pass the private keys with --recovery-private-key".to_owned());
+    let others = binding.other_scopes();
+    let found = others.filter(|scope| open(token, &binding.label(*scope), keys).is_ok()).collect::<Vec<_>>();
+    Some(match found.first().map(|scope| (scope, scope.annotation())) {
+        Some((scope, Some(annotation))) => {
+            format!("it was sealed with scope {scope}: give it the annotation {annotation}: \"true\"")
         }
-        let items = object.pointer("/spec/encryptedData").and_then(Value::as_object)?;
-        let token = items.values().filter_map(Value::as_str).find(|token| SealedItem::parse(token).is_ok())?;
-        if open(token, &self.bytes(self.scope), keys).is_ok() {
-            return Some("the other items open: seal those that are named again".to_owned());
-        }
-        let others = Scope::ALL.into_iter().filter(|scope| *scope != self.scope);
-        let found = others.filter(|scope| open(token, &self.bytes(*scope), keys).is_ok()).collect::<Vec<_>>();
-        Some(match found.first().map(|scope| (scope, scope.annotation())) {
-            Some((scope, Some(annotation))) => {
-                format!("it was sealed with scope {scope}: give it the annotation {annotation}: \"true\"")
-            }
-            Some((_, None)) => "it was sealed with scope strict: take the annotation of its scope away".to_owned(),
-            None => format!(
-                "it was sealed with the certificate of another key than {}, or for another name or namespace",
-                keys::names(keys)
-            ),
-        })
-    }
+        Some((_, None)) => "it was sealed with scope strict: take the annotation of its scope away".to_owned(),
+        None => format!(
+            "it was sealed with the certificate of another key than {}, or for another name or namespace",
+            keys::names(keys)
+        ),
+    })
 }
 
 /// The items that do not open, in the form in which kubeseal lists them.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::with_causes;
 use crate::sealed::Change;
+use crate::verify::counted;
 
 /// What becomes of each sealed file.
 #[derive(Serialize)]
@@ -37,13 +38,24 @@ pub(super) struct Entry {
 }
 
 /// What is done to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Everything is sealed anew with a new data key.
     NewDataKey,
     /// The data key is wrapped for others.
     Recipients,
+    /// So many items of SealedSecrets, of so many, are sealed again with the newest sealing key.
+    NewestKey { items: usize, of: usize },
+}
+
+impl Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::NewDataKey => "new-data-key",
+            Self::Recipients => "recipients",
+            Self::NewestKey { .. } => "newest-key",
+        })
+    }
 }
 
 /// How far it is.
@@ -79,7 +91,10 @@ impl Entry {
 
     fn text(&self) -> String {
         let Self { file, state, action, changes, reason } = self;
-        let what = match (state, action) {
+        let items = |verb, items, of| format!("{verb} {items} of {} sealed with the newest key", counted(of, "item"));
+        let what = match (state, *action) {
+            (State::Planned, Some(Action::NewestKey { items: count, of })) => &items("gets", count, of),
+            (State::Done, Some(Action::NewestKey { items: count, of })) => &items("has", count, of),
             (State::Planned, Some(Action::NewDataKey)) => "gets a new data key",
             (State::Planned, _) => "gets other recipients",
             (State::Done, Some(Action::NewDataKey)) => "has a new data key",

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use waxwing_formats::sealed_secret::InPlaceError;
 use waxwing_formats::sops::{Document, SealError, Sealed, SopsError, Store, Terms};
 
 use super::Wanted;
@@ -11,6 +12,7 @@ use crate::sealed::{
     self, Change, Configuration, Context, CreationError, Groups, Identities, Keys, MasterKeyError, NewTerms,
     SealedError, is_sealed, open, seal_anew, wrap,
 };
+use crate::sealing::SealingError;
 
 /// A file that may be rotated.
 pub(super) struct Task {
@@ -40,6 +42,18 @@ pub(super) enum TaskError {
     /// It is no longer sealed.
     #[error("it is not sealed any more")]
     Gone,
+    /// Nobody can say which keys its items need, or seal them again.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    /// Some of its items do not open; each is named.
+    #[error("not all of its items open: {0}")]
+    Closed(String),
+    /// Its items can't be exchanged.
+    #[error(transparent)]
+    InPlace(InPlaceError),
+    /// It has one blob for all values.
+    #[error("it has the deprecated form with spec.data, which has no single items")]
+    Deprecated,
 }
 
 impl TaskError {
@@ -50,6 +64,12 @@ impl TaskError {
             Self::Rule(error) => error.hint().map(str::to_owned),
             Self::Recipient(error) => Some(error.hint().to_owned()),
             Self::Read(_) | Self::Write(_) | Self::Gone => None,
+            Self::Sealing(error) => error.hint(),
+            Self::Closed(_) => {
+                Some("seal these values again under the name, namespace and scope that the file has".to_owned())
+            }
+            Self::InPlace(error) => Some(error.hint().to_owned()),
+            Self::Deprecated => Some("seal the Secret again with `seal`".to_owned()),
         }
     }
 }
@@ -161,7 +181,7 @@ impl Task {
                 let recipients = wrap(&opened.key, &groups, threshold, identities.services())?;
                 document.with_recipients(&opened.key, recipients, threshold).map_err(SealedError::Seal)?
             }
-            Action::NewDataKey => {
+            Action::NewDataKey | Action::NewestKey { .. } => {
                 let Terms { rule, mac_only_encrypted, .. } = document.terms();
                 let terms = NewTerms { groups, shamir_threshold: threshold, rule, mac_only_encrypted };
                 seal_anew(opened.document.plain(), terms, identities.services())?

@@ -87,11 +87,23 @@ pub(crate) fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> io::Result<(
     }
 }
 
+/// Makes a file that only the user can read, as a whole or not at all.
+///
+/// # Errors
+///
+/// Fails where there is something of this name.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path)?;
+    let _undisturbed = Undisturbed::begin()?;
+    let mut file = Builder::new().prefix(".seal-").permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 fn put(path: &Path, bytes: &[u8], new: Permissions, old: Option<&Metadata>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such folder"));
-    }
+    let folder = folder_of(path)?;
     let _undisturbed = Undisturbed::begin()?;
     let mut file = Builder::new().prefix(".seal-").permissions(new).tempfile_in(folder)?;
     file.write_all(bytes)?;
@@ -102,6 +114,12 @@ fn put(path: &Path, bytes: &[u8], new: Permissions, old: Option<&Metadata>) -> i
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no such folder");
+    if folder.is_dir() { Ok(folder) } else { Err(missing()) }
 }
 
 /// Has requests to end wait for as long as this lives, so that none leaves a file behind that was to take the place of another.

@@ -37,7 +37,7 @@ pub(crate) use changes::Change;
 pub(crate) use configurations::Configurations;
 pub(crate) use creation::{CONFIGURATION, Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
 pub(crate) use destinations::{DestinationError, KvVersion};
-pub(crate) use disk::{Secrecy, read, replace, replace_whole, write};
+pub(crate) use disk::{Secrecy, create, read, replace, replace_whole, write};
 pub(crate) use error::{NOBODY_TO_ASK, SealedError};
 pub(crate) use identities::{Identities, UNSUPPORTED};
 pub(crate) use key_services::KeyServices;

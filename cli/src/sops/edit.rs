@@ -10,7 +10,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use tokio::process::Command;
-use waxwing_formats::sops::{Document, Plain, Sealed, Store, Terms, VERSION};
+use waxwing_formats::sops::{Plain, Store, Terms, VERSION};
 use waxwing_formats::{DataKey, SecretBytes};
 
 use super::args::{EditArgs, Global, KeyServiceFlags};
@@ -105,11 +105,11 @@ fn newer(terms: Terms) -> Terms {
 }
 
 /// Runs the editor again for as long as what was written in it can't be sealed and the user wants to go on.
-fn until_it_seals(
+pub(crate) fn until_it_seals<T>(
     file: &Path,
     text: &SecretBytes,
-    seal: impl Fn(&SecretBytes) -> Result<Document<Sealed>, Fault>,
-) -> Result<Document<Sealed>, Fault> {
+    seal: impl Fn(&SecretBytes) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     // Editors go by the ending of the name.
     let name = file.file_name().map_or(Path::new("secrets"), Path::new);
     let refused = |error: io::Error| Fault::unwritable(file, &error);

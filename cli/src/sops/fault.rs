@@ -346,6 +346,11 @@ impl Fault {
         Self::new(NOT_DUMPED, with_causes(&error), Some(error.hint()))
     }
 
+    /// Passes on why a SealedSecret can't be sealed as it was edited.
+    pub(crate) fn of_items(error: &crate::sealing::EditError) -> Self {
+        Self { hint: error.hint(), ..Self::new(GENERIC, with_causes(error), None) }
+    }
+
     /// Passes on a failure to print.
     pub(crate) fn from_cli(error: &crate::error::Error) -> Self {
         Self { hint: error.hint(), ..Self::new(UNWRITABLE, with_causes(error), None) }

@@ -21,7 +21,7 @@ mod recipients;
 mod values;
 
 pub(crate) use args::{CreationFlags, DraftFlag, EditArgs, KeyFlags, KeyServiceFlags, SopsArgs};
-pub(crate) use edit::run_under as edit_under;
+pub(crate) use edit::{run_under as edit_under, until_it_seals};
 pub(crate) use fault::Fault;
 
 use std::collections::HashSet;

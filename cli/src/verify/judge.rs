@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use jiff::Timestamp;
 use waxwing::source::RepoPath;
 use waxwing_formats::KeyPath;
-use waxwing_formats::sealed_secret::PublicKey;
+use waxwing_formats::sealed_secret::Certificate;
 use waxwing_formats::sops::{Document, Plain, Rule, Sealed, SopsError, Store};
 use waxwing_formats::yaml::{self, ManifestDocument};
 
 use super::lines::Lines;
 use super::report::{Check, Finding, Level, Place};
-use super::secrets::{self, Generated};
+use super::secrets::{self, Generated, SealingKeys};
 use crate::error::with_causes;
 use crate::sealed::{Expected, is_sealed};
 
@@ -30,10 +31,10 @@ impl From<Finding> for Judged {
     }
 }
 
-/// Judges a file, of which a rule may expect something, and in which SealedSecrets should be for a key.
-pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>, key: Option<&PublicKey>) -> Judged {
+/// Judges a file, of which a rule may expect something, and in which SealedSecrets should be for these keys.
+pub(crate) fn judge(file: &RepoPath, bytes: &[u8], expected: Option<&Expected>, keys: Option<&SealingKeys>) -> Judged {
     let store = Store::from_path(Path::new(file.as_str()));
-    let mut judged = judge_as(file, bytes, store, expected, key);
+    let mut judged = judge_as(file, bytes, store, expected, keys);
     if !judged.findings.is_empty() {
         let lines = Lines::read(bytes, store);
         judged.findings.iter_mut().for_each(|finding| finding.place.find_line(&lines));
@@ -46,7 +47,7 @@ fn judge_as(
     bytes: &[u8],
     store: Store,
     expected: Option<&Expected>,
-    key: Option<&PublicKey>,
+    keys: Option<&SealingKeys>,
 ) -> Judged {
     if is_sealed(bytes, store) {
         let findings = judge_sealed(file, bytes, store, expected);
@@ -55,7 +56,7 @@ fn judge_as(
     let is_read = matches!(store, Store::Yaml | Store::Json) || secrets::is_kustomization(file);
     // What can't be read, as a template of Helm, is said only where a rule is for it, by `judge_plain`.
     let documents = is_read.then(|| yaml::manifests(bytes).ok()).flatten();
-    let mut judged = judge_manifests(file, documents.as_deref().unwrap_or_default(), key);
+    let mut judged = judge_manifests(file, documents.as_deref().unwrap_or_default(), keys);
     let is_under_a_rule = |expected: &&Expected| expected.is_for_some && file.file_name() != Some(".sops.yaml");
     if let Some(expected) = expected.filter(is_under_a_rule).filter(|_| !judged.is_sealed) {
         let is_for_kubernetes = secrets::is_kustomization(file) || documents.as_deref().is_some_and(are_objects);
@@ -63,6 +64,7 @@ fn judge_as(
         judged.findings.extend(judge_plain(file, bytes, store, expected, level));
     }
     judged.findings.extend(private_key(file, bytes));
+    judged.findings.extend(expired_certificate(file, bytes, Timestamp::now()));
     judged
 }
 
@@ -137,12 +139,12 @@ fn judge_plain(file: &RepoPath, bytes: &[u8], store: Store, expected: &Expected,
 }
 
 /// Looks at the objects in a file.
-fn judge_manifests(file: &RepoPath, documents: &[ManifestDocument], key: Option<&PublicKey>) -> Judged {
+fn judge_manifests(file: &RepoPath, documents: &[ManifestDocument], keys: Option<&SealingKeys>) -> Judged {
     let mut judged = Judged::default();
     let count = documents.iter().map(|document| document.index + 1).max().unwrap_or_default();
     for document in documents {
         let place = |path: &KeyPath| Place::value(file, (document.index, count), path);
-        let found = secrets::in_manifest(&document.value, &KeyPath::root(), key, &place);
+        let found = secrets::in_manifest(&document.value, &KeyPath::root(), keys, &place);
         judged.is_sealed |= found.is_sealed;
         judged.findings.extend(found.findings);
         if secrets::is_kustomization(file) {
@@ -169,4 +171,14 @@ fn private_key(file: &RepoPath, bytes: &[u8]) -> Option<Finding> {
     };
     let (line, _) = (1..).zip(bytes.split(|byte| *byte == b'\n')).find(|(_, line)| begins(line))?;
     Some(Finding::error(Check::PrivateKey, Place::line(file, line), format!("a private key begins in line {line}")))
+}
+
+/// A file that is one certificate, as `seal cert` prints them, that nothing can be sealed with any more.
+fn expired_certificate(file: &RepoPath, bytes: &[u8], now: Timestamp) -> Option<Finding> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    let is_one = bytes.trim_ascii_start().starts_with(b"-----BEGIN CERTIFICATE-----")
+        && bytes.windows(BEGIN.len()).filter(|window| *window == BEGIN).count() == 1;
+    let certificate = is_one.then(|| Certificate::from_pem(bytes).ok()).flatten()?;
+    let message = format!("the certificate expired at {}, so nothing can be sealed with it", certificate.not_after);
+    (certificate.not_after < now).then(|| Finding::warning(Check::ExpiredCertificate, Place::file(file), message))
 }

@@ -14,7 +14,6 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use waxwing::source::{CheckoutError, Files, RepoPath, TreeError};
-use waxwing_formats::sealed_secret::PublicKey;
 
 use crate::error::Error;
 use crate::sealed::{CONFIGURATION, Configurations, cleaned};
@@ -22,9 +21,9 @@ use crate::tree::Tree;
 use judge::{Judged, judge};
 use report::{Check, Finding};
 pub(crate) use report::{Place, Report, counted};
-pub(crate) use secrets::is_kustomization;
+pub(crate) use secrets::{SealingKeys, is_kustomization};
 
-/// Looks at the files at or below some paths. SealedSecrets in them should be sealed for the key, if one is known.
+/// Looks at the files at or below some paths. SealedSecrets in them should be sealed for the keys, if some are known.
 ///
 /// # Errors
 /// Fails when a path or a configuration can't be read.
@@ -32,7 +31,7 @@ pub(crate) fn verify(
     paths: &[PathBuf],
     is_staged: bool,
     named: Option<&Path>,
-    key: Option<&PublicKey>,
+    keys: Option<&SealingKeys>,
 ) -> Result<Report, Error> {
     let mut configurations = Configurations::new(named)?;
     let mut report = Report::default();
@@ -44,7 +43,7 @@ pub(crate) fn verify(
             let path = cleaned(&root.join(file.as_str()));
             let expected = configurations.of(&path)?.map(|configuration| configuration.expected(&path)).transpose()?;
             let judged = match read(&file) {
-                Ok(bytes) => judge(&file, &bytes, expected.flatten().as_ref(), key),
+                Ok(bytes) => judge(&file, &bytes, expected.flatten().as_ref(), keys),
                 Err(error) => Judged::from(not_read(&file, &error)),
             };
             sealed.insert(file, judged.is_sealed);

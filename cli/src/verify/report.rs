@@ -39,12 +39,14 @@ pub(crate) enum Check {
     OtherKey,
     /// A SealedSecret that was changed after it was sealed in what its values are bound to.
     Binding,
+    /// A certificate that nothing can be sealed with any more.
+    ExpiredCertificate,
     /// A file that could not be looked into.
     NotRead,
 }
 
 impl Check {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::PlainSecret,
         Self::PlainValue,
         Self::PrivateKey,
@@ -52,6 +54,7 @@ impl Check {
         Self::Damaged,
         Self::OtherKey,
         Self::Binding,
+        Self::ExpiredCertificate,
         Self::NotRead,
     ];
 
@@ -64,6 +67,7 @@ impl Check {
             Self::Damaged => "damaged",
             Self::OtherKey => "other-key",
             Self::Binding => "binding",
+            Self::ExpiredCertificate => "expired-certificate",
             Self::NotRead => "not-read",
         }
     }
@@ -77,6 +81,7 @@ impl Check {
             Self::Damaged => "A sealed file can't be opened as it is",
             Self::OtherKey => "A SealedSecret was sealed for another cluster than that of the certificate",
             Self::Binding => "A SealedSecret was renamed, moved or given another scope after it was sealed",
+            Self::ExpiredCertificate => "A certificate has expired",
             Self::NotRead => "A file could not be looked into",
         }
     }
@@ -95,6 +100,7 @@ impl Check {
             Self::Binding => {
                 "seal it again under the name, namespace and scope that it has now, or give it back those that it had"
             }
+            Self::ExpiredCertificate => "fetch the newest one with `seal cert`",
             Self::NotRead => "mend the file, or name only what shall be looked at",
         }
     }

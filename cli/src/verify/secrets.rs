@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use waxwing::source::RepoPath;
-use waxwing_formats::sealed_secret::{PublicKey, Scope, SealedItem, SealedSecretManifest};
+use waxwing_formats::sealed_secret::{
+    Certificate, CertificateError, DeprecatedSealedSecret, ItemError, ManifestError, PublicKey, Scope, SealedItem,
+    SealedSecretManifest,
+};
 use waxwing_formats::sops::{Document, Sealed};
 use waxwing_formats::{KeyPath, Segment};
 
@@ -17,6 +21,36 @@ const FIELDS: [&str; 2] = ["data", "stringData"];
 pub(crate) struct Generated {
     file: RepoPath,
     kustomization: RepoPath,
+}
+
+/// The keys that SealedSecrets should be sealed with: those of a cluster, of which there is a new one every month.
+pub(crate) struct SealingKeys(Vec<PublicKey>);
+
+impl SealingKeys {
+    /// Takes the keys of certificates, of which one at least may still be sealed with.
+    ///
+    /// # Errors
+    /// Fails for what is no certificate of such a key, and when all have expired.
+    pub(crate) fn of_certificates(pems: &[Vec<u8>], now: Timestamp) -> Result<Option<Self>, CertificateError> {
+        let certificates = pems.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>()?;
+        let Some(newest) = certificates.iter().map(|certificate| certificate.not_after).max() else {
+            return Ok(None);
+        };
+        if newest < now {
+            return Err(CertificateError::Expired { not_after: newest });
+        }
+        Ok(Some(Self(certificates.into_iter().map(|certificate| certificate.public_key).collect())))
+    }
+
+    /// Says that a value was sealed with none of them, if that can be seen.
+    fn refuse(&self, item: &SealedItem) -> Option<String> {
+        let names = || self.0.iter().map(|key| key.fingerprint().to_string()).collect::<Vec<_>>();
+        match self.0.as_slice() {
+            keys if keys.iter().any(|key| item.may_be_for(key)) => None,
+            [key] => Some(format!("the value was not sealed with the key {}", key.fingerprint())),
+            _ => Some(format!("the value was sealed with none of the keys {}", names().join(", "))),
+        }
+    }
 }
 
 /// What was found in a manifest.
@@ -36,20 +70,22 @@ pub(crate) fn is_kustomization(file: &RepoPath) -> bool {
 pub(crate) fn in_manifest(
     object: &Value,
     path: &KeyPath,
-    key: Option<&PublicKey>,
+    keys: Option<&SealingKeys>,
     place: &dyn Fn(&KeyPath) -> Place,
 ) -> Found {
     let mut found = Found::default();
     if let Some(items) = object.get("items").and_then(Value::as_array).filter(|_| is_list(object)) {
         for (index, item) in items.iter().enumerate() {
-            let inner = in_manifest(item, &path.key("items").index(index), key, place);
+            let inner = in_manifest(item, &path.key("items").index(index), keys, place);
             found.is_sealed |= inner.is_sealed;
             found.findings.extend(inner.findings);
         }
     } else if SealedSecretManifest::is_sealed_secret(object) {
         found.is_sealed = true;
-        found.findings = sealed_items(object, path, key, place);
+        found.findings = sealed_items(object, path, keys, place);
+        found.findings.extend(blob(object, path, keys, place));
         found.findings.extend(other_binding(object, path, place));
+        found.findings.extend(ignored_values(object, path, place));
     } else if is_secret(object) {
         for field in FIELDS {
             let values = object.get(field).and_then(Value::as_object).into_iter().flatten();
@@ -80,26 +116,55 @@ fn plain_secret(place: Place) -> Finding {
 fn sealed_items(
     object: &Value,
     path: &KeyPath,
-    key: Option<&PublicKey>,
+    keys: Option<&SealingKeys>,
     place: &dyn Fn(&KeyPath) -> Place,
 ) -> Vec<Finding> {
-    let spec = path.key("spec");
     let items = object.pointer("/spec/encryptedData").and_then(Value::as_object).into_iter().flatten();
-    let items = items.map(|(name, item)| (spec.key("encryptedData").key(name), item));
-    // The deprecated form: one blob for all values.
-    let blob = object.pointer("/spec/data").filter(|blob| !blob.is_null());
-    let found = items.chain(blob.map(|blob| (spec.key("data"), blob))).filter_map(|(path, item)| {
-        let (check, message) = match item.as_str().map(SealedItem::parse) {
-            Some(Ok(item)) => match key.filter(|key| !item.may_be_for(key)) {
-                Some(key) => (Check::OtherKey, format!("the value was not sealed with the key {}", key.fingerprint())),
-                None => return None,
-            },
-            Some(Err(error)) => (Check::Damaged, error.to_string()),
-            None => (Check::Damaged, "the sealed value is not text".to_owned()),
-        };
-        Some(Finding::error(check, place(&path), message))
+    let found = items.filter_map(|(name, item)| {
+        let place = || place(&path.key("spec").key("encryptedData").key(name));
+        match item.as_str() {
+            Some(item) => sealed_item(SealedItem::parse(item), keys, place),
+            None => Some(Finding::error(Check::Damaged, place(), "the sealed value is not text")),
+        }
     });
     found.collect()
+}
+
+fn sealed_item(
+    item: Result<SealedItem, ItemError>,
+    keys: Option<&SealingKeys>,
+    place: impl Fn() -> Place,
+) -> Option<Finding> {
+    match item {
+        Ok(item) => keys?.refuse(&item).map(|message| Finding::error(Check::OtherKey, place(), message)),
+        Err(error) => Some(Finding::error(Check::Damaged, place(), error.to_string())),
+    }
+}
+
+/// Looks at the one blob of the deprecated form.
+fn blob(
+    object: &Value,
+    path: &KeyPath,
+    keys: Option<&SealingKeys>,
+    place: &dyn Fn(&KeyPath) -> Place,
+) -> Option<Finding> {
+    if !DeprecatedSealedSecret::is_deprecated(object) {
+        return None;
+    }
+    let place = || place(&path.key("spec").key("data"));
+    match DeprecatedSealedSecret::parse(object) {
+        Ok(secret) => sealed_item(secret.item(), keys, place),
+        // Without its namespace it is what Kustomize may complete.
+        Err(ManifestError::Missing { .. }) => None,
+        Err(error) => Some(Finding::error(Check::Damaged, place(), error.to_string())),
+    }
+}
+
+/// Finds values in the clear where Sealed Secrets passes over them, and whoever wrote them thinks that they are sealed.
+fn ignored_values(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Place) -> Vec<Finding> {
+    let path = path.key("spec").key("template").key("stringData");
+    let values = object.pointer("/spec/template/stringData").and_then(Value::as_object).into_iter().flatten();
+    values.map(|(key, _)| plain_secret(place(&path.key(key)))).collect()
 }
 
 /// Compares what a SealedSecret is bound to with what its template says, which is what it was sealed for: `seal` and kubeseal write
@@ -110,6 +175,10 @@ fn other_binding(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Pla
     let (scope, sealed_scope) = (scope(own), scope(template));
     let path = path.key("metadata");
     let changed = |path: KeyPath, message: String| Finding::warning(Check::Binding, place(&path), message);
+    if let Some(annotation) = no_scope(own) {
+        let message = format!("{annotation} is not the text true, so it counts for nothing");
+        return vec![changed(path.key("annotations"), message)];
+    }
     if scope != sealed_scope {
         let message = format!("the scope is {scope}, and {sealed_scope} in the template");
         return vec![changed(path.key("annotations"), message)];
@@ -124,6 +193,13 @@ fn other_binding(object: &Value, path: &KeyPath, place: &dyn Fn(&KeyPath) -> Pla
         changed(path.key(*field), format!("the {field} is another one in the template, and the values are bound to it"))
     };
     fields.iter().filter(differs).map(finding).collect()
+}
+
+/// Returns an annotation that looks as if it chose a scope, and does not: upstream takes one exact word.
+fn no_scope(metadata: &Value) -> Option<&'static str> {
+    let annotations = metadata.get("annotations")?;
+    let is_true = |value: &Value| value.as_str().is_none_or(|text| !["true", "false", ""].contains(&text));
+    Scope::ANNOTATIONS.into_iter().find(|name| annotations.get(*name).is_some_and(is_true))
 }
 
 fn scope(metadata: &Value) -> Scope {

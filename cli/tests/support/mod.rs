@@ -4,6 +4,7 @@
 
 pub(crate) mod kubeseal;
 pub(crate) mod server;
+pub(crate) mod waxwing;
 
 use std::path::{Path, PathBuf};
 

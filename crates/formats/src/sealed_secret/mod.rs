@@ -13,6 +13,7 @@
 mod certificate;
 mod deprecated;
 mod fingerprint;
+mod in_place;
 mod item;
 pub(crate) mod lenient_base64;
 mod manifest;
@@ -25,6 +26,7 @@ mod template;
 pub use certificate::{Certificate, CertificateError, PublicKey};
 pub use deprecated::{BlobError, BlobSecret, DeprecatedSealedSecret};
 pub use fingerprint::Fingerprint;
+pub use in_place::{InPlaceError, ItemChange, SealedFile, SealedObject};
 pub use item::{ItemError, SealedItem};
 pub use lenient_base64::decode as decode_base64;
 pub(crate) use lenient_base64::is_base64;

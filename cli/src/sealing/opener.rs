@@ -1,0 +1,183 @@
+//! Which key opens an item: the controller says so, or private keys that are at hand do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rand_core::OsRng;
+use serde::Serialize;
+use serde_json::Value;
+use waxwing_formats::sealed_secret::{DeprecatedSealedSecret, PublicKey, SealedItem, seal_item};
+use waxwing_formats::{RequestId, SecretBytes};
+use waxwing_keys::UnsealingKey;
+
+use super::SealingError;
+use super::binding::Binding;
+use super::interface::Interface;
+
+/// The name that the one blob of the deprecated form has among items; no key of a Secret has a slash.
+pub(crate) const BLOB: &str = "/spec/data";
+
+/// Who can open items.
+pub(crate) enum Opener {
+    /// The controller of the cluster.
+    Controller(Box<Interface>),
+    /// Keys that are at hand.
+    Keys(Vec<UnsealingKey>),
+}
+
+/// Which key opens an item, by its fingerprint, or why none does.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) item: String,
+    pub(crate) key: Result<String, Closed>,
+    /// The name of the key's Secret, where it is known.
+    pub(crate) key_name: Option<String>,
+}
+
+/// Why an item does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum Closed {
+    /// It is none.
+    Malformed,
+    /// A key fits, and it was changed since it was sealed.
+    Damaged,
+    /// It was sealed for another scope.
+    OtherScope,
+    /// There is no key at all.
+    NoKey,
+    /// No key fits, or it was sealed for another name or namespace.
+    SealedElsewhere,
+    /// It was not tried: the controller does so much for one object and no more.
+    NotTried,
+}
+
+impl Closed {
+    /// Reads the reason that the controller gives; one that is not known says nothing.
+    pub(super) fn named(reason: &str) -> Self {
+        match reason {
+            "Malformed" => Self::Malformed,
+            "Damaged" => Self::Damaged,
+            "OtherScope" => Self::OtherScope,
+            "NoKey" => Self::NoKey,
+            "SealedElsewhere" => Self::SealedElsewhere,
+            _ => Self::NotTried,
+        }
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "it is no sealed value",
+            Self::Damaged => "it was changed after it was sealed",
+            Self::OtherScope => "it was sealed for another scope than the annotations say",
+            Self::NoKey => "there is no key",
+            Self::SealedElsewhere => {
+                "no key opens it: it was sealed with another certificate, or for another name or namespace"
+            }
+            Self::NotTried => "nobody can say: it was not tried",
+        })
+    }
+}
+
+impl Opener {
+    /// Says of each item of a SealedSecret which key opens it.
+    pub(crate) fn look(&self, object: &Value) -> Result<Vec<Seen>, SealingError> {
+        match self {
+            Self::Controller(controller) => controller.verify(object),
+            Self::Keys(keys) => look(object, keys),
+        }
+    }
+
+    /// Seals the items that are named again, and returns them; each has to open. They stay bound to what they were bound to.
+    pub(crate) fn seal_again(
+        &self,
+        object: &Value,
+        items: &[String],
+        newest: &PublicKey,
+    ) -> Result<BTreeMap<String, String>, SealingError> {
+        let mut sealed = match self {
+            Self::Controller(controller) => controller.rotate(object)?,
+            Self::Keys(keys) => seal_again(object, items, keys, newest)?,
+        };
+        sealed.retain(|item, _| items.contains(item));
+        // Whoever answers has to have done it, with the key that it says it has.
+        let old = |item: &str| object.pointer("/spec/encryptedData").and_then(|data| data.get(item)?.as_str());
+        let is_done = |newest: &PublicKey| {
+            let is_for_it = |token: &str| SealedItem::parse(token).is_ok_and(|token| token.may_be_for(newest));
+            let is_new = |item: &String, token: &String| old(item) != Some(token.as_str()) && is_for_it(token);
+            items.iter().all(|item| sealed.get(item).is_some_and(|token| is_new(item, token)))
+        };
+        // There may be a newer key by now.
+        let is_done = is_done(newest) || self.newest().transpose()?.is_some_and(|newest| is_done(&newest));
+        if is_done { Ok(sealed) } else { Err(SealingError::Strange) }
+    }
+
+    /// Returns the key to seal with that the controller has, where it is asked.
+    pub(crate) fn newest(&self) -> Option<Result<PublicKey, SealingError>> {
+        match self {
+            Self::Controller(controller) => Some(controller.newest()),
+            Self::Keys(_) => None,
+        }
+    }
+}
+
+fn look(object: &Value, keys: &[UnsealingKey]) -> Result<Vec<Seen>, SealingError> {
+    let binding = Binding::known(object).ok_or(SealingError::NoNamespace)?;
+    let mut seen = Vec::new();
+    if DeprecatedSealedSecret::is_deprecated(object) {
+        let item = DeprecatedSealedSecret::parse(object).ok().and_then(|secret| secret.item().ok());
+        let key = item.map_or(Err(Closed::Malformed), |item| key_of(&item, &binding, keys));
+        seen.push(Seen { item: BLOB.to_owned(), key, key_name: None });
+    }
+    for (name, token) in object.pointer("/spec/encryptedData").and_then(Value::as_object).into_iter().flatten() {
+        let item = token.as_str().and_then(|token| SealedItem::parse(token).ok());
+        let key = item.map_or(Err(Closed::Malformed), |item| key_of(&item, &binding, keys));
+        seen.push(Seen { item: name.clone(), key, key_name: None });
+    }
+    seen.sort_by(|one, other| one.item.cmp(&other.item));
+    Ok(seen)
+}
+
+fn key_of(item: &SealedItem, binding: &Binding, keys: &[UnsealingKey]) -> Result<String, Closed> {
+    match open(item, &binding.own_label(), keys) {
+        Ok((key, _)) => Ok(key.fingerprint().to_string()),
+        Err(Closed::SealedElsewhere) => {
+            let is_of_other = binding.other_scopes().any(|scope| open(item, &binding.label(scope), keys).is_ok());
+            Err(if is_of_other { Closed::OtherScope } else { Closed::SealedElsewhere })
+        }
+        Err(closed) => Err(closed),
+    }
+}
+
+fn open<'k>(
+    item: &SealedItem,
+    label: &[u8],
+    keys: &'k [UnsealingKey],
+) -> Result<(&'k UnsealingKey, SecretBytes), Closed> {
+    if keys.is_empty() {
+        return Err(Closed::NoKey);
+    }
+    let wrapped = item.request(RequestId(0), label.to_vec()).wrapped;
+    let found = keys.iter().find_map(|key| Some((key, key.unwrap(&wrapped)?)));
+    let (key, session_key) = found.ok_or(Closed::SealedElsewhere)?;
+    item.open(&session_key).map(|value| (key, value)).map_err(|_| Closed::Damaged)
+}
+
+fn seal_again(
+    object: &Value,
+    items: &[String],
+    keys: &[UnsealingKey],
+    newest: &PublicKey,
+) -> Result<BTreeMap<String, String>, SealingError> {
+    let label = Binding::known(object).ok_or(SealingError::NoNamespace)?.own_label();
+    let mut sealed = BTreeMap::new();
+    for name in items {
+        let token = object.pointer("/spec/encryptedData").and_then(|data| data.get(name)?.as_str());
+        let item = token.and_then(|token| SealedItem::parse(token).ok()).ok_or(SealingError::Closed)?;
+        let (_, value) = open(&item, &label, keys).map_err(|_| SealingError::Closed)?;
+        let token = seal_item(newest, &label, &value, &mut OsRng).map_err(SealingError::Seal)?;
+        sealed.insert(name.clone(), token);
+    }
+    Ok(sealed)
+}
