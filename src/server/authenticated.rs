@@ -97,8 +97,7 @@ impl Interface {
     /// Lets a request in that is from somebody who may do `verb` to the SealedSecret in it.
     async fn admit(&self, verb: &'static str, headers: &HeaderMap, body: Body) -> Result<Admitted, Refusal> {
         let token = token(headers).ok_or(Refusal::Unauthenticated)?;
-        let client = (self.shown.reviewer)().map_err(|_| Refusal::Unavailable)?;
-        let caller = self.caller(&client, token).await?;
+        let (client, caller) = self.caller(token).await?;
         if !self.users.admit(&caller.username, Instant::now()) {
             return Err(Refusal::TooMany);
         }
@@ -114,9 +113,12 @@ impl Interface {
         Ok(Admitted { asked, ring: self.shown.keys.ring(), place })
     }
 
-    async fn caller(&self, client: &Client, token: SecretBytes) -> Result<Caller, Refusal> {
+    /// Returns who shows a token, and the connection over which that was asked.
+    async fn caller(&self, token: SecretBytes) -> Result<(Client, Caller), Refusal> {
         let _review = self.reviews.try_acquire().map_err(|_| Refusal::TooMany)?;
-        review(caller(client, &token, AUDIENCE)).await?.ok_or(Refusal::Unauthenticated)
+        let client = (self.shown.reviewer)().map_err(|_| Refusal::Unavailable)?;
+        let caller = review(caller(&client, &token, AUDIENCE)).await?.ok_or(Refusal::Unauthenticated)?;
+        Ok((client, caller))
     }
 
     /// Does the work that is asked for. Whoever goes away doesn't make room for others before it is over.
