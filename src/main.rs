@@ -4,12 +4,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
-use waxwing::runtime::{Args, harden, speak, start};
+use waxwing::runtime::{Args, StartError, harden, speak, start};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes every allocation when it is freed, so that a value is not left behind in a buffer of some library.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
+
+/// The exit code of a controller that led and whose lease another one has: it is to be started anew, and follows then.
+const LOST_LEASE: i32 = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -18,7 +21,11 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<StartError>().is_some_and(StartError::is_lost_lease) {
+                // At once: what still runs in other threads has nothing to wait for.
+                true => std::process::exit(LOST_LEASE),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use waxwing_keys::Keyring;
 
 use crate::cluster::secrets::SecretError;
-use crate::cluster::{CallError, watching};
+use crate::cluster::{CallError, Fence, watching};
 use patience::patiently;
 
 pub use salt::installation_salt;
@@ -52,6 +52,9 @@ pub enum SealingError {
     /// No key could be made.
     #[error("failed to make a sealing key")]
     Generate(#[source] waxwing_keys::KeyError),
+    /// Only the controller that leads makes what an installation begins with.
+    #[error("the Secrets of this installation are not there, and this controller doesn't lead, so it makes none")]
+    Awaited,
     /// The Secret that holds the installation's salt is damaged.
     #[error("Secret {namespace}/{name} does not hold 32 bytes under {key}")]
     Salt {
@@ -71,6 +74,7 @@ impl SealingError {
             Self::List { source, .. } | Self::Create { source, .. } | Self::Read(SecretError::Call { source, .. }) => {
                 source.code() != Some(401) && source.passes().is_some()
             }
+            Self::Awaited => true,
             _ => false,
         }
     }
@@ -80,28 +84,36 @@ impl SealingError {
 pub struct Keys {
     client: Client,
     settings: KeySettings,
+    fence: Arc<Fence>,
     ring: watch::Sender<Arc<Keyring>>,
 }
 
 impl Keys {
-    /// Reads the keys, and makes one where there is none or the newest is older than it may be at a start. While the API server is
-    /// away it waits.
+    /// Reads the keys, and makes one where there is none or the newest is older than it may be at a start, if `fence` lets it. While the
+    /// API server is away, and while there is none and this controller may not make one, it waits.
     ///
     /// # Errors
     ///
     /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
-    pub async fn load_or_create(client: Client, settings: KeySettings) -> Result<Self, SealingError> {
+    pub async fn load_or_create(
+        client: Client,
+        settings: KeySettings,
+        fence: Arc<Fence>,
+    ) -> Result<Self, SealingError> {
         let filled = async || {
             let ring = key_secrets::load(&client, &settings).await?;
-            if settings.needs_key_at_start(&ring) {
-                key_secrets::create(&client, &settings).await?;
-                return key_secrets::load(&client, &settings).await;
+            match settings.needs_key_at_start(&ring) {
+                true if fence.lets_through() => {
+                    key_secrets::create(&client, &settings).await?;
+                    key_secrets::load(&client, &settings).await
+                }
+                true if ring.newest_since().is_none() => Err(SealingError::Awaited),
+                _ => Ok(ring),
             }
-            Ok(ring)
         };
         // Whether a key was made whose answer got lost, it sees then.
         let ring = patiently(filled).await?;
-        Ok(Self { client, settings, ring: watch::Sender::new(Arc::new(ring)) })
+        Ok(Self { client, settings, fence, ring: watch::Sender::new(Arc::new(ring)) })
     }
 
     /// Returns the keys as they were read last.

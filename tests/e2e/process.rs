@@ -100,7 +100,8 @@ fn a_controller_that_is_asked_to_end_amid_a_sync_says_so_and_finishes_it() -> Re
     let program = folder.join("slow-kustomize");
     std::fs::write(&program, script.replace("KUSTOMIZE", kustomize.to_str().unwrap())).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &["--allow-file-sources"]);
+    let arguments = ["--allow-file-sources", "--shutdown-grace", "1h"];
+    let options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &arguments);
     let mut controller = Controller::start(cluster, ControllerOptions { kustomize: Some(program), ..options })?;
     let commit = stage.commit(&[
         ("app/kustomization.yaml", "resources: [config.yaml]\n"),
