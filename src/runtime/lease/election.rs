@@ -176,7 +176,8 @@ impl Election {
         tracing::info!(lease = %self.place, identity = self.identity.as_str(), "this controller leads");
         self.standing.settled.cancel();
         self.standing.leading.cancel();
-        let (recorder, notice, about) = (self.recorder.clone(), self.notice("Lead", "became leader"), lease.object_ref(&()));
+        let (recorder, notice, about) =
+            (self.recorder.clone(), self.notice("Lead", "became leader"), lease.object_ref(&()));
         // It is told beside the work, and nothing depends on it.
         tokio::spawn(async move { recorder.publish(&notice, &about).await });
         let now = self.lead(held.insert(lease), begun, &mut news).await;

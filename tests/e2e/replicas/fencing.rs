@@ -1,9 +1,11 @@
 //! A leader that stood still, or lost the API server, writes nothing once its time is over.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::{Value, json};
-use waxwing_harness::{Controller, ControllerOptions, Tools, eventually};
+use waxwing_harness::{Controller, ControllerOptions, Fault, FaultProxy, Rule, Tools, eventually};
 
 use super::{QUICK, Scene, leads, says};
 use crate::stage::{Alone, PATIENCE};
@@ -21,17 +23,14 @@ exec "KUSTOMIZE" "$@"
 #[test]
 fn a_leader_that_stood_still_in_the_middle_of_its_work_writes_nothing_once_another_leads() {
     let scene = Scene::new("frozen");
+    let proxy = FaultProxy::start(scene.cluster).unwrap();
     let folder = scene.stage.upstream.home().to_owned();
-    let kustomize = Tools::locate().unwrap().path("kustomize").unwrap();
-    let script = SLOW_KUSTOMIZE.replace("FOLDER", folder.to_str().unwrap());
-    let program = folder.join("slow-kustomize");
-    std::fs::write(&program, script.replace("KUSTOMIZE", kustomize.to_str().unwrap())).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    // Keys are due all the time, so the one that stood still has one to make as well.
-    let more = [&QUICK[..], &["--key-renew-period=3s"]].concat();
-    let slow = ControllerOptions { kustomize: Some(program), ..scene.options("one", &more) };
+    // The first always has a key to make, the second never.
+    let options = scene.options("one", &[&QUICK[..], &["--key-renew-period=2s"]].concat());
+    let kustomize = Some(slow_kustomize(&folder));
+    let slow = ControllerOptions { kubeconfig: Some(proxy.kubeconfig()), kustomize, ..options };
     let mut one = Controller::start(scene.cluster, slow).unwrap();
-    let two = scene.start("two", &more);
+    let two = scene.start("two", &[&QUICK[..], &["--key-renew-period=0"]].concat());
     scene.stage.commit(&[
         ("app/kustomization.yaml", "resources: [settings.yaml]\n"),
         ("app/settings.yaml", &crate::act::config_map("settings", "one")),
@@ -46,23 +45,49 @@ fn a_leader_that_stood_still_in_the_middle_of_its_work_writes_nothing_once_anoth
     scene.holder_after(&holder);
     scene.commit("two");
     scene.opened("login");
-    let before = scene.writes("one");
-    assert!(before.iter().any(|write| write.starts_with("patch syncs")), "{before:?}");
-    // All of it is there to be done by whoever wakes up and looks.
+    // It is not told that it lost the lease: its own clock has to do.
+    proxy.inject(Rule::new(Fault::Hang).on("/leases"));
+    std::fs::write(folder.join("go"), "").unwrap();
+    let thawed = Instant::now();
+    one.thaw();
+    // Both are told of what there is to do.
     scene.stage.kubectl(&["delete", "configmap/settings", "secret/login"]).unwrap();
+    let namespace = &scene.stage.namespace;
+    for what in [format!("Sync/{namespace}/app"), format!("SealedSecret.v1alpha1.bitnami.com/login.{namespace}")] {
+        says(&one, &format!("failed to write the status object={what}"), 1);
+    }
     scene.opened("login");
     eventually(PATIENCE, "drift put back", || scene.stage.get("configmap/settings")).unwrap();
-    std::fs::write(folder.join("go"), "").unwrap();
-    one.thaw();
+    assert_eq!(sent(&proxy, thawed), [] as [String; 0]);
+    assert!(leads(&two) && !leads(&one));
+
+    proxy.lift();
     let status = one.wait_end(PATIENCE).unwrap();
     assert_eq!(status.code(), Some(LOST), "{}", one.log());
-    assert_eq!(scene.writes("one")[before.len()..], [] as [String; 0]);
-    assert!(leads(&two));
-
     one.restart().unwrap();
     one.wait_ready().unwrap();
-    assert!(!leads(&one));
-    assert_eq!(scene.writes("one")[before.len()..], [] as [String; 0]);
+    assert!(leads(&two) && !leads(&one));
+    assert_eq!(sent(&proxy, thawed), [] as [String; 0]);
+}
+
+fn slow_kustomize(folder: &Path) -> PathBuf {
+    let kustomize = Tools::locate().unwrap().path("kustomize").unwrap();
+    let script = SLOW_KUSTOMIZE.replace("FOLDER", folder.to_str().unwrap());
+    let program = folder.join("slow-kustomize");
+    std::fs::write(&program, script.replace("KUSTOMIZE", kustomize.to_str().unwrap())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+/// Returns what was asked for since then that changes something other than the lease.
+fn sent(proxy: &FaultProxy, since: Instant) -> Vec<String> {
+    let requests = proxy.requests_since(since).into_iter();
+    let writes =
+        requests.filter(|request| !["get", "watch"].contains(&request.verb) && !request.target.contains("/leases"));
+    writes
+        .filter(|request| !request.target.contains("reviews"))
+        .map(|request| format!("{} {}", request.verb, request.target))
+        .collect()
 }
 
 #[test]
@@ -95,7 +120,7 @@ fn a_leader_that_may_not_renew_its_lease_any_more_stops_writing_says_why_and_goe
     says(&controller, "nothing is written until it is", 1);
     let before = scene.writes("one");
     scene.stage.commit(&[("app/settings.yaml", &crate::act::config_map("settings", "two"))]);
-    says(&controller, "failed to renew the lease; it is tried again", 4);
+    says(&controller, &format!("failed to write the status object=Sync/{}/app", scene.stage.namespace), 1);
     assert_eq!(scene.writes("one")[before.len()..], [] as [String; 0]);
     for object in policy {
         scene.cluster.kubectl(&["delete", &object]).unwrap();
