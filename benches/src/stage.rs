@@ -19,8 +19,8 @@ use crate::watched::Fleet;
 pub(crate) const CONTROLLER: &str = "waxwing";
 /// The tenants' namespaces. What is measured happens in the first.
 pub(crate) const NAMESPACES: [&str; 2] = ["bench", "neighbour"];
-/// Where the controller keeps its keys.
-const SYSTEM: &str = "waxwing-system";
+/// Where the controller keeps its keys and its lease.
+pub(crate) const SYSTEM: &str = "waxwing-system";
 
 /// How long anything may take before the benchmark gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);

@@ -85,6 +85,8 @@ pub struct Keys {
     client: Client,
     settings: KeySettings,
     fence: Arc<Fence>,
+    /// A key is to be made that this controller would have made at its start if it had led then.
+    is_owed: bool,
     ring: watch::Sender<Arc<Keyring>>,
 }
 
@@ -105,15 +107,15 @@ impl Keys {
             match settings.needs_key_at_start(&ring) {
                 true if fence.lets_through() => {
                     key_secrets::create(&client, &settings).await?;
-                    key_secrets::load(&client, &settings).await
+                    Ok((key_secrets::load(&client, &settings).await?, false))
                 }
                 true if ring.newest_since().is_none() => Err(SealingError::Awaited),
-                _ => Ok(ring),
+                is_owed => Ok((ring, is_owed)),
             }
         };
         // Whether a key was made whose answer got lost, it sees then.
-        let ring = patiently(filled).await?;
-        Ok(Self { client, settings, fence, ring: watch::Sender::new(Arc::new(ring)) })
+        let (ring, is_owed) = patiently(filled).await?;
+        Ok(Self { client, settings, fence, is_owed, ring: watch::Sender::new(Arc::new(ring)) })
     }
 
     /// Returns the keys as they were read last.

@@ -11,11 +11,11 @@ use crate::cluster::pauses;
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 impl Keys {
-    /// Makes a new key whenever the newest is as old as it may be, and first if it is older than it may be at a start; runs until it is
+    /// Makes a new key whenever the newest is as old as it may be, and first the one that was not made at the start; runs until it is
     /// dropped.
     pub async fn renew(&self) {
         let (mut changes, mut pauses) = (self.changes(), pauses());
-        let mut is_start = self.settings.needs_key_at_start(&self.ring());
+        let mut is_start = self.is_owed;
         loop {
             let left = match is_start {
                 true => Some(Duration::ZERO),
