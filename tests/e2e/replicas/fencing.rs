@@ -1,24 +1,15 @@
 //! A leader that stood still, or lost the API server, writes nothing once its time is over.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use waxwing_harness::{Controller, ControllerOptions, Fault, FaultProxy, Rule, Tools, eventually};
+use waxwing_harness::{Controller, ControllerOptions, Fault, FaultProxy, Rule, eventually};
 
 use super::{QUICK, Scene, leads, says};
-use crate::stage::{Alone, PATIENCE};
+use crate::stage::{Alone, PATIENCE, slow_kustomize};
 
 /// The exit code of a controller whose lease another one has.
 const LOST: i32 = 3;
-
-/// A Kustomize that takes its time: it says that it was started, and builds once it may.
-const SLOW_KUSTOMIZE: &str = r#"#!/bin/sh
-: >"FOLDER/started"
-while [ ! -e "FOLDER/go" ]; do /bin/sleep 0.05; done
-exec "KUSTOMIZE" "$@"
-"#;
 
 #[test]
 fn a_leader_that_stood_still_in_the_middle_of_its_work_writes_nothing_once_another_leads() {
@@ -27,7 +18,7 @@ fn a_leader_that_stood_still_in_the_middle_of_its_work_writes_nothing_once_anoth
     let folder = scene.stage.upstream.home().to_owned();
     // The first always has a key to make, the second never.
     let options = scene.options("one", &[&QUICK[..], &["--key-renew-period=2s"]].concat());
-    let kustomize = Some(slow_kustomize(&folder));
+    let kustomize = Some(slow_kustomize(&folder).unwrap());
     let slow = ControllerOptions { kubeconfig: Some(proxy.kubeconfig()), kustomize, ..options };
     let mut one = Controller::start(scene.cluster, slow).unwrap();
     let two = scene.start("two", &[&QUICK[..], &["--key-renew-period=0"]].concat());
@@ -68,15 +59,6 @@ fn a_leader_that_stood_still_in_the_middle_of_its_work_writes_nothing_once_anoth
     one.wait_ready().unwrap();
     assert!(leads(&two) && !leads(&one));
     assert_eq!(sent(&proxy, thawed), [] as [String; 0]);
-}
-
-fn slow_kustomize(folder: &Path) -> PathBuf {
-    let kustomize = Tools::locate().unwrap().path("kustomize").unwrap();
-    let script = SLOW_KUSTOMIZE.replace("FOLDER", folder.to_str().unwrap());
-    let program = folder.join("slow-kustomize");
-    std::fs::write(&program, script.replace("KUSTOMIZE", kustomize.to_str().unwrap())).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    program
 }
 
 /// Returns what was asked for since then that changes something other than the lease.

@@ -1,10 +1,10 @@
 //! Two controllers: one writes, both answer, and one takes over from the other.
 
 use serde_json::Value;
-use waxwing_harness::{Controller, eventually};
+use waxwing_harness::{Controller, ControllerOptions, eventually};
 
 use super::{LASTING, QUICK, Scene, leads, says};
-use crate::stage::PATIENCE;
+use crate::stage::{PATIENCE, slow_kustomize};
 
 #[test]
 fn of_two_controllers_one_writes_both_answer_and_the_other_takes_over_when_it_is_told_to_end() {
@@ -91,4 +91,41 @@ fn a_controller_that_is_started_again_does_not_wait_for_its_own_lease_nor_take_t
     scene.holder_after(&holder);
     one.wait_ready().unwrap();
     assert!(leads(&one));
+}
+
+#[test]
+fn a_key_that_is_due_at_a_start_is_made_when_the_controller_leads_and_not_before() {
+    let scene = Scene::new("cutoff");
+    let mut one = scene.start("one", &LASTING);
+    let cutoff = "--key-cutoff-time=Fri, 01 Jan 2100 00:00:00 +0000";
+    let two = scene.start("two", &[&LASTING[..], &[cutoff]].concat());
+    let first = one.get("/v1/cert.pem").unwrap();
+    assert_eq!(two.get("/v1/cert.pem").unwrap(), first);
+    assert_eq!(scene.writes("two"), [] as [String; 0]);
+    assert!(one.terminate(PATIENCE).unwrap().success());
+    let made = || if two.get("/v1/cert.pem").unwrap() == first { Err("it is the same") } else { Ok(()) };
+    eventually(PATIENCE, "a new key", made).unwrap();
+    let writes = scene.writes("two");
+    assert!(writes.len() == 1 && writes[0].starts_with("create secrets/"), "{writes:?}");
+}
+
+#[test]
+fn what_takes_longer_than_it_may_at_the_end_is_cut_off_and_done_by_whoever_leads_next() {
+    let scene = Scene::new("cut-off");
+    let folder = scene.stage.upstream.home().to_owned();
+    let kustomize = Some(slow_kustomize(&folder).unwrap());
+    let options = scene.options("one", &[&LASTING[..], &["--shutdown-grace=1s"]].concat());
+    let mut one = Controller::start(scene.cluster, ControllerOptions { kustomize, ..options }).unwrap();
+    let _two = scene.start("two", &LASTING);
+    let commit = scene.stage.commit(&[
+        ("app/kustomization.yaml", "resources: [settings.yaml]\n"),
+        ("app/settings.yaml", &crate::act::config_map("settings", "one")),
+    ]);
+    scene.stage.sync("./app", "");
+    let started = || if folder.join("started").exists() { Ok(()) } else { Err("Kustomize was not started") };
+    eventually(PATIENCE, "a sync", started).unwrap();
+    let status = one.terminate(PATIENCE).unwrap();
+    assert!(status.success() && one.log().contains("what still runs is cut off"), "{status}\n{}", one.log());
+    scene.stage.applied(&commit);
+    std::fs::write(folder.join("go"), "").unwrap(); // lets the render end that was left behind
 }
