@@ -18,7 +18,7 @@ use waxwing_harness::{Cluster, ClusterOptions, Controller, ControllerOptions, Se
 use crate::stage::{PATIENCE, Stage, further_cluster};
 
 /// A lease that is not waited for long.
-const QUICK: [&str; 3] = ["--lease-duration=4s", "--lease-renew-deadline=3s", "--lease-retry-period=1s"];
+const QUICK: [&str; 3] = ["--lease-duration=6s", "--lease-renew-deadline=4s", "--lease-retry-period=1s"];
 /// One that no test could wait for.
 const LASTING: [&str; 3] = ["--lease-duration=60m", "--lease-renew-deadline=50m", "--lease-retry-period=1s"];
 
@@ -172,4 +172,4 @@ fn says(controller: &Controller, what: &str, times: usize) {
 }
 
 /// How long something is watched that is not to happen: twice as long as a quick lease is good for.
-const LONG_ENOUGH: Duration = Duration::from_secs(8);
+const LONG_ENOUGH: Duration = Duration::from_secs(12);

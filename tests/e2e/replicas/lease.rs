@@ -32,7 +32,7 @@ fn a_holder_that_goes_on_renewing_is_followed_for_ever_and_no_clock_of_its_own_m
     let before = scene.writes("one").len();
     let far = "2099-01-01T00:00:00.000000Z";
     let renew = |number: i32| {
-        scene.edit(&json!({"holderIdentity": "elsewhere", "leaseDurationSeconds": 4, "renewTime": far, "leaseTransitions": number}))
+        scene.edit(&json!({"holderIdentity": "elsewhere", "leaseDurationSeconds": 6, "renewTime": far, "leaseTransitions": number}))
     };
     renew(0);
     let one = scene.start("one", &QUICK);
