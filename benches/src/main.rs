@@ -12,6 +12,7 @@ mod command_line;
 mod drift;
 mod error;
 mod fairness;
+mod handover;
 mod objects;
 mod page;
 mod repository;
@@ -40,7 +41,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 type Bench = fn(Scale) -> Result<(), Error>;
 
 /// Each benchmark with its name.
-const BENCHES: [(&str, Bench); 10] = [
+const BENCHES: [(&str, Bench); 11] = [
     ("syncs", syncs::run),
     ("objects", objects::run),
     ("sealed", sealed::run),
@@ -51,6 +52,7 @@ const BENCHES: [(&str, Bench); 10] = [
     ("drift", drift::run),
     ("repository", repository::run),
     ("fairness", fairness::run),
+    ("handover", handover::run),
 ];
 
 fn main() -> ExitCode {

@@ -19,7 +19,7 @@ use crate::watched::Fleet;
 pub(crate) const CONTROLLER: &str = "waxwing";
 /// The tenants' namespaces. What is measured happens in the first.
 pub(crate) const NAMESPACES: [&str; 2] = ["bench", "neighbour"];
-/// Where the controller keeps its keys.
+/// Where the controller keeps its keys and its lease.
 pub(crate) const SYSTEM: &str = "waxwing-system";
 
 /// How long anything may take before the benchmark gives up.

@@ -1,5 +1,6 @@
 //! Connections to the API server on which every request is counted: by what it asks for, what came of it, and how long
-//! that took. Of a request's path, names or body nothing is counted. Watches are begun with some time between them (`pace.rs`).
+//! that took. Of a request's path, names or body nothing is counted. Watches are begun with some time between them (`pace.rs`),
+//! and writes are let through while this process may write (`fence.rs`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use kube::client::{Body, ClientBuilder};
 use tower::{Layer, Service};
 
 use super::call::APPLY_PATCH;
+use super::fence::{Fence, Fenced, FencedConnections};
 use super::pace::Pace;
 use crate::metrics::Metrics;
 
@@ -22,14 +24,43 @@ use crate::metrics::Metrics;
 #[error("failed to make a connection from the cluster's configuration")]
 pub struct ConnectError;
 
-/// Makes a connection whose requests are counted.
-///
-/// # Errors
-///
-/// Fails when the configuration can't be used, such as for a damaged certificate.
-pub fn connect(config: kube::Config, metrics: &Arc<Metrics>) -> Result<Client, ConnectError> {
-    let builder = ClientBuilder::try_from(config).map_err(|_| ConnectError)?;
-    Ok(builder.with_layer(&Counting { metrics: metrics.clone(), pace: Arc::default() }).build())
+/// How to reach the API server. Not `Debug`: the configuration holds credentials.
+#[derive(Clone)]
+pub struct ApiServer {
+    config: kube::Config,
+    metrics: Arc<Metrics>,
+    fence: Arc<Fence>,
+}
+
+impl ApiServer {
+    /// Reaches it as `config` says; writes go through `fence`, and every request is counted.
+    pub fn new(config: kube::Config, metrics: Arc<Metrics>, fence: Arc<Fence>) -> Self {
+        Self { config, metrics, fence }
+    }
+
+    /// Makes connections of their own, which are closed when nobody has what is returned any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the configuration can't be used, such as for a damaged certificate.
+    pub fn connect(&self) -> Result<Client, ConnectError> {
+        let reading = ClientBuilder::try_from(self.config.clone()).map_err(|_| ConnectError)?.build();
+        let executor = FencedConnections(self.fence.clone());
+        let writing = ClientBuilder::try_from((self.config.clone(), executor)).map_err(|_| ConnectError)?.build();
+        let fenced = Fenced { reading, writing, fence: self.fence.clone() };
+        let counting = Counting { metrics: self.metrics.clone(), pace: Arc::default() };
+        Ok(ClientBuilder::new(fenced, &self.config.default_namespace).with_layer(&counting).build())
+    }
+
+    /// Makes a connection over which writes go whoever leads: that of the lease itself.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`ApiServer::connect`] does.
+    pub fn connect_unfenced(&self) -> Result<Client, ConnectError> {
+        let builder = ClientBuilder::try_from(self.config.clone()).map_err(|_| ConnectError)?;
+        Ok(builder.with_layer(&Counting { metrics: self.metrics.clone(), pace: Arc::default() }).build())
+    }
 }
 
 /// Puts [`Counted`] around what sends requests.

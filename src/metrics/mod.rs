@@ -18,6 +18,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
@@ -130,6 +131,7 @@ pub struct Metrics {
     request_duration: Family<Closed<1>, Histogram>,
     queue_wait: Family<Closed<1>, Histogram>,
     key_operations: Counter,
+    leader: Gauge,
     /// SealedSecrets in the cluster; served only where they are reconciled.
     pub sealed_objects: SealedObjects,
 }
@@ -168,6 +170,8 @@ impl Metrics {
         let key_operations = Counter::default();
         let help = "Private-key operations with the cluster's sealing keys";
         registry.register("waxwing_sealing_key_operations", help, key_operations.clone());
+        let leader = Gauge::default();
+        registry.register("waxwing_leader", "1 while this controller leads, and so may write", leader.clone());
         ObjectResult::ALL.iter().for_each(|result| start(&objects, [("result", result.as_str())]));
         for service in key_services {
             drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
@@ -195,6 +199,7 @@ impl Metrics {
             request_duration,
             queue_wait,
             key_operations,
+            leader,
             sealed_objects: SealedObjects::default(),
         }
     }
@@ -208,6 +213,11 @@ impl Metrics {
     /// Notes how many private-key operations there were since the start.
     pub fn sealing_key_operations(&self, count: u64) {
         self.key_operations.inner().fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// Notes whether this controller leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
     }
 
     /// Measures how long a resource waited for its turn.

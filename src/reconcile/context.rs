@@ -27,7 +27,7 @@ use super::tries::Tries;
 use super::waits::Waits;
 use crate::api::{GitSource, Sync};
 use crate::cluster::inventory::SyncId;
-use crate::cluster::{Inventories, KindsCache, Marks, Reach};
+use crate::cluster::{ApiServer, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::sealing::Keys;
 use crate::source::{Allowed, Fetched, Revision, Store};
@@ -37,7 +37,7 @@ pub struct Context {
     /// The controller's own connection, for its resources and for metadata.
     pub client: Client,
     /// How to make a connection of a sync's own, which is closed after it.
-    pub config: kube::Config,
+    pub server: ApiServer,
     /// Where the controller works.
     pub reach: Reach,
     /// The kinds of the cluster.
@@ -104,6 +104,8 @@ pub struct Context {
     pub reporter: Reporter,
     /// Tells the Syncs of a GitSource that it has news.
     pub news: mpsc::UnboundedSender<ObjectRef<GitSource>>,
+    /// Cancelled once this controller leads; nothing is reconciled before.
+    pub leading: CancellationToken,
     /// Cancelled when the controller is to stop.
     pub stop: CancellationToken,
 }

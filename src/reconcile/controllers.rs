@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::stream::select;
 use futures::{Stream, StreamExt};
-use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -44,8 +44,10 @@ pub async fn run(
     let (of_sources, of_syncs) = (times(sources.filled()), times(syncs.filled()));
     let others = select(users_of(heard.sources, syncs.cache()), received(heard.woken));
     let others = others.inspect(|sync| measure::sync_is_woken(sync, &context.metrics));
-    let syncs = syncs.asking().inspect(|sync| measure::asks(Kind::Sync, sync, &context.metrics));
-    let sources = sources.asking().inspect(|source| measure::asks(Kind::GitSource, source, &context.metrics));
+    let syncs = from_when_it_leads(syncs.cache(), syncs.asking(), &context.leading);
+    let syncs = syncs.inspect(|sync| measure::asks(Kind::Sync, sync, &context.metrics));
+    let sources = from_when_it_leads(sources.cache(), sources.asking(), &context.leading);
+    let sources = sources.inspect(|source| measure::asks(Kind::GitSource, source, &context.metrics));
     let reconciles = futures::future::join(
         give_turns(sources, of_sources, |source| fetch::reconcile(source, context.clone())),
         give_turns(select(syncs, others), of_syncs, |sync| sync::reconcile(sync, context.clone())),
@@ -56,6 +58,25 @@ pub async fn run(
         () = expire(&context) => {}
         () = context.alarms.listen(heard.objects, &context.marks) => {}
     }
+}
+
+/// Leaves unheard who asks while another controller leads, but for keeping the cache up to date. Once this one leads, all that are there
+/// ask, as they do after a start.
+fn from_when_it_leads<K>(
+    cache: Store<K>,
+    asking: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    leading: &CancellationToken,
+) -> impl Stream<Item = ObjectRef<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Send + std::marker::Sync + 'static,
+{
+    let (mut asking, leading) = (Box::pin(asking), leading.clone());
+    let all = async move {
+        asking.as_mut().take_until(Box::pin(leading.cancelled())).for_each(async |_| ()).await;
+        let known: Vec<_> = cache.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
+        futures::stream::iter(known).chain(asking)
+    };
+    futures::stream::once(all).flatten()
 }
 
 /// Takes data keys out of memory soon after their time is over.

@@ -42,6 +42,8 @@ async fn mirrors(context: &Context) {
 /// Ends the inventories of Syncs whose finalizer somebody took off: those of earlier, and then of each that goes.
 async fn inventories(context: &Context) {
     context.syncs_filled.cancelled().await;
+    // Another controller does it as long as it leads.
+    context.leading.cancelled().await;
     let mut known = alive(context);
     let mut is_done = release_all(context, &known).await;
     loop {

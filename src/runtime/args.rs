@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use waxwing_keys::Origin;
 
+use super::lease_args::LeaseArgs;
 use super::sealing_args::SealingArgs;
 use crate::cluster::ServiceAccount;
 
@@ -88,6 +89,10 @@ pub struct Args {
     /// Send a trace of each reconcile to this OpenTelemetry collector, over OTLP/HTTP, such as http://otel-collector:4318
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     pub otlp_endpoint: Option<String>,
+
+    /// Which of several controllers leads.
+    #[command(flatten)]
+    pub lease: LeaseArgs,
 
     /// Sealing keys, and SealedSecrets of the cluster.
     #[command(flatten)]

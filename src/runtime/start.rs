@@ -14,8 +14,9 @@ use waxwing_keys::service_name::KEY_SERVICES;
 use waxwing_keys::{DataKeyCache, Origin};
 
 use super::args::Args;
+use super::lease::{Election, Leading, LeaseError, Place, TimingError};
 use crate::api::{GitSource, Sync};
-use crate::cluster::{Inventories, KindsCache, Marks, Reach, connect};
+use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood, RenderCache,
@@ -44,6 +45,12 @@ pub enum StartError {
     /// No connection can be made from the configuration.
     #[error("failed to set up the connection to the cluster")]
     Connection,
+    /// The times of the lease don't make sense together.
+    #[error("failed to make sense of the lease's times")]
+    Timing(#[from] TimingError),
+    /// The lease can't be had, or another controller has it now.
+    #[error("failed to lead")]
+    Lease(#[from] LeaseError),
     /// The sealing keys can't be had.
     #[error("failed to get the sealing keys")]
     Sealing(#[from] SealingError),
@@ -58,19 +65,96 @@ pub enum StartError {
     Signals(#[source] std::io::Error),
 }
 
-/// Runs the controller until SIGTERM or SIGINT, then lets what runs end.
+impl StartError {
+    /// Tells whether another controller leads now, so that there is nothing wrong with starting anew.
+    pub fn is_lost_lease(&self) -> bool {
+        matches!(self, Self::Lease(LeaseError::Lost { .. }))
+    }
+}
+
+/// Runs the controller until SIGTERM or SIGINT, then lets what runs end for a while.
 ///
 /// # Errors
 ///
 /// See [`StartError`].
 pub async fn start(args: Args) -> Result<(), StartError> {
     let stop = stop_on_signal()?;
+    let cluster = Cluster::reach(&args).await?;
+    let ended = match cluster.election.clone() {
+        None => work(&args, &cluster, &stop).await,
+        Some(election) => {
+            // In a task of its own, so that no work is in its way.
+            let taking_part = tokio::spawn({
+                let election = election.clone();
+                async move { election.run().await }
+            });
+            let ended = tokio::select! {
+                biased;
+                ended = work(&args, &cluster, &stop) => ended,
+                lost = taking_part => match lost {
+                    Ok(lost) => Err(lost.into()),
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                },
+            };
+            election.end().await;
+            ended
+        }
+    };
+    ended.inspect(|()| tracing::info!("stopped"))
+}
+
+/// Works until `stop` is cancelled, from when it is known who leads.
+async fn work(args: &Args, cluster: &Cluster, stop: &CancellationToken) -> Result<(), StartError> {
+    let prepared = async {
+        cluster.standing.settled.cancelled().await;
+        Parts::prepare(args, cluster, stop).await
+    };
     tokio::select! {
-        parts = Parts::prepare(&args, &stop) => parts?.run(&args, stop.clone()).await?,
-        () = stop.cancelled() => {}
+        parts = prepared => parts?.run(args, cluster, stop.clone()).await,
+        () = stop.cancelled() => Ok(()),
     }
-    tracing::info!("stopped");
-    Ok(())
+}
+
+/// How the cluster is reached, and whether as the controller that leads.
+struct Cluster {
+    server: ApiServer,
+    metrics: Arc<Metrics>,
+    fence: Arc<Fence>,
+    standing: Leading,
+    /// None where this controller leads without asking.
+    election: Option<Arc<Election>>,
+}
+
+impl Cluster {
+    async fn reach(args: &Args) -> Result<Self, StartError> {
+        let timing = args.lease.timing()?;
+        let config = configuration().await?;
+        let metrics = Metrics::new(VERSION, &KEY_SERVICES);
+        let metrics = Arc::new(if args.sealing.sealed_secrets {
+            metrics.with_sealed_objects(VERSION, !args.sealing.metrics_omit_secret_labels)
+        } else {
+            metrics
+        });
+        let fence = if args.lease.leader_election { Fence::closed() } else { Fence::open() };
+        let server = ApiServer::new(config, metrics.clone(), fence.clone());
+        if !args.lease.leader_election {
+            let standing = Leading::default();
+            standing.settled.cancel();
+            standing.leading.cancel();
+            metrics.leads(true);
+            return Ok(Self { server, metrics, fence, standing, election: None });
+        }
+        let place = Place { namespace: args.namespace.clone(), name: args.lease.lease_name.clone() };
+        let election = Arc::new(Election::new(&server, place, timing, fence.clone(), metrics.clone())?);
+        Ok(Self { server, metrics, fence, standing: election.standing(), election: Some(election) })
+    }
+
+    /// Gives up the lease, once nothing writes any more.
+    async fn let_others_lead(&self) {
+        if let Some(election) = &self.election {
+            election.end().await;
+        }
+    }
 }
 
 /// What works together until the controller is stopped.
@@ -84,25 +168,21 @@ struct Parts {
 }
 
 impl Parts {
-    async fn prepare(args: &Args, stop: &CancellationToken) -> Result<Self, StartError> {
-        let config = configuration().await?;
-        let metrics = Metrics::new(VERSION, &KEY_SERVICES);
-        let metrics = Arc::new(if args.sealing.sealed_secrets {
-            metrics.with_sealed_objects(VERSION, !args.sealing.metrics_omit_secret_labels)
-        } else {
-            metrics
-        });
-        let client = connect(config.clone(), &metrics).map_err(|_| StartError::Connection)?;
+    async fn prepare(args: &Args, cluster: &Cluster, stop: &CancellationToken) -> Result<Self, StartError> {
+        let Cluster { server, metrics, fence, standing, .. } = cluster;
+        let (metrics, leading) = (metrics.clone(), standing.leading.clone());
+        let client = server.connect().map_err(|_| StartError::Connection)?;
         let settings = args.sealing.settings(&args.namespace);
-        let keys = Arc::new(Keys::load_or_create(client.clone(), settings).await?);
-        let salt = installation_salt(&client, &args.namespace).await?;
+        let keys = Arc::new(Keys::load_or_create(client.clone(), settings, fence.clone()).await?);
+        let salt = installation_salt(&client, &args.namespace, fence).await?;
         let reach = Reach::of(&args.watch_namespaces);
         let sealed_objects = args.sealing.sealed_secrets.then(|| sealed_objects::Parts {
             client: client.clone(),
-            config: config.clone(),
+            server: server.clone(),
             reach: reach.clone(),
             keys: keys.clone(),
             metrics: metrics.clone(),
+            leading: leading.clone(),
         });
         let sources = Watched::<GitSource>::new(&client, &reach);
         let syncs = Watched::<Sync>::new(&client, &reach);
@@ -111,7 +191,7 @@ impl Parts {
         let (wake, woken) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
             client: client.clone(),
-            config,
+            server: server.clone(),
             kinds: KindsCache::new(client.clone()),
             inventories: Inventories::follow(client.clone(), reach.clone()),
             marks: Marks::new(client, reach.clone(), touches),
@@ -145,15 +225,16 @@ impl Parts {
             metrics,
             reporter: Reporter { controller: "waxwing".to_owned(), instance: None },
             news,
+            leading,
             stop: stop.clone(),
         });
         let heard = Heard { sources: of_sources, objects: of_objects, woken };
         Ok(Self { context, keys, sources, syncs, heard, sealed_objects })
     }
 
-    /// Works until `stop` is cancelled and what runs has ended. Until then HTTP is served, so that a probe sees that the
-    /// controller is stopping.
-    async fn run(self, args: &Args, stop: CancellationToken) -> Result<(), StartError> {
+    /// Works until `stop` is cancelled and what runs has ended, or has had its time. Until then HTTP is served, so that a probe sees that
+    /// the controller is stopping.
+    async fn run(self, args: &Args, cluster: &Cluster, stop: CancellationToken) -> Result<(), StartError> {
         let Self { context, keys, sources, syncs, heard, sealed_objects } = self;
         let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
         let shown = Shown {
@@ -173,25 +254,40 @@ impl Parts {
             };
             let syncs = reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone());
             tokio::select! {
-                _ = async { tokio::join!(syncs, objects) } => {}
+                _ = async { tokio::join!(syncs, objects) } => tracing::debug!("all reconciles have ended"),
+                () = time_is_over(&stop, args.lease.shutdown_grace) => {
+                    tracing::info!("what still runs is cut off; it is done again by whoever leads next");
+                }
                 never = readiness => match never {},
             }
-            tracing::debug!("all reconciles have ended");
+            cluster.let_others_lead().await;
             ended.cancel();
             Ok(())
         };
         tokio::select! {
             both = async { tokio::try_join!(serving, working) } => both.map(|_| ()).map_err(StartError::Serve),
             () = keys.follow() => Ok(()),
-            () = keys.renew() => Ok(()),
+            () = renew(&keys, &cluster.standing.leading) => Ok(()),
         }
     }
 }
 
-/// Returns what connects for questions about callers.
+/// Returns what connects for questions about callers, which every controller asks, whichever leads.
 fn reviewer(context: &Context) -> Reviewer {
-    let (config, metrics) = (context.config.clone(), context.metrics.clone());
-    Arc::new(move || connect(config.clone(), &metrics))
+    let server = context.server.clone();
+    Arc::new(move || server.connect_unfenced())
+}
+
+/// Renews the sealing keys from when this controller leads.
+async fn renew(keys: &Keys, leading: &CancellationToken) {
+    leading.cancelled().await;
+    keys.renew().await;
+}
+
+/// Waits until it is so long since the controller was told to stop.
+async fn time_is_over(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 /// Says that the controller is ready from when its caches are filled until it is to stop.

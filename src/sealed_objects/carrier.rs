@@ -4,19 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kube::Client;
 
-use crate::cluster::{CallError, connect};
-use crate::metrics::Metrics;
+use crate::cluster::{ApiServer, CallError};
 
 /// Makes the connection when it is needed; those that need it at the same time share it.
 pub(super) struct Carrier {
-    config: kube::Config,
-    metrics: Arc<Metrics>,
+    server: ApiServer,
     open: Mutex<Weak<Client>>,
 }
 
 impl Carrier {
-    pub(super) fn new(config: kube::Config, metrics: Arc<Metrics>) -> Self {
-        Self { config, metrics, open: Mutex::new(Weak::new()) }
+    pub(super) fn new(server: ApiServer) -> Self {
+        Self { server, open: Mutex::new(Weak::new()) }
     }
 
     /// Returns the connection; it is closed when nobody has it any more.
@@ -26,7 +24,7 @@ impl Carrier {
             return Ok(client);
         }
         let unreachable = |_| CallError::Unreachable { path: "/".to_owned() };
-        let client = Arc::new(connect(self.config.clone(), &self.metrics).map_err(unreachable)?);
+        let client = Arc::new(self.server.connect().map_err(unreachable)?);
         *open = Arc::downgrade(&client);
         Ok(client)
     }

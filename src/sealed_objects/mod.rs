@@ -32,7 +32,7 @@ use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Reach;
+use crate::cluster::{ApiServer, Reach};
 use crate::metrics::{Metrics, Name};
 use crate::reconcile::{Retries, Times, Watched, give_turns, received};
 use crate::sealing::Keys;
@@ -69,22 +69,24 @@ pub struct Parts {
     /// The controller's connection, for SealedSecrets and for metadata.
     pub client: Client,
     /// How to make the connection over which values go.
-    pub config: kube::Config,
+    pub server: ApiServer,
     /// Where the controller works.
     pub reach: Reach,
     /// The cluster's sealing keys.
     pub keys: Arc<Keys>,
     /// What is counted and measured.
     pub metrics: Arc<Metrics>,
+    /// Cancelled once this controller leads; the first turn waits for that.
+    pub leading: CancellationToken,
 }
 
 /// Reconciles SealedSecrets until `stop` is cancelled, and then until what runs has ended.
 pub async fn run(parts: Parts, stop: CancellationToken) {
-    let Parts { client, config, reach, keys, metrics } = parts;
+    let Parts { client, server, reach, keys, metrics, leading } = parts;
     let watched = Watched::<SealedSecret>::asking_when(&client, &reach, SealedSecret::asks_for_work);
     let (touched, touches) = mpsc::unbounded_channel();
     let objects = Arc::new(Objects {
-        carrier: Carrier::new(config, metrics.clone()),
+        carrier: Carrier::new(server),
         client,
         keys,
         metrics,
@@ -100,6 +102,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) {
         }
         // Who may not list Secrets, or has very many, begins without.
         let _ = tokio::time::timeout(PATIENCE, listed.cancelled()).await;
+        leading.cancelled().await;
         open.cancel();
         std::future::pending::<()>().await;
     };

@@ -23,7 +23,7 @@ use waxwing_formats::sealed_secret::Fingerprint;
 use waxwing_keys::Keyring;
 
 use crate::cluster::secrets::SecretError;
-use crate::cluster::{CallError, watching};
+use crate::cluster::{CallError, Fence, watching};
 use key_secrets::Found;
 use patience::patiently;
 
@@ -55,6 +55,9 @@ pub enum SealingError {
     /// No key could be made.
     #[error("failed to make a sealing key")]
     Generate(#[source] waxwing_keys::KeyError),
+    /// Only the controller that leads makes what an installation begins with.
+    #[error("the Secrets of this installation are not there, and this controller doesn't lead, so it makes none")]
+    Awaited,
     /// The Secret that holds the installation's salt is damaged.
     #[error("Secret {namespace}/{name} does not hold 32 bytes under {key}")]
     Salt {
@@ -74,6 +77,7 @@ impl SealingError {
             Self::List { source, .. } | Self::Create { source, .. } | Self::Read(SecretError::Call { source, .. }) => {
                 source.code() != Some(401) && source.passes().is_some()
             }
+            Self::Awaited => true,
             _ => false,
         }
     }
@@ -83,29 +87,40 @@ impl SealingError {
 pub struct Keys {
     client: Client,
     settings: KeySettings,
+    fence: Arc<Fence>,
+    /// A key is to be made that this controller would have made at its start if it had led then.
+    is_owed: bool,
     ring: watch::Sender<Arc<Keyring>>,
     names: RwLock<HashMap<Fingerprint, String>>,
 }
 
 impl Keys {
-    /// Reads the keys, and makes one where there is none or the newest is older than it may be at a start. While the API server is
-    /// away it waits.
+    /// Reads the keys, and makes one where there is none or the newest is older than it may be at a start, if `fence` lets it. While the
+    /// API server is away, and while there is none and this controller may not make one, it waits.
     ///
     /// # Errors
     ///
     /// See [`SealingError`]. A malformed key Secret is logged and skipped, not an error.
-    pub async fn load_or_create(client: Client, settings: KeySettings) -> Result<Self, SealingError> {
+    pub async fn load_or_create(
+        client: Client,
+        settings: KeySettings,
+        fence: Arc<Fence>,
+    ) -> Result<Self, SealingError> {
         let filled = async || {
             let found = key_secrets::load(&client, &settings).await?;
-            if settings.needs_key_at_start(&found.ring) {
-                key_secrets::create(&client, &settings).await?;
-                return key_secrets::load(&client, &settings).await;
+            match settings.needs_key_at_start(&found.ring) {
+                true if fence.lets_through() => {
+                    key_secrets::create(&client, &settings).await?;
+                    Ok((key_secrets::load(&client, &settings).await?, false))
+                }
+                true if found.ring.newest_since().is_none() => Err(SealingError::Awaited),
+                is_owed => Ok((found, is_owed)),
             }
-            Ok(found)
         };
         // Whether a key was made whose answer got lost, it sees then.
-        let Found { ring, names } = patiently(filled).await?;
-        Ok(Self { client, settings, ring: watch::Sender::new(Arc::new(ring)), names: RwLock::new(names) })
+        let (Found { ring, names }, is_owed) = patiently(filled).await?;
+        let (ring, names) = (watch::Sender::new(Arc::new(ring)), RwLock::new(names));
+        Ok(Self { client, settings, fence, is_owed, ring, names })
     }
 
     /// Returns the keys as they were read last.

@@ -9,23 +9,27 @@ use waxwing_formats::{Salt, SecretBytes};
 use super::SealingError;
 use super::patience::patiently;
 use crate::cluster::secrets::NewSecret;
-use crate::cluster::{Identity, secrets};
+use crate::cluster::{Fence, Identity, secrets};
 
 const NAME: &str = "waxwing-installation";
 const KEY: &str = "handle-salt";
 
-/// Reads the salt, and makes it at the first start. While the API server is away it waits.
+/// Reads the salt, and makes it at the first start if `fence` lets it. While the API server is away, and while there is none and this
+/// controller may not make one, it waits.
 ///
 /// # Errors
 ///
 /// See [`SealingError`].
-pub async fn installation_salt(client: &Client, namespace: &str) -> Result<Salt, SealingError> {
-    patiently(async || read_or_create(client, namespace).await).await
+pub async fn installation_salt(client: &Client, namespace: &str, fence: &Fence) -> Result<Salt, SealingError> {
+    patiently(async || read_or_create(client, namespace, fence).await).await
 }
 
-async fn read_or_create(client: &Client, namespace: &str) -> Result<Salt, SealingError> {
+async fn read_or_create(client: &Client, namespace: &str, fence: &Fence) -> Result<Salt, SealingError> {
     if let Some(salt) = read(client, namespace).await? {
         return Ok(salt);
+    }
+    if !fence.lets_through() {
+        return Err(SealingError::Awaited);
     }
     let create = |source| SealingError::Create { namespace: namespace.to_owned(), source };
     match secrets::create(client, namespace, new_secret(namespace)).await {

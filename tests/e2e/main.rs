@@ -29,6 +29,7 @@ mod other_keys;
 mod outages;
 mod process;
 mod prune;
+mod replicas;
 mod sealed_objects;
 mod stage;
 mod status;

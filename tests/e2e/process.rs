@@ -1,13 +1,12 @@
 //! Proves how the controller's process behaves: it becomes ready, serves its certificate, comes back after a kill with
 //! the same key and without doing anything twice, and ends when it is asked to.
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::Value;
-use waxwing_harness::{Cluster, Controller, ControllerOptions, Failure, Tools, eventually};
+use waxwing_harness::{Cluster, Controller, ControllerOptions, Failure, eventually};
 
-use crate::stage::{Alone, Stage, certificate_of, is_of_the_test, start_controller};
+use crate::stage::{Alone, Stage, certificate_of, is_of_the_test, slow_kustomize, start_controller};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -82,25 +81,15 @@ fn where_there_is_nothing_to_do_there_is_nothing_to_warn_of() -> Result<(), Fail
     Ok(())
 }
 
-/// A Kustomize that takes its time: it says that it was started, and builds once it may.
-const SLOW_KUSTOMIZE: &str = r#"#!/bin/sh
-: >"FOLDER/started"
-while [ ! -e "FOLDER/go" ]; do /bin/sleep 0.05; done
-exec "KUSTOMIZE" "$@"
-"#;
-
 #[test]
 fn a_controller_that_is_asked_to_end_amid_a_sync_says_so_and_finishes_it() -> Result<(), Failure> {
     let alone = Alone::new();
     let cluster = alone.cluster();
     let stage = Stage::on(cluster, "amid");
     let folder = stage.upstream.home().to_owned();
-    let kustomize = Tools::locate()?.path("kustomize")?;
-    let script = SLOW_KUSTOMIZE.replace("FOLDER", folder.to_str().unwrap());
-    let program = folder.join("slow-kustomize");
-    std::fs::write(&program, script.replace("KUSTOMIZE", kustomize.to_str().unwrap())).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &["--allow-file-sources"]);
+    let program = slow_kustomize(&folder)?;
+    let arguments = ["--allow-file-sources", "--shutdown-grace", "1h"];
+    let options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &arguments);
     let mut controller = Controller::start(cluster, ControllerOptions { kustomize: Some(program), ..options })?;
     let commit = stage.commit(&[
         ("app/kustomization.yaml", "resources: [config.yaml]\n"),

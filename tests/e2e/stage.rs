@@ -1,5 +1,6 @@
 //! What most tests here need: the shared cluster with our resources, one controller, and a namespace of the test's own.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use waxwing_harness::{
-    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, HARNESS, Upstream, eventually,
+    AgeKey, Cluster, ClusterOptions, Controller, ControllerOptions, Failure, GitRepo, HARNESS, Tools, Upstream,
+    eventually,
 };
 
 /// How long anything may take that is expected to happen: more than the controller waits for one answer (`LONGEST_ANSWER`).
@@ -80,6 +82,23 @@ pub(crate) fn start_controller(cluster: &Cluster, arguments: &[&str]) -> Result<
     let mut all = vec!["--allow-file-sources"];
     all.extend(arguments);
     Controller::start(cluster, ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &all))
+}
+
+/// A Kustomize that takes its time: it says that it was started, and builds once it may.
+const SLOW_KUSTOMIZE: &str = r#"#!/bin/sh
+: >"FOLDER/started"
+while [ ! -e "FOLDER/go" ]; do /bin/sleep 0.05; done
+exec "KUSTOMIZE" "$@"
+"#;
+
+/// Writes a Kustomize into a folder that makes a file `started` there, and builds once there is a file `go`.
+pub(crate) fn slow_kustomize(folder: &Path) -> Result<PathBuf, Failure> {
+    let kustomize = Tools::locate()?.path("kustomize")?;
+    let script = SLOW_KUSTOMIZE.replace("FOLDER", folder.to_str().unwrap());
+    let program = folder.join("slow-kustomize");
+    std::fs::write(&program, script.replace("KUSTOMIZE", kustomize.to_str().unwrap())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Ok(program)
 }
 
 /// A tenant: a namespace with a ServiceAccount that may do everything in it, a repository, and an age key.

@@ -38,7 +38,16 @@ fn the_api_server_takes_the_chart_with_default_values_and_finds_the_pod_restrict
     for kind in kinds {
         assert!(taken.contains(kind), "{kind} in {taken}");
     }
-    assert_eq!(taken.lines().count(), 13, "{taken}");
+    assert_eq!(taken.lines().count(), 15, "{taken}");
+}
+
+#[test]
+fn several_controllers_are_spread_and_not_all_of_them_are_evicted_at_once() {
+    let rendered = render(restricted("chart-several"), &["--set", "replicas=2"]).unwrap();
+    assert!(rendered.contains("topologyKey: kubernetes.io/hostname") && rendered.contains("maxUnavailable: 0"));
+    let taken = try_on(rendered).unwrap();
+    assert!(taken.contains("poddisruptionbudget.policy/waxwing"), "{taken}");
+    assert_eq!(taken.lines().count(), 16, "{taken}");
 }
 
 #[test]

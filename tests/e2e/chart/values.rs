@@ -6,8 +6,12 @@ use waxwing_harness::Upstream;
 use super::folder;
 
 /// Arguments of `helm template`, and the value that its refusal names.
-const REFUSED: [(&[&str], &str); 24] = [
-    (&["--set", "replicas=2"], "replicas"),
+const REFUSED: [(&[&str], &str); 28] = [
+    (&["--set", "replicas=two"], "/replicas"),
+    (&["--set", "replicas=-1"], "/replicas"),
+    (&["--set", "replicas=2,state.persistence.enabled=true"], "replicas has to be 1 with state.persistence.enabled"),
+    (&["--set", "leaderElection.leaseName=Waxwing"], "/leaderElection/leaseName"),
+    (&["--set", "leaderElection.leaseDuration=15000ms"], "/leaderElection/leaseDuration"),
     (&["--set", "replicaCount=2"], "replicaCount"),
     (&["--set", "image.name=waxwing"], "name"),
     (&["--set", "image.repository=Not An Image"], "/image/repository"),

@@ -239,7 +239,9 @@ fn limited(cluster: &Cluster, keys: &str) {
     let all = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch", "patch"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]}]);
     role("ClusterRole", "limited", None, all);
-    role("Role", "limited", Some(keys), json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}]));
+    let own = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "update"]}]);
+    role("Role", "limited", Some(keys), own);
 }
 
 #[test]

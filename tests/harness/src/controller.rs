@@ -155,6 +155,24 @@ impl Controller {
         self.process.kill();
     }
 
+    /// Stops the controller without ending it (SIGSTOP).
+    pub fn freeze(&mut self) {
+        self.process.freeze();
+    }
+
+    /// Lets a frozen controller go on (SIGCONT).
+    pub fn thaw(&mut self) {
+        self.process.thaw();
+    }
+
+    /// Waits until the controller ended by itself, and returns how.
+    ///
+    /// # Errors
+    /// [`Failure::TimedOut`] when it still runs after `within`.
+    pub fn wait_end(&mut self, within: Duration) -> Result<ExitStatus, Failure> {
+        self.process.wait(within)
+    }
+
     /// Returns the controller's process, to look at it from outside.
     pub fn process(&self) -> &Process {
         &self.process

@@ -1,0 +1,332 @@
+//! Lets writes through to the API server only while this process may write: while it holds the lease of the controller.
+//!
+//! Who decides that is `runtime/lease`; here it is held, at three places. A request that writes is not begun without it; one that is
+//! on its way is given up when the right ends; and the connections that writes go over are not worked on once the time is over, so that a process
+//! that was stopped for a while in the middle of a request (SIGSTOP, a frozen machine) doesn't send what it had begun. Reading is let through always.
+//!
+//! What this is not: a promise of the API server. What it has received it may still carry out.
+
+use std::future::ready;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::{BoxError, Service};
+
+/// More than are ever on their way at the same time.
+const PLACES: u32 = 1 << 20;
+
+/// What a request that writes ends with where this process may not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this controller does not lead, so it writes nothing")]
+pub struct NotLeading;
+
+/// A point in time on a clock that nobody sets and that goes on while the machine sleeps (`CLOCK_BOOTTIME`, clock_gettime(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// Returns what the clock says.
+    pub fn now() -> Self {
+        let now = clock_gettime(ClockId::Boottime);
+        Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.try_into().unwrap_or_default()))
+    }
+
+    /// Returns the moment that comes so much later.
+    pub fn after(self, pause: Duration) -> Self {
+        Self(self.0.saturating_add(pause))
+    }
+
+    /// Returns how long it is from `earlier` until this moment, zero where it is before that.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Whether this process may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It may, whatever happens.
+    Open,
+    /// It may, until then.
+    OpenUntil(Moment),
+    /// What is on its way may end; nothing else is begun.
+    Draining,
+    /// It may not.
+    Closed,
+}
+
+/// Lets writes through, or not.
+pub struct Fence {
+    state: watch::Sender<State>,
+    places: Arc<Semaphore>,
+}
+
+impl Fence {
+    /// Makes one that lets everything through for ever, where there is no lease to hold.
+    pub fn open() -> Arc<Self> {
+        Self::new(State::Open)
+    }
+
+    /// Makes one that lets nothing through yet.
+    pub fn closed() -> Arc<Self> {
+        Self::new(State::Closed)
+    }
+
+    fn new(state: State) -> Arc<Self> {
+        Arc::new(Self { state: watch::Sender::new(state), places: Arc::new(Semaphore::new(PLACES as usize)) })
+    }
+
+    /// Lets writes through until then, whether or not anybody says that the time is over.
+    pub fn open_until(&self, until: Moment) {
+        self.state.send_replace(State::OpenUntil(until));
+    }
+
+    /// Lets nothing through any more, and gives up what is on its way.
+    pub fn close(&self) {
+        self.state.send_replace(State::Closed);
+    }
+
+    /// Lets nothing further through, and waits for what is on its way; then, or when `patience` is over, it is closed. Tells whether
+    /// every write that was begun has been answered.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.state.send_replace(State::Draining);
+        let is_drained = tokio::time::timeout(patience, self.places.acquire_many(PLACES)).await.is_ok();
+        self.close();
+        is_drained
+    }
+
+    /// Tells whether this process may write now.
+    pub fn lets_through(&self) -> bool {
+        match *self.state.borrow() {
+            State::Open => true,
+            State::OpenUntil(until) => Moment::now() < until,
+            State::Draining | State::Closed => false,
+        }
+    }
+
+    /// Tells whether no time limit is over that what is on its way has.
+    fn lets_end(&self) -> bool {
+        *self.state.borrow() == State::Draining || self.lets_through()
+    }
+
+    /// Lets a write in; it is on its way until what is returned is dropped.
+    fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        self.lets_through().then_some(place)
+    }
+
+    /// Waits until it is closed.
+    async fn is_closed(&self) {
+        // It has a sender for as long as it is there.
+        let _ = self.state.subscribe().wait_for(|state| *state == State::Closed).await;
+    }
+}
+
+/// Works on the connections that writes go over, for as long as the fence lets them through.
+#[derive(Clone)]
+pub(super) struct FencedConnections(pub(super) Arc<Fence>);
+
+impl hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>> for FencedConnections {
+    fn execute(&self, connection: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        tokio::spawn(FencedConnection { fence: self.0.clone(), connection });
+    }
+}
+
+/// A connection that is dropped, with what it has not sent yet, instead of being worked on when the fence doesn't let writes through.
+struct FencedConnection {
+    fence: Arc<Fence>,
+    connection: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Future for FencedConnection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.fence.lets_end() {
+            true => self.connection.as_mut().poll(context),
+            false => Poll::Ready(()),
+        }
+    }
+}
+
+/// Sends what reads over one connection, and what writes over another, if the fence lets it through.
+pub(super) struct Fenced {
+    pub(super) reading: Client,
+    pub(super) writing: Client,
+    pub(super) fence: Arc<Fence>,
+}
+
+impl Service<Request<Body>> for Fenced {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !writes(request.method(), request.uri().path()) {
+            let client = self.reading.clone();
+            return async move { Ok(client.send(request).await?) }.boxed();
+        }
+        let Some(place) = self.fence.enter() else { return ready(Err(NotLeading.into())).boxed() };
+        let (client, fence) = (self.writing.clone(), self.fence.clone());
+        let sent = async move {
+            let answer = tokio::select! {
+                biased;
+                () = fence.is_closed() => return Err(NotLeading.into()),
+                answer = client.send(request) => answer,
+            };
+            drop(place);
+            Ok(answer?)
+        };
+        sent.boxed()
+    }
+}
+
+/// Tells whether a request changes something: reviews are posted, but nothing is kept of them.
+fn writes(method: &Method, path: &str) -> bool {
+    let is_review = path.starts_with("/apis/authorization.k8s.io/") || path.starts_with("/apis/authentication.k8s.io/");
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => false,
+        Method::POST => !is_review,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::cluster::ApiServer;
+    use crate::metrics::Metrics;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Returns a client behind a fence, and the server's side of it.
+    async fn scene(fence: &Arc<Fence>) -> (Client, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        config.default_retry = false;
+        let server = ApiServer::new(config, Arc::new(Metrics::new("0", &[])), fence.clone());
+        (server.connect().unwrap(), listener)
+    }
+
+    async fn sent(client: Client, method: Method, path: &str) -> Result<u16, kube::Error> {
+        let request = Request::builder().method(method).uri(path).body(Body::from(b"{}".to_vec())).unwrap();
+        client.send(request).await.map(|answer| answer.status().as_u16())
+    }
+
+    async fn request(listener: &TcpListener) -> TcpStream {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        assert!(connection.read(&mut head).await.unwrap() > 0);
+        connection
+    }
+
+    async fn answer(mut connection: TcpStream) {
+        connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+    }
+
+    #[test]
+    fn what_changes_something_is_told_from_what_asks() {
+        let table = [
+            (Method::GET, "/api/v1/secrets", false),
+            (Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", false),
+            (Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews", false),
+            (Method::POST, "/api/v1/namespaces/a/serviceaccounts/b/token", true),
+            (Method::POST, "/api/v1/namespaces/a/secrets", true),
+            (Method::PATCH, "/api/v1/namespaces/a/secrets/b", true),
+            (Method::PUT, "/api/v1/namespaces/a/secrets/b", true),
+            (Method::DELETE, "/api/v1/namespaces/a/secrets/b", true),
+            (Method::DELETE, "/apis/authorization.k8s.io/v1/x", true),
+        ];
+        for (method, path, expected) in table {
+            assert_eq!(writes(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_is_let_through_and_writing_only_while_there_is_time() {
+        let fence = Fence::closed();
+        let (client, listener) = scene(&fence).await;
+        let told = |error: kube::Error| error.to_string();
+        let refused = sent(client.clone(), Method::PATCH, "/api/v1/x").await.map_err(told);
+        assert_eq!(refused.unwrap_err(), format!("ServiceError: {NotLeading}"));
+        let (read, ()) = tokio::join!(sent(client.clone(), Method::GET, "/api/v1/x"), async {
+            answer(request(&listener).await).await;
+        });
+        assert_eq!(read.unwrap(), 200);
+        fence.open_until(Moment::now().after(LONG));
+        let (written, ()) = tokio::join!(sent(client.clone(), Method::PATCH, "/api/v1/x"), async {
+            answer(request(&listener).await).await;
+        });
+        assert_eq!(written.unwrap(), 200);
+        fence.open_until(Moment::now());
+        assert!(sent(client, Method::PATCH, "/api/v1/x").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_write_on_its_way_is_given_up_when_the_fence_closes() {
+        let fence = Fence::closed();
+        fence.open_until(Moment::now().after(LONG));
+        let (client, listener) = scene(&fence).await;
+        let begun = tokio::spawn(sent(client, Method::PATCH, "/api/v1/x"));
+        let mut connection = request(&listener).await;
+        fence.close();
+        assert!(begun.await.unwrap().is_err());
+        let mut rest = Vec::new();
+        let _ = connection.read_to_end(&mut rest).await; // The end of the connection, however it ends.
+        assert!(!fence.lets_through());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_begun_sends_nothing_when_the_time_is_over_by_then() {
+        let fence = Fence::closed();
+        fence.open_until(Moment::now().after(LONG));
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let connection = Box::pin(async move {
+            tokio::task::yield_now().await;
+            let _ = sender.send(());
+        });
+        let mut connection = FencedConnection { fence: fence.clone(), connection };
+        assert!(futures::poll!(&mut connection).is_pending());
+        fence.open_until(Moment::now()); // is what a clock makes of it that went on meanwhile
+        connection.await;
+        assert_eq!(receiver.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn who_drains_it_hears_whether_every_write_was_answered() {
+        let fence = Fence::closed();
+        fence.open_until(Moment::now().after(LONG));
+        let (client, listener) = scene(&fence).await;
+        let begun = tokio::spawn(sent(client.clone(), Method::PATCH, "/api/v1/x"));
+        let connection = request(&listener).await;
+        let (is_drained, ()) = tokio::join!(fence.drain(LONG), async {
+            tokio::task::yield_now().await;
+            assert!(!fence.lets_through());
+            answer(connection).await;
+        });
+        assert!(is_drained);
+        assert_eq!(begun.await.unwrap().unwrap(), 200);
+
+        fence.open_until(Moment::now().after(LONG));
+        let begun = tokio::spawn(sent(client, Method::PATCH, "/api/v1/x"));
+        let _unanswered = request(&listener).await;
+        assert!(!fence.drain(Duration::ZERO).await);
+        assert!(begun.await.unwrap().is_err());
+    }
+}
