@@ -250,6 +250,14 @@ fn as_a_hook_it_judges_what_is_staged_and_not_what_lies_on_the_disk() -> Result<
     for (below, code) in [("app", 2), ("app/later.yaml", 2), ("app/db.yaml", 0), ("app/old.yaml", 0), (".", 2)] {
         assert_eq!(tree.verify(&["--staged", below]).code, Some(code), "{below}");
     }
+    // A link to the rules is followed on the disk.
+    fs::rename(tree.repo.tree().join(".sops.yaml"), tree.repo.tree().join("rules.yaml")).expect("it can be renamed");
+    tree.repo.symlink("rules.yaml", ".sops.yaml")?;
+    tree.repo.git(&["add", "--all"])?;
+    tree.repo.write("secret/a.env", "PASSWORD=hunter2\n")?;
+    tree.repo.git(&["add", "secret/a.env"])?;
+    let ran = tree.verify(&["--staged", "secret"]);
+    assert!(ran.code == Some(2) && ran.stdout.contains("secret/a.env, /PASSWORD: the rule in .sops.yaml"), "{ran:?}");
     let nowhere = Folder::new().seal(&["verify", "--staged"], "");
     assert!(nowhere.code == Some(1) && nowhere.stderr.contains("is not in a Git repository"), "{nowhere:?}");
     Ok(())

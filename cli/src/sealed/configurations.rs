@@ -44,11 +44,15 @@ impl Configurations {
         let tree = folder.ancestors().find_map(|above| Some((above, self.elsewhere.get(above)?)));
         let Some((root, configurations)) = tree else { return Configuration::find(folder) };
         let within = folder.ancestors().take_while(|above| above.starts_with(root));
-        let mut within = within.map(|above| above.join(CONFIGURATION));
-        match within.find_map(|path| Some((configurations.get(&path)?, path))) {
-            Some((text, path)) => Configuration::parse(&path, text).map(Some),
-            None => root.parent().map_or(Ok(None), Configuration::find),
+        for path in within.map(|above| above.join(CONFIGURATION)) {
+            match configurations.get(&path) {
+                Some(text) => return Configuration::parse(&path, text).map(Some),
+                // Links are no files of the tree; what one leads to counts as it lies on the disk.
+                None if path.is_symlink() && path.exists() => return Configuration::read(&path).map(Some),
+                None => {}
+            }
         }
+        root.parent().map_or(Ok(None), Configuration::find)
     }
 
     /// Hands the configuration for a file over, if there is one.
