@@ -44,7 +44,7 @@ pub use objects::read;
 pub use own::{Finalizers, change_finalizers, write_status};
 pub use produced::{FieldElements, applied_field, apply_secret, create_secret, secret_metadata};
 pub use reach::Reach;
-pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
+pub use requests::{Binding, Encoding, Provenance, Request, Requests, StoredSource, UnboundPointer};
 pub use tokens::{TokenError, token_for};
 pub(crate) use watching::pauses;
 pub use watching::{Listings, objects, watching};

@@ -126,6 +126,8 @@ pub struct Metrics {
     unseal_duration: Family<Closed<1>, Histogram>,
     services: Family<Closed<2>, Counter>,
     service_duration: Family<Closed<1>, Histogram>,
+    stores: Family<Closed<2>, Counter>,
+    store_duration: Family<Closed<1>, Histogram>,
     requests: Family<Answered, Counter>,
     request_duration: Family<Closed<1>, Histogram>,
     queue_wait: Family<Closed<1>, Histogram>,
@@ -158,6 +160,9 @@ impl Metrics {
         let services =
             own.count("key_service_requests", "Data keys that key services were asked for, and what came of it");
         let service_duration = own.time("key_service_request_duration", "How long a key service took, with logging in");
+        let stores =
+            own.count("store_requests", "Versions and secrets that stores were asked for, and what came of it");
+        let store_duration = own.time("store_request_duration", "How long a store took, with logging in");
         let requests = own.count("api_requests", "Requests to the API server, with the code of the answer");
         let request_duration = own.fast("api_request_duration", "How long the API server took to begin its answer");
         let queue_wait = own.time("queue_wait", "How long a resource waited for its turn");
@@ -191,6 +196,8 @@ impl Metrics {
             unseal_duration,
             services,
             service_duration,
+            stores,
+            store_duration,
             requests,
             request_duration,
             queue_wait,
@@ -271,6 +278,13 @@ impl Metrics {
     pub fn asked_service(&self, service: &'static str, outcome: &'static str, took: Duration) {
         self.services.get_or_create(&[("service", service), ("outcome", outcome)]).inc();
         observe(&self.service_duration, ("service", service), took);
+    }
+
+    /// Counts what a secret store was asked for; `outcome` is `version`, `read`, or the word of a
+    /// [`StoreError`](waxwing_keys::StoreError).
+    pub fn asked_store(&self, store: &'static str, outcome: &'static str, took: Duration) {
+        self.stores.get_or_create(&[("store", store), ("outcome", outcome)]).inc();
+        observe(&self.store_duration, ("store", store), took);
     }
 
     /// Counts a request to the API server; `code` is none where there was no answer.

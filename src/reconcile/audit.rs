@@ -52,8 +52,14 @@ struct Source<'a> {
     document: usize,
     key_path: &'a str,
     scheme: &'a str,
-    /// Whose key opened it; empty where it was not sealed.
+    /// Whose key opened it, or who gave it; empty where it was not sealed.
     recipient: &'a str,
+    /// The reference that it was asked for by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
+    /// The version of the secret in its store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
 }
 
 /// Records the objects that were applied with secret values.
@@ -95,8 +101,17 @@ fn line<'a>(
 }
 
 fn source(provenance: &Provenance) -> Source<'_> {
-    let Provenance { mark, recipient } = provenance;
-    Source { file: &mark.file, document: mark.document, key_path: &mark.key_path, scheme: &mark.scheme, recipient }
+    let Provenance { mark, recipient, stored } = provenance;
+    let stored = stored.as_ref();
+    Source {
+        file: &mark.file,
+        document: mark.document,
+        key_path: &mark.key_path,
+        scheme: &mark.scheme,
+        recipient,
+        reference: stored.map(|stored| stored.reference.as_str()),
+        version: stored.map(|stored| stored.version.as_str()).filter(|version| !version.is_empty()),
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +143,7 @@ mod tests {
             key_path: text("/data/password"),
             scheme: text("sops"),
         };
-        let from = [Provenance { mark, recipient: text("age age1j3rx7") }];
+        let from = [Provenance { mark, recipient: text("age age1j3rx7"), stored: None }];
         let values = [("/data/password", from.as_slice())].into_iter();
         let who = (text("shop/app"), text("shop/deployer"));
         let now = "2026-01-02T03:04:05Z".parse().unwrap();

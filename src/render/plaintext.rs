@@ -73,8 +73,12 @@ pub(super) fn add(
 }
 
 impl Reader<'_> {
-    /// Registers a value in clear text and returns its handle.
+    /// Registers a value in clear text and returns its handle; one with references in it is none, and has a handle for each of its parts.
     pub(super) fn add_plaintext(&mut self, location: &Location, path: KeyPath, value: SecretBytes) -> String {
+        let text = std::str::from_utf8(value.expose_secret()).ok();
+        if let Some(taken) = text.and_then(|text| self.references_in(location, &path, text, false)) {
+            return taken;
+        }
         let found = PlaintextSecret { location: location.clone(), key_path: path.to_string(), object: None };
         self.plaintext.push(found);
         add(&mut self.handles, self.salt, location, path, value)
@@ -98,16 +102,21 @@ impl Reader<'_> {
         }
     }
 
+    /// Returns what stands in place of a value of a Secret, or of a patch that may be for one.
+    pub(super) fn taken_from_secret(&mut self, location: &Location, path: KeyPath, text: &mut String) -> String {
+        match self.references_in(location, &path, text, true) {
+            Some(taken) => taken,
+            None => self.add_plaintext(location, path, SecretBytes::new(std::mem::take(text).into_bytes())),
+        }
+    }
+
     fn take_secret_value(&mut self, location: &Location, path: KeyPath, key: &str, value: &mut Value) {
         match value {
             // In a patch: `null` removes a key, `$patch` says how to merge.
             Value::Null => {}
             Value::String(_) if key.starts_with('$') => {}
             Value::String(text) if text.is_empty() || !matches!(locate(text), Ok(None)) => {}
-            Value::String(text) => {
-                let secret = SecretBytes::new(std::mem::take(text).into_bytes());
-                *text = self.add_plaintext(location, path, secret);
-            }
+            Value::String(text) => *text = self.taken_from_secret(location, path, text),
             _ => self.refuse(Place::from(location).at(path.to_string()), Fault::SecretValueNotText),
         }
     }

@@ -4,6 +4,7 @@ use waxwing_formats::go_template::TemplateError;
 use waxwing_formats::sealed_secret::ItemError;
 use waxwing_formats::sops::UnlockError;
 
+use super::references::StoreRefusal;
 use crate::render::bindings::BindingError;
 
 /// The place of a sealed value in the repository.
@@ -99,6 +100,16 @@ pub enum OpenError {
         /// The object.
         object: String,
     },
+    /// A reference into a store is not resolved.
+    #[error("{reference} at {place}: {fact}", fact = .refusal.fact)]
+    Reference {
+        /// The place of the reference.
+        place: Place,
+        /// The reference, which is public.
+        reference: String,
+        /// What the store said, or why it was not asked.
+        refusal: Box<StoreRefusal>,
+    },
     /// A stand-in leads nowhere.
     #[error("the stand-in of a sealed value in {object} at {pointer} is damaged or of another render")]
     Handle {
@@ -115,6 +126,7 @@ impl OpenError {
         match self {
             Self::Binding(error) => error.object.to_string(),
             Self::Sops { file, .. } | Self::Whole { file } => file.clone(),
+            Self::Reference { place, .. } => place.file.clone(),
             Self::Missing { place } | Self::Item { place, .. } | Self::Template { place, .. } => place.file.clone(),
             Self::SealedForAnother { place, .. } | Self::AccessDenied { place, .. } => place.file.clone(),
             Self::NotText { object, .. } | Self::Handle { object, .. } => object.clone(),
@@ -137,6 +149,7 @@ impl OpenError {
                 format!("bind a Role with create and patch on secrets in {namespace} to {account}")
             }
             Self::NotText { .. } => "put binary values into the data of a Secret".to_owned(),
+            Self::Reference { refusal, .. } => refusal.hint.clone(),
             Self::Handle { .. } => "don't cut, change the case of, or compute with sealed values".to_owned(),
         }
     }

@@ -10,6 +10,7 @@ use waxwing_plan::{Change, Manifest, Plan};
 
 use super::change::session;
 use super::planned::Seen;
+use super::probe::{self, Probed};
 use crate::api::{Failure, Reason};
 use crate::cluster::inventory::Stored;
 use crate::cluster::{self, Request, Requests, secrets};
@@ -17,7 +18,9 @@ use crate::reconcile::backends::Backends;
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, KeyFile, Needs, OpenError, ServiceAnswers, SyncKeys, with_stack_wiped};
+use crate::unsealing::{
+    self, KeyFile, Needs, OpenError, RefusalKind, ServiceAnswers, Stores, SyncKeys, with_stack_wiped,
+};
 
 /// Up to so many objects without secrets are put into requests where the sync runs: to make room for that takes longer.
 const SHORT: usize = 100;
@@ -36,6 +39,7 @@ pub(in crate::reconcile) async fn unseal(
     job: &Job<'_>,
     plan: &Plan,
     rendered: &Rendered,
+    probed: &Probed<'_>,
     known: &Stored,
     seen: &Seen,
     progress: &mut Progress,
@@ -44,11 +48,17 @@ pub(in crate::reconcile) async fn unseal(
     let verified = &known.inventory.verified;
     let ring = job.context.keys.ring();
     let needs = unsealing::needs(rendered, &sent, verified);
-    let is_long = needs != Needs::default() || sent.len() > SHORT;
+    let is_long = needs != Needs::default() || sent.len() > SHORT || !rendered.references().is_empty();
     let is_asking = needs.identities && !job.sync.spec.secrets.backends.is_empty();
     let keys = match keys(job, needs, &ring).await {
         Ok(keys) if is_asking => asked(job, keys, rendered, &sent, verified).await,
         keys => keys.map(|keys| (keys, None)),
+    };
+    let keys = match keys {
+        Ok((keys, outage)) => {
+            stored(job, keys, rendered, &sent, probed).await.map(|(keys, away)| (keys, outage.max(away)))
+        }
+        Err(trouble) => Err(trouble),
     };
     let (keys, outage) = match keys {
         Ok(keys) => keys,
@@ -95,8 +105,8 @@ async fn keys<'a>(job: &Job<'_>, needs: Needs, ring: &'a Keyring) -> Result<Sync
             may_write_secrets_in.insert(namespace);
         }
     }
-    let (services, account) = (ServiceAnswers::new(), job.account.clone());
-    Ok(SyncKeys { identities, services, ring, account, may_write_secrets_in })
+    let (services, stores, account) = (ServiceAnswers::new(), Stores::default(), job.account.clone());
+    Ok(SyncKeys { identities, services, stores, ring, account, may_write_secrets_in })
 }
 
 /// Asks key services for what the identities don't open, through the backends that the Sync names, until all is answered; where
@@ -128,6 +138,18 @@ async fn asked<'a>(
     Ok((keys, backends.outage()))
 }
 
+/// Reads what references lead to.
+async fn stored<'a>(
+    job: &Job<'_>,
+    keys: SyncKeys<'a>,
+    rendered: &Rendered,
+    sent: &[&Manifest],
+    probed: &Probed<'_>,
+) -> Result<(SyncKeys<'a>, Option<Duration>), Trouble> {
+    let (stores, away) = probe::read(job, rendered, sent, probed).await?;
+    Ok((SyncKeys { stores, ..keys }, away))
+}
+
 /// A file that did not open while a key service was away may well open later.
 fn while_away(trouble: Trouble, outage: Option<Duration>) -> Trouble {
     match outage {
@@ -140,6 +162,7 @@ fn while_away(trouble: Trouble, outage: Option<Duration>) -> Trouble {
             let failures = trouble.failures.into_iter().map(of_file).collect();
             Trouble { reason, failures, soon: Some(soon), ..trouble }
         }
+        Some(soon) if trouble.reason == Reason::StoreUnavailable => Trouble { soon: Some(soon), ..trouble },
         _ => trouble,
     }
 }
@@ -171,7 +194,7 @@ async fn identities(job: &Job<'_>) -> Result<Vec<(String, KeyFile)>, Trouble> {
     Ok(identities)
 }
 
-fn trouble(errors: &[OpenError]) -> Trouble {
+pub(super) fn trouble(errors: &[OpenError]) -> Trouble {
     let failure = |error: &OpenError| Failure {
         object: error.subject(),
         reason: reason(error),
@@ -194,6 +217,12 @@ fn reason(error: &OpenError) -> Reason {
         | OpenError::Template { .. } => Reason::UnsealFailed,
         OpenError::SealedForAnother { .. } => Reason::SealedForAnother,
         OpenError::AccessDenied { .. } => Reason::AccessDenied,
+        OpenError::Reference { refusal, .. } => match refusal.kind {
+            RefusalKind::NotAllowed => Reason::ReferenceRefused,
+            RefusalKind::Denied => Reason::ReferenceDenied,
+            RefusalKind::NotFound => Reason::ReferenceNotFound,
+            RefusalKind::Unavailable => Reason::StoreUnavailable,
+        },
         OpenError::Handle { .. } => Reason::HandleRefused,
     }
 }
