@@ -46,7 +46,7 @@ Examples:
 Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
-  2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs list` what is no reference, or `seal rotate --dry-run` what would be rotated
+  2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs` what is no reference or none that is allowed, or `seal rotate --dry-run` what would be rotated
 `seal sops` and `seal kubeseal` have the codes of sops and kubeseal; their help lists them.";
 
 #[derive(Subcommand)]

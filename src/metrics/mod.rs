@@ -136,6 +136,9 @@ pub struct Metrics {
     pub sealed_objects: SealedObjects,
 }
 
+/// The stores of secrets that can be asked.
+const STORES: [&str; 1] = ["Vault"];
+
 impl Metrics {
     /// Starts with nothing counted, for a controller of this version.
     pub fn new(version: &'static str, key_services: &[&'static str]) -> Self {
@@ -177,6 +180,10 @@ impl Metrics {
         for service in key_services {
             drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
             drop(service_duration.get_or_create(&[("service", *service)]));
+        }
+        for store in STORES {
+            drop(stores.get_or_create(&[("store", store), ("outcome", "read")]));
+            drop(store_duration.get_or_create(&[("store", store)]));
         }
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {

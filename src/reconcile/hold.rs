@@ -67,10 +67,12 @@ pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress, trouble: &Troub
     result
 }
 
-/// Tells whether it was a secret store that had no answer, or not the right one.
+/// Tells whether it was a secret store that had no answer, or not the right one, or the backend that leads there.
 fn is_of_store(trouble: &Trouble) -> bool {
+    use Reason::{KeyNotAllowed, KeysUnavailable};
     use Reason::{ReferenceDenied, ReferenceNotFound, ReferenceRefused, StoreUnavailable};
-    [ReferenceDenied, ReferenceNotFound, ReferenceRefused, StoreUnavailable].contains(&trouble.reason)
+    let of_store = [ReferenceDenied, ReferenceNotFound, ReferenceRefused, StoreUnavailable];
+    of_store.contains(&trouble.reason) || [KeysUnavailable, KeyNotAllowed].contains(&trouble.reason)
 }
 
 async fn revert(

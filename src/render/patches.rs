@@ -188,7 +188,9 @@ impl Reader<'_> {
                 }
             }
             Value::String(text) if text.is_empty() || !matches!(locate(text), Ok(None)) => {}
-            Value::String(text) if aim == Aim::Secret => *text = self.taken_from_secret(location, at.clone(), text),
+            Value::String(text) if aim == Aim::Secret => {
+                *text = self.taken_from_secret(location, at.clone(), text, true)
+            }
             _ if aim == Aim::Secret => {
                 self.refuse(Place::from(location).at(at.to_string()), Fault::SecretValueNotText);
             }

@@ -4,7 +4,7 @@
 //! came, in the Secrets that were rendered. Empty values are no secrets.
 
 use serde_json::Value;
-use waxwing_formats::{Handle, HandleInput, KeyPath, Salt, SecretBytes};
+use waxwing_formats::{Handle, HandleInput, KeyPath, Salt, SecretBytes, Segment};
 use waxwing_plan::{Location, ObjectId};
 
 use super::error::{Fault, Place, RenderError};
@@ -91,7 +91,8 @@ impl Reader<'_> {
                 None | Some(Value::Null) => {}
                 Some(Value::Object(map)) => {
                     for (key, value) in map {
-                        self.take_secret_value(location, path.key(field).key(key), key, value);
+                        let is_base64 = field == "data";
+                        self.take_secret_value(location, path.key(field).key(key), is_base64, value);
                     }
                 }
                 Some(_) => {
@@ -103,20 +104,27 @@ impl Reader<'_> {
     }
 
     /// Returns what stands in place of a value of a Secret, or of a patch that may be for one.
-    pub(super) fn taken_from_secret(&mut self, location: &Location, path: KeyPath, text: &mut String) -> String {
-        match self.references_in(location, &path, text, true) {
+    pub(super) fn taken_from_secret(
+        &mut self,
+        location: &Location,
+        path: KeyPath,
+        text: &mut String,
+        may_be_base64: bool,
+    ) -> String {
+        match self.references_in(location, &path, text, may_be_base64) {
             Some(taken) => taken,
             None => self.add_plaintext(location, path, SecretBytes::new(std::mem::take(text).into_bytes())),
         }
     }
 
-    fn take_secret_value(&mut self, location: &Location, path: KeyPath, key: &str, value: &mut Value) {
+    fn take_secret_value(&mut self, location: &Location, path: KeyPath, is_base64: bool, value: &mut Value) {
+        let is_directive = matches!(path.segments().last(), Some(Segment::Key(key)) if key.starts_with('$'));
         match value {
             // In a patch: `null` removes a key, `$patch` says how to merge.
             Value::Null => {}
-            Value::String(_) if key.starts_with('$') => {}
+            Value::String(_) if is_directive => {}
             Value::String(text) if text.is_empty() || !matches!(locate(text), Ok(None)) => {}
-            Value::String(text) => *text = self.taken_from_secret(location, path, text),
+            Value::String(text) => *text = self.taken_from_secret(location, path, text, is_base64),
             _ => self.refuse(Place::from(location).at(path.to_string()), Fault::SecretValueNotText),
         }
     }

@@ -15,5 +15,6 @@ mod binding_rules;
 mod kustomizations;
 mod only_known_fields;
 mod plain_folders;
+mod references;
 mod refusals;
 mod repository;

@@ -8,7 +8,7 @@ mod judge;
 mod report;
 mod secrets;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use waxwing::source::{Files, RepoPath, TreeError};
@@ -31,18 +31,25 @@ pub(crate) fn verify(paths: &[PathBuf], named: Option<&Path>, key: Option<&Publi
     let mut report = Report::default();
     for path in paths {
         let Tree { folder, files } = Tree::at(path)?;
-        let (mut generated, mut sealed) = (Vec::new(), HashMap::new());
+        let (mut generated, mut sealed, mut referring) = (Vec::new(), HashMap::new(), HashSet::new());
         for file in files {
             let path = cleaned(&folder.root().join(file.as_str()));
             let expected = configurations.of(&path)?.map(|configuration| configuration.expected(&path)).transpose()?;
             let judged = match folder.bytes(&file) {
-                Ok(blob) => judge(&file, &blob.bytes, expected.flatten().as_ref(), key),
+                Ok(blob) => {
+                    let text = String::from_utf8_lossy(&blob.bytes);
+                    if secrets::refers_to_a_store(&text, false) {
+                        referring.insert(file.clone());
+                    }
+                    judge(&file, &blob.bytes, expected.flatten().as_ref(), key)
+                }
                 Err(error) => Judged::from(not_read(&file, &error)),
             };
             sealed.insert(file, judged.is_sealed);
             generated.extend(judged.generated);
             report.findings.extend(judged.findings);
         }
+        generated.retain(|generated| !referring.contains(generated.file()));
         report.files += sealed.len();
         report.sealed += sealed.values().filter(|is_sealed| **is_sealed).count();
         report.findings.extend(generated.iter().filter_map(|generated| secrets::in_a_file(generated, &sealed)));
