@@ -54,12 +54,10 @@ struct Source<'a> {
     scheme: &'a str,
     /// Whose key opened it, or who gave it; empty where it was not sealed.
     recipient: &'a str,
-    /// The reference that it was asked for by.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a str>,
-    /// The version of the secret in its store.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
+    /// The reference that it was asked for by; empty where it stands in Git.
+    reference: &'a str,
+    /// The version of the secret in its store; empty where there is none.
+    version: &'a str,
 }
 
 /// Records the objects that were applied with secret values.
@@ -109,8 +107,8 @@ fn source(provenance: &Provenance) -> Source<'_> {
         key_path: &mark.key_path,
         scheme: &mark.scheme,
         recipient,
-        reference: stored.map(|stored| stored.reference.as_str()),
-        version: stored.map(|stored| stored.version.as_str()).filter(|version| !version.is_empty()),
+        reference: stored.map(|stored| stored.reference.as_str()).unwrap_or_default(),
+        version: stored.map(|stored| stored.version.as_str()).unwrap_or_default(),
     }
 }
 
@@ -127,7 +125,7 @@ mod tests {
         r#""message":"applied an object with secret values","sync":"shop/app","service_account":"shop/deployer","#,
         r#""object":"Secret/shop/database","uid":"7f1c","result":"configured","revision":"main@sha1:a60a8c89","#,
         r#""values":[{"key":"/data/password","from":[{"file":"app/database.yaml","document":0,"#,
-        r#""key_path":"/data/password","scheme":"sops","recipient":"age age1j3rx7"}]}]}"#
+        r#""key_path":"/data/password","scheme":"sops","recipient":"age age1j3rx7","reference":"","version":""}]}]}"#
     );
 
     #[test]
