@@ -32,6 +32,12 @@ use super::{LocalRef, Period};
         description = "The keys that may be used",
         json_path = ".spec.allow.keys"
     ),
+    printcolumn(
+        name = "Paths",
+        type_ = "string",
+        description = "The secrets that references may lead to",
+        json_path = ".spec.allow.paths"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -169,8 +169,20 @@ pub(super) fn take_rendered(
     let mut search =
         Search { location: &location, place, handles, salt, is_secret: is_secret(&manifest.body), errors: Vec::new() };
     let expansion = search.expansion(&manifest.body);
-    search.value(&KeyPath::root(), &mut manifest.body);
+    // What a Secret has is base64; of the rest, most has nothing to look for.
+    if search.is_secret || mentions_any(&manifest.body) {
+        search.value(&KeyPath::root(), &mut manifest.body);
+    }
     if search.errors.is_empty() { Ok(expansion) } else { Err(search.errors) }
+}
+
+fn mentions_any(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(BEGIN),
+        Value::Array(items) => items.iter().any(mentions_any),
+        Value::Object(map) => map.values().any(mentions_any),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 struct Search<'a> {
