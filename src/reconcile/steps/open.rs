@@ -55,12 +55,12 @@ pub(in crate::reconcile) async fn unseal(
         keys => keys.map(|keys| (keys, None)),
     };
     let keys = match keys {
-        Ok((keys, outage)) => {
-            stored(job, keys, rendered, &sent, probed).await.map(|(keys, away)| (keys, outage.max(away)))
-        }
+        Ok((keys, outage)) => stored(job, keys, rendered, &sent, probed)
+            .await
+            .map(|(keys, away)| (keys, Away { services: outage, stores: away })),
         Err(trouble) => Err(trouble),
     };
-    let (keys, outage) = match keys {
+    let (keys, away) = match keys {
         Ok(keys) => keys,
         Err(trouble) => {
             progress.unsealed(Some(&trouble));
@@ -70,7 +70,7 @@ pub(in crate::reconcile) async fn unseal(
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     let open = || with_stack_wiped(|| unsealing::open(rendered, &sent, &bind_into, &keys, verified));
     let opened = if is_long { tokio::task::block_in_place(open) } else { open() };
-    let opened = opened.map_err(|errors| while_away(trouble(&errors), outage));
+    let opened = opened.map_err(|errors| while_away(trouble(&errors), away));
     progress.unsealed(opened.as_ref().err());
     let opened = opened?;
     let metrics = &job.context.metrics;
@@ -150,10 +150,17 @@ async fn stored<'a>(
     Ok((SyncKeys { stores, ..keys }, away))
 }
 
-/// A file that did not open while a key service was away may well open later.
-fn while_away(trouble: Trouble, outage: Option<Duration>) -> Trouble {
-    match outage {
-        Some(soon) if trouble.reason == Reason::KeyNotFound => {
+/// How soon it may help to ask again those that were away.
+#[derive(Clone, Copy)]
+struct Away {
+    services: Option<Duration>,
+    stores: Option<Duration>,
+}
+
+/// A file that did not open while a key service was away may well open later, and so may a store answer.
+fn while_away(trouble: Trouble, away: Away) -> Trouble {
+    match (away.services, away.stores) {
+        (Some(soon), _) if trouble.reason == Reason::KeyNotFound => {
             let reason = Reason::KeyServiceUnavailable;
             let of_file = |failure: Failure| match failure.reason {
                 Reason::KeyNotFound => Failure { reason, ..failure },
@@ -162,7 +169,7 @@ fn while_away(trouble: Trouble, outage: Option<Duration>) -> Trouble {
             let failures = trouble.failures.into_iter().map(of_file).collect();
             Trouble { reason, failures, soon: Some(soon), ..trouble }
         }
-        Some(soon) if trouble.reason == Reason::StoreUnavailable => Trouble { soon: Some(soon), ..trouble },
+        (_, Some(soon)) if trouble.reason == Reason::StoreUnavailable => Trouble { soon: Some(soon), ..trouble },
         _ => trouble,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use waxwing_formats::reference::{Reference, Stored};
@@ -105,7 +105,7 @@ pub(super) async fn read(
     rendered: &Rendered,
     sent: &[&Manifest],
     probed: &Probed<'_>,
-) -> Result<(Stores, Option<std::time::Duration>), Trouble> {
+) -> Result<(Stores, Option<Duration>), Trouble> {
     let ids = sent.iter().map(|manifest| &manifest.id);
     let needed =
         unsealing::secrets_needed(rendered, ids.filter(|id: &&ObjectId| rendered.references().contains_key(*id)));
