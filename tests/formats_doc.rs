@@ -284,7 +284,7 @@ fn digests_are_taken_over_the_text_that_the_page_shows() {
         cluster: "",
         binding_rules_version: waxwing::render::bindings::VERSION,
     };
-    assert_eq!(desired["digest"], desired_digest(&manifest, &context).to_string());
+    assert_eq!(desired["digest"], desired_digest(&manifest, None, &context).to_string());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs8::EncodePrivateKey;
 use serde_json::json;
 use waxwing::cluster::ServiceAccount;
-use waxwing::unsealing::{ServiceAnswers, SyncKeys};
+use waxwing::unsealing::{ServiceAnswers, Stores, SyncKeys};
 use waxwing_formats::sealed_secret::{PlainSecret, PublicKey, Scope, SealedItem, SealedSecretManifest, seal};
 use waxwing_formats::{RequestId, SecretBytes, WrappedKey};
 use waxwing_harness::Controller;
@@ -42,6 +42,7 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     let keys = SyncKeys {
         identities: Vec::new(),
         services: ServiceAnswers::new(),
+        stores: Stores::default(),
         ring: &ring,
         account: ServiceAccount::new(NAMESPACES[0], "deployer").map_err(other)?,
         may_write_secrets_in: [NAMESPACES[0].to_owned()].into(),

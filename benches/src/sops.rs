@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use sha2::{Digest, Sha512};
 use waxwing::cluster::ServiceAccount;
-use waxwing::unsealing::{KeyFile, ServiceAnswers, SyncKeys};
+use waxwing::unsealing::{KeyFile, ServiceAnswers, Stores, SyncKeys};
 use waxwing_formats::sops::{Document, LeafState, Store};
 use waxwing_formats::{KeyPath, Segment, WrappedKey};
 use waxwing_harness::{AgeKey, Call, Upstream};
@@ -50,6 +50,7 @@ pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     let keys = SyncKeys {
         identities: vec![("age".to_owned(), KeyFile::Age(identities))],
         services: ServiceAnswers::new(),
+        stores: Stores::default(),
         ring: &ring,
         account: ServiceAccount::new(NAMESPACES[0], "deployer").map_err(other)?,
         may_write_secrets_in: Default::default(),

@@ -47,7 +47,7 @@ Examples:
 Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
-  2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs list` what is no reference, or --dry-run what would be done
+  2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs` what is no reference or none that is allowed, or --dry-run what would be done
 `seal sops` and `seal kubeseal` have the codes of sops and kubeseal; their help lists them.";
 
 #[derive(Subcommand)]

@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 36] = [
     &[],
     &["cert"],
     &["new"],
@@ -29,6 +29,7 @@ const COMMANDS: [&[&str]; 35] = [
     &["audit", "recipients"],
     &["refs"],
     &["refs", "list"],
+    &["refs", "check"],
     &["edit"],
     &["rotate"],
     &["keys"],

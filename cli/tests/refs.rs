@@ -37,8 +37,12 @@ const OLD: &str = r#"[{"apiVersion": "v1", "kind": "Secret", "metadata": {"name"
 "#;
 
 fn list(repo: &GitRepo, arguments: &[&str]) -> Ran {
+    refs(repo, "list", arguments)
+}
+
+fn refs(repo: &GitRepo, verb: &str, arguments: &[&str]) -> Ran {
     let seal = Call::new(Path::new(env!("CARGO_BIN_EXE_seal")), &repo.tree());
-    let ran = run(seal.args(["refs", "list"]).args(arguments));
+    let ran = run(seal.args(["refs", verb]).args(arguments));
     for secret in ["hunter2", "aHVudGVyMg"] {
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{secret} in {ran:?}");
     }
@@ -121,4 +125,50 @@ fn a_tree_without_references_has_none() {
     folder.write("a.yaml", "a: hunter2\n");
     let ran = folder.seal(&["refs", "list"], "");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "1 file, 0 references, 0 of other tools, 0 errors\n"));
+}
+
+#[test]
+fn a_reference_is_held_against_the_backends_of_the_tree_by_its_name_its_path_and_its_namespace() -> Result<(), Failure>
+{
+    let backend = |head: &str, paths: &str| {
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: SecretBackend\nmetadata: {{{head}}}\nspec: {{allow: {{paths: [{paths}]}}}}\n"
+        )
+    };
+    let repo = GitRepo::new()?;
+    repo.write("shop/backend.yaml", backend("name: vault, namespace: shop", "'secret/data/{namespace}/*'"))?;
+    repo.write("open/backend.yaml", backend("name: open", "'secret/data/{namespace}/*', 'kv/public/*'"))?;
+    repo.write("bad/backend.yaml", backend("name: bad", "'secret/**'"))?;
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData:
+  good: 'hunter2:ref+store://vault/secret/data/shop/db#/password'
+  bank: ref+store://vault/secret/data/bank/db#/password
+  deeper: ref+store://vault/secret/data/shop/a/b#/password
+  unknown: ref+store://other/secret/data/shop/db#/password
+  cluster: ref+clusterstore://vault/secret/data/shop/db#/password
+  public: ref+store://open/kv/public/a#/password
+  own: ref+store://open/secret/data/shop/db#/password
+  bad: ref+store://bad/secret/data/shop/db#/password
+";
+    repo.write("shop/db.yaml", secret)?;
+    let without = refs(&repo, "check", &[]);
+    let with = refs(&repo, "check", &["--namespace", "shop"]);
+    let other = refs(&repo, "check", &["--namespace", "bank"]);
+    assert_eq!([without.code, with.code, other.code], [Some(2); 3]);
+    insta::assert_snapshot!(format!(
+        "{}\n--namespace shop\n{}\n--namespace bank\n{}",
+        without.stdout, with.stdout, other.stdout
+    ));
+    let json = refs(&repo, "check", &["-o", "json", "shop"]);
+    let json: Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    let errors: Vec<&str> = json["references"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["refused"]["error"].as_str())
+        .collect();
+    assert_eq!(
+        errors,
+        ["not-allowed", "not-allowed", "no-backend", "no-cluster-stores", "no-backend", "no-backend", "no-backend"]
+    );
+    Ok(())
 }

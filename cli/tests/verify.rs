@@ -351,6 +351,36 @@ fn what_cannot_be_read_is_an_error_of_its_own() -> Result<(), Failure> {
 }
 
 #[test]
+fn a_reference_into_a_store_may_be_committed_and_what_only_looks_like_one_may_not() -> Result<(), Failure> {
+    let repo = GitRepo::new()?;
+    let reference = "ref+store://vault/secret/data/shop/db#/password";
+    let secret = |name: &str, value: &str| {
+        SECRET.replace("db", name).replace("password: hunter2", &format!("password: '{value}'"))
+    };
+    repo.write("a.yaml", secret("a", reference))?;
+    repo.write("b.yaml", secret("b", &format!("postgres://shop:{reference}+@db")))?;
+    repo.write("c.yaml", secret("c", "cmVmK3N0b3JlOi8vdmF1bHQvYSMvYg==").replace("stringData", "data"))?;
+    repo.write("d.yaml", secret("d", "hunter2 ref+stores://vault/a"))?;
+    repo.write("e.yaml", secret("e", "ref+vault://kv/db#/hunter2"))?;
+    repo.write(
+        "kustomization.yaml",
+        format!("secretGenerator:\n- {{name: s, literals: ['a={reference}', 'b=hunter2'], envs: [s.env, t.env]}}\n"),
+    )?;
+    repo.write("s.env", format!("A={reference}\n"))?;
+    repo.write("t.env", "A=hunter2\n")?;
+    repo.commit("all")?;
+    let seal = Call::new(Path::new(env!("CARGO_BIN_EXE_seal")), &repo.tree());
+    let ran = run(seal.arg("verify"));
+    assert_eq!(ran.code, Some(2));
+    let found: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(found.len(), 4, "{}", ran.stdout);
+    for place in ["d.yaml", "e.yaml", "kustomization.yaml, /secretGenerator/0/literals/1", "t.env"] {
+        assert!(found.iter().any(|line| line.contains(place)), "{place} in {}", ran.stdout);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_folder_without_a_repository_is_looked_at_as_a_whole() {
     let folder = Folder::new();
     folder.write("secret.yaml", SECRET);

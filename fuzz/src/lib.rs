@@ -7,7 +7,9 @@
 use jiff::Timestamp;
 use rand_core::{CryptoRng, RngCore};
 use waxwing_formats::go_template::{Allowance, GoTemplate, Values};
-use waxwing_formats::reference::{Content, PathPattern, Reference, SecretPath, StoreName, decoded};
+use waxwing_formats::reference::{
+    Content, Decode, PathPattern, Pointer, Reference, SecretPath, StoreName, StoredSecret, decoded,
+};
 use waxwing_formats::sealed_secret::{
     Certificate, ItemChange, PlainSecret, SealedFile, SealedItem, SealedSecretManifest,
 };
@@ -214,6 +216,29 @@ pub fn references(bytes: &[u8]) {
         let is_allowed = is_like.allows(&path, "namespace");
         assert!(!is_allowed || pattern.split('/').count() == path.segments().len(), "a pattern went over a segment");
     }
+}
+
+/// What a store of secrets answers, behind a pointer on a line of its own: what is found is what serde_json finds, or refused.
+pub fn stored(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (pointer, json) = text.split_once('\n').unwrap_or(("", text));
+    let Ok(pointer) = (if pointer.is_empty() { Ok(Pointer::default()) } else { pointer.parse::<Pointer>() }) else {
+        return;
+    };
+    let secret = StoredSecret::new(SecretBytes::new(json.as_bytes().to_vec()), &[]);
+    let value = secret.value(&pointer, None).ok().map(|value| value.expose_secret().to_vec());
+    let _ = (secret.entries(&pointer), secret.value(&pointer, Some(Decode::Base64)), secret.digested(SecretBytes::len));
+    let Ok(whole) = serde_json::from_str::<serde_json::Value>(json) else { return };
+    let place: String =
+        pointer.keys().iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
+    let wanted = match whole.pointer(&place) {
+        Some(serde_json::Value::String(text)) => Some(text.clone().into_bytes()),
+        Some(serde_json::Value::Bool(yes)) => Some(yes.to_string().into_bytes()),
+        Some(serde_json::Value::Number(number)) if !number.is_f64() => Some(number.to_string().into_bytes()),
+        None | Some(serde_json::Value::Null) => None,
+        Some(_) => return,
+    };
+    assert_eq!(value, wanted, "another value than serde_json finds");
 }
 
 fn assert_reads_back(reference: &Reference) {

@@ -114,6 +114,16 @@ reasons! {
     KeyServiceUnavailable,
     /// The ServiceAccount may not create and patch Secrets in the target namespace, so nothing is opened for it. Grant it that.
     AccessDenied,
+    /// A reference into a secret store is malformed, names a backend that `spec.secrets.backends` doesn't, or leads to what that backend
+    /// doesn't allow. Nobody was asked. The message names it and the rule.
+    ReferenceRefused,
+    /// A secret store does not let the Sync in, or doesn't let it read what a reference names. Correct the store's policy or the backend.
+    ReferenceDenied,
+    /// A secret store has no such secret, version or value, or it was deleted. What runs keeps running; correct the reference or the store.
+    ReferenceNotFound,
+    /// A secret store could not be reached, or was asked too often, so nothing was applied. It is tried again; what runs keeps
+    /// running.
+    StoreUnavailable,
 
     /// Two manifests, two Syncs, or a Sync and another controller claim the same object. The message names them.
     PlanConflict,

@@ -1,4 +1,4 @@
-//! `SecretBackend`: a key service that Syncs of its namespace may use, how they log in there, and which of its keys they may use.
+//! `SecretBackend`: a service that Syncs of its namespace may use, how they log in there, and which of its keys and secrets they may use.
 //!
 //! A committed file never decides where credentials go: what it names is looked up here. The backend itself may come from Git, so
 //! where it may lead to is decided by the controller's flags. Nothing here holds a credential, only the names of Secrets.
@@ -7,15 +7,15 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LocalRef;
+use super::{LocalRef, Period};
 
-/// A key service, and what of it may be used.
+/// A key service or a store of secrets, and what of it may be used.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "waxwing.dev",
     version = "v1alpha1",
     kind = "SecretBackend",
-    doc = "A key service that opens SOPS files for the Syncs of its namespace, and the keys of it that they may use.",
+    doc = "A service that opens SOPS files for the Syncs of its namespace or keeps secrets that they refer to, and what of it they may use.",
     namespaced,
     derive = "PartialEq",
     shortname = "wxb",
@@ -32,15 +32,23 @@ use super::LocalRef;
         description = "The keys that may be used",
         json_path = ".spec.allow.keys"
     ),
+    printcolumn(
+        name = "Paths",
+        type_ = "string",
+        description = "The secrets that references may lead to",
+        json_path = ".spec.allow.paths"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("[has(self.vault), has(self.aws), has(self.gcp), has(self.azure)].filter(set, set).size() == 1")
-        .message("exactly one of vault, aws, gcp and azure must be set")
+        .message("exactly one of vault, aws, gcp and azure must be set"),
+    validation = Rule::new("!has(self.allow.paths) || self.allow.paths.size() == 0 || has(self.vault)")
+        .message("allow.paths is for the secrets of vault, so far the only one that references are resolved by")
 )]
 pub struct SecretBackendSpec {
-    /// A Vault or OpenBao server, for keys of its transit engines. Example:
+    /// A Vault or OpenBao server, for keys of its transit engines and secrets of its key/value engines. Example:
     /// `{address: "https://vault.example.com:8200", auth: {kubernetes: {role: shop, audience: vault}}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultBackend>,
@@ -60,20 +68,53 @@ pub struct SecretBackendSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure: Option<AzureBackend>,
 
-    /// What may be used; all else is refused before anything is sent. Example: `{keys: ["transit/keys/{namespace}"]}`.
+    /// What may be used; all else is refused before anything is sent. Example:
+    /// `{keys: ["transit/keys/{namespace}"], paths: ["secret/data/{namespace}/*"]}`.
     pub allow: Allow,
+
+    /// How often the store is asked whether secrets that references lead to have other versions; what uses one that has is applied
+    /// again, without a commit. References with a version of their own are not asked about. Between one second and a day. Default: `5m`.
+    /// Example: `1m`.
+    #[serde(default = "five_minutes")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('24h')").message("it is at most 24h"))]
+    pub refresh_interval: Period,
+}
+
+const fn five_minutes() -> Period {
+    Period::from_mins(5)
 }
 
 /// What may be used of a key service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.keys) && self.keys.size() > 0) || (has(self.paths) && self.paths.size() > 0)")
+        .message("keys or paths must be listed")
+)]
 pub struct Allow {
     /// The keys: of AWS as ARNs, behind which the role that a file may want to be assumed may stand after a `+`; of Vault as
     /// `ENGINE/keys/NAME`; of Google Cloud as `projects/P/locations/L/keyRings/R/cryptoKeys/K`; of Azure as `keys/NAME`, whose
     /// versions may all be used. They are compared part by part: `*` stands for one whole part and `{namespace}` for the namespace of
-    /// the Sync. Examples: `arn:aws:kms:eu-west-1:111122223333:key/*`, `transit/keys/{namespace}`, `keys/{namespace}`.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    /// the Sync. Default: none. Examples: `arn:aws:kms:eu-west-1:111122223333:key/*`, `transit/keys/{namespace}`, `keys/{namespace}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
     pub keys: Vec<String>,
+
+    /// The secrets that references may lead to: paths as they stand in references, for Vault those of its API below `/v1`. They are
+    /// compared segment by segment, decoded: `*` stands for one whole segment and `{namespace}` for the namespace of the Sync; nothing
+    /// stands for several. Default: none, so references through this backend are refused. Example: `secret/data/{namespace}/*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(
+            length(min = 1, max = 512),
+            regex(
+                pattern = r"^(\*|\{namespace\}|[^*{}%/\\.][^*{}%/\\]*|\.[^*{}%/\\.][^*{}%/\\]*|\.\.[^*{}%/\\]+)(/(\*|\{namespace\}|[^*{}%/\\.][^*{}%/\\]*|\.[^*{}%/\\.][^*{}%/\\]*|\.\.[^*{}%/\\]+))*$"
+            )
+        ),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub paths: Vec<String>,
 }
 
 /// A Vault or OpenBao server.

@@ -49,7 +49,7 @@ pub use objects::read;
 pub use own::{Finalizers, change_finalizers, write_status};
 pub use produced::{FieldElements, applied_field, apply_secret, create_secret, secret_metadata};
 pub use reach::Reach;
-pub use requests::{Binding, Encoding, Provenance, Request, Requests, UnboundPointer};
+pub use requests::{Binding, Encoding, Provenance, Request, Requests, StoredSource, UnboundPointer};
 pub use reviews::{Caller, caller, may_touch};
 pub use tokens::{TokenError, token_for};
 pub(crate) use watching::pauses;

@@ -40,8 +40,19 @@ pub enum Encoding {
 pub struct Provenance {
     /// The file, document and key path.
     pub mark: SecretMark,
-    /// Whose key opened it, such as `age age1...`.
+    /// Whose key opened it, such as `age age1...`; or who gave it, such as `SecretBackend shop/vault`.
     pub recipient: String,
+    /// What of a secret store it is.
+    pub stored: Option<StoredSource>,
+}
+
+/// What of a secret store a value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSource {
+    /// The reference, in its canonical form.
+    pub reference: String,
+    /// The version of the secret; empty where the store has none.
+    pub version: String,
 }
 
 /// One secret value and the place in its object where it goes.

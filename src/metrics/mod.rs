@@ -127,6 +127,8 @@ pub struct Metrics {
     unseal_duration: Family<Closed<1>, Histogram>,
     services: Family<Closed<2>, Counter>,
     service_duration: Family<Closed<1>, Histogram>,
+    stores: Family<Closed<2>, Counter>,
+    store_duration: Family<Closed<1>, Histogram>,
     requests: Family<Answered, Counter>,
     request_duration: Family<Closed<1>, Histogram>,
     queue_wait: Family<Closed<1>, Histogram>,
@@ -135,6 +137,9 @@ pub struct Metrics {
     /// SealedSecrets in the cluster; served only where they are reconciled.
     pub sealed_objects: SealedObjects,
 }
+
+/// The stores of secrets that can be asked.
+const STORES: [&str; 1] = ["Vault"];
 
 impl Metrics {
     /// Starts with nothing counted, for a controller of this version.
@@ -160,6 +165,9 @@ impl Metrics {
         let services =
             own.count("key_service_requests", "Data keys that key services were asked for, and what came of it");
         let service_duration = own.time("key_service_request_duration", "How long a key service took, with logging in");
+        let stores =
+            own.count("store_requests", "Versions and secrets that stores were asked for, and what came of it");
+        let store_duration = own.time("store_request_duration", "How long a store took, with logging in");
         let requests = own.count("api_requests", "Requests to the API server, with the code of the answer");
         let request_duration = own.fast("api_request_duration", "How long the API server took to begin its answer");
         let queue_wait = own.time("queue_wait", "How long a resource waited for its turn");
@@ -176,6 +184,10 @@ impl Metrics {
         for service in key_services {
             drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
             drop(service_duration.get_or_create(&[("service", *service)]));
+        }
+        for store in STORES {
+            drop(stores.get_or_create(&[("store", store), ("outcome", "read")]));
+            drop(store_duration.get_or_create(&[("store", store)]));
         }
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {
@@ -195,6 +207,8 @@ impl Metrics {
             unseal_duration,
             services,
             service_duration,
+            stores,
+            store_duration,
             requests,
             request_duration,
             queue_wait,
@@ -281,6 +295,13 @@ impl Metrics {
     pub fn asked_service(&self, service: &'static str, outcome: &'static str, took: Duration) {
         self.services.get_or_create(&[("service", service), ("outcome", outcome)]).inc();
         observe(&self.service_duration, ("service", service), took);
+    }
+
+    /// Counts what a secret store was asked for; `outcome` is `version`, `read`, or the word of a
+    /// [`StoreError`](waxwing_keys::StoreError).
+    pub fn asked_store(&self, store: &'static str, outcome: &'static str, took: Duration) {
+        self.stores.get_or_create(&[("store", store), ("outcome", outcome)]).inc();
+        observe(&self.store_duration, ("store", store), took);
     }
 
     /// Counts a request to the API server; `code` is none where there was no answer.

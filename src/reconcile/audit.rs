@@ -52,8 +52,12 @@ struct Source<'a> {
     document: usize,
     key_path: &'a str,
     scheme: &'a str,
-    /// Whose key opened it; empty where it was not sealed.
+    /// Whose key opened it, or who gave it; empty where it was not sealed.
     recipient: &'a str,
+    /// The reference that it was asked for by; empty where it stands in Git.
+    reference: &'a str,
+    /// The version of the secret in its store; empty where there is none.
+    version: &'a str,
 }
 
 /// Records the objects that were applied with secret values.
@@ -95,8 +99,17 @@ fn line<'a>(
 }
 
 fn source(provenance: &Provenance) -> Source<'_> {
-    let Provenance { mark, recipient } = provenance;
-    Source { file: &mark.file, document: mark.document, key_path: &mark.key_path, scheme: &mark.scheme, recipient }
+    let Provenance { mark, recipient, stored } = provenance;
+    let stored = stored.as_ref();
+    Source {
+        file: &mark.file,
+        document: mark.document,
+        key_path: &mark.key_path,
+        scheme: &mark.scheme,
+        recipient,
+        reference: stored.map(|stored| stored.reference.as_str()).unwrap_or_default(),
+        version: stored.map(|stored| stored.version.as_str()).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +125,7 @@ mod tests {
         r#""message":"applied an object with secret values","sync":"shop/app","service_account":"shop/deployer","#,
         r#""object":"Secret/shop/database","uid":"7f1c","result":"configured","revision":"main@sha1:a60a8c89","#,
         r#""values":[{"key":"/data/password","from":[{"file":"app/database.yaml","document":0,"#,
-        r#""key_path":"/data/password","scheme":"sops","recipient":"age age1j3rx7"}]}]}"#
+        r#""key_path":"/data/password","scheme":"sops","recipient":"age age1j3rx7","reference":"","version":""}]}]}"#
     );
 
     #[test]
@@ -128,7 +141,7 @@ mod tests {
             key_path: text("/data/password"),
             scheme: text("sops"),
         };
-        let from = [Provenance { mark, recipient: text("age age1j3rx7") }];
+        let from = [Provenance { mark, recipient: text("age age1j3rx7"), stored: None }];
         let values = [("/data/password", from.as_slice())].into_iter();
         let who = (text("shop/app"), text("shop/deployer"));
         let now = "2026-01-02T03:04:05Z".parse().unwrap();

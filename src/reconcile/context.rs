@@ -24,6 +24,7 @@ use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
 use super::sync_status::Statuses;
 use super::tries::Tries;
+use super::versions::VersionMemory;
 use super::waits::Waits;
 use crate::api::{GitSource, Sync};
 use crate::cluster::inventory::SyncId;
@@ -96,6 +97,8 @@ pub struct Context {
     pub key_services: KeyServices,
     /// What key services unwrapped of late.
     pub data_keys: DataKeyCache,
+    /// Which versions the secrets have that references lead to.
+    pub versions: VersionMemory,
     /// The key of handles for values that aren't ciphertext.
     pub salt: Salt,
     /// What is counted and measured.
@@ -133,6 +136,7 @@ impl Context {
         self.last_good.forget(uid);
         self.tries.forget(uid);
         self.waits.forget(uid);
+        self.versions.forget(uid);
         self.wake(self.tries.end_waiting_for(uid));
         let name = ObjectRef::<Sync>::new(&mark.name).within(&mark.namespace);
         if self.syncs.get(&name).is_none_or(|known| known.metadata.uid.as_ref() == Some(uid)) {

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::job::Job;
-use super::steps::{apply, decide, dry_run, live, record, refused, unseal};
+use super::steps::{Probed, apply, decide, dry_run, live, record, refused, unseal};
 use super::sync_status::Progress;
 use super::trouble::{Trouble, of_apply};
+use super::versions::Versions;
+use crate::api::Reason;
 use crate::render::Rendered;
 
 /// The last revision of each Sync that was applied as a whole, by the uid of the Sync.
@@ -22,12 +24,14 @@ struct Good {
     generation: Option<i64>,
     revision: String,
     rendered: Arc<Rendered>,
+    /// Which versions of secrets of stores were applied with it.
+    versions: Arc<Versions>,
 }
 
 impl LastGood {
     /// Notes that every object of a revision was applied.
-    pub(super) fn keep(&self, job: &Job<'_>, revision: String, rendered: Arc<Rendered>) {
-        let good = Good { generation: job.sync.metadata.generation, revision, rendered };
+    pub(super) fn keep(&self, job: &Job<'_>, revision: String, rendered: Arc<Rendered>, versions: Arc<Versions>) {
+        let good = Good { generation: job.sync.metadata.generation, revision, rendered, versions };
         self.all().insert(job.id.uid.clone(), good);
     }
 
@@ -46,30 +50,53 @@ impl LastGood {
     }
 }
 
-/// Puts back what others did to the last good revision, unless that is the one that was just tried.
+/// Puts back what others did to the last good revision, unless that is the one that was just tried. Where that failed for a store, it is
+/// held all the same: what needs no store is put back, and so is the rest as far as stores have what was applied.
 ///
 /// # Errors
 ///
 /// Returns what stopped it; what was put back until then is in `progress`.
-pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble> {
-    let good = job.context.last_good.get(job).filter(|good| !progress.has_tried(&good.revision));
-    let Some(Good { revision, rendered, .. }) = good else { return Ok(()) };
+pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress, trouble: &Trouble) -> Result<(), Trouble> {
+    let is_for_store = is_of_store(trouble);
+    let good = job.context.last_good.get(job).filter(|good| is_for_store || !progress.has_tried(&good.revision));
+    let Some(Good { revision, rendered, versions, .. }) = good else { return Ok(()) };
     let mut held = Progress::default();
     held.attempt(revision, None);
-    let result = revert(job, &rendered, &mut held).await;
+    let result = revert(job, &rendered, versions, &mut held).await;
     progress.holds(held);
     result
 }
 
-async fn revert(job: &Job<'_>, rendered: &Rendered, held: &mut Progress) -> Result<(), Trouble> {
+/// Tells whether it was a secret store that had no answer, or not the right one, or the backend that leads there.
+fn is_of_store(trouble: &Trouble) -> bool {
+    use Reason::{KeyNotAllowed, KeysUnavailable};
+    use Reason::{ReferenceDenied, ReferenceNotFound, ReferenceRefused, StoreUnavailable};
+    let of_store = [ReferenceDenied, ReferenceNotFound, ReferenceRefused, StoreUnavailable];
+    of_store.contains(&trouble.reason) || [KeysUnavailable, KeyNotAllowed].contains(&trouble.reason)
+}
+
+async fn revert(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    versions: Arc<Versions>,
+    held: &mut Progress,
+) -> Result<(), Trouble> {
     let known = record::load(job).await?;
     let live = live(job, rendered, &known, held).await?;
-    let drift = decide(job, rendered, &known, &live).map_err(|errors| refused(&errors))?.drift_alone();
+    let drift = decide(job, rendered, &versions, &known, &live).map_err(|errors| refused(&errors))?.drift_alone();
     held.planned(&drift);
     if drift.to_send().next().is_none() {
         return Ok(());
     }
-    let opened = unseal(job, &drift, rendered, &known, &live, held).await?;
+    let probed = Probed::before(versions);
+    let (drift, opened) = match unseal(job, &drift, rendered, &probed, &known, &live, held).await {
+        Err(trouble) if is_of_store(&trouble) => {
+            let rest = drift.without(&rendered.references().keys().collect());
+            let opened = unseal(job, &rest, rendered, &probed, &known, &live, held).await?;
+            (rest, opened)
+        }
+        opened => (drift, opened?),
+    };
     let passed = dry_run(job, opened, held).await?;
     let known = record::before_apply(job, &drift, known).await?;
     let applied = apply(job, &drift, passed, held).await;

@@ -27,6 +27,7 @@ mod sync;
 mod sync_status;
 mod tries;
 mod trouble;
+mod versions;
 mod waits;
 mod watched;
 
@@ -45,11 +46,12 @@ pub use steps::{HealthCache, RenderCache};
 pub use sync_status::{Progress, Statuses};
 pub use tries::Tries;
 pub use trouble::Trouble;
+pub use versions::VersionMemory;
 pub use waits::Waits;
 pub use watched::Watched;
 
 use span::Step;
-use steps::{apply, dry_run, fetch, health, live, plan, prune, read, record, render, unseal};
+use steps::{apply, dry_run, fetch, health, live, plan, probe, prune, read, record, render, unseal};
 
 /// Makes the cluster equal to the revision that the Sync's source has, as far as that is allowed.
 ///
@@ -63,18 +65,19 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
     let fetched = job.step(Step::Fetch, async { fetch(job, progress) }).await?;
     let sources = job.step(Step::Read, read(job, &fetched)).await?;
     let rendered = job.step(Step::Render, render(job, sources, progress)).await?;
+    let probed = job.step(Step::Probe, probe(job, &rendered, progress)).await?;
 
     let known = job.step(Step::Load, record::load(job)).await?;
     let live = job.step(Step::Live, live(job, &rendered, &known, progress)).await?;
-    let plan = job.step(Step::Plan, plan(job, &rendered, &known, &live, progress)).await?;
+    let plan = job.step(Step::Plan, plan(job, &rendered, &probed, &known, &live, progress)).await?;
 
-    let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &known, &live, progress)).await?;
+    let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &probed, &known, &live, progress)).await?;
     let passed = job.step(Step::DryRun, dry_run(job, opened, progress)).await?;
     let known = job.step(Step::BeforeApply, record::before_apply(job, &plan, known)).await?;
     let applied = job.step(Step::Apply, async { Ok(apply(job, &plan, passed, progress).await) }).await?;
     let known = job.step(Step::AfterApply, record::after_apply(job, &plan, known, &applied)).await?;
     let all_applied = applied.proof(job, &plan, progress)?;
-    job.context.last_good.keep(job, fetched.revision.to_string(), rendered);
+    job.context.last_good.keep(job, fetched.revision.to_string(), rendered, probed.versions);
 
     let healthy = job.step(Step::Health, health(job, &plan, &all_applied, progress)).await?;
     let pruned = job.step(Step::Prune, prune(job, &plan, &all_applied, healthy.as_ref(), progress)).await?;

@@ -61,6 +61,8 @@ steps! {
     Read = "read",
     /// Makes manifests.
     Render = "render",
+    /// Asks stores which versions there are of what references lead to.
+    Probe = "probe",
     /// Reads what earlier syncs have applied.
     Load = "load",
     /// Reads what the cluster has.

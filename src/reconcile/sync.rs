@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -101,7 +101,7 @@ async fn walk_or_hold(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trou
         job.note_tried(revision);
     }
     let Err(trouble) = walked else { return Ok(()) };
-    match job.step(Step::Hold, hold(job, progress)).await {
+    match job.step(Step::Hold, hold(job, progress, &trouble)).await {
         Err(more) if more.reason != trouble.reason => {
             let message = format!("{}; what others changed was not put back: {}", trouble.message, more.message);
             Err(Trouble { message, ..trouble })
@@ -141,11 +141,16 @@ fn pause(job: &Job<'_>, reason: Option<Reason>, trouble: Option<&Trouble>) -> Du
     }
     retries.forget(&job.id.uid);
     match reason {
-        None => spec.interval.get(),
+        None => due(job, spec.interval.get()),
         Some(Reason::Progressing) => WHILE_PROGRESSING.min(spec.timeout.get()),
         Some(Reason::Terminating) if !sync_status::is_overdue(job.sync, job.context) => WHILE_TERMINATING,
         Some(_) => spec.retry_interval.get(),
     }
+}
+
+/// Returns when the Sync is looked at again of itself: at its interval, or sooner where versions of secrets have to be asked for.
+fn due(job: &Job<'_>, interval: Duration) -> Duration {
+    job.context.versions.due_in(&job.id.uid, Instant::now()).map_or(interval, |due| due.min(interval))
 }
 
 /// Makes sure that the Sync can't vanish before what it applied was pruned.

@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
+use waxwing_formats::reference::ReferenceError;
 use waxwing_formats::sealed_secret::ManifestError;
 use waxwing_formats::sops::SopsError;
 use waxwing_formats::yaml::YamlError;
@@ -173,6 +174,22 @@ pub enum Fault {
         /// The JSON pointer of the string.
         pointer: String,
     },
+
+    /// What begins as a reference to a store and is none.
+    #[error("{0} ({name})", name = .0.name())]
+    Reference(ReferenceError),
+    /// A reference that a sealed value is part of.
+    #[error("a part of a reference is sealed")]
+    SealedReference,
+    /// A reference under `data` of a Secret that is not base64.
+    #[error("a reference stands under data of a Secret as it is")]
+    ReferenceNotEncoded,
+    /// The annotation for Secrets on something else.
+    #[error("only a Secret is filled with the entries of a secret in a store")]
+    ExpandsOther,
+    /// The annotation with a reference to something that has no entries.
+    #[error("what is decoded has no entries to fill a Secret with")]
+    ExpandsValue,
 
     /// Two files claim to be the folder's kustomization.
     #[error("the folder has both {0} and {1}")]
@@ -383,6 +400,11 @@ impl Fault {
             Self::PlaintextSecret | Self::PlaintextRendered { .. } => {
                 "seal it with `seal` or `sops`, or set spec.secrets.plaintext to Warn or Allow"
             }
+            Self::Reference(error) => error.hint(),
+            Self::SealedReference => "write the reference in clear text: it is public, and gives no right to anything",
+            Self::ReferenceNotEncoded => "write it under stringData, or as base64",
+            Self::ExpandsOther => "take the annotation waxwing.dev/expand off, or refer to single values",
+            Self::ExpandsValue => "leave decode=base64 out of the annotation, or refer to the value under stringData",
             Self::TwoKustomizations(..) => "keep one of them",
             Self::FieldNotAllowed { .. } => {
                 "render it beforehand and commit the result, or use resources, components and patches"

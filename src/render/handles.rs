@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use waxwing_formats::reference::Reference;
 use waxwing_formats::{Handle, KeyPath, SecretBytes};
 use waxwing_plan::SecretMark;
 
@@ -61,6 +62,17 @@ pub enum Origin {
         /// The key of the Secret that it makes.
         item: String,
     },
+    /// A value that a store has.
+    Reference {
+        /// The file in the repository.
+        file: String,
+        /// The position of the document in the file, from 0.
+        document: usize,
+        /// Where the reference stands in the document, or in what was rendered from it.
+        path: KeyPath,
+        /// Which value of which store.
+        reference: Reference,
+    },
     /// A value that is not sealed in Git.
     Plain {
         /// The file in the repository.
@@ -85,6 +97,7 @@ impl Origin {
             Self::SealedItem { file, document, path, .. } | Self::SealedTemplate { file, document, path, .. } => {
                 (file, *document, path, "sealed-secret")
             }
+            Self::Reference { file, document, path, .. } => (file, *document, path, "reference"),
             Self::Plain { file, document, path, .. } => (file, *document, path, "plaintext"),
         };
         SecretMark { file: file.clone(), document, key_path: path.to_string(), scheme: scheme.to_owned() }

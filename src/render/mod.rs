@@ -22,6 +22,7 @@ mod output;
 mod patches;
 mod plaintext;
 mod reader;
+mod references;
 mod replacements;
 mod schema;
 mod sealed_secrets;
@@ -45,11 +46,13 @@ pub use kustomize::find_program;
 pub use manifests::Scope;
 pub use plaintext::{PlaintextPolicy, PlaintextSecret, judge};
 pub use reader::SopsFile;
+pub use references::{EXPAND, Expansion, PlacedReference};
 pub use sealed_secrets::SealedBinding;
 pub use secret_templates::SecretTemplates;
 
 use manifests::SourceDocument;
 use reader::Reader;
+use references::{Expansions, References};
 use sealed_secrets::SealedBindings;
 use secret_templates::Templates;
 use unsure::UnsureValues;
@@ -117,6 +120,8 @@ pub struct Rendered {
     handles: HandleTable,
     sealed: SealedBindings,
     templates: Templates,
+    expansions: Expansions,
+    references: References,
     sops: Vec<SopsFile>,
     plaintext: Vec<PlaintextSecret>,
     closure_key: ClosureKey,
@@ -142,6 +147,16 @@ impl Rendered {
     /// Returns the templates of a SealedSecret, by the Secret that it became; nothing where it has none.
     pub fn templates(&self, secret: &plan::ObjectId) -> Option<&SecretTemplates> {
         self.templates.get(secret)
+    }
+
+    /// Returns what a Secret is to be filled with from a store; nothing where its annotations don't say so.
+    pub fn expansion(&self, secret: &plan::ObjectId) -> Option<&Expansion> {
+        self.expansions.get(secret)
+    }
+
+    /// Returns the references that each object needs to have resolved; objects without any are not in it.
+    pub fn references(&self) -> &BTreeMap<plan::ObjectId, Vec<PlacedReference>> {
+        &self.references
     }
 
     /// Returns the SOPS files that went in, by path.

@@ -12,6 +12,7 @@ use super::handles::{HandleTable, locate};
 use super::kustomize::TimeLimit;
 use super::manifests::{self, Scope, SourceDocument};
 use super::plaintext::{self, PlaintextSecret};
+use super::references::{self, Expansions};
 use super::sealed_secrets::{self, SealedBindings};
 use super::secret_templates::Templates;
 use super::staging::Staging;
@@ -39,6 +40,7 @@ pub(super) fn render(
         plaintext: files.plaintext,
         sealed: SealedBindings::new(),
         templates: Templates::new(),
+        expansions: Expansions::new(),
         manifests: Vec::new(),
         places: BTreeMap::new(),
         errors: Vec::new(),
@@ -48,8 +50,20 @@ pub(super) fn render(
     if !output.errors.is_empty() {
         return Err(output.errors);
     }
-    let Output { manifests, handles, sealed, templates, plaintext, .. } = output;
-    Ok(Rendered { manifests, handles, sealed, templates, sops: files.sops, plaintext, closure_key, renderer })
+    let Output { manifests, handles, sealed, templates, expansions, plaintext, .. } = output;
+    let (references, sops) = (references::needed(&manifests, &handles, &expansions), files.sops);
+    Ok(Rendered {
+        manifests,
+        handles,
+        sealed,
+        templates,
+        expansions,
+        references,
+        sops,
+        plaintext,
+        closure_key,
+        renderer,
+    })
 }
 
 /// Builds the kustomizations, once more where the first build tells which values are public.
@@ -108,6 +122,7 @@ struct Output<'a> {
     plaintext: Vec<PlaintextSecret>,
     sealed: SealedBindings,
     templates: Templates,
+    expansions: Expansions,
     manifests: Vec<Manifest>,
     /// Where each object was seen first.
     places: BTreeMap<ObjectId, Place>,
@@ -135,6 +150,12 @@ impl Output<'_> {
         let (sealed, templates) = sealed_secrets::become_secret(&mut manifest, place, &mut self.handles, self.salt)?;
         self.sealed.extend(sealed);
         self.templates.extend(templates);
+        match references::take_rendered(&mut manifest, place, &mut self.handles, self.salt) {
+            Ok(expansion) => {
+                self.expansions.extend(expansion.map(|expansion| (manifest.id.clone(), expansion)));
+            }
+            Err(errors) => self.errors.extend(errors),
+        }
         self.take_plaintext(&mut manifest, place);
         Ok(manifest)
     }

@@ -4,7 +4,7 @@
 //! handles. Where the target doesn't tell the kind, its values are handles until it is known where they go (`unsure`).
 
 use serde_json::Value;
-use waxwing_formats::{KeyPath, SecretBytes, yaml};
+use waxwing_formats::{KeyPath, yaml};
 use waxwing_plan::Location;
 
 use super::error::{Fault, Place};
@@ -189,13 +189,15 @@ impl Reader<'_> {
             }
             Value::String(text) if text.is_empty() || !matches!(locate(text), Ok(None)) => {}
             Value::String(text) if aim == Aim::Secret => {
-                let secret = SecretBytes::new(std::mem::take(text).into_bytes());
-                *text = self.add_plaintext(location, at.clone(), secret);
+                *text = self.taken_from_secret(location, at.clone(), text, true)
             }
             _ if aim == Aim::Secret => {
                 self.refuse(Place::from(location).at(at.to_string()), Fault::SecretValueNotText);
             }
-            _ => self.add_unsure(location, at.clone(), value),
+            value => match value.as_str().and_then(|text| self.references_in(location, at, text, true)) {
+                Some(taken) => *value = Value::String(taken),
+                None => self.add_unsure(location, at.clone(), value),
+            },
         }
     }
 }

@@ -4,7 +4,7 @@
 //! came, in the Secrets that were rendered. Empty values are no secrets.
 
 use serde_json::Value;
-use waxwing_formats::{Handle, HandleInput, KeyPath, Salt, SecretBytes};
+use waxwing_formats::{Handle, HandleInput, KeyPath, Salt, SecretBytes, Segment};
 use waxwing_plan::{Location, ObjectId};
 
 use super::error::{Fault, Place, RenderError};
@@ -73,8 +73,12 @@ pub(super) fn add(
 }
 
 impl Reader<'_> {
-    /// Registers a value in clear text and returns its handle.
+    /// Registers a value in clear text and returns its handle; one with references in it is none, and has a handle for each of its parts.
     pub(super) fn add_plaintext(&mut self, location: &Location, path: KeyPath, value: SecretBytes) -> String {
+        let text = std::str::from_utf8(value.expose_secret()).ok();
+        if let Some(taken) = text.and_then(|text| self.references_in(location, &path, text, false)) {
+            return taken;
+        }
         let found = PlaintextSecret { location: location.clone(), key_path: path.to_string(), object: None };
         self.plaintext.push(found);
         add(&mut self.handles, self.salt, location, path, value)
@@ -87,7 +91,8 @@ impl Reader<'_> {
                 None | Some(Value::Null) => {}
                 Some(Value::Object(map)) => {
                     for (key, value) in map {
-                        self.take_secret_value(location, path.key(field).key(key), key, value);
+                        let is_base64 = field == "data";
+                        self.take_secret_value(location, path.key(field).key(key), is_base64, value);
                     }
                 }
                 Some(_) => {
@@ -98,16 +103,28 @@ impl Reader<'_> {
         }
     }
 
-    fn take_secret_value(&mut self, location: &Location, path: KeyPath, key: &str, value: &mut Value) {
+    /// Returns what stands in place of a value of a Secret, or of a patch that may be for one.
+    pub(super) fn taken_from_secret(
+        &mut self,
+        location: &Location,
+        path: KeyPath,
+        text: &mut String,
+        may_be_base64: bool,
+    ) -> String {
+        match self.references_in(location, &path, text, may_be_base64) {
+            Some(taken) => taken,
+            None => self.add_plaintext(location, path, SecretBytes::new(std::mem::take(text).into_bytes())),
+        }
+    }
+
+    fn take_secret_value(&mut self, location: &Location, path: KeyPath, is_base64: bool, value: &mut Value) {
+        let is_directive = matches!(path.segments().last(), Some(Segment::Key(key)) if key.starts_with('$'));
         match value {
             // In a patch: `null` removes a key, `$patch` says how to merge.
             Value::Null => {}
-            Value::String(_) if key.starts_with('$') => {}
+            Value::String(_) if is_directive => {}
             Value::String(text) if text.is_empty() || !matches!(locate(text), Ok(None)) => {}
-            Value::String(text) => {
-                let secret = SecretBytes::new(std::mem::take(text).into_bytes());
-                *text = self.add_plaintext(location, path, secret);
-            }
+            Value::String(text) => *text = self.taken_from_secret(location, path, text, is_base64),
             _ => self.refuse(Place::from(location).at(path.to_string()), Fault::SecretValueNotText),
         }
     }

@@ -20,7 +20,7 @@ use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood, RenderCache,
-    Retries, Revisions, Rivals, Statuses, Tries, Waits, Watched,
+    Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
 };
 use crate::render::find_program;
 use crate::sealed_objects;
@@ -221,6 +221,7 @@ impl Parts {
             keys: keys.clone(),
             key_services: key_services(args),
             data_keys: DataKeyCache::new(MOST_DATA_KEYS, Duration::from_secs(args.data_key_lifetime.into())),
+            versions: VersionMemory::default(),
             salt,
             metrics,
             reporter: Reporter { controller: "waxwing".to_owned(), instance: None },

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use waxwing_formats::reference::Reference;
 use waxwing_formats::sealed_secret::DeprecatedSealedSecret;
 use waxwing_formats::sops::{OpenedValue, ValueKind};
 use waxwing_formats::{Handle, KeyPath, SecretBytes};
@@ -13,10 +14,11 @@ use waxwing_plan::{GroupKind, Manifest, SecretMark};
 
 use super::collect;
 use super::error::{OpenError, Place};
+use super::references::{self, Answered, Stores, without_value};
 use super::sealed_items::OpenItems;
 use super::sops_files::OpenFiles;
-use crate::cluster::{Binding, Encoding, Provenance, Request};
-use crate::render::{Embedding, Origin, Rendered, locate};
+use crate::cluster::{Binding, Encoding, Provenance, Request, StoredSource};
+use crate::render::{Embedding, Expansion, Origin, PlacedReference, Rendered, locate};
 
 /// Where the blob of a SealedSecret of the deprecated form stands in the Secret that it became (RFC 6901).
 const BLOB_POINTER: &str = "/data/~1spec~1data";
@@ -26,7 +28,7 @@ pub(super) fn files_needed<'a>(rendered: &'a Rendered, sent: &[&Manifest]) -> BT
     let mut files = BTreeSet::new();
     for manifest in sent {
         for pointer in manifest.secrets.keys() {
-            let text = manifest.body.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let text = manifest.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let Ok(Some(embedding)) = locate(text) else { continue };
             files.extend(embedding.handles().filter_map(|handle| sops_file(rendered.origin(handle)?)));
         }
@@ -37,7 +39,9 @@ pub(super) fn files_needed<'a>(rendered: &'a Rendered, sent: &[&Manifest]) -> BT
 fn sops_file(origin: &Origin) -> Option<&str> {
     match origin {
         Origin::SopsLeaf { file, .. } | Origin::SopsEnv { file, .. } | Origin::SopsWhole { file } => Some(file),
-        Origin::SealedItem { .. } | Origin::SealedTemplate { .. } | Origin::Plain { .. } => None,
+        Origin::SealedItem { .. } | Origin::SealedTemplate { .. } | Origin::Reference { .. } | Origin::Plain { .. } => {
+            None
+        }
     }
 }
 
@@ -46,6 +50,7 @@ pub(super) struct Values<'a> {
     pub(super) rendered: &'a Rendered,
     pub(super) files: &'a OpenFiles,
     pub(super) items: &'a OpenItems,
+    pub(super) stores: &'a Stores,
 }
 
 /// One value on its way into a string: borrowed where it is kept, or owned where it had to be written out.
@@ -66,17 +71,42 @@ impl Piece<'_> {
 impl Values<'_> {
     /// Makes the request of one manifest.
     pub(super) fn bind(&self, manifest: &Manifest) -> Result<Request, Vec<OpenError>> {
-        if manifest.secrets.contains_key(BLOB_POINTER) {
-            return self.bind_blob(manifest).map_err(|error| vec![error]);
+        let (mut bindings, mut body) = match manifest.secrets.contains_key(BLOB_POINTER) {
+            true => self.blob(manifest).map_err(|error| vec![error])?,
+            false => {
+                let pointers = manifest.secrets.keys();
+                let bindings = pointers.map(|pointer| self.binding(manifest, pointer).map_err(|error| vec![error]));
+                (collect(bindings)?, manifest.body.clone())
+            }
+        };
+        if let Some(expansion) = self.rendered.expansion(&manifest.id) {
+            bindings.extend(self.expand(expansion, &mut body).map_err(|error| vec![error])?);
         }
-        let bindings =
-            manifest.secrets.keys().map(|pointer| self.binding(manifest, pointer).map_err(|error| vec![error]));
-        let bindings = collect(bindings)?;
-        Ok(Request::new(manifest.id.clone(), manifest.version.clone(), manifest.body.clone(), bindings))
+        Ok(Request::new(manifest.id.clone(), manifest.version.clone(), body, bindings))
     }
 
-    /// Makes the request of a Secret that was sealed as a whole: what its blob says is added to what the plan says of it.
-    fn bind_blob(&self, manifest: &Manifest) -> Result<Request, OpenError> {
+    /// Gives a Secret an entry for each of those that a secret in a store has, and it has not.
+    fn expand(&self, expansion: &Expansion, body: &mut Value) -> Result<Vec<Binding>, OpenError> {
+        let PlacedReference { reference, mark, .. } = expansion.placed();
+        let Some(Ok(answered)) = self.stores.answers.get(&reference.stored()) else {
+            return Err(OpenError::Missing { place: place(mark) });
+        };
+        let entries = references::expanded(expansion, answered, body.get("data").and_then(Value::as_object))?;
+        let Some(body) = body.as_object_mut() else { return Ok(Vec::new()) };
+        let data = body.entry("data").or_insert_with(|| Value::Object(Map::new()));
+        let bindings = entries.into_iter().map(|(key, value)| {
+            let provenance = vec![stored(mark.clone(), &reference, answered)];
+            if let Some(data) = data.as_object_mut() {
+                data.insert(key.clone(), Value::String(String::new()));
+            }
+            // A key of a Secret has neither of the characters that a pointer escapes.
+            Binding { pointer: format!("/data/{key}"), value, encoding: Encoding::Base64, provenance }
+        });
+        Ok(bindings.collect())
+    }
+
+    /// Binds a Secret that was sealed as a whole, and returns its body: what its blob says is added to what the plan says of it.
+    fn blob(&self, manifest: &Manifest) -> Result<(Vec<Binding>, Value), OpenError> {
         let Binding { value, provenance, .. } = self.binding(manifest, BLOB_POINTER)?;
         let mut body = manifest.body.clone();
         body.as_object_mut().map(|fields| fields.shift_remove("data"));
@@ -95,13 +125,12 @@ impl Values<'_> {
             encoding: Encoding::Base64,
             provenance: provenance.clone(),
         };
-        let bindings = secret.values.into_iter().map(binding).collect();
-        Ok(Request::new(manifest.id.clone(), manifest.version.clone(), body, bindings))
+        Ok((secret.values.into_iter().map(binding).collect(), body))
     }
 
     fn binding(&self, manifest: &Manifest, pointer: &str) -> Result<Binding, OpenError> {
         let damaged = || OpenError::Handle { object: manifest.id.to_string(), pointer: pointer.to_owned() };
-        let text = manifest.body.pointer(pointer).and_then(serde_json::Value::as_str).ok_or_else(damaged)?;
+        let text = manifest.body.pointer(pointer).and_then(Value::as_str).ok_or_else(damaged)?;
         let embedding = locate(text).ok().flatten().ok_or_else(damaged)?;
         let at = Site { manifest, pointer };
         let provenance = embedding.handles().map(|handle| self.provenance(&at, handle)).collect::<Result<_, _>>()?;
@@ -155,6 +184,13 @@ impl Values<'_> {
             Origin::SealedItem { item, .. } | Origin::SealedTemplate { item, .. } => {
                 self.item(at, item).map(Piece::Kept)
             }
+            Origin::Reference { reference, .. } => match self.stores.answers.get(&reference.stored()) {
+                Some(Ok(Answered { secret, .. })) => {
+                    let value = secret.value(&reference.pointer, reference.decode);
+                    value.map(Piece::Made).map_err(|error| without_value(&origin.mark(), reference, error))
+                }
+                _ => Err(missing(origin)),
+            },
             Origin::SopsWhole { file } => {
                 let document = self.files.get(file).ok_or_else(|| missing(origin))?;
                 document.whole().map(Piece::Made).map_err(|_| OpenError::Whole { file: file.clone() })
@@ -194,6 +230,11 @@ impl Values<'_> {
 
     fn provenance(&self, at: &Site<'_>, handle: &Handle) -> Result<Provenance, OpenError> {
         let origin = self.origin(at, handle)?;
+        if let Origin::Reference { reference, .. } = origin
+            && let Some(Ok(answered)) = self.stores.answers.get(&reference.stored())
+        {
+            return Ok(stored(origin.mark(), reference, answered));
+        }
         let recipient = match (origin, sops_file(origin)) {
             (_, Some(file)) => self.files.get(file).map(|file| file.provenance().join(", ")).unwrap_or_default(),
             (Origin::SealedItem { item, .. } | Origin::SealedTemplate { item, .. }, _) => {
@@ -202,7 +243,7 @@ impl Values<'_> {
             }
             _ => String::new(),
         };
-        Ok(Provenance { mark: origin.mark(), recipient })
+        Ok(Provenance { mark: origin.mark(), recipient, stored: None })
     }
 
     fn origin(&self, at: &Site<'_>, handle: &Handle) -> Result<&Origin, OpenError> {
@@ -243,6 +284,13 @@ impl Site<'_> {
     fn damaged(&self) -> OpenError {
         OpenError::Handle { object: self.manifest.id.to_string(), pointer: self.pointer.to_owned() }
     }
+}
+
+/// Says where a value of a store came from.
+fn stored(mark: SecretMark, reference: &Reference, answered: &Answered) -> Provenance {
+    let Answered { version, backend, .. } = answered;
+    let stored = StoredSource { reference: reference.to_string(), version: version.clone() };
+    Provenance { mark, recipient: backend.clone(), stored: Some(stored) }
 }
 
 fn missing(origin: &Origin) -> OpenError {

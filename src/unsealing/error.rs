@@ -4,6 +4,7 @@ use waxwing_formats::go_template::TemplateError;
 use waxwing_formats::sealed_secret::{BlobError, ItemError};
 use waxwing_formats::sops::UnlockError;
 
+use super::references::StoreRefusal;
 use crate::render::bindings::BindingError;
 
 /// The place of a sealed value in the repository.
@@ -107,6 +108,16 @@ pub enum OpenError {
         /// The object.
         object: String,
     },
+    /// A reference into a store is not resolved.
+    #[error("{reference} at {place}: {fact}", fact = .refusal.fact)]
+    Reference {
+        /// The place of the reference.
+        place: Place,
+        /// The reference, which is public.
+        reference: String,
+        /// What the store said, or why it was not asked.
+        refusal: Box<StoreRefusal>,
+    },
     /// A stand-in leads nowhere.
     #[error("the stand-in of a sealed value in {object} at {pointer} is damaged or of another render")]
     Handle {
@@ -124,7 +135,7 @@ impl OpenError {
             Self::Binding(error) => error.object.to_string(),
             Self::Sops { file, .. } | Self::Whole { file } => file.clone(),
             Self::Missing { place } | Self::Item { place, .. } | Self::Blob { place, .. } => place.file.clone(),
-            Self::Template { place, .. } => place.file.clone(),
+            Self::Template { place, .. } | Self::Reference { place, .. } => place.file.clone(),
             Self::SealedForAnother { place, .. } | Self::AccessDenied { place, .. } => place.file.clone(),
             Self::NotText { object, .. } | Self::Handle { object, .. } => object.clone(),
         }
@@ -147,6 +158,7 @@ impl OpenError {
                 format!("bind a Role with create and patch on secrets in {namespace} to {account}")
             }
             Self::NotText { .. } => "put binary values into the data of a Secret".to_owned(),
+            Self::Reference { refusal, .. } => refusal.hint.clone(),
             Self::Handle { .. } => "don't cut, change the case of, or compute with sealed values".to_owned(),
         }
     }

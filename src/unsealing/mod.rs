@@ -9,6 +9,7 @@ mod all_cores;
 mod bind;
 mod error;
 mod key_file;
+mod references;
 mod sealed_items;
 mod sops_files;
 mod stack;
@@ -26,6 +27,7 @@ use crate::render::{Rendered, SopsFile, bindings};
 use all_cores::Worth;
 pub use error::{OpenError, Place};
 pub use key_file::{KeyFile, KeyFileError};
+pub use references::{Answered, RefusalKind, StoreRefusal, Stores, check_places, refusals, secrets_needed};
 pub use sops_files::{Begun, ServiceAnswers, ServiceRefusal};
 pub use stack::with_stack_wiped;
 
@@ -35,6 +37,8 @@ pub struct SyncKeys<'a> {
     pub identities: Vec<(String, KeyFile)>,
     /// What key services answered.
     pub services: ServiceAnswers,
+    /// What secret stores answered.
+    pub stores: Stores,
     /// The cluster's sealing keys.
     pub ring: &'a Keyring,
     /// The ServiceAccount that the sync acts as, for messages.
@@ -56,7 +60,7 @@ pub struct Opened {
 /// What opening took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// How the values were sealed: `sops` or `sealed-secret`.
+    /// How the values were sealed: `sops` or `sealed-secret`; or `reference`, of what stores gave.
     pub scheme: &'static str,
     /// How many values of that scheme are on their way into requests.
     pub values: usize,
@@ -117,10 +121,11 @@ pub fn open(
     }
     let items_took = start.elapsed() - files_took;
     errors.extend(refusals);
+    errors.extend(references::unresolved(rendered, sent, &keys.stores));
     if !errors.is_empty() {
         return Err(errors);
     }
-    let values = bind::Values { rendered, files: &files, items: &items };
+    let values = bind::Values { rendered, files: &files, items: &items, stores: &keys.stores };
     let bound = all_cores::map(sent, Worth::ManyItems, |manifest| values.bind(manifest));
     let mut requests = collect(bound.into_iter())?;
     for request in &mut requests {
@@ -130,7 +135,8 @@ pub fn open(
     let effort = |scheme, took| Effort { scheme, values: count(&requests, scheme), took };
     let sops = (!files.is_empty()).then(|| effort("sops", files_took));
     let sealed = (!items.is_empty()).then(|| effort("sealed-secret", items_took));
-    let effort = sops.into_iter().chain(sealed).collect();
+    let stored = (!keys.stores.answers.is_empty()).then(|| effort("reference", keys.stores.took));
+    let effort = sops.into_iter().chain(sealed).chain(stored).collect();
     Ok(Opened { requests, verified, effort })
 }
 

@@ -38,10 +38,11 @@ patches:
 ";
 
 /// The steps of the straight line.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 15] = [
     "fetch",
     "read",
     "render",
+    "probe",
     "load",
     "live",
     "plan",
@@ -56,7 +57,7 @@ const STEPS: [&str; 14] = [
 ];
 
 /// What has to stand in what is read of each kind of place, so that what was read is what was meant to be read.
-const MARKS: [(&str, &str); 22] = [
+const MARKS: [(&str, &str); 23] = [
     ("waxwing.log", "TRACE"),
     ("waxwing.log", "waxwing::audit"),
     ("spans", "before-apply"),
@@ -79,6 +80,7 @@ const MARKS: [(&str, &str); 22] = [
     ("\"Event\"", "PathEscapes"),
     ("the answer to /metrics", "outcome=\"unwrapped\"} 2"),
     ("\"SecretBackend\"", "by-login"),
+    ("the answer to /metrics", "waxwing_store_requests_total{store=\"Vault\",outcome=\"version\"}"),
 ];
 
 #[test]
@@ -202,7 +204,7 @@ impl Scene {
         assert!(stage.get("secret/env").is_err(), "a generated Secret that left Git is pruned");
     }
 
-    /// A PGP key, and a key service with both logins; one key of it is refused.
+    /// A PGP key, and a key service with both logins; one key of it is refused. Secrets of a store; one lacks what is asked for.
     fn goes_well_with_other_keys(&mut self) {
         let stage = &self.stage;
         let keys = OtherKeys::new(stage, &watched().bao);
@@ -216,14 +218,16 @@ impl Scene {
             ("others/pgp.yaml", &by_pgp),
             ("others/login.yaml", &by_login),
             ("others/token.yaml", &by_token),
+            ("others/stored.yaml", &keys.stored("stored", &canary("stored"), "password")),
+            ("lacking/lacking.yaml", &keys.stored("lacking", &canary("lacking"), "other")),
             ("denied/denied.yaml", &denied),
         ]);
-        for name in ["others", "denied"] {
+        for name in ["others", "denied", "lacking"] {
             let spec = format!("path: ./{name}\nwait: false\nserviceAccountName: deployer\n{}", OtherKeys::SECRETS);
             stage.declare(name, &spec);
         }
-        self.ended(&[("others", "Applied"), ("denied", "KeyNotFound")]);
-        for name in ["by-pgp", "by-login", "by-token"] {
+        self.ended(&[("others", "Applied"), ("denied", "KeyNotFound"), ("lacking", "ReferenceNotFound")]);
+        for name in ["by-pgp", "by-login", "by-token", "stored"] {
             assert_eq!(self.stage.secret_value(name, "password"), Some(canary(name)));
         }
     }
@@ -331,7 +335,7 @@ impl Scene {
     /// A test that finds nothing proves something only if there was something to find.
     fn assert_that_secrets_were_at_hand(&self) {
         let log = self.cluster.audit_log().unwrap();
-        let names = "sealed database bound env whole registry frozen external policed by-pgp by-login by-token";
+        let names = "sealed database bound env whole registry frozen external policed by-pgp by-login by-token stored";
         for name in names.split(' ') {
             for dry_run in [true, false] {
                 let sent = log.iter().filter(|event| is_apply(event) && event["objectRef"]["name"] == name);
@@ -386,7 +390,7 @@ impl Scene {
 /// Returns the objects that may hold values or keys.
 fn targets(namespace: &str) -> Vec<Target> {
     let secrets = "sealed database env whole registry frozen forbidden policed policed-late adopted touched kept \
-        undeletable sops-age sops-age-typo git-password git-token by-pgp by-login by-token";
+        undeletable sops-age sops-age-typo git-password git-token by-pgp by-login by-token stored";
     let others = [("ConfigMap", "bound"), ("ConfigMap", "bare"), ("Service", "external"), ("Deployment", "replicas")];
     let secrets = secrets.split_whitespace().chain(OtherKeys::NAMES).map(|name| ("Secret", name));
     secrets.chain(others).map(|(kind, name)| Target::new(kind, namespace, name)).collect()

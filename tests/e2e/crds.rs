@@ -22,6 +22,12 @@ fn backend(spec: &str) -> String {
     )
 }
 
+fn stored(paths: &str, more: &str) -> String {
+    backend(&format!(
+        "{{vault: {{address: 'https://v:8200', auth: {{tokenRef: {{name: a}}}}}}, allow: {{paths: {paths}}}{more}}}"
+    ))
+}
+
 #[test]
 fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object() -> Result<(), Failure> {
     let alone = Alone::new();
@@ -58,6 +64,8 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
         backend(
             "{vault: {address: 'https://[::1]:8200', auth: {tokenRef: {name: token}}}, allow: {keys: [transit/keys/a]}}",
         ),
+        stored("['secret/data/{namespace}/*', '*/..x/.y/...', 'kv/a b', 'kv/größe']", ""),
+        stored("[a/b], keys: [transit/keys/a]", ", refreshInterval: 1h30m"),
         backend("{aws: {auth: {secretRef: {name: aws}}}, allow: {keys: ['arn:aws:kms:eu-west-1:111122223333:key/*']}}"),
         backend(
             "{aws: {auth: {webIdentity: {roleArn: 'arn:aws:iam::111122223333:role/shop', audience: sts.amazonaws.com}}}, \
@@ -123,7 +131,24 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (from("secrets: {backends: [{}]}"), "spec.secrets.backends[0].name"),
         (backend("{allow: {keys: [a]}}"), "exactly one of vault, aws, gcp and azure must be set"),
         (backend("{aws: {auth: {secretRef: {name: a}}}}"), "spec.allow"),
-        (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {keys: []}}"), "spec.allow.keys"),
+        (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {keys: []}}"), "keys or paths must be listed"),
+        (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {}}"), "keys or paths must be listed"),
+        (
+            backend("{aws: {auth: {secretRef: {name: a}}}, allow: {paths: [a/b]}}"),
+            "allow.paths is for the secrets of vault",
+        ),
+        (stored("['secret/data/**']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("['secret/data/shop-*']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("['secret//data']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("['secret/data/../x']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("['./data']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("['/secret/data/x']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("['secret/data/%2e%2e/x']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("['secret/{name}/x']", ""), "spec.allow.paths[0] in body should match"),
+        (stored("[a/b, a/b]", ""), "Duplicate value"),
+        (stored("[a/b]", ", refreshInterval: 0s"), "a length of time is at least 1s"),
+        (stored("[a/b]", ", refreshInterval: 25h"), "it is at most 24h"),
+        (stored("[a/b]", ", refreshInterval: often"), "spec.refreshInterval in body should match"),
         (backend("{aws: {auth: {}}, allow: {keys: [a]}}"), "exactly one of webIdentity and secretRef must be set"),
         (
             backend("{aws: {auth: {webIdentity: {roleArn: 'arn:aws:iam::1:role/shop-role'}}}, allow: {keys: [a]}}"),

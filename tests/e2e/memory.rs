@@ -2,8 +2,8 @@
 //!
 //! The test reads the whole memory of the process from outside (proc(5), `/proc/PID/mem`), which its hardening leaves to
 //! root alone, and looks for known values, big and small, in every form that `Needles` knows; for the age identity; for the
-//! data key of a SOPS file; and, in a controller of its own, for a PGP key, the tokens for a key service, and the data keys that both
-//! gave. That the reading works is shown by a public text, which has to be there.
+//! data key of a SOPS file; and, in a controller of its own, for a PGP key, the tokens for a key service, the data keys that both
+//! gave, and what a store of secrets gave. That the reading works is shown by a public text, which has to be there.
 //!
 //! Not here: the cluster's sealing keys, which stay in memory on purpose, and text that stands in Git in the clear.
 
@@ -60,13 +60,15 @@ fn the_data_keys_of_a_pgp_key_and_of_a_key_service_leave_memory_with_the_key_and
     needles.add("a value", CORE.as_bytes());
     keys.look_for(&mut needles, &by_pgp, &[("login", &by_login), ("token", &by_token)]);
     let public = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: public}}\ndata: {{value: {MARK}}}\n");
-    let files = [("pgp", &by_pgp), ("login", &by_login), ("token", &by_token), ("public", &public)];
+    let stored = keys.stored("stored", CORE, "password");
+    let files =
+        [("pgp", &by_pgp), ("login", &by_login), ("token", &by_token), ("stored", &stored), ("public", &public)];
     let files = files.map(|(name, text)| (format!("app/{name}.yaml"), text.as_str()));
     let commit = stage.commit(&files.each_ref().map(|(path, text)| (path.as_str(), *text)));
     stage.source();
     stage.declare("app", &format!("path: ./app\nserviceAccountName: deployer\n{}", OtherKeys::SECRETS));
     stage.applied(&commit);
-    for name in ["by-pgp", "login", "token"] {
+    for name in ["by-pgp", "login", "token", "stored"] {
         assert_eq!(stage.secret_value(name, "password").as_deref(), Some(CORE), "{name}");
     }
     suspend(&stage, "app");

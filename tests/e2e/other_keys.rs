@@ -1,4 +1,5 @@
-//! What files of a tenant are sealed for beside age keys: a PGP key, and a transit engine of OpenBao that is logged in to in two ways.
+//! What files of a tenant are sealed for beside age keys: a PGP key, and a transit engine of OpenBao that is logged in to in two ways; and
+//! an engine of it that keeps secrets.
 //! All of it is known to the test, so that it can be looked for where it must not be.
 
 use base64::Engine;
@@ -41,7 +42,9 @@ impl<'a> OtherKeys<'a> {
         bao.mount_transit(None, engine).unwrap();
         ["login", "token", "bank"].iter().for_each(|key| bao.make_key(None, engine, key).unwrap());
         let rule = |key: &str| format!("path \"{engine}/decrypt/{key}\" {{ capabilities = [\"update\"] }}");
-        let_bao_review_tokens(stage, bao, engine, &rule("login"));
+        bao.ask(None, &format!("sys/mounts/{engine}-kv"), &json!({"type": "kv", "options": {"version": "2"}})).unwrap();
+        let reads = format!("path \"{engine}-kv/*\" {{ capabilities = [\"read\"] }}");
+        let_bao_review_tokens(stage, bao, engine, &format!("{}\n{reads}", rule("login")));
         let token = bao.make_token(None, &rule("token")).unwrap();
         let keys = Self { stage, bao, gnupg, pgp, private_key, token };
         keys.declare();
@@ -54,7 +57,7 @@ impl<'a> OtherKeys<'a> {
         let backend = |name: &str, auth: &str, key: &str| {
             format!(
                 "---\napiVersion: waxwing.dev/v1alpha1\nkind: SecretBackend\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
-                 spec: {{vault: {{address: '{address}', auth: {auth}}}, allow: {{keys: ['{namespace}/keys/{key}']}}}}\n"
+                 spec: {{vault: {{address: '{address}', auth: {auth}}}, allow: {{keys: ['{namespace}/keys/{key}'], paths: ['{namespace}-kv/data/*']}}}}\n"
             )
         };
         let secret = |name: &str, entry: &str, value: &str| {
@@ -70,6 +73,15 @@ impl<'a> OtherKeys<'a> {
             backend("by-token", "{tokenRef: {name: vault-token}}", "*"),
         ];
         self.stage.cluster.apply_yaml(&yaml.concat()).unwrap();
+    }
+
+    /// Writes a secret into the engine that keeps some, and returns a Secret that refers to an entry of it.
+    pub(crate) fn stored(&self, name: &str, value: &str, entry: &str) -> String {
+        let engine = format!("{}-kv", self.stage.namespace);
+        self.bao.ask(None, &format!("{engine}/data/{name}"), &json!({"data": {"password": value}})).unwrap();
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{password: 'ref+store://by-login/{engine}/data/{name}#/{entry}'}}\n"
+        )
     }
 
     /// Encrypts for the PGP key with the real sops.

@@ -15,6 +15,7 @@ mod binding_rules;
 mod kustomizations;
 mod only_known_fields;
 mod plain_folders;
+mod references;
 mod refusals;
 mod repository;
 mod waiting_files;

@@ -51,6 +51,7 @@ fn a_file_goes_on_where_it_waited_and_its_identities_are_asked_once() -> Result<
     let mut keys = SyncKeys {
         identities: vec![("age".to_owned(), KeyFile::Age(AgeIdentities::parse(&identity)?))],
         services: ServiceAnswers::new(),
+        stores: waxwing::unsealing::Stores::default(),
         ring: &ring,
         account: ServiceAccount::new("team", "deployer")?,
         may_write_secrets_in: BTreeSet::new(),

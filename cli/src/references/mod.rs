@@ -1,8 +1,10 @@
 //! References into secret stores, found in the files of a tree; what is one decides `waxwing_formats::reference`.
 //!
-//! `mod.rs` goes through the files and the values in them, `report` holds what was found and writes it. No store is asked. What a
+//! `mod.rs` goes through the files and the values in them, `report` holds what was found and writes it, `check` holds that against the
+//! backends in the same files. No store is asked. What a
 //! value is apart from its references is never shown, since it may be a secret in the clear.
 
+mod check;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use waxwing_formats::{KeyPath, Segment, yaml};
 use crate::error::{Error, with_causes};
 use crate::tree::Tree;
 use crate::verify::{Place, is_kustomization};
+use check::Backend;
 pub(crate) use report::Report;
 use report::{Entry, What};
 
@@ -71,6 +74,7 @@ fn look_into(file: &RepoPath, bytes: &[u8], look: Look, report: &mut Report) {
                 let count = documents.iter().map(|document| document.index + 1).max().unwrap_or_default();
                 for document in &documents {
                     let place = |path: &KeyPath| Place::value(file, (document.index, count), path);
+                    report.backends.extend(Backend::of(&document.value, place(&KeyPath::root())));
                     in_value(&document.value, &KeyPath::root(), &place, report);
                 }
             }
@@ -114,7 +118,7 @@ fn is_data(path: &KeyPath) -> bool {
 fn in_text(text: &str, is_base64: bool, place: &Place, report: &mut Report) {
     let mut offset = 0;
     for piece in Reference::find(text) {
-        let entry = |what| Entry { place: place.clone(), is_base64, offset, what };
+        let entry = |what| Entry { place: place.clone(), is_base64, offset, what, refused: None };
         report.found.extend(What::of(piece.content).map(entry));
         offset += piece.raw.len();
     }

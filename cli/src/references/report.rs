@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use waxwing_formats::reference::{Content, Decode, Foreign, Form, Need, Reference, ReferenceError, StoreName};
 
+use super::check::{Backend, Refused};
 use crate::verify::{Place, counted};
 
 /// What was looked at and what was found.
@@ -18,6 +19,12 @@ pub(crate) struct Report {
     pub(super) found: Vec<Entry>,
     /// The files in which something may be that is not in the list.
     not_read: Vec<NotRead>,
+    /// The backends that can't be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_usable: Vec<NotUsable>,
+    /// The backends in the files.
+    #[serde(skip)]
+    pub(super) backends: Vec<Backend>,
 }
 
 /// A file that could not be looked into.
@@ -26,6 +33,14 @@ struct NotRead {
     #[serde(flatten)]
     place: Place,
     message: String,
+}
+
+/// A backend that can't be used.
+#[derive(Serialize)]
+struct NotUsable {
+    #[serde(flatten)]
+    place: Place,
+    refused: Refused,
 }
 
 /// One reference.
@@ -41,6 +56,9 @@ pub(super) struct Entry {
     pub(super) offset: usize,
     #[serde(flatten)]
     pub(super) what: What,
+    /// Why it would not be resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<Refused>,
 }
 
 /// What it is.
@@ -123,9 +141,19 @@ impl Report {
         self.not_read.push(NotRead { place, message });
     }
 
-    /// Tells whether a reference is malformed.
+    /// Notes that a backend can't be used.
+    pub(super) fn not_usable(&mut self, place: Place, refused: Refused) {
+        self.not_usable.push(NotUsable { place, refused });
+    }
+
+    /// Tells whether a reference is malformed, or would not be resolved.
     pub(crate) fn has_errors(&self) -> bool {
-        self.count(|what| matches!(what, What::Malformed { .. })) > 0
+        self.errors() > 0
+    }
+
+    fn errors(&self) -> usize {
+        let refused = self.found.iter().filter(|entry| entry.refused.is_some()).count();
+        self.count(|what| matches!(what, What::Malformed { .. })) + refused + self.not_usable.len()
     }
 
     fn count(&self, is_one: impl Fn(&What) -> bool) -> usize {
@@ -136,6 +164,9 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         self.found.iter().for_each(|entry| entry.write(&mut text));
+        for NotUsable { place, refused: Refused { error, message, hint } } in &self.not_usable {
+            let _ = writeln!(text, "error: {place}: {message} ({error})\nhint: {hint}");
+        }
         for NotRead { place, message } in &self.not_read {
             let _ = writeln!(text, "warning: {place}: the file was not looked into: {message}");
         }
@@ -143,7 +174,7 @@ impl Report {
             counted(self.files, "file"),
             counted(self.count(|what| matches!(what, What::Reference { .. })), "reference"),
             format!("{} of other tools", self.count(|what| matches!(what, What::Foreign { .. }))),
-            counted(self.count(|what| matches!(what, What::Malformed { .. })), "error"),
+            counted(self.errors(), "error"),
         ];
         text + &counts.join(", ") + "\n"
     }
@@ -153,7 +184,12 @@ impl Entry {
     fn write(&self, text: &mut String) {
         let place = format!("{}{}", self.place, if self.is_base64 { ", in base64" } else { "" });
         let _ = match &self.what {
-            What::Reference { reference, .. } => writeln!(text, "{place}: {reference}"),
+            What::Reference { reference, .. } => match &self.refused {
+                None => writeln!(text, "{place}: {reference}"),
+                Some(Refused { error, message, hint }) => {
+                    writeln!(text, "error: {place}: {reference}: {message} ({error})\nhint: {hint}")
+                }
+            },
             What::Foreign { tool, provider, native, needs } => {
                 let provider = provider.map(|provider| format!(" ({provider})")).unwrap_or_default();
                 let native = native.as_deref().unwrap_or("nothing");

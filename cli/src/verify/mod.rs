@@ -9,7 +9,7 @@ mod lines;
 mod report;
 mod secrets;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -38,18 +38,24 @@ pub(crate) fn verify(
     for path in paths {
         let Looked { root, files, read } =
             if is_staged { Looked::staged(path, &mut configurations)? } else { Looked::on_the_disk(path)? };
-        let (mut generated, mut sealed) = (Vec::new(), HashMap::new());
+        let (mut generated, mut sealed, mut referring) = (Vec::new(), HashMap::new(), HashSet::new());
         for file in files {
             let path = cleaned(&root.join(file.as_str()));
             let expected = configurations.of(&path)?.map(|configuration| configuration.expected(&path)).transpose()?;
             let judged = match read(&file) {
-                Ok(bytes) => judge(&file, &bytes, expected.flatten().as_ref(), keys),
+                Ok(bytes) => {
+                    if secrets::refers_to_a_store(&String::from_utf8_lossy(&bytes), false) {
+                        referring.insert(file.clone());
+                    }
+                    judge(&file, &bytes, expected.flatten().as_ref(), keys)
+                }
                 Err(error) => Judged::from(not_read(&file, &error)),
             };
             sealed.insert(file, judged.is_sealed);
             generated.extend(judged.generated);
             report.findings.extend(judged.findings);
         }
+        generated.retain(|generated| !referring.contains(generated.file()));
         report.files += sealed.len();
         report.sealed += sealed.values().filter(|is_sealed| **is_sealed).count();
         report.findings.extend(generated.iter().filter_map(|generated| secrets::in_a_file(generated, &sealed)));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::Value;
 use waxwing::source::RepoPath;
+use waxwing_formats::reference::{self, Content, Reference};
 use waxwing_formats::sealed_secret::{
     Certificate, CertificateError, DeprecatedSealedSecret, ItemError, ManifestError, PublicKey, Scope, SealedItem,
     SealedSecretManifest,
@@ -21,6 +22,13 @@ const FIELDS: [&str; 2] = ["data", "stringData"];
 pub(crate) struct Generated {
     file: RepoPath,
     kustomization: RepoPath,
+}
+
+impl Generated {
+    /// Returns the file.
+    pub(super) fn file(&self) -> &RepoPath {
+        &self.file
+    }
 }
 
 /// The keys that SealedSecrets should be sealed with: those of a cluster, of which there is a new one every month.
@@ -89,11 +97,19 @@ pub(crate) fn in_manifest(
     } else if is_secret(object) {
         for field in FIELDS {
             let values = object.get(field).and_then(Value::as_object).into_iter().flatten();
-            let plain = values.filter(|(_, value)| !matches!(value, Value::Null) && *value != "");
+            let is_sealed = |value: &Value| value.as_str().is_some_and(|text| refers_to_a_store(text, field == "data"));
+            let plain = values.filter(|(_, value)| !matches!(value, Value::Null) && *value != "" && !is_sealed(value));
             found.findings.extend(plain.map(|(key, _)| plain_secret(place(&path.key(field).key(key)))));
         }
     }
     found
+}
+
+/// Tells whether a value has a reference into a secret store in it: what stands beside one is no clear text for a Sync either.
+pub(super) fn refers_to_a_store(text: &str, may_be_base64: bool) -> bool {
+    let decoded = if may_be_base64 { reference::decoded(text) } else { None };
+    let text = decoded.as_ref().map_or(text, |decoded| decoded.as_str());
+    Reference::find(text).iter().any(|piece| matches!(piece.content, Content::Reference(_)))
 }
 
 fn is_list(object: &Value) -> bool {
@@ -239,8 +255,9 @@ pub(crate) fn of_generators(
         let read = files.chain(texts("envs")).chain(texts("env")).filter_map(|path| folder.join(path).ok());
         generated.extend(read.map(|read| Generated { file: read, kustomization: file.clone() }));
         let path = KeyPath::root().key("secretGenerator").index(index).key("literals");
-        let literals = texts("literals").len();
-        findings.extend((0..literals).map(|literal| plain_secret(place(&path.index(literal)))));
+        let literals = texts("literals").into_iter().enumerate();
+        let plain = literals.filter(|(_, literal)| !refers_to_a_store(literal, false));
+        findings.extend(plain.map(|(literal, _)| plain_secret(place(&path.index(literal)))));
     }
     (generated, findings)
 }

@@ -30,6 +30,7 @@ pub use services::{
     AwsAccess, AwsClients, AwsKey, AwsKms, AzureAccess, AzureKey, AzureKeyVault, AzureLogin, AzureProof, DataKeyCache,
     GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpKey, GcpKms, GcpLogin, Holder, KeyPattern, KeyPatternError,
     NoConnections, Origin, ParseOriginError, Patience, Proxies, ServiceClient, ServiceError, ServiceKey,
-    ServiceKeyError, Tokens, VaultAccess, VaultKey, VaultKv, VaultTransit, service_name,
+    ServiceKeyError, StoreError, StoredVersion, Tokens, VaultAccess, VaultKey, VaultKv, VaultSecrets, VaultTransit,
+    service_name,
 };
 pub use unsealing_key::UnsealingKey;

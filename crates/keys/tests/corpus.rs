@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 10] = [
+const TARGETS: [(&str, Target); 11] = [
     ("manifests", targets::manifests),
     ("sops_sealed", targets::sops_sealed),
     ("sops_open", targets::sops_open),
@@ -23,6 +23,7 @@ const TARGETS: [(&str, Target); 10] = [
     ("keys", targets::keys),
     ("wrapped", targets::wrapped),
     ("references", targets::references),
+    ("stored", targets::stored),
     ("names", targets::names),
 ];
 

@@ -53,6 +53,8 @@ pub struct Inputs<'a> {
     pub contested: &'a BTreeSet<ObjectId>,
     /// The fields that are sent on creation only.
     pub ignore: &'a [IgnoreRule],
+    /// Which versions of secrets of stores an object needs, in a text of the caller's; nothing of objects that need none.
+    pub versions: &'a BTreeMap<ObjectId, String>,
     /// What decides beside the manifests whether an object is sent again.
     pub digest: DigestContext<'a>,
     /// When objects are deleted.
@@ -94,6 +96,14 @@ impl Plan {
         let is_drift =
             |change: &Change| matches!(change, Change::Drifted { .. } | Change::Missing | Change::Left { .. });
         self.steps.retain(|step| is_drift(&step.change));
+        self.gone = Gone::default();
+        self.fingerprint = fingerprint(&self.steps, &self.owner);
+        self
+    }
+
+    /// Returns this plan without what it says of some objects. Nothing is deleted by it.
+    pub fn without(mut self, objects: &BTreeSet<&ObjectId>) -> Self {
+        self.steps.retain(|step| !objects.contains(&step.manifest.id));
         self.gone = Gone::default();
         self.fingerprint = fingerprint(&self.steps, &self.owner);
         self
@@ -170,7 +180,8 @@ impl Judge<'_> {
     fn step(&self, manifest: Manifest) -> Result<Step, PlanError> {
         let left_to_others = left_to_others(&manifest, self.inputs.ignore)?;
         let kept = without(&manifest, &left_to_others);
-        let digest = desired_digest(&kept, &self.inputs.digest);
+        let versions = self.inputs.versions.get(&manifest.id).map(String::as_str);
+        let digest = desired_digest(&kept, versions, &self.inputs.digest);
         let live = self.live(&manifest.id);
         let change = self.change(&kept, live, digest)?;
         let kept = match kept {

@@ -30,8 +30,9 @@ pub struct DigestContext<'a> {
 /// Returns the digest of one object as it should be: equal digests mean that there is nothing to open and nothing to
 /// send.
 ///
-/// It covers `{"cluster","manifest","object","rules","secrets"}`, the manifest with its handles.
-pub fn desired_digest(manifest: &Manifest, context: &DigestContext<'_>) -> Digest {
+/// It covers `{"cluster","manifest","object","rules","secrets"}`, the manifest with its handles, and `"versions"` where it has secrets of
+/// stores: which versions of them, as [`Inputs::versions`](crate::Inputs) says.
+pub fn desired_digest(manifest: &Manifest, versions: Option<&str>, context: &DigestContext<'_>) -> Digest {
     let mut hash = Sha256::new();
     let mut part = |name: &str, value: &Value| {
         hash.update(name);
@@ -42,6 +43,7 @@ pub fn desired_digest(manifest: &Manifest, context: &DigestContext<'_>) -> Diges
     part(",\"object\":", &manifest.id.to_string().into());
     part(",\"rules\":", &context.binding_rules_version.into());
     part(",\"secrets\":", &context.secrets_spec);
+    versions.into_iter().for_each(|versions| part(",\"versions\":", &versions.into()));
     hash.update(b"}");
     Digest(hash.finalize().into())
 }
@@ -166,20 +168,24 @@ mod tests {
             "rules": 1,
             "secrets": {"plaintext": "Deny"},
         });
-        assert_eq!(desired_digest(&object, &context()), Digest::of(&map));
+        assert_eq!(desired_digest(&object, None, &context()), Digest::of(&map));
+        let mut with_versions = map;
+        with_versions["versions"] = json!("3");
+        assert_eq!(desired_digest(&object, Some("3"), &context()), Digest::of(&with_versions));
     }
 
     #[test]
     fn everything_that_decides_what_is_sent_changes_the_digest() {
         let object = manifest("ConfigMap", "web", json!({"data": {"a": "1"}}));
-        let base = desired_digest(&object, &context());
+        let base = desired_digest(&object, None, &context());
         let others = [
-            desired_digest(&manifest("ConfigMap", "web", json!({"data": {"a": "2"}})), &context()),
-            desired_digest(&object, &DigestContext { secrets_spec: json!({}), ..context() }),
-            desired_digest(&object, &DigestContext { cluster: "spoke", ..context() }),
-            desired_digest(&object, &DigestContext { binding_rules_version: 2, ..context() }),
+            desired_digest(&manifest("ConfigMap", "web", json!({"data": {"a": "2"}})), None, &context()),
+            desired_digest(&object, Some("3"), &context()),
+            desired_digest(&object, None, &DigestContext { secrets_spec: json!({}), ..context() }),
+            desired_digest(&object, None, &DigestContext { cluster: "spoke", ..context() }),
+            desired_digest(&object, None, &DigestContext { binding_rules_version: 2, ..context() }),
         ];
-        assert_eq!(base, desired_digest(&object, &context()));
+        assert_eq!(base, desired_digest(&object, None, &context()));
         for other in others {
             assert_ne!(base, other);
         }

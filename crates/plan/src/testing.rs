@@ -88,6 +88,7 @@ pub(crate) struct Cluster {
     pub(crate) drift: DriftPolicy,
     pub(crate) contested: BTreeSet<ObjectId>,
     pub(crate) ignore: Vec<IgnoreRule>,
+    pub(crate) versions: BTreeMap<ObjectId, String>,
     clock: u32,
 }
 
@@ -102,7 +103,7 @@ impl Cluster {
     pub(crate) fn of(owner: OwnerMark) -> Self {
         let (live, inventory, claims) = (Live::new(), Inventory::default(), Claims::new());
         let (drift, contested, ignore) = (DriftPolicy::default(), BTreeSet::new(), Vec::new());
-        Self { owner, live, inventory, claims, drift, contested, ignore, clock: 0 }
+        Self { owner, live, inventory, claims, drift, contested, ignore, versions: BTreeMap::new(), clock: 0 }
     }
 
     /// Returns a cluster to which `manifests` were applied.
@@ -127,6 +128,7 @@ impl Cluster {
             drift: self.drift,
             contested: &self.contested,
             ignore: &self.ignore,
+            versions: &self.versions,
             digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
             policy,
         })

@@ -1,10 +1,12 @@
 //! One backend: what it allows, who holds what was unwrapped through it, and the service that it leads to.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use kube::ResourceExt;
 use waxwing_formats::DataKey;
-use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey};
+use waxwing_formats::reference::{PathPattern, SecretPath};
+use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, VaultSecrets};
 
 use super::aws::Aws;
 use super::azure::Azure;
@@ -20,7 +22,12 @@ pub(super) struct Backend {
     pub(super) holder: Holder,
     /// Why it is not asked again in this sync: it is away, or nobody is let in.
     pub(super) closed: OnceLock<ServiceError>,
+    /// The same, when it was asked for secrets.
+    pub(super) store_closed: OnceLock<StoreError>,
+    /// How often it is asked for versions.
+    pub(super) refresh: Duration,
     allowed: Vec<KeyPattern>,
+    allowed_paths: Vec<PathPattern>,
     service: Service,
 }
 
@@ -34,14 +41,17 @@ enum Service {
 impl Backend {
     pub(super) async fn read(reader: &Reader<'_>) -> Result<Self, Trouble> {
         let backend = reader.backend().await?;
-        let allowed = reader.patterns(&backend)?;
+        let (allowed, allowed_paths) = (reader.patterns(&backend)?, reader.path_patterns(&backend)?);
+        let refresh = backend.spec.refresh_interval.get();
         let (service, secret) = Service::read(reader, &backend.spec).await?;
         let holder = Holder {
             account: reader.tenant.job.account.to_string(),
             backend: backend.uid().unwrap_or_default(),
             version: [backend.resource_version().unwrap_or_default(), secret].join(" "),
         };
-        Ok(Self { name: reader.name.to_owned(), holder, closed: OnceLock::new(), allowed, service })
+        let (closed, store_closed) = (OnceLock::new(), OnceLock::new());
+        let name = reader.name.to_owned();
+        Ok(Self { name, holder, closed, store_closed, refresh, allowed, allowed_paths, service })
     }
 
     /// Tells whether a Sync in `namespace` may use a key through it.
@@ -54,6 +64,19 @@ impl Backend {
             _ => false,
         };
         is_here && self.allowed.iter().any(|pattern| pattern.allows(key, namespace))
+    }
+
+    /// Tells whether a Sync in `namespace` may read a secret through it.
+    pub(super) fn allows_path(&self, path: &SecretPath, namespace: &str) -> bool {
+        self.allowed_paths.iter().any(|pattern| pattern.allows(path, namespace))
+    }
+
+    /// Returns the store, logged in at; nothing if the service is none.
+    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Option<Result<&VaultSecrets, ServiceError>> {
+        match &self.service {
+            Service::Vault(server) => Some(server.secrets(tenant).await),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
+        }
     }
 
     pub(super) async fn unwrap(

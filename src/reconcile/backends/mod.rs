@@ -1,4 +1,5 @@
-//! The key services that a Sync may ask to open its SOPS files: its backends, what each of them allows, and what they answer.
+//! The services that a Sync may ask, to open its SOPS files or for what its references lead to: its backends, what each of them allows, and
+//! what they answer.
 //!
 //! What a committed file names is looked up here; where no backend allows it, nobody is called. A backend may itself come from Git,
 //! so a server that it names must be on the controller's list. All is read and done as the Sync's ServiceAccount. Each service has a
@@ -10,6 +11,7 @@ mod backend;
 mod gcp;
 mod hint;
 mod reader;
+mod stores;
 mod vault;
 
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +26,7 @@ use crate::cluster::{Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
 use reader::Reader;
+pub(super) use stores::Found;
 
 /// The field that names backends.
 const FIELD: &str = "spec.secrets.backends";
@@ -119,14 +122,17 @@ impl<'a> Backends<'a> {
 
     /// Forgets what was unwrapped for somebody who is not let in any more, and remembers that a service is down.
     fn note(&self, error: &ServiceError, backend: &Backend) {
-        let soon = match error {
-            ServiceError::Unavailable { .. } => Duration::ZERO,
-            ServiceError::Throttled { retry_after, .. } => retry_after.unwrap_or_default(),
+        match error {
+            ServiceError::Unavailable { .. } => self.is_away_for(Duration::ZERO),
+            ServiceError::Throttled { retry_after, .. } => self.is_away_for(retry_after.unwrap_or_default()),
             ServiceError::Denied { .. } | ServiceError::NoCredentials { .. } => {
-                return self.tenant.job.context.data_keys.forget(|holder| *holder == backend.holder);
+                self.tenant.job.context.data_keys.forget(|holder| *holder == backend.holder);
             }
-            _ => return,
-        };
+            _ => {}
+        }
+    }
+
+    fn is_away_for(&self, soon: Duration) {
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         *outage = (*outage).max(Some(soon));
     }

@@ -1,5 +1,6 @@
 //! Reads a backend and what it names, as the tenant, and says why that can't be used.
 
+use waxwing_formats::reference::PathPattern;
 use waxwing_keys::{KeyPattern, Origin};
 
 use super::{FIELD, Tenant};
@@ -35,6 +36,15 @@ impl Reader<'_> {
             let hint =
                 "write an ARN of AWS, a resource id of Google Cloud, keys/NAME of Azure, or ENGINE/keys/NAME of Vault";
             self.useless(&format!("{self}, spec.allow.keys: {error}"), hint)
+        })
+    }
+
+    /// Reads the patterns of the secrets that it allows.
+    pub(super) fn path_patterns(&self, backend: &SecretBackend) -> Result<Vec<PathPattern>, Trouble> {
+        let patterns = backend.spec.allow.paths.iter().map(|pattern| pattern.parse::<PathPattern>());
+        patterns.collect::<Result<_, _>>().map_err(|error| {
+            let hint = "write a path with * or {namespace} for whole segments, such as secret/data/{namespace}/*";
+            self.useless(&format!("{self}, spec.allow.paths: {error}"), hint)
         })
     }
 

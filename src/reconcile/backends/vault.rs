@@ -3,7 +3,7 @@
 use tokio::sync::OnceCell;
 use waxwing_formats::{DataKey, SecretBytes};
 use waxwing_keys::service_name::VAULT;
-use waxwing_keys::{Origin, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultTransit};
+use waxwing_keys::{Origin, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultSecrets, VaultTransit};
 
 use super::reader::Reader;
 use super::{PATIENCE, Tenant, Trouble};
@@ -14,7 +14,13 @@ pub(super) struct Vault {
     origin: Origin,
     spec: VaultBackend,
     login: Login,
-    transit: OnceCell<Result<VaultTransit, ServiceError>>,
+    server: OnceCell<Result<LoggedIn, ServiceError>>,
+}
+
+/// The server, with the token of this sync.
+struct LoggedIn {
+    transit: VaultTransit,
+    secrets: VaultSecrets,
 }
 
 enum Login {
@@ -36,7 +42,7 @@ impl Vault {
             }
             _ => return Err(reader.incomplete(AUTH)),
         };
-        Ok((Self { origin, spec: spec.clone(), login, transit: OnceCell::new() }, version))
+        Ok((Self { origin, spec: spec.clone(), login, server: OnceCell::new() }, version))
     }
 
     /// Tells whether a key is one of this server.
@@ -45,24 +51,30 @@ impl Vault {
     }
 
     pub(super) async fn unwrap(&self, tenant: &Tenant<'_>, key: &VaultKey, enc: &str) -> Result<DataKey, ServiceError> {
-        let transit = self.transit.get_or_init(|| self.log_in(tenant)).await;
-        transit.as_ref().map_err(Clone::clone)?.unwrap(key, enc).await
+        self.logged_in(tenant).await?.transit.unwrap(key, enc).await
     }
 
-    async fn log_in(&self, tenant: &Tenant<'_>) -> Result<VaultTransit, ServiceError> {
+    /// Returns what reads secrets of the server.
+    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Result<&VaultSecrets, ServiceError> {
+        Ok(&self.logged_in(tenant).await?.secrets)
+    }
+
+    async fn logged_in(&self, tenant: &Tenant<'_>) -> Result<&LoggedIn, ServiceError> {
+        self.server.get_or_init(|| self.log_in(tenant)).await.as_ref().map_err(Clone::clone)
+    }
+
+    async fn log_in(&self, tenant: &Tenant<'_>) -> Result<LoggedIn, ServiceError> {
         let authorities = self.spec.ca_bundle.as_deref().map(str::as_bytes);
         // A token of this cluster goes to no proxy.
         let client = ServiceClient::new(authorities, Proxies::None, PATIENCE);
         let client = client.map_err(|_| ServiceError::Malformed { what: "spec.vault.caBundle" })?;
-        let at = |token| {
-            let access = VaultAccess { token, namespace: self.spec.namespace.clone() };
-            VaultTransit::new(client.clone(), &self.spec.address, &access)
-        };
+        let access = |token| VaultAccess { token, namespace: self.spec.namespace.clone() };
+        let at = |access: &VaultAccess| VaultTransit::new(client.clone(), &self.spec.address, access);
         let token = match &self.login {
             Login::Token(token) => SecretBytes::concat(&[token.expose_secret()]),
             Login::Kubernetes(KubernetesAuth { mount, role, audience }) => {
                 let jwt = tenant.token(audience, VAULT).await?;
-                let login = at(None)?.log_in_by_kubernetes(mount, role, &jwt).await;
+                let login = at(&access(None))?.log_in_by_kubernetes(mount, role, &jwt).await;
                 login.map_err(|error| match error {
                     ServiceError::Denied { service, code } => ServiceError::NoCredentials {
                         service,
@@ -72,6 +84,8 @@ impl Vault {
                 })?
             }
         };
-        at(Some(token))
+        let access = access(Some(token));
+        let secrets = VaultSecrets::new(client.clone(), &self.spec.address, &access)?;
+        Ok(LoggedIn { transit: at(&access)?, secrets })
     }
 }

@@ -252,6 +252,9 @@ fn reason(fault: &Fault) -> Reason {
         F::LeavesRepository { .. } | F::AbsoluteEntry { .. } => Reason::PathEscapes,
         F::SealedIdentity { .. } => Reason::BindingRefused,
         F::PlaintextSecret | F::PlaintextRendered { .. } => Reason::PlaintextRefused,
+        F::Reference(_) | F::SealedReference | F::ReferenceNotEncoded | F::ExpandsOther | F::ExpandsValue => {
+            Reason::ReferenceRefused
+        }
         F::HandleInGit
         | F::CutsSealedValues
         | F::DamagedHandle { .. }

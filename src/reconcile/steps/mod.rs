@@ -5,6 +5,7 @@ mod desired;
 mod healthy;
 mod open;
 mod planned;
+mod probe;
 pub(super) mod record;
 
 pub(super) use change::{apply, dry_run, prune, public_session, undeleted};
@@ -14,3 +15,4 @@ pub use healthy::HealthCache;
 pub(super) use healthy::health;
 pub(super) use open::unseal;
 pub(super) use planned::{decide, live, plan, refused, retirement};
+pub(super) use probe::{Probed, probe};

@@ -10,6 +10,7 @@ use waxwing_plan::{Change, Manifest, Plan};
 
 use super::change::session;
 use super::planned::Seen;
+use super::probe::{self, Probed};
 use crate::api::{Failure, Reason};
 use crate::cluster::inventory::Stored;
 use crate::cluster::{self, Request, Requests, secrets};
@@ -17,7 +18,9 @@ use crate::reconcile::backends::Backends;
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, Begun, KeyFile, Needs, OpenError, ServiceAnswers, SyncKeys, with_stack_wiped};
+use crate::unsealing::{
+    self, Begun, KeyFile, Needs, OpenError, RefusalKind, ServiceAnswers, Stores, SyncKeys, with_stack_wiped,
+};
 
 /// Up to so many objects without secrets are put into requests where the sync runs: to make room for that takes longer.
 const SHORT: usize = 100;
@@ -36,6 +39,7 @@ pub(in crate::reconcile) async fn unseal(
     job: &Job<'_>,
     plan: &Plan,
     rendered: &Rendered,
+    probed: &Probed<'_>,
     known: &Stored,
     seen: &Seen,
     progress: &mut Progress,
@@ -44,13 +48,19 @@ pub(in crate::reconcile) async fn unseal(
     let verified = &known.inventory.verified;
     let ring = job.context.keys.ring();
     let needs = unsealing::needs(rendered, &sent, verified);
-    let is_long = needs != Needs::default() || sent.len() > SHORT;
+    let is_long = needs != Needs::default() || sent.len() > SHORT || !rendered.references().is_empty();
     let is_asking = needs.identities && !job.sync.spec.secrets.backends.is_empty();
     let keys = match keys(job, needs, &ring).await {
         Ok(keys) if is_asking => asked(job, keys, unsealing::begin(rendered, &sent, verified)).await,
         keys => keys.map(|keys| (keys, Begun::default(), None)),
     };
-    let (keys, begun, outage) = match keys {
+    let keys = match keys {
+        Ok((keys, begun, outage)) => stored(job, keys, rendered, &sent, probed)
+            .await
+            .map(|(keys, away)| (keys, begun, Away { services: outage, stores: away })),
+        Err(trouble) => Err(trouble),
+    };
+    let (keys, begun, away) = match keys {
         Ok(keys) => keys,
         Err(trouble) => {
             progress.unsealed(Some(&trouble));
@@ -60,7 +70,7 @@ pub(in crate::reconcile) async fn unseal(
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     let open = || with_stack_wiped(|| unsealing::open(rendered, &sent, &bind_into, &keys, verified, &begun));
     let opened = if is_long { tokio::task::block_in_place(open) } else { open() };
-    let opened = opened.map_err(|errors| while_away(trouble(&errors), outage));
+    let opened = opened.map_err(|errors| while_away(trouble(&errors), away));
     progress.unsealed(opened.as_ref().err());
     let opened = opened?;
     let metrics = &job.context.metrics;
@@ -95,8 +105,8 @@ async fn keys<'a>(job: &Job<'_>, needs: Needs, ring: &'a Keyring) -> Result<Sync
             may_write_secrets_in.insert(namespace);
         }
     }
-    let (services, account) = (ServiceAnswers::new(), job.account.clone());
-    Ok(SyncKeys { identities, services, ring, account, may_write_secrets_in })
+    let (services, stores, account) = (ServiceAnswers::new(), Stores::default(), job.account.clone());
+    Ok(SyncKeys { identities, services, stores, ring, account, may_write_secrets_in })
 }
 
 /// Asks key services for what the identities don't open of the files that were begun, through the backends that the Sync names, until
@@ -125,10 +135,29 @@ async fn asked<'a>(
     Ok((keys, begun, outage))
 }
 
-/// A file that did not open while a key service was away may well open later.
-fn while_away(trouble: Trouble, outage: Option<Duration>) -> Trouble {
-    match outage {
-        Some(soon) if trouble.reason == Reason::KeyNotFound => {
+/// Reads what references lead to.
+async fn stored<'a>(
+    job: &Job<'_>,
+    keys: SyncKeys<'a>,
+    rendered: &Rendered,
+    sent: &[&Manifest],
+    probed: &Probed<'_>,
+) -> Result<(SyncKeys<'a>, Option<Duration>), Trouble> {
+    let (stores, away) = probe::read(job, rendered, sent, probed).await?;
+    Ok((SyncKeys { stores, ..keys }, away))
+}
+
+/// How soon it may help to ask again those that were away.
+#[derive(Clone, Copy)]
+struct Away {
+    services: Option<Duration>,
+    stores: Option<Duration>,
+}
+
+/// A file that did not open while a key service was away may well open later, and so may a store answer.
+fn while_away(trouble: Trouble, away: Away) -> Trouble {
+    match (away.services, away.stores) {
+        (Some(soon), _) if trouble.reason == Reason::KeyNotFound => {
             let reason = Reason::KeyServiceUnavailable;
             let of_file = |failure: Failure| match failure.reason {
                 Reason::KeyNotFound => Failure { reason, ..failure },
@@ -137,6 +166,7 @@ fn while_away(trouble: Trouble, outage: Option<Duration>) -> Trouble {
             let failures = trouble.failures.into_iter().map(of_file).collect();
             Trouble { reason, failures, soon: Some(soon), ..trouble }
         }
+        (_, Some(soon)) if trouble.reason == Reason::StoreUnavailable => Trouble { soon: Some(soon), ..trouble },
         _ => trouble,
     }
 }
@@ -168,7 +198,7 @@ async fn identities(job: &Job<'_>) -> Result<Vec<(String, KeyFile)>, Trouble> {
     Ok(identities)
 }
 
-fn trouble(errors: &[OpenError]) -> Trouble {
+pub(super) fn trouble(errors: &[OpenError]) -> Trouble {
     let failure = |error: &OpenError| Failure {
         object: error.subject(),
         reason: reason(error),
@@ -192,6 +222,12 @@ fn reason(error: &OpenError) -> Reason {
         | OpenError::Template { .. } => Reason::UnsealFailed,
         OpenError::SealedForAnother { .. } => Reason::SealedForAnother,
         OpenError::AccessDenied { .. } => Reason::AccessDenied,
+        OpenError::Reference { refusal, .. } => match refusal.kind {
+            RefusalKind::NotAllowed => Reason::ReferenceRefused,
+            RefusalKind::Denied => Reason::ReferenceDenied,
+            RefusalKind::NotFound => Reason::ReferenceNotFound,
+            RefusalKind::Unavailable => Reason::StoreUnavailable,
+        },
         OpenError::Handle { .. } => Reason::HandleRefused,
     }
 }

@@ -14,10 +14,12 @@ use waxwing_plan::{
     retire,
 };
 
+use super::probe::Probed;
 use super::record;
 use crate::api::{Drift, Failure, Ignore, Reason, Sync};
 use crate::cluster::inventory::Stored;
 use crate::cluster::{self, CallError, Kinds, Look, Reach, ServiceAccount, Wanted, confirm_unserved};
+use crate::reconcile::versions::Versions;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::{Rendered, bindings};
 
@@ -154,11 +156,12 @@ async fn may_inherit(job: &Job<'_>, other: &Sync, id: &ObjectId) -> Result<bool,
 pub(in crate::reconcile) async fn plan(
     job: &Job<'_>,
     rendered: &Rendered,
+    probed: &Probed<'_>,
     known: &Stored,
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Plan, Trouble> {
-    let decided = decide(job, rendered, known, seen);
+    let decided = decide(job, rendered, &probed.versions, known, seen);
     let against = decided.as_ref().err().map_or(&[][..], Vec::as_slice);
     job.context.wake(job.context.rivals.note(&job.id.mark, against));
     let plan = match decided {
@@ -177,6 +180,7 @@ pub(in crate::reconcile) async fn plan(
 pub(in crate::reconcile) fn decide(
     job: &Job<'_>,
     rendered: &Rendered,
+    versions: &Versions,
     known: &Stored,
     seen: &Seen,
 ) -> Result<Plan, Vec<PlanError>> {
@@ -195,6 +199,7 @@ pub(in crate::reconcile) fn decide(
         },
         contested: &contested,
         ignore: &spec.ignore.iter().map(Ignore::rule).collect::<Vec<_>>(),
+        versions: versions.of_objects(),
         digest: DigestContext {
             secrets_spec: serde_json::to_value(&spec.secrets).unwrap_or(Value::Null),
             cluster: "",

@@ -18,7 +18,8 @@
 //! lead to another secret. The forms of vals and of argocd-vault-plugin are recognized as [`Foreign`], with what they name. What
 //! comes out of a store is never looked at again.
 //!
-//! Not here: stores, what they answer, and who may read what; [`PathPattern`] is how that is written.
+//! [`StoredSecret`] takes a value out of what a store answered. Not here: stores, and who may read what; [`PathPattern`] is how that is
+//! written.
 
 mod error;
 mod escape;
@@ -26,6 +27,7 @@ mod find;
 mod foreign;
 mod path;
 mod pattern;
+mod value;
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,6 +37,7 @@ pub use find::{Content, Piece, decoded};
 pub use foreign::{Foreign, Form, Named, Need, Provider};
 pub use path::{Pointer, SecretPath};
 pub use pattern::PathPattern;
+pub use value::{StoredSecret, ValueError};
 
 /// The longest reference in bytes, with everything that belongs to it.
 pub const MAX_BYTES: usize = 2048;
@@ -120,6 +123,19 @@ pub struct Reference {
     pub pointer: Pointer,
 }
 
+/// Which secret of which store, and which version of it: what a store is asked for once, however many references lead to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stored {
+    /// The kind of the store.
+    pub kind: StoreKind,
+    /// The name of the store.
+    pub store: StoreName,
+    /// The secret in it.
+    pub path: SecretPath,
+    /// Which version of the secret; the newest if there is none.
+    pub version: Option<Version>,
+}
+
 /// A version of a secret, as its store calls it: up to 128 letters, digits, `-`, `_` and `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(String);
@@ -144,6 +160,12 @@ impl FromStr for Version {
 }
 
 impl Reference {
+    /// Returns which secret it leads to, without the value in it.
+    pub fn stored(&self) -> Stored {
+        let Self { kind, store, path, version, .. } = self.clone();
+        Stored { kind, store, path, version }
+    }
+
     /// Takes a text apart into what is a reference and what is not; together the pieces are the text. Whatever the text is, this
     /// takes time in proportion to its length.
     pub fn find(text: &str) -> Vec<Piece<'_>> {

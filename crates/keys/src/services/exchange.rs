@@ -232,8 +232,9 @@ impl Answer {
         let retry_after = seconds.map(Duration::from_secs);
         let challenge = text(WWW_AUTHENTICATE).map(str::to_owned);
         let status = response.status().as_u16();
-        // Room for the largest answer at once: a buffer that grows leaves copies behind.
-        let mut body = Zeroizing::new(Vec::with_capacity(longest));
+        // Room for all of it at once: a buffer that grows leaves copies behind.
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let mut body = Zeroizing::new(Vec::with_capacity(announced.map_or(longest, |length| length.min(longest))));
         while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(service, &error))? {
             if body.len() + chunk.len() > longest {
                 return Err(ServiceError::Answer { service });

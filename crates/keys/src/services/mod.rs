@@ -3,7 +3,7 @@
 //! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
 //! (`error`), and what is kept of it (`cache`). Each service has a file that calls it; `exchange` sends for those that have no library
 //! of their own, and `gcp_login` and `azure_login` make tokens of credentials that are at hand. `vault::kv` reads and writes what
-//! `seal` publishes, and has nothing to do with keys but the server.
+//! `seal` publishes, and `vault::secrets` reads what references name (`store_error`); neither has to do with keys but for the server.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
@@ -22,6 +22,7 @@ mod oauth;
 mod origin;
 mod secret_text;
 pub mod service_name;
+mod store_error;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -42,7 +43,8 @@ pub use exchange::{NoConnections, Patience, Proxies, ServiceClient, Tokens};
 pub use gcp::GcpKms;
 pub use gcp_login::{GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpLogin};
 pub use origin::{Origin, ParseOriginError};
-pub use vault::{VaultAccess, VaultKv, VaultTransit};
+pub use store_error::StoreError;
+pub use vault::{StoredVersion, VaultAccess, VaultKv, VaultSecrets, VaultTransit};
 
 /// A key of AWS KMS.
 #[derive(Clone, Debug, PartialEq, Eq)]

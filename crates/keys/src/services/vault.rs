@@ -6,6 +6,7 @@
 //! plaintext is the data key in standard base64, the ciphertext is kept as it is.
 
 mod kv;
+mod secrets;
 
 use std::borrow::Cow;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use waxwing_formats::{DataKey, SecretBytes};
 
 pub use kv::VaultKv;
+pub use secrets::{StoredVersion, VaultSecrets};
 
 use super::exchange::{Answer, Body, Request, ServiceClient, secret_header};
 use super::secret_text::{self, SecretText};

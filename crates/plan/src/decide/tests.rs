@@ -295,6 +295,7 @@ fn all_errors_are_reported_and_not_just_the_first() {
 fn an_object_that_was_not_looked_up_is_never_taken_for_absent() {
     let inventory = Cluster::with(&[web("1")]).inventory;
     let (live, claims, owner, contested) = (Live::new(), Claims::new(), owner(), BTreeSet::new());
+    let versions = BTreeMap::new();
     let inputs = |manifests| Inputs {
         manifests,
         inventory: &inventory,
@@ -304,12 +305,28 @@ fn an_object_that_was_not_looked_up_is_never_taken_for_absent() {
         drift: DriftPolicy::Revert,
         contested: &contested,
         ignore: &[],
+        versions: &versions,
         digest: DigestContext { secrets_spec: json!({}), cluster: "local", binding_rules_version: 1 },
         policy: PRUNE,
     };
     let unread = vec![PlanError::NotRead { id: id("ConfigMap", "web") }];
     assert_eq!(plan(inputs(vec![web("1")])).unwrap_err(), unread);
     assert_eq!(plan(inputs(vec![])).unwrap_err(), unread);
+}
+
+#[test]
+fn another_version_of_a_secret_changes_the_objects_that_use_it_and_no_others() {
+    let object = |name: &str| manifest("Secret", name, json!({"data": {"key": "waxwinghandle0"}}));
+    let objects = [object("uses"), object("other")];
+    let mut cluster = Cluster::default();
+    cluster.versions.insert(id("Secret", "uses"), "vault secret/data/db 1".to_owned());
+    cluster.sync(&objects).unwrap();
+    assert_eq!(cluster.plan(&objects, PRUNE).unwrap().to_send().count(), 0);
+    cluster.versions.insert(id("Secret", "uses"), "vault secret/data/db 2".to_owned());
+    let plan = cluster.plan(&objects, PRUNE).unwrap();
+    let sent: Vec<_> = plan.to_send().map(|step| (step.manifest.id.name.as_str(), &step.change)).collect();
+    assert_eq!(sent, [("uses", &Change::Changed)]);
+    assert_eq!(plan.without(&[&id("Secret", "uses")].into()).to_send().count(), 0);
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! Secrets of stores, as references name them: which backend is asked, whether it allows that, and what came of it.
+//!
+//! A reference goes through the backend of its name, which the Sync must name too and which must allow the path; else nobody is called.
+//! What the store says is told apart and put into words here; of the secret itself nothing is said.
+
+use std::time::{Duration, Instant};
+
+use waxwing_formats::reference::{StoreKind, Stored, Version};
+use waxwing_formats::{Handle, HandleInput, KeyPath, SecretBytes};
+use waxwing_keys::service_name::VAULT;
+use waxwing_keys::{StoreError, StoredVersion, VaultSecrets};
+
+use super::backend::Backend;
+use super::{Backends, FIELD};
+use crate::unsealing::{Answered, RefusalKind, StoreRefusal};
+
+/// Which version of a secret there is, and for how long that counts. All of it is public.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::reconcile) struct Found {
+    /// What tells this version from any other, also from one of the same number.
+    pub(in crate::reconcile) stamp: String,
+    /// The version to read; none of a store that keeps none.
+    pub(in crate::reconcile) version: Option<Version>,
+    /// When the store is asked again.
+    pub(in crate::reconcile) until: Instant,
+}
+
+impl Backends<'_> {
+    /// Asks which version of a secret there is, without reading it where the store keeps versions.
+    pub(in crate::reconcile) async fn version(&self, stored: &Stored) -> Result<Found, StoreRefusal> {
+        let backend = self.store(stored)?;
+        let until = Instant::now() + backend.refresh;
+        if let Some(version) = &stored.version {
+            return Ok(Found { stamp: version.as_str().to_owned(), version: Some(version.clone()), until });
+        }
+        let newest =
+            self.ask_store(backend, "version", async |secrets: &VaultSecrets| secrets.newest(&stored.path).await);
+        match self.told(backend, newest.await)? {
+            StoredVersion::Numbered { number, times } => {
+                let version = number.to_string().parse().map_err(|_| self.unusable(backend))?;
+                Ok(Found { stamp: format!("{number} {times}"), version: Some(version), until })
+            }
+            StoredVersion::Unnumbered => {
+                let answered = self.read_secret(stored, None).await?;
+                let stamp = answered.secret.digested(|object| self.stamp(stored, object));
+                let stamp = stamp.map_err(|_| self.unusable(backend))?;
+                Ok(Found { stamp, version: None, until })
+            }
+        }
+    }
+
+    /// Reads a secret, of this version.
+    pub(in crate::reconcile) async fn read_secret(
+        &self,
+        stored: &Stored,
+        version: Option<&Version>,
+    ) -> Result<Answered, StoreRefusal> {
+        let backend = self.store(stored)?;
+        let read = async |secrets: &VaultSecrets| secrets.read(&stored.path, version).await;
+        let secret = self.ask_store(backend, "read", read).await;
+        let secret = self.told(backend, secret)?;
+        let version = version.map(|version| version.as_str().to_owned()).unwrap_or_default();
+        let namespace = self.tenant.job.namespace();
+        Ok(Answered { secret, version, backend: format!("SecretBackend {namespace}/{}", backend.name) })
+    }
+
+    /// Tells one value from another without showing it: a digest under the key of this installation.
+    fn stamp(&self, stored: &Stored, bytes: &SecretBytes) -> String {
+        let path = KeyPath::root().key(stored.store.as_str()).key(stored.path.to_string());
+        let input = HandleInput { domain: "stored", document: 0, path: &path, token: bytes.expose_secret() };
+        Handle::of_plaintext(input, &self.tenant.job.context.salt).to_string()
+    }
+
+    /// Finds the backend that a reference goes through, if that allows it.
+    fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
+        let (name, namespace) = (stored.store.as_str(), self.tenant.job.namespace());
+        let refused = |fact: String, hint: String| StoreRefusal { kind: RefusalKind::NotAllowed, fact, hint };
+        if stored.kind == StoreKind::Cluster {
+            let hint = "refer to a SecretBackend of the Sync's namespace by ref+store://".to_owned();
+            return Err(refused("there are no stores of the whole cluster yet".to_owned(), hint));
+        }
+        let Some(backend) = self.all.iter().find(|backend| backend.name == name) else {
+            let hint =
+                format!("add {{name: {name}}} to {FIELD} if there is such a SecretBackend, or correct the reference");
+            return Err(refused(format!("{FIELD} does not name {name}"), hint));
+        };
+        match backend.allows_path(&stored.path, namespace) {
+            true => Ok(backend),
+            false => {
+                let hint = format!(
+                    "list the path in spec.allow.paths of SecretBackend {namespace}/{name}, or refer to one that is listed"
+                );
+                Err(refused(format!("SecretBackend {namespace}/{name} does not allow the path {}", stored.path), hint))
+            }
+        }
+    }
+
+    async fn ask_store<T>(
+        &self,
+        backend: &Backend,
+        what: &'static str,
+        ask: impl AsyncFnOnce(&VaultSecrets) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(error) = backend.store_closed.get() {
+            return Err(error.clone());
+        }
+        let begun = Instant::now();
+        let left = self.tenant.job.deadline.saturating_duration_since(begun);
+        let asked = async {
+            match backend.secrets(&self.tenant).await {
+                Some(secrets) => ask(secrets?).await,
+                None => Err(StoreError::Malformed { what: "the backend, which is no store," }),
+            }
+        };
+        let late = StoreError::Unavailable { service: VAULT, why: "it does not answer in time".to_owned() };
+        let answer = tokio::time::timeout(left, asked).await.unwrap_or(Err(late));
+        let outcome = answer.as_ref().map_or_else(StoreError::word, |_| what);
+        self.tenant.job.context.metrics.asked_store(VAULT, outcome, begun.elapsed());
+        if let Err(
+            error @ (StoreError::Unavailable { .. } | StoreError::NoCredentials { .. } | StoreError::Throttled { .. }),
+        ) = &answer
+        {
+            backend.store_closed.get_or_init(|| error.clone());
+        }
+        answer
+    }
+
+    /// Puts into words what a store said, and remembers that it is away.
+    fn told<T>(&self, backend: &Backend, answer: Result<T, StoreError>) -> Result<T, StoreRefusal> {
+        let account = &self.tenant.job.account;
+        answer.map_err(|error| {
+            match &error {
+                StoreError::Unavailable { .. } | StoreError::Answer { .. } => self.is_away_for(Duration::ZERO),
+                StoreError::Throttled { retry_after, .. } => self.is_away_for(retry_after.unwrap_or_default()),
+                _ => {}
+            }
+            let hint = hint(&error, &backend.name, &account.to_string());
+            StoreRefusal { kind: kind(&error), fact: format!("SecretBackend {}: {error}", backend.name), hint }
+        })
+    }
+
+    fn unusable(&self, backend: &Backend) -> StoreRefusal {
+        let error = StoreError::Answer { service: VAULT };
+        let fact = format!("SecretBackend {}: {error}", backend.name);
+        StoreRefusal { kind: kind(&error), fact, hint: hint(&error, &backend.name, "") }
+    }
+}
+
+fn kind(error: &StoreError) -> RefusalKind {
+    match error {
+        StoreError::NoCredentials { .. } | StoreError::Denied { .. } => RefusalKind::Denied,
+        StoreError::Missing { .. } | StoreError::NoSuchVersion { .. } | StoreError::Deleted { .. } => {
+            RefusalKind::NotFound
+        }
+        StoreError::NoVersions { .. }
+        | StoreError::NotASecret { .. }
+        | StoreError::TooLarge { .. }
+        | StoreError::Malformed { .. } => RefusalKind::NotAllowed,
+        StoreError::Throttled { .. } | StoreError::Unavailable { .. } | StoreError::Answer { .. } => {
+            RefusalKind::Unavailable
+        }
+    }
+}
+
+fn hint(error: &StoreError, backend: &str, account: &str) -> String {
+    match error {
+        StoreError::NoCredentials { service, .. } => format!(
+            "see that {service} lets in what spec of SecretBackend {backend} logs in with, and that ServiceAccount {account} may create tokens \
+             of itself where that takes one"
+        ),
+        StoreError::Denied { .. } => format!(
+            "let the login of SecretBackend {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
+        ),
+        StoreError::Missing { .. } => "correct the path, or write the secret; what runs keeps running".to_owned(),
+        StoreError::NoSuchVersion { .. } => "correct the version, or leave it out for the newest".to_owned(),
+        StoreError::Deleted { .. } => {
+            "undelete the version, write a new one, or take the reference out of Git; what runs keeps running"
+                .to_owned()
+        }
+        StoreError::NoVersions { .. } => "leave the version out of the reference".to_owned(),
+        StoreError::NotASecret { .. } => {
+            "write ENGINE/data/NAME for KV version 2, and ENGINE/NAME for version 1".to_owned()
+        }
+        StoreError::TooLarge { .. } => "keep less in one secret".to_owned(),
+        StoreError::Throttled { .. } | StoreError::Unavailable { .. } => {
+            "it is tried again; what runs keeps running".to_owned()
+        }
+        StoreError::Answer { service } => format!("see that what answers there is {service}"),
+        StoreError::Malformed { .. } => format!("correct what SecretBackend {backend} says"),
+    }
+}

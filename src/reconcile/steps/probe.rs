@@ -1,0 +1,131 @@
+//! References into stores: asks which versions there are before a plan is made, and reads what the plan sends.
+//!
+//! A version is asked for when it was not, or when the backend's `refreshInterval` is over; a value is read only for what is sent, once for
+//! each secret, and ends with the sync. Every reference that fails is told at once. The asking itself is in `backends`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use waxwing_formats::reference::{Reference, Stored};
+use waxwing_plan::{Manifest, ObjectId};
+
+use super::change::session;
+use super::open::trouble;
+use crate::api::REQUESTED_AT;
+use crate::reconcile::backends::{Backends, Found};
+use crate::reconcile::versions::Versions;
+use crate::reconcile::{Job, Progress, Trouble};
+use crate::render::Rendered;
+use crate::unsealing::{self, StoreRefusal, Stores};
+
+/// How many secrets are asked for at the same time for one Sync.
+const ASKED_AT_ONCE: usize = 16;
+
+/// What a probe found, and the backends if it had to ask. Not `Debug`.
+pub(in crate::reconcile) struct Probed<'a> {
+    pub(in crate::reconcile) versions: Arc<Versions>,
+    backends: Option<Backends<'a>>,
+}
+
+impl Probed<'_> {
+    /// Takes versions that were found before.
+    pub(in crate::reconcile) fn before(versions: Arc<Versions>) -> Self {
+        Self { versions, backends: None }
+    }
+}
+
+/// Asks which versions the secrets have that the render refers to; of those that were asked about of late, nobody is asked.
+pub(in crate::reconcile) async fn probe<'a>(
+    job: &'a Job<'a>,
+    rendered: &Rendered,
+    progress: &mut Progress,
+) -> Result<Probed<'a>, Trouble> {
+    let wanted = unsealing::secrets_needed(rendered, rendered.references().keys());
+    if wanted.is_empty() {
+        job.context.versions.keep(job, BTreeMap::new());
+        return Ok(Probed::before(Arc::default()));
+    }
+    let asked = ask(job, rendered, wanted).await;
+    if let Err(trouble) = &asked {
+        progress.unsealed(Some(trouble));
+    }
+    asked
+}
+
+async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Stored>) -> Result<Probed<'a>, Trouble> {
+    let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
+    unsealing::check_places(rendered, &bind_into).map_err(|errors| trouble(&errors))?;
+    let mut found = match is_requested(job) {
+        true => BTreeMap::new(),
+        false => job.context.versions.fresh(job, Instant::now()),
+    };
+    found.retain(|stored, _| wanted.contains(stored));
+    let due: Vec<Stored> = wanted.into_iter().filter(|stored| !found.contains_key(stored)).collect();
+    if due.is_empty() {
+        return Ok(Probed { versions: Arc::new(Versions::new(rendered, found)), backends: None });
+    }
+    let backends = Backends::read(job, session(job)?).await?;
+    let answers = futures::stream::iter(due).map(async |stored| {
+        let answer = backends.version(&stored).await;
+        (stored, answer)
+    });
+    let mut refused = BTreeMap::new();
+    for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await {
+        match answer {
+            Ok(version) => drop(found.insert(stored, version)),
+            Err(refusal) => drop(refused.insert(stored, refusal)),
+        }
+    }
+    job.context.versions.keep(job, found.clone());
+    match refused.is_empty() {
+        true => Ok(Probed { versions: Arc::new(Versions::new(rendered, found)), backends: Some(backends) }),
+        false => Err(unresolved(rendered, &refused, &backends)),
+    }
+}
+
+/// Tells whether somebody asked for a reconcile, which is to see what is new everywhere.
+fn is_requested(job: &Job<'_>) -> bool {
+    let requested = job.sync.metadata.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT));
+    let handled = job.sync.status.as_ref().and_then(|status| status.last_handled_requested_at.as_ref());
+    requested.is_some() && requested != handled
+}
+
+fn unresolved(rendered: &Rendered, refused: &BTreeMap<Stored, StoreRefusal>, backends: &Backends<'_>) -> Trouble {
+    let refusal_of = |reference: &Reference| refused.get(&reference.stored()).cloned();
+    let errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
+    Trouble { soon: backends.outage(), ..trouble(&errors) }
+}
+
+/// Reads the secrets that some objects need, each once and of the version that was found. What fails is among the answers; returns with
+/// them how soon it may help to ask again, if a store was away.
+pub(super) async fn read(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    sent: &[&Manifest],
+    probed: &Probed<'_>,
+) -> Result<(Stores, Option<Duration>), Trouble> {
+    let ids = sent.iter().map(|manifest| &manifest.id);
+    let needed =
+        unsealing::secrets_needed(rendered, ids.filter(|id: &&ObjectId| rendered.references().contains_key(*id)));
+    if needed.is_empty() {
+        return Ok((Stores::default(), None));
+    }
+    let begun = Instant::now();
+    let own;
+    let backends = match &probed.backends {
+        Some(backends) => backends,
+        None => {
+            own = Backends::read(job, session(job)?).await?;
+            &own
+        }
+    };
+    let answers = futures::stream::iter(needed).map(async |stored| {
+        let version = probed.versions.get(&stored).and_then(|Found { version, .. }| version.as_ref());
+        let answer = backends.read_secret(&stored, version).await;
+        (stored, answer)
+    });
+    let answers = answers.buffer_unordered(ASKED_AT_ONCE).collect().await;
+    Ok((Stores { answers, took: begun.elapsed() }, backends.outage()))
+}

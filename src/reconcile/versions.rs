@@ -1,0 +1,97 @@
+//! Which versions the secrets have that references lead to: what each Sync was told last, and until when that counts.
+//!
+//! In memory alone, by the uid of the Sync and the generation of its spec, so that nobody learns through another Sync what he may not ask
+//! himself. All of it is public; no value is ever kept from one sync to the next.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use waxwing_formats::reference::Stored;
+use waxwing_plan::ObjectId;
+
+use super::backends::Found;
+use super::job::Job;
+use crate::render::Rendered;
+
+/// The versions of all secrets that a render needs from stores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Versions {
+    found: BTreeMap<Stored, Found>,
+    of_objects: BTreeMap<ObjectId, String>,
+}
+
+impl Versions {
+    /// Takes what was found for a render.
+    pub(super) fn new(rendered: &Rendered, found: BTreeMap<Stored, Found>) -> Self {
+        let of_objects = rendered.references().iter().map(|(id, references)| {
+            let stored: BTreeMap<Stored, &Found> = references
+                .iter()
+                .filter_map(|placed| {
+                    let stored = placed.reference.stored();
+                    let found = found.get(&stored)?;
+                    Some((stored, found))
+                })
+                .collect();
+            let lines = stored
+                .iter()
+                .map(|(stored, found)| format!("{} {} {}\n", stored.store.as_str(), stored.path, found.stamp));
+            (id.clone(), lines.collect())
+        });
+        Self { of_objects: of_objects.collect(), found }
+    }
+
+    /// Returns the version of a secret.
+    pub(super) fn get(&self, stored: &Stored) -> Option<&Found> {
+        self.found.get(stored)
+    }
+
+    /// Returns, for each object that needs some, what changes when one of its secrets does.
+    pub(super) fn of_objects(&self) -> &BTreeMap<ObjectId, String> {
+        &self.of_objects
+    }
+}
+
+/// What each Sync was told last, by its uid.
+#[derive(Default)]
+pub struct VersionMemory(Mutex<HashMap<String, Told>>);
+
+struct Told {
+    generation: Option<i64>,
+    found: BTreeMap<Stored, Found>,
+}
+
+impl VersionMemory {
+    /// Returns what this Sync was told under the spec that it has, and that still counts.
+    pub(super) fn fresh(&self, job: &Job<'_>, now: Instant) -> BTreeMap<Stored, Found> {
+        let all = self.all();
+        let told = all.get(&job.id.uid).filter(|told| told.generation == job.sync.metadata.generation);
+        let found = told.into_iter().flat_map(|told| &told.found).filter(|(_, found)| found.until > now);
+        found.map(|(stored, found)| (stored.clone(), found.clone())).collect()
+    }
+
+    /// Keeps what this Sync was told, in place of all that it was told before.
+    pub(super) fn keep(&self, job: &Job<'_>, found: BTreeMap<Stored, Found>) {
+        let generation = job.sync.metadata.generation;
+        match found.is_empty() {
+            true => drop(self.all().remove(&job.id.uid)),
+            false => drop(self.all().insert(job.id.uid.clone(), Told { generation, found })),
+        }
+    }
+
+    /// Returns how soon some of it has to be asked for again; none where there is nothing.
+    pub(super) fn due_in(&self, sync: &str, now: Instant) -> Option<Duration> {
+        let all = self.all();
+        let first = all.get(sync)?.found.values().map(|found| found.until).min()?;
+        Some(first.saturating_duration_since(now))
+    }
+
+    /// Forgets a Sync that is gone.
+    pub(super) fn forget(&self, sync: &str) {
+        self.all().remove(sync);
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Told>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,148 @@
+//! References into secret stores: which secrets are needed, what stores answered, and why a reference stays unresolved.
+//!
+//! Nobody is asked here. Stores are asked once for each secret, whatever refers to it, and what they answered is only read, never looked at
+//! for references or handles. Every reference that fails is told, in its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use waxwing_formats::SecretBytes;
+use waxwing_formats::reference::{Reference, Stored, StoredSecret, ValueError};
+use waxwing_plan::{GroupKind, Manifest, ObjectId, SecretMark};
+
+use super::error::{OpenError, Place};
+use crate::render::{Expansion, PlacedReference, Rendered, bindings};
+
+/// What stores answered, by the secret that they were asked for. Not `Debug`.
+#[derive(Default)]
+pub struct Stores {
+    /// The answers.
+    pub answers: BTreeMap<Stored, Result<Answered, StoreRefusal>>,
+    /// How long it took to get them.
+    pub took: Duration,
+}
+
+/// A secret that a store gave.
+pub struct Answered {
+    /// The secret.
+    pub secret: StoredSecret,
+    /// Which version of it; empty where the store has none.
+    pub version: String,
+    /// Who gave it, such as `SecretBackend shop/vault`.
+    pub backend: String,
+}
+
+/// Why a store gave no secret, in public words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreRefusal {
+    /// Of which kind the reason is.
+    pub kind: RefusalKind,
+    /// What happened.
+    pub fact: String,
+    /// What can be done about it.
+    pub hint: String,
+}
+
+/// Of which kind the reason is that there is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// It may not be asked for, or is nothing that can be.
+    NotAllowed,
+    /// The store does not let the Sync in, or read it.
+    Denied,
+    /// There is no such secret, version or value.
+    NotFound,
+    /// The store is away, or wants not to be asked.
+    Unavailable,
+}
+
+/// Returns the secrets that some objects need from stores.
+pub fn secrets_needed<'a>(rendered: &'a Rendered, objects: impl Iterator<Item = &'a ObjectId>) -> BTreeSet<Stored> {
+    let references = objects.filter_map(|id| rendered.references().get(id)).flatten();
+    references.map(|placed| placed.reference.stored()).collect()
+}
+
+/// Says which references stand where no value may end, before anyone is asked for it.
+///
+/// # Errors
+///
+/// Returns one refusal for each of them.
+pub fn check_places(rendered: &Rendered, bind_into: &[GroupKind]) -> Result<(), Vec<OpenError>> {
+    let with_references =
+        rendered.manifests().iter().filter(|manifest| rendered.references().contains_key(&manifest.id));
+    let refused = with_references.filter_map(|manifest| bindings::check(manifest, bind_into).err()).flatten();
+    let errors: Vec<OpenError> = refused.map(|error| OpenError::Binding(Box::new(error))).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Returns every reference of some objects that has no answer, in its place.
+pub fn refusals<'a>(
+    rendered: &Rendered,
+    objects: impl Iterator<Item = &'a ObjectId>,
+    refusal_of: impl Fn(&Reference) -> Option<StoreRefusal>,
+) -> Vec<OpenError> {
+    let references = objects.filter_map(|id| rendered.references().get(id)).flatten();
+    let refused = references.filter_map(|PlacedReference { reference, mark, .. }| {
+        let (place, reference, refusal) = (place(mark), reference.to_string(), Box::new(refusal_of(reference)?));
+        Some(OpenError::Reference { place, reference, refusal })
+    });
+    refused.collect()
+}
+
+/// Returns every reference of what is sent that leads to nothing. Values are looked for in what was answered only if something is missing
+/// anyway, so that all is told at once.
+pub(super) fn unresolved(rendered: &Rendered, sent: &[&Manifest], stores: &Stores) -> Vec<OpenError> {
+    let ids = || sent.iter().map(|manifest| &manifest.id);
+    let missing = |reference: &Reference| match stores.answers.get(&reference.stored()) {
+        Some(Ok(_)) => None,
+        Some(Err(refusal)) => Some(refusal.clone()),
+        None => Some(not_asked()),
+    };
+    let mut errors = refusals(rendered, ids(), missing);
+    if errors.is_empty() {
+        return errors;
+    }
+    for PlacedReference { reference, mark, is_expanded } in
+        ids().filter_map(|id| rendered.references().get(id)).flatten()
+    {
+        let Some(Ok(Answered { secret, .. })) = stores.answers.get(&reference.stored()) else { continue };
+        let found = match is_expanded {
+            true => secret.entries(&reference.pointer).err(),
+            false => secret.value(&reference.pointer, reference.decode).err(),
+        };
+        errors.extend(found.map(|error| without_value(mark, reference, error)));
+    }
+    errors
+}
+
+fn not_asked() -> StoreRefusal {
+    StoreRefusal {
+        kind: RefusalKind::NotAllowed,
+        fact: "nobody was asked for it".to_owned(),
+        hint: "name its SecretBackend in spec.secrets.backends".to_owned(),
+    }
+}
+
+/// Says that a secret has no value for a reference.
+pub(super) fn without_value(mark: &SecretMark, reference: &Reference, error: ValueError) -> OpenError {
+    let refusal = StoreRefusal { kind: RefusalKind::NotFound, fact: error.to_string(), hint: error.hint().to_owned() };
+    OpenError::Reference { place: place(mark), reference: reference.to_string(), refusal: Box::new(refusal) }
+}
+
+fn place(mark: &SecretMark) -> Place {
+    Place { file: mark.file.clone(), document: mark.document, key_path: mark.key_path.clone() }
+}
+
+/// Returns the entries that a Secret gets besides those that it has, which stay.
+pub(super) fn expanded(
+    expansion: &Expansion,
+    answered: &Answered,
+    data: Option<&Map<String, Value>>,
+) -> Result<Vec<(String, SecretBytes)>, OpenError> {
+    let PlacedReference { reference, mark, .. } = expansion.placed();
+    let mut entries =
+        answered.secret.entries(&reference.pointer).map_err(|error| without_value(&mark, &reference, error))?;
+    entries.retain(|(key, _)| data.is_none_or(|data| !data.contains_key(key)));
+    Ok(entries)
+}

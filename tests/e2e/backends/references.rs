@@ -1,0 +1,414 @@
+//! References into a real OpenBao: where values arrive, what is refused before anyone is asked, what a store that lacks, denies or is away
+//! does to what runs, and how soon another version arrives.
+
+use std::ops::Deref;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use waxwing_harness::{OpenBao, eventually};
+
+use super::World;
+use crate::act::config_map;
+use crate::other_keys::let_bao_review_tokens;
+use crate::stage::{Alone, PATIENCE, Stage, condition, start_controller};
+
+/// A tenant whose secrets are in a store.
+struct Store {
+    world: World,
+    bao: OpenBao,
+}
+
+impl Deref for Store {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Store {
+    /// Starts a store with an engine of each version, of which the tenant may read what a policy says; `NS` is its namespace.
+    fn new(name: &str, policy: &str) -> Self {
+        let alone = Alone::new();
+        let stage = Stage::on(alone.cluster(), name);
+        let bao = OpenBao::start().unwrap();
+        bao.ask(None, "sys/mounts/kv1", &json!({"type": "kv", "options": {"version": "1"}})).unwrap();
+        let flags = ["--backend-origin", &bao.address(), "--log-level", "trace"];
+        let controller = start_controller(alone.cluster(), &flags).unwrap();
+        let_bao_review_tokens(&stage, &bao, "kubernetes", &policy.replace("NS", &stage.namespace));
+        Self { world: World { stage, controller, _alone: alone }, bao }
+    }
+
+    /// Writes a secret of the tenant into the engine that keeps versions.
+    fn write(&self, name: &str, data: &Value) {
+        self.bao.ask(None, &self.at(&format!("secret/data/NS/{name}")), &json!({"data": data})).unwrap();
+    }
+
+    fn at(&self, text: &str) -> String {
+        text.replace("NS", &self.stage.namespace)
+    }
+
+    fn vault(&self, paths: &str, more: &str) {
+        let address = self.bao.address();
+        let auth = "{kubernetes: {role: shop, audience: vault}}";
+        self.backend(
+            "vault",
+            &format!("{{vault: {{address: '{address}', auth: {auth}}}, allow: {{paths: [{paths}]}}{more}}}"),
+        );
+    }
+
+    /// Returns how often the store was asked, with this outcome.
+    fn asked_store(&self, outcome: &str) -> u64 {
+        let (_, page) = self.controller.get("/metrics").unwrap();
+        let start = format!("waxwing_store_requests_total{{store=\"Vault\",outcome=\"{outcome}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
+    }
+
+    fn never_asked(&self) {
+        let (_, page) = self.controller.get("/metrics").unwrap();
+        let asked: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with("waxwing_store_requests_total{") && !line.ends_with(" 0"))
+            .collect();
+        assert!(asked.is_empty(), "a store was asked: {asked:?}");
+    }
+
+    fn value_is(&self, secret: &str, key: &str, wanted: &str) {
+        let found = || match self.stage.secret_value(secret, key) {
+            Some(value) if value == wanted => Ok(()),
+            other => Err(format!(
+                "{key} of {secret} is {other:?}; {}",
+                condition(&self.stage.get("sync/app").unwrap(), "Ready")
+            )),
+        };
+        eventually(PATIENCE, "the value arrives", found).unwrap();
+    }
+
+    /// Waits until the Sync fails for a reason, and returns its failures as text.
+    fn fails(&self, reason: &str) -> String {
+        let sync = self.stage.sync_is(reason, |sync| condition(sync, "Ready")["reason"] == reason);
+        let failures = sync["status"]["failures"].as_array().cloned().unwrap_or_default();
+        let text = |failure: &Value, field: &str| failure[field].as_str().unwrap_or_default().to_owned();
+        let mut lines: Vec<String> = failures
+            .iter()
+            .map(|failure| {
+                format!("{} {}: {}", text(failure, "object"), text(failure, "reason"), text(failure, "message"))
+            })
+            .collect();
+        lines.sort();
+        lines.join("\n").replace(&self.stage.namespace, "NS")
+    }
+
+    fn version_of(&self, object: &str) -> String {
+        self.stage.get(object).unwrap()["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+    }
+}
+
+const OWN: &str = r#"
+path "secret/data/NS/*" { capabilities = ["read"] }
+path "secret/metadata/NS/*" { capabilities = ["read"] }
+path "kv1/NS/*" { capabilities = ["read"] }
+"#;
+
+const OWN_PATHS: &str = "'secret/data/{namespace}/*', 'kv1/{namespace}/*'";
+
+fn secret(name: &str, fields: &str) -> String {
+    format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\n{fields}\n")
+}
+
+#[test]
+fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothing_that_comes_out_is_resolved_again() {
+    let store = Store::new("refs", OWN);
+    let stage = &store.stage;
+    store.write("db", &json!({"user": "old", "password": "hunter-old"}));
+    store.write(
+        "db",
+        &json!({"user": "shop", "password": "hunter-one", "port": 5432, "bin": "AAH/", "tls": {"a/b": "hunter-tls"}}),
+    );
+    let trap = store.at("ref+store://vault/secret/data/NS/db#/password");
+    store.write("trap", &json!({"value": trap}));
+    store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"key": "hunter-legacy"})).unwrap();
+    store.write("all", &json!({"first": "hunter-1", "second": "hunter-2", "own": "not this"}));
+    store.vault(OWN_PATHS, "");
+    let encoded = STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db#/password"));
+    let values = format!(
+        "data: {{encoded: {encoded}, binary: {}}}\nstringData:\n  password: {trap}\n  url: postgres://ref+store://vault/secret/data/NS/db#/user+:ref+store://vault/secret/data/NS/db#/password+@db:ref+store://vault/secret/data/NS/db#/port\n  pinned: ref+store://vault/secret/data/NS/db?version=1#/password\n  tls: ref+store://vault/secret/data/NS/db#/tls/a~1b\n  whole: ref+store://vault/secret/data/NS/db?version=1\n  legacy: ref+store://vault/kv1/NS/legacy#/key\n  trap: ref+store://vault/secret/data/NS/trap#/value",
+        STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db?decode=base64#/bin")),
+    );
+    let generated = "resources: [bound.yaml, sealed.yaml, all.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nsecretGenerator:\n- {name: made, literals: ['password=ref+store://vault/secret/data/NS/db#/password'], envs: [some.env], files: [app.conf]}\n- {name: patched, literals: ['password=ref+store://vault/secret/data/NS/db#/user']}\npatches:\n- {target: {kind: Secret, name: patched}, patch: '[{op: replace, path: /data/password, value: ENCODED}]'}\n".replace("ENCODED", &encoded);
+    let bound = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {user: ref+store://vault/secret/data/NS/db#/user}\n";
+    let annotated = "apiVersion: v1\nkind: Secret\nmetadata: {name: all, annotations: {waxwing.dev/expand: ref+store://vault/secret/data/NS/all}}\nstringData: {own: ref+store://vault/secret/data/NS/db#/user}\n";
+    let sealed = stage.sops(
+        "sealed.yaml",
+        &secret("sealed", &format!("stringData: {{value: {trap}}}")),
+        &["--encrypted-regex", "^stringData$"],
+    );
+    let files = [
+        ("app/values.yaml", store.at(&secret("values", &values))),
+        ("app/built/kustomization.yaml", store.at(&generated)),
+        ("app/built/some.env", store.at("FROM_ENV=ref+store://vault/secret/data/NS/db#/user\n")),
+        ("app/built/app.conf", store.at("# settings\nuser = ref+store://vault/secret/data/NS/db#/user\npass = ref+store://vault/secret/data/NS/db#/password+!\n")),
+        ("app/built/bound.yaml", store.at(bound)),
+        ("app/built/all.yaml", store.at(annotated)),
+        ("app/built/sealed.yaml", sealed),
+    ];
+    let commit = stage.commit(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
+    stage.sync("./app", "  backends: [{name: vault}]\n  bindInto: [ConfigMap]");
+    stage.applied(&commit);
+    for (name, key, wanted) in [
+        ("values", "password", "hunter-one"),
+        ("values", "encoded", "hunter-one"),
+        ("values", "url", "postgres://shop:hunter-one@db:5432"),
+        ("values", "pinned", "hunter-old"),
+        ("values", "tls", "hunter-tls"),
+        ("values", "whole", r#"{"password":"hunter-old","user":"old"}"#),
+        ("values", "legacy", "hunter-legacy"),
+        ("values", "trap", trap.as_str()),
+        ("sealed", "value", trap.as_str()),
+        ("made", "password", "hunter-one"),
+        ("made", "FROM_ENV", "shop"),
+        ("made", "app.conf", "# settings\nuser = shop\npass = hunter-one!\n"),
+        ("patched", "password", "hunter-one"),
+        ("all", "first", "hunter-1"),
+        ("all", "second", "hunter-2"),
+        ("all", "own", "shop"),
+    ] {
+        assert_eq!(stage.secret_value(name, key).as_deref(), Some(wanted), "{key} of {name}");
+    }
+    let values = stage.get("secret/values").unwrap();
+    assert_eq!(STANDARD.decode(values["data"]["binary"].as_str().unwrap()).unwrap(), [0, 1, 255]);
+    assert_eq!(stage.get("configmap/bound").unwrap()["data"]["user"], "shop");
+    assert_eq!(stage.get("secret/all").unwrap()["data"].as_object().unwrap().len(), 3);
+    // Each secret and version once, and that of the engine without versions twice: to see whether it is another.
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (4, 6));
+    let log = store.controller.log();
+    let record = log.lines().find(|line| line.contains("waxwing::audit") && line.contains("/values")).unwrap();
+    for part in ["SecretBackend ", "/vault", "ref+store://vault/", "#/password", "reference", "version"] {
+        assert!(record.contains(part), "{part} is not in {record}");
+    }
+    store.told_nothing(&[
+        "hunter-one",
+        "hunter-old",
+        "hunter-tls",
+        "hunter-legacy",
+        "hunter-2",
+        "client_token",
+        "eyJhbGci",
+    ]);
+}
+
+#[test]
+fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it() {
+    // The store itself would let it.
+    let store = Store::new("refs-bank", "path \"*\" { capabilities = [\"read\", \"list\"] }");
+    let stage = &store.stage;
+    store.bao.ask(None, "secret/data/bank/db", &json!({"data": {"password": "hunter-bank"}})).unwrap();
+    store.vault("'secret/data/{namespace}/*'", "");
+    let tries = [
+        "ref+store://vault/secret/data/bank/db#/password",
+        "ref+store://vault/secret/data/NS/../bank/db#/password",
+        "ref+store://vault/secret/data/NS/%2e%2e/bank/db#/password",
+        "ref+store://vault/secret/data/NS/..%2fbank%2fdb#/password",
+        "ref+store://vault/secret/data/NS/..%252f..%252fbank%252fdb#/password",
+        "ref+store://vault/secret/data/NS/db/../../bank/db#/password",
+        "ref+store://vault/secret/data//bank/db#/password",
+        "ref+store://vault/secret/data/bank/NS#/password",
+        "ref+store://vault/secret/data/{namespace}/db#/password",
+        "ref+store://vault/secret/data/*/db#/password",
+        "ref+store://vault/secret/data/%62ank/db#/password",
+        "ref+store://vault/secret/metadata/NS/db#/password",
+        "ref+store://vault/secret/data/NS#/password",
+        "ref+store://vault/secret/data/NS/db/deeper#/password",
+        "ref+store://vault/Secret/data/NS/db#/password",
+        "ref+store://vault/sys/raw/NS/db#/password",
+        "ref+store://vault/secret/data/NS/db%00#/password",
+        "ref+store://vault/secret/data/NS/db%3Fversion%3D1/../../bank#/password",
+        "ref+store://vault/secret/data/NS/a%5C..%5Cbank#/password",
+        "ref+store://other/secret/data/NS/db#/password",
+        "ref+store://vault.bank/secret/data/NS/db#/password",
+        "ref+store://bank/vault/secret/data/NS/db#/password",
+        "ref+clusterstore://vault/secret/data/NS/db#/password",
+        "ref+store://vault@169.254.169.254/secret/data/NS/db#/password",
+        "ref+store://vault/secret/data/NS/db?address=http://169.254.169.254/#/password",
+        "ref+store://vault/secret/data/NS/db?namespace=bank#/password",
+        "ref+stores://vault/secret/data/NS/db#/password",
+        "secretref+store://vault/secret/data/NS/db#/password",
+        "ref+store://vault/secret/data/NS/db#password",
+        "ref+store://vault/secret/data/NS/db#/password and more",
+    ];
+    let all = |is_one: &dyn Fn(usize) -> bool| {
+        let one = |(number, reference): (usize, &&str)| {
+            let text = serde_json::to_string(&store.at(reference)).unwrap();
+            secret(&format!("taken-{number}"), &format!("stringData: {{password-{number}-: {text}}}"))
+        };
+        let documents: Vec<String> = tries.iter().enumerate().filter(|(number, _)| is_one(*number)).map(one).collect();
+        documents.join("---\n")
+    };
+    stage.commit(&[("app/taken.yaml", &all(&|_| true))]);
+    stage.sync("./app", "  backends: [{name: vault}]");
+    let names = |told: &str, number: usize| told.contains(&format!("/password-{number}-"));
+    let malformed = store.fails("ReferenceRefused");
+    // What is malformed is told first: the others are references.
+    stage.commit(&[("app/taken.yaml", &all(&|number| !names(&malformed, number)))]);
+    let refused = eventually(PATIENCE, "the references are refused", || {
+        let told = store.fails("ReferenceRefused");
+        if told == malformed { Err(told) } else { Ok(told) }
+    });
+    let refused = refused.unwrap();
+    for (number, reference) in tries.iter().enumerate() {
+        assert!(names(&malformed, number) != names(&refused, number), "{reference}");
+        assert!(!stage.has(&format!("secret/taken-{number}")), "{reference}");
+    }
+    let told = format!("{malformed}\n\n{refused}\n");
+    insta::assert_snapshot!(told);
+    store.never_asked();
+    store.told_nothing(&["hunter-bank"]);
+}
+
+#[test]
+fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_half_applied() {
+    let policy = format!(
+        "{OWN}\npath \"secret/data/NS/denied\" {{ capabilities = [\"deny\"] }}\npath \"secret/metadata/NS/denied\" {{ capabilities = [\"deny\"] }}\npath \"transit/*\" {{ capabilities = [\"read\"] }}"
+    );
+    let store = Store::new("refs-fail", &policy);
+    let stage = &store.stage;
+    store.bao.mount_transit(None, "transit").unwrap();
+    store.vault(&format!("{OWN_PATHS}, 'transit/keys/*', 'secret/metadata/{{namespace}}/*'"), "");
+    store.write("db", &json!({"password": "hunter-one"}));
+    store.write("gone", &json!({"password": "hunter-one"}));
+    store.bao.ask(None, &store.at("secret/delete/NS/gone"), &json!({"versions": [1]})).unwrap();
+    store.write("denied", &json!({"password": "hunter-denied"}));
+    store.write("large", &json!({"password": "x".repeat(1024 * 1024)}));
+    let good = secret("good", &store.at("stringData: {password: 'ref+store://vault/secret/data/NS/db#/password'}"));
+    let commit = stage.commit(&[("app/good.yaml", &good), ("app/settings.yaml", &config_map("settings", "a"))]);
+    stage.sync("./app", "  backends: [{name: vault}]");
+    stage.applied(&commit);
+
+    let bad = "stringData:
+  missing: ref+store://vault/secret/data/NS/missing#/password
+  denied: ref+store://vault/secret/data/NS/denied#/password
+  outside: ref+store://vault/secret/data/bank/db#/password
+  engine: ref+store://vault/transit/keys/a#/password
+  metadata: ref+store://vault/secret/metadata/NS/db#/current_version
+  unversioned: ref+store://vault/kv1/NS/x?version=1#/password
+  nothing: ref+store://vault/kv1/NS/missing#/password
+  other: ref+store://other/secret/data/NS/db#/password";
+    stage.commit(&[
+        ("app/bad.yaml", &secret("bad", &store.at(bad))),
+        ("app/bound.yaml", &store.at("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {a: b}\n")),
+        ("app/settings.yaml", &config_map("settings", "b")),
+    ]);
+    let first = store.fails("ReferenceDenied");
+    let bad = "stringData:
+  deleted: ref+store://vault/secret/data/NS/gone#/password
+  version: ref+store://vault/secret/data/NS/db?version=7#/password
+  word: ref+store://vault/secret/data/NS/db?version=latest#/password
+  large: ref+store://vault/secret/data/NS/large#/password
+  unversioned: ref+store://vault/kv1/NS/x?version=1#/password
+  key: ref+store://vault/secret/data/NS/db#/user
+  base64: ref+store://vault/secret/data/NS/db?decode=base64#/password";
+    stage.commit(&[("app/bad.yaml", &secret("bad", &store.at(bad)))]);
+    let second = eventually(PATIENCE, "the values fail", || {
+        let told = store.fails("ReferenceNotFound");
+        if told.contains("version=7") { Ok(told) } else { Err(told) }
+    });
+    let second = second.unwrap();
+    insta::assert_snapshot!(format!("{first}\n\n{second}"));
+    assert_eq!(stage.get("configmap/settings").unwrap()["data"]["key"], "a", "half of a refused revision was applied");
+    assert!(!stage.has("configmap/bound") && !stage.has("secret/bad"));
+    assert_eq!(stage.secret_value("good", "password").as_deref(), Some("hunter-one"));
+
+    // Where no value may end, nobody is asked for one.
+    let asked = store.asked_store("version");
+    stage.commit(&[
+        ("app/bad.yaml", ""),
+        ("app/bound.yaml", &store.at("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {a: 'ref+store://vault/secret/data/NS/new#/a'}\n")),
+    ]);
+    let told = store.fails("BindingRefused");
+    assert!(told.contains("spec.secrets.bindInto"), "{told}");
+    assert_eq!(store.asked_store("version"), asked);
+    store.told_nothing(&["hunter-one", "hunter-denied"]);
+}
+
+#[test]
+fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_blanks_nothing() {
+    let store = Store::new("refs-fresh", OWN);
+    let stage = &store.stage;
+    store.vault(OWN_PATHS, ", refreshInterval: 1s");
+    store.write("db", &json!({"password": "hunter-one"}));
+    store.write("other", &json!({"password": "hunter-other"}));
+    store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"password": "hunter-legacy"})).unwrap();
+    let using = |name: &str, path: &str| {
+        secret(name, &store.at(&format!("stringData: {{password: 'ref+store://vault/{path}#/password'}}")))
+    };
+    let commit = stage.commit(&[
+        ("app/db.yaml", &using("db", "secret/data/NS/db")),
+        ("app/other.yaml", &using("other", "secret/data/NS/other")),
+        ("app/pinned.yaml", &using("pinned", "secret/data/NS/db?version=1")),
+        ("app/legacy.yaml", &using("legacy", "kv1/NS/legacy")),
+    ]);
+    stage.sync("./app", "  backends: [{name: vault}]");
+    stage.applied(&commit);
+    let before = ["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}")));
+
+    store.write("db", &json!({"password": "hunter-two"}));
+    store.value_is("db", "password", "hunter-two");
+    assert_eq!(["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}"))), before);
+    assert_eq!(stage.secret_value("pinned", "password").as_deref(), Some("hunter-one"));
+    store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"password": "hunter-newer"})).unwrap();
+    store.value_is("legacy", "password", "hunter-newer");
+
+    store.bao.ask(None, &store.at("secret/delete/NS/db"), &json!({"versions": [2]})).unwrap();
+    let told = store.fails("ReferenceNotFound");
+    assert!(told.contains("was deleted in Vault") && told.contains("what runs keeps running"), "{told}");
+    assert_eq!(stage.secret_value("db", "password").as_deref(), Some("hunter-two"));
+    store.bao.ask(None, &store.at("secret/undelete/NS/db"), &json!({"versions": [2]})).unwrap();
+    stage.applied(&commit);
+    // Numbers begin anew where a secret is made anew, and it is another one all the same.
+    store.bao.ask(None, &store.at("secret/destroy/NS/db"), &json!({"versions": [1, 2]})).unwrap();
+    store.fails("ReferenceNotFound");
+    store.write("db", &json!({"password": "hunter-three"}));
+    store.value_is("db", "password", "hunter-three");
+    store.told_nothing(&["hunter-one", "hunter-two", "hunter-three", "hunter-newer"]);
+}
+
+#[test]
+fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged_secrets_are_not_asked_for() {
+    let mut store = Store::new("refs-away", OWN);
+    store.vault(OWN_PATHS, ", refreshInterval: 1h");
+    store.write("db", &json!({"password": "hunter-one"}));
+    let using = secret("db", &store.at("stringData: {password: 'ref+store://vault/secret/data/NS/db#/password'}"));
+    let commit = store.stage.commit(&[("app/db.yaml", &using), ("app/settings.yaml", &config_map("settings", "a"))]);
+    store.stage.sync("./app", "  backends: [{name: vault}]");
+    store.stage.applied(&commit);
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (1, 1));
+
+    // What is not due is not asked for, so that a commit goes through whatever the store does.
+    store.bao.stop();
+    let commit = store.stage.commit(&[("app/settings.yaml", &config_map("settings", "b"))]);
+    store.stage.applied(&commit);
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (1, 1));
+
+    // Somebody asks for a look at everything.
+    let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": "now"}}});
+    store.stage.cluster.merge(&store.stage.path("sync/app").unwrap(), &request).unwrap();
+    let told = store.fails("StoreUnavailable");
+    assert!(told.contains("#/password at app/db.yaml, document 0, /stringData/password"), "{told}");
+    assert!(told.contains("can't be reached") && told.contains("what runs keeps running"), "{told}");
+    assert_eq!(store.stage.secret_value("db", "password").as_deref(), Some("hunter-one"));
+    for patch in [
+        ["configmap", "settings", r#"{"data":{"key":"drifted"}}"#],
+        ["secret", "db", r#"{"data":{"password":"eA=="}}"#],
+    ] {
+        let [kind, name, body] = patch;
+        store.stage.kubectl(&["patch", kind, name, "--type=merge", "--patch", body]).unwrap();
+    }
+    let reverted = || match store.stage.get("configmap/settings").unwrap()["data"]["key"].as_str() {
+        Some("b") => Ok(()),
+        other => Err(format!("it is {other:?}")),
+    };
+    eventually(PATIENCE, "drift is reverted while a store is away", reverted).unwrap();
+    assert_eq!(condition(&store.stage.get("sync/app").unwrap(), "Ready")["reason"], "StoreUnavailable");
+    store.told_nothing(&["hunter-one"]);
+}
