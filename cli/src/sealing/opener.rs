@@ -15,7 +15,7 @@ use super::binding::Binding;
 use super::interface::Interface;
 
 /// The name that the one blob of the deprecated form has among items; no key of a Secret has a slash.
-pub(crate) const BLOB: &str = "/spec/data";
+pub(crate) const BLOB: &str = DeprecatedSealedSecret::ITEM;
 
 /// Who can open items.
 pub(crate) enum Opener {

@@ -168,11 +168,12 @@ fn blob(
         return None;
     }
     let place = || place(&path.key("spec").key("data"));
-    match DeprecatedSealedSecret::parse(object) {
-        Ok(secret) => sealed_item(secret.item(), keys, place),
+    match (DeprecatedSealedSecret::parse(object), object.pointer(DeprecatedSealedSecret::ITEM).and_then(Value::as_str))
+    {
         // Without its namespace it is what Kustomize may complete.
-        Err(ManifestError::Missing { .. }) => None,
-        Err(error) => Some(Finding::error(Check::Damaged, place(), error.to_string())),
+        (Ok(_) | Err(ManifestError::Missing { .. }), Some(blob)) => sealed_item(SealedItem::parse(blob), keys, place),
+        (Err(error), _) => Some(Finding::error(Check::Damaged, place(), error.to_string())),
+        (Ok(_), None) => None,
     }
 }
 
