@@ -8,7 +8,7 @@
 
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ use tower::{BoxError, Service};
 
 /// More than are ever on their way at the same time.
 const PLACES: u32 = 1 << 20;
+
+/// How long the API server may still carry out a request whose answer nobody has seen (`--request-timeout` of kube-apiserver, its default).
+const STILL_CARRIED_OUT: Duration = Duration::from_secs(60);
 
 /// What a request that writes ends with where this process may not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +61,8 @@ enum State {
     Open,
     /// It may, until then.
     OpenUntil(Moment),
-    /// What is on its way may end; nothing else is begun.
-    Draining,
+    /// What is on its way may end, until then if there is a time; nothing else is begun.
+    Draining(Option<Moment>),
     /// It may not.
     Closed,
 }
@@ -68,6 +71,8 @@ enum State {
 pub struct Fence {
     state: watch::Sender<State>,
     places: Arc<Semaphore>,
+    /// When a write was given up last whose answer nobody has seen.
+    unanswered: Mutex<Option<Moment>>,
 }
 
 impl Fence {
@@ -82,7 +87,8 @@ impl Fence {
     }
 
     fn new(state: State) -> Arc<Self> {
-        Arc::new(Self { state: watch::Sender::new(state), places: Arc::new(Semaphore::new(PLACES as usize)) })
+        let (state, places) = (watch::Sender::new(state), Arc::new(Semaphore::new(PLACES as usize)));
+        Arc::new(Self { state, places, unanswered: Mutex::default() })
     }
 
     /// Lets writes through until then, whether or not anybody says that the time is over.
@@ -96,12 +102,20 @@ impl Fence {
     }
 
     /// Lets nothing further through, and waits for what is on its way; then, or when `patience` is over, it is closed. Tells whether
-    /// every write that was begun has been answered.
+    /// every write has been answered that the API server may still be at. One that is closed stays so.
     pub async fn drain(&self, patience: Duration) -> bool {
-        self.state.send_replace(State::Draining);
+        self.state.send_modify(|state| {
+            *state = match *state {
+                State::Open => State::Draining(None),
+                State::OpenUntil(until) => State::Draining(Some(until)),
+                State::Draining(until) => State::Draining(until),
+                State::Closed => State::Closed,
+            }
+        });
         let is_drained = tokio::time::timeout(patience, self.places.acquire_many(PLACES)).await.is_ok();
         self.close();
-        is_drained
+        let unanswered = *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        is_drained && unanswered.is_none_or(|then| Moment::now().since(then) > STILL_CARRIED_OUT)
     }
 
     /// Tells whether this process may write now.
@@ -109,25 +123,50 @@ impl Fence {
         match *self.state.borrow() {
             State::Open => true,
             State::OpenUntil(until) => Moment::now() < until,
-            State::Draining | State::Closed => false,
+            State::Draining(_) | State::Closed => false,
         }
     }
 
-    /// Tells whether no time limit is over that what is on its way has.
+    /// Tells whether what is on its way may go on.
     fn lets_end(&self) -> bool {
-        *self.state.borrow() == State::Draining || self.lets_through()
+        match *self.state.borrow() {
+            State::Open | State::Draining(None) => true,
+            State::OpenUntil(until) | State::Draining(Some(until)) => Moment::now() < until,
+            State::Closed => false,
+        }
     }
 
     /// Lets a write in; it is on its way until what is returned is dropped.
-    fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    fn enter(self: &Arc<Self>) -> Option<OnItsWay> {
         let place = self.places.clone().try_acquire_owned().ok()?;
-        self.lets_through().then_some(place)
+        self.lets_through().then(|| OnItsWay { fence: self.clone(), is_answered: false, _place: place })
     }
 
     /// Waits until it is closed.
     async fn is_closed(&self) {
         // It has a sender for as long as it is there.
         let _ = self.state.subscribe().wait_for(|state| *state == State::Closed).await;
+    }
+}
+
+/// A write that was let in.
+struct OnItsWay {
+    fence: Arc<Fence>,
+    is_answered: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl OnItsWay {
+    fn heard(&mut self, is_answered: bool) {
+        self.is_answered = is_answered;
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            *self.fence.unanswered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+        }
     }
 }
 
@@ -179,15 +218,16 @@ impl Service<Request<Body>> for Fenced {
             let client = self.reading.clone();
             return async move { Ok(client.send(request).await?) }.boxed();
         }
-        let Some(place) = self.fence.enter() else { return ready(Err(NotLeading.into())).boxed() };
+        let Some(on_its_way) = self.fence.enter() else { return ready(Err(NotLeading.into())).boxed() };
         let (client, fence) = (self.writing.clone(), self.fence.clone());
         let sent = async move {
+            let mut on_its_way = on_its_way;
             let answer = tokio::select! {
                 biased;
                 () = fence.is_closed() => return Err(NotLeading.into()),
                 answer = client.send(request) => answer,
             };
-            drop(place);
+            on_its_way.heard(answer.is_ok());
             Ok(answer?)
         };
         sent.boxed()
@@ -328,5 +368,33 @@ mod tests {
         let _unanswered = request(&listener).await;
         assert!(!fence.drain(Duration::ZERO).await);
         assert!(begun.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_any_more_is_not_answered() {
+        let fence = Fence::closed();
+        fence.open_until(Moment::now().after(LONG));
+        let (client, listener) = scene(&fence).await;
+        let begun = tokio::spawn(sent(client, Method::PATCH, "/api/v1/x"));
+        let _unanswered = request(&listener).await;
+        begun.abort();
+        assert!(begun.await.unwrap_err().is_cancelled());
+        assert!(!fence.drain(LONG).await);
+    }
+
+    #[tokio::test]
+    async fn draining_opens_nothing_and_ends_with_the_time_that_there_was() {
+        let fence = Fence::closed();
+        assert!(fence.drain(LONG).await);
+        assert_eq!(*fence.state.borrow(), State::Closed);
+
+        fence.open_until(Moment::now());
+        let place = fence.places.clone().try_acquire_owned().unwrap();
+        let drained = fence.drain(LONG);
+        tokio::pin!(drained);
+        assert!(futures::poll!(&mut drained).is_pending());
+        assert!(!fence.lets_end());
+        drop(place);
+        assert!(drained.await);
     }
 }

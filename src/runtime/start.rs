@@ -14,7 +14,7 @@ use waxwing_keys::service_name::KEY_SERVICES;
 use waxwing_keys::{DataKeyCache, Origin};
 
 use super::args::Args;
-use super::lease::{Election, Leading, LeaseError, Place, TimingError};
+use super::lease::{Election, LAST_ANSWERS, Leading, LeaseError, Place, TimingError};
 use crate::api::{GitSource, Sync};
 use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
@@ -66,7 +66,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Tells whether another controller leads now, so that there is nothing wrong with starting anew.
+    /// Tells whether the lease is lost, so that there is nothing wrong with starting anew.
     pub fn is_lost_lease(&self) -> bool {
         matches!(self, Self::Lease(LeaseError::Lost { .. }))
     }
@@ -256,7 +256,7 @@ impl Parts {
             let syncs = reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone());
             tokio::select! {
                 _ = async { tokio::join!(syncs, objects) } => tracing::debug!("all reconciles have ended"),
-                () = time_is_over(&stop, args.lease.shutdown_grace) => {
+                () = cut_off(&stop, args.lease.shutdown_grace, &cluster.fence) => {
                     tracing::info!("what still runs is cut off; it is done again by whoever leads next");
                 }
                 never = readiness => match never {},
@@ -285,10 +285,12 @@ async fn renew(keys: &Keys, leading: &CancellationToken) {
     keys.renew().await;
 }
 
-/// Waits until it is so long since the controller was told to stop.
-async fn time_is_over(stop: &CancellationToken, grace: Duration) {
+/// Waits until it is so long since the controller was told to stop, and then for the answers to what is on its way. Who works goes on
+/// meanwhile, since it is he who hears them, but nothing further is written.
+async fn cut_off(stop: &CancellationToken, grace: Duration, fence: &Fence) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
+    fence.drain(LAST_ANSWERS).await;
 }
 
 /// Says that the controller is ready from when its caches are filled until it is to stop.

@@ -71,7 +71,7 @@ impl Piece<'_> {
 impl Values<'_> {
     /// Makes the request of one manifest.
     pub(super) fn bind(&self, manifest: &Manifest) -> Result<Request, Vec<OpenError>> {
-        let (mut bindings, mut body) = match manifest.secrets.contains_key(BLOB_POINTER) {
+        let (mut bindings, mut body) = match self.is_blob(manifest) {
             true => self.blob(manifest).map_err(|error| vec![error])?,
             false => {
                 let pointers = manifest.secrets.keys();
@@ -92,6 +92,7 @@ impl Values<'_> {
             return Err(OpenError::Missing { place: place(mark) });
         };
         let entries = references::expanded(expansion, answered, body.get("data").and_then(Value::as_object))?;
+        self.stores.take(&mark, &reference, entries.iter().map(|(key, value)| key.len() + value.len()).sum())?;
         let Some(body) = body.as_object_mut() else { return Ok(Vec::new()) };
         let data = body.entry("data").or_insert_with(|| Value::Object(Map::new()));
         let bindings = entries.into_iter().map(|(key, value)| {
@@ -103,6 +104,17 @@ impl Values<'_> {
             Binding { pointer: format!("/data/{key}"), value, encoding: Encoding::Base64, provenance }
         });
         Ok(bindings.collect())
+    }
+
+    /// Tells whether a Secret was sealed as a whole: the blob itself has to stand there, and not just anything under its name.
+    fn is_blob(&self, manifest: &Manifest) -> bool {
+        let text = manifest.body.pointer(BLOB_POINTER).and_then(Value::as_str);
+        let Some(Ok(Some(embedding))) = text.map(locate) else { return false };
+        let is_blob = |handle| match self.rendered.origin(handle) {
+            Some(Origin::SealedItem { item, .. }) => *item == DeprecatedSealedSecret::ITEM,
+            _ => false,
+        };
+        embedding.handles().all(is_blob)
     }
 
     /// Binds a Secret that was sealed as a whole, and returns its body: what its blob says is added to what the plan says of it.
@@ -187,7 +199,9 @@ impl Values<'_> {
             Origin::Reference { reference, .. } => match self.stores.answers.get(&reference.stored()) {
                 Some(Ok(Answered { secret, .. })) => {
                     let value = secret.value(&reference.pointer, reference.decode);
-                    value.map(Piece::Made).map_err(|error| without_value(&origin.mark(), reference, error))
+                    let value = value.map_err(|error| without_value(&origin.mark(), reference, error))?;
+                    self.stores.take(&origin.mark(), reference, value.len())?;
+                    Ok(Piece::Made(value))
                 }
                 _ => Err(missing(origin)),
             },

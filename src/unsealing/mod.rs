@@ -27,7 +27,9 @@ use crate::render::{Rendered, SopsFile, bindings};
 use all_cores::Worth;
 pub use error::{OpenError, Place};
 pub use key_file::{KeyFile, KeyFileError};
-pub use references::{Answered, RefusalKind, StoreRefusal, Stores, check_places, refusals, secrets_needed};
+pub use references::{
+    Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores, check_places, refusals, secrets_needed,
+};
 pub use sops_files::{Begun, ServiceAnswers, ServiceRefusal};
 pub use stack::with_stack_wiped;
 

@@ -4,6 +4,7 @@
 //! for references or handles. Every reference that fails is told, in its place.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -14,6 +15,10 @@ use waxwing_plan::{GroupKind, Manifest, ObjectId, SecretMark};
 use super::error::{OpenError, Place};
 use crate::render::{Expansion, PlacedReference, Rendered, bindings};
 
+/// The most bytes that the secrets of one sync's references may have together, and the most that may be taken out of them: as much as 40
+/// of the largest Secrets.
+pub const MOST_OF_A_SYNC: usize = 64 << 20;
+
 /// What stores answered, by the secret that they were asked for. Not `Debug`.
 #[derive(Default)]
 pub struct Stores {
@@ -21,6 +26,27 @@ pub struct Stores {
     pub answers: BTreeMap<Stored, Result<Answered, StoreRefusal>>,
     /// How long it took to get them.
     pub took: Duration,
+    /// How many bytes were taken out of them.
+    pub(super) taken: AtomicUsize,
+}
+
+impl Stores {
+    /// Takes what stores answered.
+    pub fn new(answers: BTreeMap<Stored, Result<Answered, StoreRefusal>>, took: Duration) -> Self {
+        Self { answers, took, taken: AtomicUsize::default() }
+    }
+
+    /// Counts what is taken out of an answer, and refuses what is too much with the rest: a short text may refer to much, many times.
+    pub(super) fn take(&self, mark: &SecretMark, reference: &Reference, bytes: usize) -> Result<(), OpenError> {
+        match self.taken.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > MOST_OF_A_SYNC {
+            true => Err(OpenError::Reference {
+                place: place(mark),
+                reference: reference.to_string(),
+                refusal: Box::new(StoreRefusal::too_much()),
+            }),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A secret that a store gave.
@@ -42,6 +68,17 @@ pub struct StoreRefusal {
     pub fact: String,
     /// What can be done about it.
     pub hint: String,
+}
+
+impl StoreRefusal {
+    /// Refuses what goes beyond [`MOST_OF_A_SYNC`].
+    pub fn too_much() -> Self {
+        Self {
+            kind: RefusalKind::NotAllowed,
+            fact: format!("what the references of this Sync lead to has more than {} MiB", MOST_OF_A_SYNC >> 20),
+            hint: "refer to single values with #/KEY instead of whole secrets, or make several Syncs of it".to_owned(),
+        }
+    }
 }
 
 /// Of which kind the reason is that there is no secret.

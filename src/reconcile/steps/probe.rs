@@ -18,7 +18,7 @@ use crate::reconcile::backends::{Backends, Found};
 use crate::reconcile::versions::Versions;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, StoreRefusal, Stores};
+use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
 
 /// How many secrets are asked for at the same time for one Sync.
 const ASKED_AT_ONCE: usize = 16;
@@ -126,6 +126,20 @@ pub(super) async fn read(
         let answer = backends.read_secret(&stored, version).await;
         (stored, answer)
     });
-    let answers = answers.buffer_unordered(ASKED_AT_ONCE).collect().await;
-    Ok((Stores { answers, took: begun.elapsed() }, backends.outage()))
+    let mut size = 0;
+    let within = |(stored, answer): (Stored, Result<Answered, StoreRefusal>)| {
+        size += answer.as_ref().map_or(0, |answered| answered.secret.len());
+        let answer = answer.and_then(|answered| match size > MOST_OF_A_SYNC {
+            true => Err(StoreRefusal::too_much()),
+            false => Ok(answered),
+        });
+        (stored, answer)
+    };
+    let answers: BTreeMap<_, _> = answers.buffer_unordered(ASKED_AT_ONCE).map(within).collect().await;
+    let is_gone = |refusal: &StoreRefusal| refusal.kind == RefusalKind::NotFound;
+    if answers.values().any(|answer| answer.as_ref().is_err_and(is_gone)) {
+        // The version that was the newest may be none any more: the next try asks for it anew.
+        job.context.versions.forget(&job.id.uid);
+    }
+    Ok((Stores::new(answers, begun.elapsed()), backends.outage()))
 }

@@ -22,8 +22,8 @@ use super::timing::Timing;
 use crate::cluster::{ApiServer, Fence, Moment, watching};
 use crate::metrics::Metrics;
 
-/// How long writes that are on their way may take when the lease is given up; with more of them it is left to run out.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// How long the answers to writes that are on their way are waited for at the end; without them the lease is not given up but left to run out.
+pub(in crate::runtime) const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How long giving it up may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -141,28 +141,32 @@ impl Election {
             return;
         }
         match tokio::time::timeout(LAST_WORDS, self.give_up(lease)).await {
-            Ok(Ok(())) => tracing::info!("gave up the lease"),
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(lease))) => {
+                tracing::info!("gave up the lease");
+                let notice = self.notice("Stop", "stopped leading");
+                let about = lease.object_ref(&());
+                // Whoever follows leads by now, with or without the event.
+                let _ = tokio::time::timeout(LAST_WORDS, self.recorder.publish(&notice, &about)).await;
+            }
             Ok(Err(error)) => tracing::warn!(%error, "failed to give up the lease; it is left to run out"),
             Err(_) => tracing::warn!("failed to give up the lease in time; it is left to run out"),
         }
     }
 
-    async fn give_up(&self, lease: Lease) -> Result<(), Trouble> {
-        let lease = match self.replace(&released(&lease, Timestamp::now())).await {
+    /// Returns the lease as it is then, or nothing if it is another one's.
+    async fn give_up(&self, lease: Lease) -> Result<Option<Lease>, Trouble> {
+        let released_as_it_was = self.replace(&released(&lease, Timestamp::now())).await;
+        match released_as_it_was {
             Err(error) if error.is_conflict() => match self.get().await? {
                 // A renewal of ours came late, or somebody wrote beside it.
                 Some(now) if holder(&now) == Some(self.identity.as_str()) => {
-                    self.replace(&released(&now, Timestamp::now())).await?
+                    Ok(Some(self.replace(&released(&now, Timestamp::now())).await?))
                 }
-                _ => return Ok(()),
+                _ => Ok(None),
             },
-            replaced => replaced?,
-        };
-        let told = self.recorder.publish(&self.notice("Stop", "stopped leading"), &lease.object_ref(&())).await;
-        if told.is_err() {
-            tracing::debug!("failed to publish an event");
+            replaced => Ok(Some(replaced?)),
         }
-        Ok(())
     }
 
     async fn take_part(&self, held: &mut Option<Lease>) -> LeaseError {

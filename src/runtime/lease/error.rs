@@ -13,7 +13,7 @@ pub enum LeaseError {
         /// The status code of the answer.
         code: u16,
     },
-    /// Another one leads now, so what this one knows may be wrong.
+    /// Another one leads now, or may have led meanwhile, so what this one knows may be wrong.
     #[error("the lease {namespace}/{name} is lost: {now}")]
     Lost {
         /// The namespace of the lease.

@@ -16,6 +16,6 @@ mod record;
 mod sight;
 mod timing;
 
-pub(super) use election::{Election, Leading, Place};
+pub(super) use election::{Election, LAST_ANSWERS, Leading, Place};
 pub use error::LeaseError;
 pub use timing::{Timing, TimingError};

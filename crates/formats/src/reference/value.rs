@@ -5,6 +5,7 @@
 //! blanks. Numbers that can't be written back as they stand (fractions, and those beyond 64 bits) are refused instead of rounded.
 //! Nothing of what comes out is ever looked at for references. Not here: stores.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 
@@ -35,6 +36,9 @@ pub enum ValueError {
     /// All of a secret is wanted, and one of its keys can't be one of a Secret.
     #[error("a key of the secret has other characters than letters, digits, -, _ and ., or is too long")]
     BadKey,
+    /// All of a secret is wanted, and that is too much for a Secret.
+    #[error("the secret has more than {MAX_ENTRIES} entries")]
+    TooMany,
 }
 
 impl ValueError {
@@ -48,6 +52,7 @@ impl ValueError {
             Self::NotBase64 => "leave decode=base64 out of the reference, or correct the value in the store",
             Self::NotAnObject => "expand a secret, or an object in one",
             Self::BadKey => "refer to the values one by one, under keys that a Secret can have",
+            Self::TooMany => "refer to the values that are needed one by one, or keep fewer in one secret",
         }
     }
 }
@@ -67,6 +72,8 @@ impl fmt::Debug for StoredSecret {
 
 /// The longest key that a Secret can have (`ConfigMapKey` of k8s.io/apimachinery, which Secrets are checked by too).
 const MAX_KEY: usize = 253;
+/// The most entries that one Secret is filled with; the API server takes 1 MiB of them.
+const MAX_ENTRIES: usize = 10_000;
 
 impl StoredSecret {
     /// Takes an answer of a store, in which `within` leads to the secret.
@@ -95,15 +102,29 @@ impl StoredSecret {
     pub fn entries(&self, pointer: &Pointer) -> Result<Vec<(String, SecretBytes)>, ValueError> {
         let keys = self.keys_to(pointer);
         let found = walk(self.json.expose_secret(), At { keys: &keys, take: Take::Entries, room: self.json.len() })?;
-        let Found::Entries(entries) = found.ok_or(ValueError::NoValue)? else { return Err(ValueError::NotAnObject) };
+        let entries = match found.ok_or(ValueError::NoValue)? {
+            Found::Entries(entries) => entries,
+            Found::TooManyEntries => return Err(ValueError::TooMany),
+            Found::Value(_) | Found::NoEntries => return Err(ValueError::NotAnObject),
+        };
         let is_key = |key: &str| {
             let is_of_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(is_of_key) && ![".", ".."].contains(&key)
         };
-        match entries.iter().all(|(key, _)| is_key(key)) {
-            true => Ok(entries),
+        match entries.keys().all(|key| is_key(key)) {
+            true => Ok(entries.into_iter().collect()),
             false => Err(ValueError::BadKey),
         }
+    }
+
+    /// Returns how many bytes were answered.
+    pub fn len(&self) -> usize {
+        self.json.len()
+    }
+
+    /// Tells whether nothing was answered.
+    pub fn is_empty(&self) -> bool {
+        self.json.is_empty()
     }
 
     /// Returns what a digest makes of the secret alone: not of what stands around it in the answer, which may differ each time.
@@ -146,7 +167,8 @@ enum Take {
 
 enum Found {
     Value(SecretBytes),
-    Entries(Vec<(String, SecretBytes)>),
+    Entries(BTreeMap<String, SecretBytes>),
+    TooManyEntries,
     /// Entries are wanted of something that has none.
     NoEntries,
 }
@@ -172,13 +194,9 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         match (self.keys, self.take) {
             ([], Take::Value | Take::Rounded) => {
-                let json = Zeroizing::new(Vec::with_capacity(self.room));
+                let mut room = Zeroizing::new(Vec::with_capacity(self.room));
                 let may_round = matches!(self.take, Take::Rounded);
-                let mut writer = Writer { json, may_round, is_null: false, text: None };
-                Printed(&mut writer, true).deserialize(deserializer)?;
-                let Writer { json, is_null, text, .. } = writer;
-                let json = text.unwrap_or_else(|| SecretBytes::concat(&[&json]));
-                Ok((!is_null).then_some(Found::Value(json)))
+                Ok(Written { room: &mut room, may_round }.deserialize(deserializer)?.map(Found::Value))
             }
             _ => deserializer.deserialize_any(self),
         }
@@ -195,14 +213,20 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
         let Some((wanted, keys)) = self.keys.split_first() else {
-            let mut entries = Vec::new();
+            let (mut entries, mut room) = (BTreeMap::new(), Zeroizing::new(Vec::with_capacity(self.room)));
             while let Some(key) = map.next_key::<String>()? {
-                if let Some(Found::Value(value)) = map.next_value_seed(At { keys: &[], take: Take::Value, ..self })? {
-                    entries.retain(|(known, _)| *known != key);
-                    entries.push((key, value));
+                match entries.len() < MAX_ENTRIES {
+                    true => {
+                        let value = map.next_value_seed(Written { room: &mut room, may_round: false })?;
+                        entries.extend(value.map(|value| (key, value)));
+                    }
+                    false => drop(map.next_value::<IgnoredAny>()?),
                 }
             }
-            return Ok(Some(Found::Entries(entries)));
+            return Ok(Some(match entries.len() < MAX_ENTRIES {
+                true => Found::Entries(entries),
+                false => Found::TooManyEntries,
+            }));
         };
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
             match key == *wanted {
@@ -261,6 +285,27 @@ impl<'de> Visitor<'de> for At<'_> {
 fn index_of(text: &str) -> Option<usize> {
     let is_index = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
     if is_index { text.parse().ok() } else { None }
+}
+
+/// Takes one value as it is written, in a buffer that others use too; none if it is `null`.
+struct Written<'a> {
+    room: &'a mut Zeroizing<Vec<u8>>,
+    may_round: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Written<'_> {
+    type Value = Option<SecretBytes>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.room.clear();
+        let Self { room, may_round } = self;
+        let mut writer = Writer { json: std::mem::take(room), may_round, is_null: false, text: None };
+        Printed(&mut writer, true).deserialize(deserializer)?;
+        let Writer { json, is_null, text, .. } = writer;
+        let value = text.unwrap_or_else(|| SecretBytes::concat(&[&json]));
+        *room = json;
+        Ok((!is_null).then_some(value))
+    }
 }
 
 /// What is written of a value.
@@ -326,7 +371,8 @@ impl<'de> Visitor<'de> for Printed<'_> {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
         match self.0.may_round {
-            true => self.put(value),
+            // As short as it may have stood: without an exponent, 1e308 has 309 digits.
+            true => self.put(format_args!("{value:e}")),
             false => return Err(E::custom("number")),
         }
         Ok(())

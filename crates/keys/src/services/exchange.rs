@@ -241,7 +241,8 @@ impl Answer {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Self { status, retry_after, challenge, body: SecretBytes::new(std::mem::take(&mut *body)) })
+        // Kept in what it takes: some wait for others, and the room is for the largest.
+        Ok(Self { status, retry_after, challenge, body: SecretBytes::concat(&[&body]) })
     }
 
     /// Says what an answer means that is no success, by its status alone; `code` is the service's own, if it is one.

@@ -23,8 +23,15 @@ const MAX_SECRET: usize = 1024 * 1024;
 /// Reads secrets of one server, as one login.
 pub struct VaultSecrets {
     server: VaultTransit,
-    /// The engines that paths were found to lead to. One is never mounted within another.
-    engines: Mutex<Vec<Engine>>,
+    engines: Mutex<Engines>,
+}
+
+#[derive(Default)]
+struct Engines {
+    /// Those that paths were found to lead to. One is never mounted within another.
+    known: Vec<Engine>,
+    /// Why the server answers nobody, if it said so.
+    closed: Option<StoreError>,
 }
 
 /// A key/value engine.
@@ -107,15 +114,30 @@ impl VaultSecrets {
     /// Finds out which engine a path belongs to. One question at a time, since the answer is most often that of the next path too.
     async fn engine(&self, path: &SecretPath) -> Result<Engine, StoreError> {
         let mut engines = self.engines.lock().await;
-        if let Some(engine) = engines.iter().find(|engine| path.segments().starts_with(&engine.mount)) {
+        if let Some(error) = &engines.closed {
+            return Err(error.clone());
+        }
+        if let Some(engine) = engines.known.iter().find(|engine| path.segments().starts_with(&engine.mount)) {
             return Ok(engine.clone());
         }
+        let found = self.mounted(path).await;
+        match &found {
+            Ok(engine) => engines.known.push(engine.clone()),
+            Err(
+                error @ (StoreError::Unavailable { .. }
+                | StoreError::NoCredentials { .. }
+                | StoreError::Throttled { .. }),
+            ) => engines.closed = Some(error.clone()),
+            Err(_) => {}
+        }
+        found
+    }
+
+    async fn mounted(&self, path: &SecretPath) -> Result<Engine, StoreError> {
         let parts = ["sys", "internal", "ui", "mounts"].into_iter().chain(path.segments().iter().map(String::as_str));
         let answer = self.get(parts, None).await?;
         let mount: Mount = read(&self.checked(answer)?)?;
-        let engine = mount.engine(path)?;
-        engines.push(engine.clone());
-        Ok(engine)
+        mount.engine(path)
     }
 
     async fn get<'a>(
