@@ -250,6 +250,13 @@ fn as_a_hook_it_judges_what_is_staged_and_not_what_lies_on_the_disk() -> Result<
     for (below, code) in [("app", 2), ("app/later.yaml", 2), ("app/db.yaml", 0), ("app/old.yaml", 0), (".", 2)] {
         assert_eq!(tree.verify(&["--staged", below]).code, Some(code), "{below}");
     }
+    // A file in the clear that a kustomization of an earlier commit makes a Secret of.
+    let made = "secretGenerator:\n- {name: s, files: [password.txt]}\n";
+    stage("made/kustomization.yaml", made, made)?;
+    commit(&["made/kustomization.yaml", "--no-verify"])?;
+    stage("made/password.txt", "hunter2", "")?;
+    let ran = tree.verify(&["--staged", "made"]);
+    assert!(ran.code == Some(2) && ran.stdout.contains("made/password.txt: the secretGenerator"), "{ran:?}");
     // A link to the rules is followed on the disk.
     fs::rename(tree.repo.tree().join(".sops.yaml"), tree.repo.tree().join("rules.yaml")).expect("it can be renamed");
     tree.repo.symlink("rules.yaml", ".sops.yaml")?;

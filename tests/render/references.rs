@@ -1,14 +1,70 @@
 //! References into stores: what becomes a handle, what is no clear text, and what is refused where it stands. Nobody is asked for anything.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use waxwing::render::{PlaintextPolicy, judge};
+use waxwing::cluster::ServiceAccount;
+use waxwing::render::{PlaintextPolicy, Rendered, judge};
+use waxwing::unsealing::{self, Answered, Begun, OpenError, ServiceAnswers, Stores, SyncKeys};
+use waxwing_formats::SecretBytes;
+use waxwing_formats::reference::StoredSecret;
+use waxwing_keys::Keyring;
+use waxwing_plan::Manifest;
 
 use crate::repository::{kustomize, readable, repository, told};
+
+/// Opens a rendered folder with what a store answered for all of its references.
+fn opened(rendered: &Rendered, answer: &str) -> Result<Vec<Vec<u8>>, Vec<OpenError>> {
+    let sent: Vec<&Manifest> = rendered.manifests().iter().collect();
+    let ids = sent.iter().map(|manifest| &manifest.id);
+    let answers = unsealing::secrets_needed(rendered, ids).into_iter().map(|stored| {
+        let secret = StoredSecret::new(SecretBytes::new(answer.as_bytes().to_vec()), &[]);
+        (stored, Ok(Answered { secret, version: String::new(), backend: "vault".to_owned() }))
+    });
+    let (ring, verified) = (Keyring::new(Vec::new()), BTreeSet::new());
+    let keys = SyncKeys {
+        identities: Vec::new(),
+        services: ServiceAnswers::new(),
+        stores: Stores::new(answers.collect(), Duration::ZERO),
+        ring: &ring,
+        account: ServiceAccount::new("team", "deployer").expect("a ServiceAccount"),
+        may_write_secrets_in: BTreeSet::new(),
+    };
+    let opened = unsealing::open(rendered, &sent, &[], &keys, &verified, &Begun::default())?;
+    Ok(opened.requests.iter().map(|request| request.body().expect("a body").to_vec()).collect())
+}
+
+#[test]
+fn what_a_store_gives_under_the_name_of_a_sealed_blob_is_a_value_and_no_secret_of_its_own() -> Outcome {
+    let text = format!("{SECRET}stringData: {{'/spec/data': '{REFERENCE}', b: 'ref+store://vault/other#/password'}}\n");
+    let rendered = repository(&[("s.yaml", &text)])?.render("").map_err(|errors| told(&errors))?;
+    let inner = r#"{"password":"{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"data\":{}}"}"#;
+    let bodies = opened(&rendered, inner).map_err(|errors| errors[0].to_string())?;
+    let body: serde_json::Value = serde_json::from_slice(&bodies[0])?;
+    assert!(body.pointer("/metadata/labels").is_none(), "{body}");
+    let data = body["data"].as_object().expect("data");
+    assert_eq!(data.keys().collect::<Vec<_>>(), ["/spec/data", "b"]);
+    assert!(STANDARD.decode(data["/spec/data"].as_str().expect("a text"))?.starts_with(b"{\"metadata\""));
+    Ok(())
+}
+
+#[test]
+fn references_to_more_than_a_sync_may_hold_are_refused_with_what_to_do() -> Outcome {
+    let all: Vec<String> = (0..70).map(|key| format!("k{key}: 'ref+store://vault/big'")).collect();
+    let text = format!("{SECRET}stringData: {{{}}}\n", all.join(", "));
+    let rendered = repository(&[("s.yaml", &text)])?.render("").map_err(|errors| told(&errors))?;
+    let errors = opened(&rendered, &format!(r#"{{"a":"{}"}}"#, "x".repeat(1 << 20))).expect_err("it is too much");
+    let error = errors.first().expect("an error");
+    let fact = error.to_string();
+    assert!(fact.contains("more than 64 MiB"), "{fact}");
+    assert!(error.hint().contains("refer to single values"), "{}", error.hint());
+    Ok(())
+}
 
 type Outcome = Result<(), Box<dyn Error>>;
 

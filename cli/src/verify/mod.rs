@@ -36,7 +36,7 @@ pub(crate) fn verify(
     let mut configurations = Configurations::new(named)?;
     let mut report = Report::default();
     for path in paths {
-        let Looked { root, files, read } =
+        let Looked { root, files, kustomizations, read } =
             if is_staged { Looked::staged(path, &mut configurations)? } else { Looked::on_the_disk(path)? };
         let (mut generated, mut sealed, mut referring) = (Vec::new(), HashMap::new(), HashSet::new());
         for file in files {
@@ -55,6 +55,11 @@ pub(crate) fn verify(
             generated.extend(judged.generated);
             report.findings.extend(judged.findings);
         }
+        for file in kustomizations {
+            // What it says itself was committed before; what it reads may be new.
+            let bytes = read(&file).map_err(CheckoutError::Tree)?;
+            generated.extend(judge(&file, &bytes, None, keys).generated);
+        }
         generated.retain(|generated| !referring.contains(generated.file()));
         report.files += sealed.len();
         report.sealed += sealed.values().filter(|is_sealed| **is_sealed).count();
@@ -69,6 +74,8 @@ struct Looked {
     /// What their paths are relative to.
     root: PathBuf,
     files: Vec<RepoPath>,
+    /// Kustomizations beside them, which may read some of them.
+    kustomizations: Vec<RepoPath>,
     read: Box<Read>,
 }
 
@@ -79,7 +86,8 @@ impl Looked {
     fn on_the_disk(path: &Path) -> Result<Self, CheckoutError> {
         let Tree { folder, files } = Tree::at(path)?;
         let root = folder.root().to_owned();
-        Ok(Self { root, files, read: Box::new(move |file| folder.bytes(file).map(|blob| blob.bytes)) })
+        let read = Box::new(move |file: &RepoPath| folder.bytes(file).map(|blob| blob.bytes));
+        Ok(Self { root, files, kustomizations: Vec::new(), read })
     }
 
     /// What the next commit changes, with the rules that it has.
@@ -92,7 +100,9 @@ impl Looked {
         let read = read.collect::<Result<_, TreeError>>().map_err(CheckoutError::Tree)?;
         configurations.of_tree(root.clone(), read);
         let files = staged.changed(&below);
-        Ok(Self { root, files, read: Box::new(move |file| staged.bytes(file)) })
+        let others = staged.all().filter(|file| is_kustomization(file) && !files.contains(file));
+        let kustomizations = others.cloned().collect();
+        Ok(Self { root, files, kustomizations, read: Box::new(move |file: &RepoPath| staged.bytes(file)) })
     }
 }
 

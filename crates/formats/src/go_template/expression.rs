@@ -52,7 +52,8 @@ impl Expression {
         heap.pay_bytes(nfa.states().len().saturating_mul(slots).saturating_mul(2))?;
         let config = dfa::Config::new().cache_capacity(MAX_SIZE).skip_cache_capacity_check(true);
         let config = config.minimum_cache_clear_count(Some(MAX_CLEARS));
-        let group_cost = 1 + nfa.states().len() as u64 / 4;
+        // For each byte, what is known of the groups is copied for each state.
+        let group_cost = 1 + nfa.states().len() as u64 / 4 + (nfa.states().len().saturating_mul(slots) / 64) as u64;
         let ends = DFA::builder().configure(config).build_from_nfa(nfa.clone()).map_err(|_| REFUSED)?;
         let groups = PikeVM::new_from_nfa(nfa).map_err(|_| REFUSED)?;
         let (ends_cache, groups_cache, found) = (ends.create_cache(), groups.create_cache(), groups.create_captures());

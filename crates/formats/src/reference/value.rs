@@ -37,7 +37,7 @@ pub enum ValueError {
     #[error("a key of the secret has other characters than letters, digits, -, _ and ., or is too long")]
     BadKey,
     /// All of a secret is wanted, and that is too much for a Secret.
-    #[error("the secret has more than {MAX_ENTRIES} entries")]
+    #[error("the secret has {MAX_ENTRIES} entries or more")]
     TooMany,
 }
 
@@ -487,5 +487,18 @@ mod tests {
         assert_eq!(secret.entries(&"/x".parse().unwrap()).err(), Some(ValueError::NoValue));
         let odd = StoredSecret::new(SecretBytes::new(br#"{"a b":"1"}"#.to_vec()), &[]);
         assert_eq!(odd.entries(&Pointer::default()).err(), Some(ValueError::BadKey));
+        let many = |count: usize| {
+            let entries: Vec<String> = (0..count).map(|number| format!("\"k{number}\":1")).collect();
+            StoredSecret::new(SecretBytes::new(format!("{{{}}}", entries.join(",")).into_bytes()), &[])
+        };
+        assert_eq!(many(9_999).entries(&Pointer::default()).unwrap().len(), 9_999);
+        assert_eq!(many(10_001).entries(&Pointer::default()).err(), Some(ValueError::TooMany));
+    }
+
+    #[test]
+    fn what_is_digested_is_no_longer_than_what_was_answered() {
+        let numbers = format!("[{}]", vec!["1e308"; 1_000].join(","));
+        let secret = StoredSecret::new(SecretBytes::new(numbers.clone().into_bytes()), &[]);
+        assert_eq!(secret.digested(|object| object.expose_secret().len()), Ok(numbers.len()));
     }
 }
