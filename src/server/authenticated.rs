@@ -102,14 +102,21 @@ impl Interface {
             return Err(Refusal::TooMany);
         }
         let body = self.bodies.read(body).await?;
-        let asked = blocking(move || Asked::read(&body.text)).await?.map_err(Refusal::Reseal)?;
+        // What is read of a body takes many times its room, so that is done in a place.
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
+        let read = move || {
+            // Whole, with the memory that it holds: whoever goes away doesn't make room for others before this is over.
+            let body = body;
+            (Asked::read(&body.text), place)
+        };
+        let (asked, place) = blocking(read).await?;
+        let asked = asked.map_err(Refusal::Reseal)?;
         let (namespace, name) = asked.names().ok_or(Refusal::Unnamed)?;
         let may = review(may_touch(&client, &caller, verb, (namespace, name))).await?;
         tracing::info!(user = caller.username, verb, namespace, name, may, "asked about a SealedSecret");
         if !may {
             return Err(Refusal::Forbidden { verb });
         }
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
         Ok(Admitted { asked, ring: self.shown.keys.ring(), place })
     }
 

@@ -94,7 +94,7 @@ impl Resealing {
         let ring = self.shown.keys.ring();
         let worked = tokio::task::spawn_blocking(move || {
             // Whoever goes away doesn't make room for others before the work is over.
-            let _place = place;
+            let (_place, body) = (place, body);
             work(&body.text, &ring)
         });
         worked.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

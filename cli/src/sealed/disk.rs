@@ -46,12 +46,13 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Puts a new text in the place of a file whose text is still `old`, as a whole or not at all.
+/// Puts a new text in the place of a file whose text is still `old`, as a whole or not at all. A link stays, and what it leads to is replaced.
 ///
 /// # Errors
 ///
 /// Fails for a file that has several names, or that somebody else changed.
 pub(crate) fn replace_whole(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
+    let path = &fs::canonicalize(path)?;
     let metadata = fs::metadata(path)?;
     if metadata.nlink() > 1 {
         return Err(io::Error::other("it has several names, so that it can't be replaced as a whole"));

@@ -66,6 +66,15 @@ impl Needs {
     pub(crate) fn of_key<'n>(&'n self, key: &'n str) -> impl Iterator<Item = &'n Need> {
         self.items.iter().filter(move |need| need.key.as_deref() == Some(key))
     }
+
+    /// Returns the items that some key fits, or may fit, of which it is not told which. What was sealed for another name or namespace is not
+    /// among them: it can't be told from what was sealed for another cluster.
+    pub(crate) fn unclear(&self) -> impl Iterator<Item = &Need> {
+        self.items.iter().filter(|need| {
+            use Closed::{Damaged, NotTried, OtherScope};
+            matches!(need.closed, Some(Damaged | OtherScope | NotTried))
+        })
+    }
 }
 
 impl Need {

@@ -169,8 +169,9 @@ fn check(args: &RetireArgs, secrets: &KeySecrets, secret: &KeySecret, needs: &Ne
         () if is_last => RetireError::Last { name: name() },
         () if !args.places.are_some() => RetireError::NotLooked { name: name() },
         () if count > 0 => RetireError::Needed { name: name(), count: counted(count, "item"), items },
-        () if !needs.unread.is_empty() => {
-            let places: Vec<_> = needs.unread.iter().map(|place| format!("  {place}")).collect();
+        () if !needs.unread.is_empty() || needs.unclear().next().is_some() => {
+            let unread = needs.unread.iter().map(|place| format!("  {place}"));
+            let places: Vec<_> = unread.chain(needs.unclear().map(|need| format!("  {need}"))).collect();
             RetireError::Unread { name: name(), places: places.join("\n") }
         }
         () => return Ok(()),
