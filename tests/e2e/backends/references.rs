@@ -65,13 +65,6 @@ impl Store {
         page.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
     }
 
-    /// Returns how many syncs failed; the next one reads anew what it sends.
-    fn failed_syncs(&self) -> u64 {
-        let (_, page) = self.controller.get("/metrics").unwrap();
-        let failed = page.lines().filter(|line| line.starts_with("waxwing_syncs_total{outcome=\"failed\""));
-        failed.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-    }
-
     fn never_asked(&self) {
         let (_, page) = self.controller.get("/metrics").unwrap();
         let asked: Vec<_> = page
@@ -187,11 +180,8 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
     assert_eq!(STANDARD.decode(values["data"]["binary"].as_str().unwrap()).unwrap(), [0, 1, 255]);
     assert_eq!(stage.get("configmap/bound").unwrap()["data"]["user"], "shop");
     assert_eq!(stage.get("secret/all").unwrap()["data"].as_object().unwrap().len(), 3);
-    // Each version once, and each secret once in each sync that came so far; that of the engine without versions once more, to see
-    // whether it is another.
-    let (versions, reads, failed) = (store.asked_store("version"), store.asked_store("read"), store.failed_syncs());
-    assert_eq!(versions, 4, "after {failed} syncs that failed");
-    assert!(reads >= 6 && reads <= 1 + 5 * (1 + failed), "{reads} values were read, and {failed} syncs failed");
+    // Each secret and version once, and that of the engine without versions twice: to see whether it is another.
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (4, 6));
     let log = store.controller.log();
     let record = log.lines().find(|line| line.contains("waxwing::audit") && line.contains("/values")).unwrap();
     for part in ["SecretBackend ", "/vault", "ref+store://vault/", "#/password", "reference", "version"] {
@@ -392,15 +382,13 @@ fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged
     let commit = store.stage.commit(&[("app/db.yaml", &using), ("app/settings.yaml", &config_map("settings", "a"))]);
     store.stage.sync("./app", "  backends: [{name: vault}]");
     store.stage.applied(&commit);
-    let read = store.asked_store("read");
-    assert_eq!(store.asked_store("version"), 1);
-    assert!(read >= 1 && read <= 1 + store.failed_syncs(), "{read} values were read");
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (1, 1));
 
     // What is not due is not asked for, so that a commit goes through whatever the store does.
     store.bao.stop();
     let commit = store.stage.commit(&[("app/settings.yaml", &config_map("settings", "b"))]);
     store.stage.applied(&commit);
-    assert_eq!((store.asked_store("version"), store.asked_store("read")), (1, read));
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (1, 1));
 
     // Somebody asks for a look at everything.
     let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": "now"}}});
