@@ -20,6 +20,8 @@ mod secret_backend;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 #[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
 mod sync;
+#[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+mod vault_auth;
 
 pub use conditions::{ConditionType, NewCondition, Status, condition, remove_condition, set_condition};
 pub use git_source::{GitReference, GitSource, GitSourceSpec, GitSourceStatus, SelectedReference};
@@ -29,11 +31,12 @@ pub use reason::Reason;
 pub use reference::{BackendKind, BackendRef, FieldPointer, KeySource, KindName, LocalRef, ParseKindNameError};
 pub use secret_backend::{
     Allow, AwsAuth, AwsBackend, AzureAuth, AzureBackend, AzureWorkloadIdentity, GcpAuth, GcpBackend,
-    GcpWorkloadIdentity, KubernetesAuth, SecretBackend, SecretBackendSpec, VaultAuth, VaultBackend, WebIdentityAuth,
+    GcpWorkloadIdentity, SecretBackend, SecretBackendSpec, VaultBackend, WebIdentityAuth,
 };
 pub use sync::{
     Counts, Drift, FAILURES_LIMIT, Failure, Ignore, IgnoreTarget, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus,
 };
+pub use vault_auth::{AppRoleAuth, CertificateAuth, JwtAuth, KubernetesAuth, VaultAuth};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

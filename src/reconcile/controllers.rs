@@ -18,7 +18,7 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::News;
 use crate::metrics::Kind;
 
-/// How often data keys are looked at whose time may be over.
+/// How often data keys and tokens are looked at whose time may be over.
 const EXPIRING: Duration = Duration::from_secs(10);
 
 /// What starts reconciles beside the resources themselves.
@@ -79,11 +79,12 @@ where
     futures::stream::once(all).flatten()
 }
 
-/// Takes data keys out of memory soon after their time is over.
+/// Takes data keys and tokens out of memory soon after their time is over.
 async fn expire(context: &Context) {
     loop {
         tokio::time::sleep(EXPIRING).await;
         context.data_keys.expire(Instant::now());
+        context.logins.expire(Instant::now());
     }
 }
 

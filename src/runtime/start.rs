@@ -19,7 +19,7 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
-    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood, RenderCache,
+    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood, Logins, RenderCache,
     Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
 };
 use crate::render::find_program;
@@ -221,6 +221,7 @@ impl Parts {
             keys: keys.clone(),
             key_services: key_services(args),
             data_keys: DataKeyCache::new(MOST_DATA_KEYS, Duration::from_secs(args.data_key_lifetime.into())),
+            logins: Arc::new(Logins::default()),
             versions: VersionMemory::default(),
             salt,
             metrics,
@@ -247,6 +248,7 @@ impl Parts {
         };
         let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
+        let logins = context.logins.clone();
         let working = async {
             let objects = async {
                 if let Some(parts) = sealed_objects {
@@ -262,6 +264,7 @@ impl Parts {
                 never = readiness => match never {},
             }
             cluster.let_others_lead().await;
+            logins.end().await;
             ended.cancel();
             Ok(())
         };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use waxwing_formats::DataKey;
-use waxwing_formats::reference::{PathPattern, SecretPath};
-use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, VaultSecrets};
+use waxwing_formats::reference::{PathPattern, SecretPath, StoredSecret, Version};
+use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, StoredVersion};
 
 use super::aws::Aws;
 use super::azure::Azure;
@@ -15,6 +15,8 @@ use super::reader::Reader;
 use super::vault::Vault;
 use super::{Tenant, Trouble};
 use crate::api::SecretBackendSpec;
+
+const NO_STORE: StoreError = StoreError::Malformed { what: "the backend, which is no store," };
 
 /// One backend, with what it logs in with. Not `Debug`.
 pub(super) struct Backend {
@@ -47,7 +49,9 @@ impl Backend {
         let holder = Holder {
             account: reader.tenant.job.account.to_string(),
             backend: backend.uid().unwrap_or_default(),
-            version: [backend.resource_version().unwrap_or_default(), secret].join(" "),
+            // Not its resourceVersion, which its status changes too.
+            version: [backend.metadata.generation.unwrap_or_default().to_string(), secret, reader.tenant.uid.clone()]
+                .join(" "),
         };
         let (closed, store_closed) = (OnceLock::new(), OnceLock::new());
         let name = reader.name.to_owned();
@@ -71,11 +75,42 @@ impl Backend {
         self.allowed_paths.iter().any(|pattern| pattern.allows(path, namespace))
     }
 
-    /// Returns the store, logged in at; nothing if the service is none.
-    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Option<Result<&VaultSecrets, ServiceError>> {
+    /// Asks the store for the newest version of a secret.
+    pub(super) async fn newest(&self, tenant: &Tenant<'_>, path: &SecretPath) -> Result<StoredVersion, StoreError> {
         match &self.service {
-            Service::Vault(server) => Some(server.secrets(tenant).await),
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
+            Service::Vault(server) => server.newest(tenant, &self.holder, path).await,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Err(NO_STORE),
+        }
+    }
+
+    /// Has the store give a secret, of this version or the newest.
+    pub(super) async fn read_secret(
+        &self,
+        tenant: &Tenant<'_>,
+        path: &SecretPath,
+        version: Option<&Version>,
+    ) -> Result<StoredSecret, StoreError> {
+        match &self.service {
+            Service::Vault(server) => server.read_secret(tenant, &self.holder, path, version).await,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Err(NO_STORE),
+        }
+    }
+
+    /// Says which server a version of a secret is of, whatever the backend is called.
+    pub(super) fn place(&self) -> String {
+        match &self.service {
+            Service::Vault(server) => server.place(),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => String::new(),
+        }
+    }
+
+    /// Says what can be done when the service does not let `account` in.
+    pub(super) fn login_hint(&self, account: &str) -> String {
+        match &self.service {
+            Service::Vault(server) => server.hint(account),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => format!(
+                "see that it lets in what spec logs in with, and that ServiceAccount {account} may create tokens of itself where that takes one"
+            ),
         }
     }
 
@@ -86,7 +121,7 @@ impl Backend {
         enc: &str,
     ) -> Result<DataKey, ServiceError> {
         match (&self.service, key) {
-            (Service::Vault(server), ServiceKey::Vault(key)) => server.unwrap(tenant, key, enc).await,
+            (Service::Vault(server), ServiceKey::Vault(key)) => server.unwrap(tenant, &self.holder, key, enc).await,
             (Service::Aws(aws), ServiceKey::Aws(key)) => aws.unwrap(tenant, key, enc).await,
             (Service::Gcp(gcp), ServiceKey::Gcp(key)) => gcp.unwrap(tenant, key, enc).await,
             (Service::Azure(vault), ServiceKey::Azure(key)) => vault.unwrap(tenant, key, enc).await,

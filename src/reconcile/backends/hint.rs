@@ -2,18 +2,17 @@
 
 use waxwing_keys::ServiceError;
 
+use super::backend::Backend;
 use crate::cluster::ServiceAccount;
 
 /// Where no backend allows the key of a file.
 pub(super) const NOT_ALLOWED: &str = "list the key in spec.allow.keys of a SecretBackend that spec.secrets.backends names, or seal the file for a key that is listed";
 
 /// Returns what to do about an error that came through a backend.
-pub(super) fn of(error: &ServiceError, backend: &str, account: &ServiceAccount) -> String {
+pub(super) fn of(error: &ServiceError, backend: &Backend, account: &ServiceAccount) -> String {
+    let (login, backend) = (backend, &backend.name);
     match error {
-        ServiceError::NoCredentials { service, .. } => format!(
-            "see that {service} lets in what spec of SecretBackend {backend} logs in with, and that ServiceAccount {account} may create \
-             tokens of itself where that takes one"
-        ),
+        ServiceError::NoCredentials { .. } => login.login_hint(&account.to_string()),
         ServiceError::Denied { service, .. } => {
             format!("let the login of SecretBackend {backend} decrypt with this key, at {service}")
         }

@@ -10,9 +10,12 @@ mod azure;
 mod backend;
 mod gcp;
 mod hint;
+mod logins;
 mod reader;
 mod stores;
 mod vault;
+mod vault_login;
+mod vault_server;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,9 +25,10 @@ use waxwing_keys::{Origin, Patience, Proxies, ServiceClient, ServiceError, Servi
 
 use super::job::Job;
 use super::trouble::Trouble;
-use crate::cluster::{Session, TokenError, token_for};
+use crate::cluster::{self, Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
+pub use logins::Logins;
 use reader::Reader;
 pub(super) use stores::Found;
 
@@ -63,12 +67,15 @@ pub(super) struct Backends<'a> {
 struct Tenant<'a> {
     job: &'a Job<'a>,
     session: Session<'a>,
+    /// The ServiceAccount's uid; empty where there is none.
+    uid: String,
 }
 
 impl<'a> Backends<'a> {
     /// Reads the backends that the Sync names, and the Secrets that they name.
     pub(super) async fn read(job: &'a Job<'a>, session: Session<'a>) -> Result<Self, Trouble> {
-        let tenant = Tenant { job, session };
+        let uid = cluster::service_account_uid(&job.context.client, &job.account).await?.unwrap_or_default();
+        let tenant = Tenant { job, session, uid };
         let mut all = Vec::new();
         for reference in &job.sync.spec.secrets.backends {
             all.push(Backend::read(&Reader { tenant: &tenant, name: &reference.name }).await?);
@@ -98,7 +105,7 @@ impl<'a> Backends<'a> {
             Err(error) => {
                 self.note(&error, backend);
                 let refusal = Refusal(format!("SecretBackend {}: {error}", backend.name));
-                Err(ServiceRefusal { refusal, hint: hint::of(&error, &backend.name, &job.account) })
+                Err(ServiceRefusal { refusal, hint: hint::of(&error, backend, &job.account) })
             }
         }
     }

@@ -18,7 +18,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) async fn backend(&self) -> Result<SecretBackend, Trouble> {
-        let Tenant { job, session } = self.tenant;
+        let Tenant { job, session, .. } = self.tenant;
         let backend = read_backend(&session.client, &job.account, self.name).await;
         let backend = backend.map_err(|error| self.unreadable(&error))?.ok_or_else(|| {
             self.useless(&format!("{self} does not exist"), &format!("create it, or correct {FIELD}"))
@@ -59,7 +59,7 @@ impl Reader<'_> {
 
     /// Reads a Secret that the backend names; it must have these entries.
     pub(super) async fn secret(&self, name: &str, entries: &[&str]) -> Result<Secret, Trouble> {
-        let Tenant { job, session } = self.tenant;
+        let Tenant { job, session, .. } = self.tenant;
         let secret = secrets::read(&session.client, &session.identity, job.namespace(), name).await;
         let (field, reader) = (format!("SecretBackend {}", self.name), format!("ServiceAccount {}", job.account));
         let secret = secret.map_err(|error| of_secret(error, &field, &reader))?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use waxwing_formats::reference::{StoreKind, Stored, Version};
 use waxwing_formats::{Handle, HandleInput, KeyPath, SecretBytes};
 use waxwing_keys::service_name::VAULT;
-use waxwing_keys::{StoreError, StoredVersion, VaultSecrets};
+use waxwing_keys::{StoreError, StoredVersion};
 
 use super::backend::Backend;
 use super::{Backends, FIELD};
@@ -29,13 +29,15 @@ impl Backends<'_> {
     /// Asks which version of a secret there is, without reading it where the store keeps versions.
     pub(in crate::reconcile) async fn version(&self, stored: &Stored) -> Result<Found, StoreRefusal> {
         let backend = self.store(stored)?;
-        let until = Instant::now() + backend.refresh;
         if let Some(version) = &stored.version {
-            return Ok(Found { stamp: version.as_str().to_owned(), version: Some(version.clone()), until });
+            // Nobody is asked, so that what the backend leads to has to be part of it: another server has another secret there.
+            let stamp = format!("{} of {}", version.as_str(), backend.place());
+            return Ok(Found { stamp, version: Some(version.clone()), until: Instant::now() + backend.refresh });
         }
-        let newest =
-            self.ask_store(backend, "version", async |secrets: &VaultSecrets| secrets.newest(&stored.path).await);
-        match self.told(backend, newest.await)? {
+        let newest = self.ask_store(backend, "version", backend.newest(&self.tenant, &stored.path)).await;
+        // From when it has answered, so that one that is slower than that is not asked without a pause.
+        let until = Instant::now() + backend.refresh;
+        match self.told(backend, newest)? {
             StoredVersion::Numbered { number, times } => {
                 let version = number.to_string().parse().map_err(|_| self.unusable(backend))?;
                 Ok(Found { stamp: format!("{number} {times}"), version: Some(version), until })
@@ -56,7 +58,7 @@ impl Backends<'_> {
         version: Option<&Version>,
     ) -> Result<Answered, StoreRefusal> {
         let backend = self.store(stored)?;
-        let read = async |secrets: &VaultSecrets| secrets.read(&stored.path, version).await;
+        let read = backend.read_secret(&self.tenant, &stored.path, version);
         let secret = self.ask_store(backend, "read", read).await;
         let secret = self.told(backend, secret)?;
         let version = version.map(|version| version.as_str().to_owned()).unwrap_or_default();
@@ -99,21 +101,15 @@ impl Backends<'_> {
         &self,
         backend: &Backend,
         what: &'static str,
-        ask: impl AsyncFnOnce(&VaultSecrets) -> Result<T, StoreError>,
+        ask: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         if let Some(error) = backend.store_closed.get() {
             return Err(error.clone());
         }
         let begun = Instant::now();
         let left = self.tenant.job.deadline.saturating_duration_since(begun);
-        let asked = async {
-            match backend.secrets(&self.tenant).await {
-                Some(secrets) => ask(secrets?).await,
-                None => Err(StoreError::Malformed { what: "the backend, which is no store," }),
-            }
-        };
         let late = StoreError::Unavailable { service: VAULT, why: "it does not answer in time".to_owned() };
-        let answer = tokio::time::timeout(left, asked).await.unwrap_or(Err(late));
+        let answer = tokio::time::timeout(left, ask).await.unwrap_or(Err(late));
         let outcome = answer.as_ref().map_or_else(StoreError::word, |_| what);
         self.tenant.job.context.metrics.asked_store(VAULT, outcome, begun.elapsed());
         if let Err(
@@ -134,7 +130,7 @@ impl Backends<'_> {
                 StoreError::Throttled { retry_after, .. } => self.is_away_for(retry_after.unwrap_or_default()),
                 _ => {}
             }
-            let hint = hint(&error, &backend.name, &account.to_string());
+            let hint = hint(&error, backend, &account.to_string());
             StoreRefusal { kind: kind(&error), fact: format!("SecretBackend {}: {error}", backend.name), hint }
         })
     }
@@ -142,7 +138,7 @@ impl Backends<'_> {
     fn unusable(&self, backend: &Backend) -> StoreRefusal {
         let error = StoreError::Answer { service: VAULT };
         let fact = format!("SecretBackend {}: {error}", backend.name);
-        StoreRefusal { kind: kind(&error), fact, hint: hint(&error, &backend.name, "") }
+        StoreRefusal { kind: kind(&error), fact, hint: hint(&error, backend, "") }
     }
 }
 
@@ -162,12 +158,10 @@ fn kind(error: &StoreError) -> RefusalKind {
     }
 }
 
-fn hint(error: &StoreError, backend: &str, account: &str) -> String {
+fn hint(error: &StoreError, backend: &Backend, account: &str) -> String {
+    let (login, backend) = (backend, &backend.name);
     match error {
-        StoreError::NoCredentials { service, .. } => format!(
-            "see that {service} lets in what spec of SecretBackend {backend} logs in with, and that ServiceAccount {account} may create tokens \
-             of itself where that takes one"
-        ),
+        StoreError::NoCredentials { .. } => login.login_hint(account),
         StoreError::Denied { .. } => format!(
             "let the login of SecretBackend {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
         ),
