@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LocalRef, Period, VaultAuth};
+use super::{BackendStatus, LocalRef, Period, VaultAuth};
 
 /// A key service or a store of secrets, and what of it may be used.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -17,9 +17,22 @@ use super::{LocalRef, Period, VaultAuth};
     kind = "SecretBackend",
     doc = "A service that opens SOPS files for the Syncs of its namespace or keeps secrets that they refer to, and what of it they may use.",
     namespaced,
+    status = "BackendStatus",
     derive = "PartialEq",
     shortname = "wxb",
     category = "waxwing",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether it can be used",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        description = "How long Ready has been what it is",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].lastTransitionTime"
+    ),
     printcolumn(
         name = "Vault",
         type_ = "string",
@@ -37,6 +50,12 @@ use super::{LocalRef, Period, VaultAuth};
         type_ = "string",
         description = "The secrets that references may lead to",
         json_path = ".spec.allow.paths"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        description = "What is the matter, and what to do about it",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -14,6 +14,7 @@ use waxwing_formats::Salt;
 use waxwing_keys::DataKeyCache;
 use waxwing_plan::OwnerMark;
 
+use super::backend_status::BackendStandings;
 use super::backends::{KeyServices, Logins};
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
@@ -97,6 +98,8 @@ pub struct Context {
     pub key_services: KeyServices,
     /// What key services unwrapped of late.
     pub data_keys: DataKeyCache,
+    /// How Syncs fared with backends.
+    pub backends: BackendStandings,
     /// The tokens that logins gave.
     pub logins: Arc<Logins>,
     /// Which versions the secrets have that references lead to.

@@ -5,6 +5,7 @@
 //! What this room adds to the others is order, retry, and the mapping of every error to a reason that users see.
 
 mod audit;
+mod backend_status;
 mod backends;
 mod context;
 mod controllers;
@@ -32,9 +33,10 @@ mod waits;
 mod watched;
 
 pub use audit::TARGET as AUDIT_TARGET;
+pub use backend_status::{BackendNews, BackendStandings};
 pub use backends::{KeyServices, Logins};
 pub use context::{Context, Revisions};
-pub use controllers::{Heard, run};
+pub use controllers::{Heard, WatchedBackends, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
 pub use hold::LastGood;

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use kube::ResourceExt;
+use jiff::Timestamp;
 use waxwing_formats::DataKey;
 use waxwing_formats::reference::{PathPattern, SecretPath, StoredSecret, Version};
 use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, StoredVersion};
@@ -11,15 +11,16 @@ use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, Sto
 use super::aws::Aws;
 use super::azure::Azure;
 use super::gcp::Gcp;
-use super::reader::Reader;
+use super::reader::{Named, Reader, label};
 use super::vault::Vault;
 use super::{Tenant, Trouble};
-use crate::api::SecretBackendSpec;
+use crate::api::{BackendKind, SecretBackendSpec};
 
 const NO_STORE: StoreError = StoreError::Malformed { what: "the backend, which is no store," };
 
 /// One backend, with what it logs in with. Not `Debug`.
 pub(super) struct Backend {
+    pub(super) kind: BackendKind,
     pub(super) name: String,
     pub(super) holder: Holder,
     /// Why it is not asked again in this sync: it is away, or nobody is let in.
@@ -42,20 +43,24 @@ enum Service {
 
 impl Backend {
     pub(super) async fn read(reader: &Reader<'_>) -> Result<Self, Trouble> {
-        let backend = reader.backend().await?;
-        let (allowed, allowed_paths) = (reader.patterns(&backend)?, reader.path_patterns(&backend)?);
-        let refresh = backend.spec.refresh_interval.get();
-        let (service, secret) = Service::read(reader, &backend.spec).await?;
+        let Named { uid, generation, spec } = reader.backend().await?;
+        let (allowed, allowed_paths) = (reader.patterns(&spec)?, reader.path_patterns(&spec)?);
+        let refresh = spec.refresh_interval.get();
+        let (service, secret) = Service::read(reader, &spec).await?;
         let holder = Holder {
             account: reader.tenant.job.account.to_string(),
-            backend: backend.uid().unwrap_or_default(),
+            backend: uid,
             // Not its resourceVersion, which its status changes too.
-            version: [backend.metadata.generation.unwrap_or_default().to_string(), secret, reader.tenant.uid.clone()]
-                .join(" "),
+            version: [generation.to_string(), secret, reader.tenant.uid.clone()].join(" "),
         };
         let (closed, store_closed) = (OnceLock::new(), OnceLock::new());
-        let name = reader.name.to_owned();
-        Ok(Self { name, holder, closed, store_closed, refresh, allowed, allowed_paths, service })
+        let (kind, name) = (reader.kind, reader.name.to_owned());
+        Ok(Self { kind, name, holder, closed, store_closed, refresh, allowed, allowed_paths, service })
+    }
+
+    /// Says which backend it is, to somebody who knows of which namespace.
+    pub(super) fn label(&self) -> String {
+        label(self.kind, &self.name)
     }
 
     /// Tells whether a Sync in `namespace` may use a key through it.
@@ -101,6 +106,14 @@ impl Backend {
         match &self.service {
             Service::Vault(server) => server.place(),
             Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => String::new(),
+        }
+    }
+
+    /// Returns when the token ends that the tenant has by now, if it is known to.
+    pub(super) async fn token_expires_at(&self) -> Option<Timestamp> {
+        match &self.service {
+            Service::Vault(server) => server.token_expires_at().await,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
         }
     }
 

@@ -5,12 +5,13 @@
 //! ServiceAccount through the same backend, of which nothing has changed. One that goes before its time is ended at the server, once
 //! nobody uses it any more. Not here: how somebody logs in, and what is done with a token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
@@ -56,6 +57,8 @@ pub(super) struct Token {
     since: Instant,
     /// When it ends by itself.
     ends_at: Option<Instant>,
+    /// The same for people.
+    expires_at: Option<Timestamp>,
     ends: Arc<Ends>,
 }
 
@@ -68,6 +71,11 @@ impl Token {
     /// Tells whether it was asked for after that time.
     pub(super) fn is_newer_than(&self, time: Instant) -> bool {
         self.since >= time
+    }
+
+    /// Returns when it ends by itself, if that is known.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
     }
 
     /// Returns until when it is given out.
@@ -135,11 +143,12 @@ impl Logins {
         let VaultLogin { token, lifetime, is_for_many_uses, is_revocable } = login;
         let token = Arc::new(Token {
             secret: token,
-            server: server.clone(),
+            server: Arc::new(server.for_strangers()),
             is_revocable,
             is_for_many_uses,
             since,
             ends_at: lifetime.map(|lifetime| since + lifetime),
+            expires_at: lifetime.and_then(|lifetime| Timestamp::now().checked_add(lifetime).ok()),
             ends: self.ends.clone(),
         });
         if is_for_many_uses {
@@ -179,6 +188,12 @@ impl Logins {
             kept.await.unwrap_or(Err(ServiceError::Malformed { what: "the wrapping" }))
         };
         self.taking_out.once((holder.clone(), wrapping), obtain).await.0
+    }
+
+    /// Ends the tokens, and forgets the secret ids, of backends that are gone.
+    pub(in crate::reconcile) fn keep_those_of(&self, alive: &HashSet<String>) {
+        drop(self.tokens().forget(|holder, _| !alive.contains(&holder.backend)));
+        drop(self.secret_ids().forget(|holder, _| !alive.contains(&holder.backend)));
     }
 
     /// Takes out of memory what is out of time.

@@ -8,6 +8,7 @@
 mod aws;
 mod azure;
 mod backend;
+mod check;
 mod gcp;
 mod hint;
 mod logins;
@@ -23,11 +24,13 @@ use std::time::{Duration, Instant};
 use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
 use waxwing_keys::{Origin, Patience, Proxies, ServiceClient, ServiceError, ServiceKey};
 
+use super::backend_status::WhichBackend;
 use super::job::Job;
 use super::trouble::Trouble;
 use crate::cluster::{self, Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
+pub(super) use check::check;
 pub use logins::Logins;
 use reader::Reader;
 pub(super) use stores::Found;
@@ -78,7 +81,8 @@ impl<'a> Backends<'a> {
         let tenant = Tenant { job, session, uid };
         let mut all = Vec::new();
         for reference in &job.sync.spec.secrets.backends {
-            all.push(Backend::read(&Reader { tenant: &tenant, name: &reference.name }).await?);
+            let reader = Reader { tenant: &tenant, kind: reference.kind, name: &reference.name };
+            all.push(Backend::read(&reader).await?);
         }
         Ok(Self { tenant, all, outage: Mutex::default() })
     }
@@ -104,7 +108,7 @@ impl<'a> Backends<'a> {
             }
             Err(error) => {
                 self.note(&error, backend);
-                let refusal = Refusal(format!("SecretBackend {}: {error}", backend.name));
+                let refusal = Refusal(format!("{}: {error}", backend.label()));
                 Err(ServiceRefusal { refusal, hint: hint::of(&error, backend, &job.account) })
             }
         }
@@ -121,10 +125,30 @@ impl<'a> Backends<'a> {
         let answer = answer.unwrap_or(Err(late));
         let outcome = answer.as_ref().map_or_else(ServiceError::word, |_| "unwrapped");
         self.tenant.job.context.metrics.asked_service(service, outcome, begun.elapsed());
+        match &answer {
+            Err(ServiceError::NoCredentials { why, .. }) => self.note_login(backend, Some(why)).await,
+            Ok(_) | Err(ServiceError::Denied { .. } | ServiceError::Refused { .. } | ServiceError::NotFound { .. }) => {
+                self.note_login(backend, None).await;
+            }
+            Err(_) => {}
+        }
         if let Err(error @ (ServiceError::Unavailable { .. } | ServiceError::NoCredentials { .. })) = &answer {
             backend.closed.get_or_init(|| error.clone());
         }
         answer
+    }
+
+    /// Notes whether the service lets the tenant in, which the backend's status says.
+    async fn note_login(&self, backend: &Backend, problem: Option<&String>) {
+        let job = self.tenant.job;
+        let which = WhichBackend {
+            kind: backend.kind,
+            namespace: job.namespace(),
+            name: &backend.name,
+            uid: &backend.holder.backend,
+        };
+        let expires = if problem.is_none() { backend.token_expires_at().await } else { None };
+        job.context.backends.note(&which, job.account.to_string(), problem.cloned(), expires);
     }
 
     /// Forgets what was unwrapped for somebody who is not let in any more, and remembers that a service is down.

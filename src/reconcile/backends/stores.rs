@@ -11,7 +11,9 @@ use waxwing_keys::service_name::VAULT;
 use waxwing_keys::{StoreError, StoredVersion};
 
 use super::backend::Backend;
+use super::reader::{full_label, label, word};
 use super::{Backends, FIELD};
+use crate::api::BackendKind;
 use crate::unsealing::{Answered, RefusalKind, StoreRefusal};
 
 /// Which version of a secret there is, and for how long that counts. All of it is public.
@@ -62,8 +64,8 @@ impl Backends<'_> {
         let secret = self.ask_store(backend, "read", read).await;
         let secret = self.told(backend, secret)?;
         let version = version.map(|version| version.as_str().to_owned()).unwrap_or_default();
-        let namespace = self.tenant.job.namespace();
-        Ok(Answered { secret, version, backend: format!("SecretBackend {namespace}/{}", backend.name) })
+        let backend = full_label(backend.kind, self.tenant.job.namespace(), &backend.name);
+        Ok(Answered { secret, version, backend })
     }
 
     /// Tells one value from another without showing it: a digest under the key of this installation.
@@ -77,22 +79,32 @@ impl Backends<'_> {
     fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
         let (name, namespace) = (stored.store.as_str(), self.tenant.job.namespace());
         let refused = |fact: String, hint: String| StoreRefusal { kind: RefusalKind::NotAllowed, fact, hint };
-        if stored.kind == StoreKind::Cluster {
-            let hint = "refer to a SecretBackend of the Sync's namespace by ref+store://".to_owned();
-            return Err(refused("there are no stores of the whole cluster yet".to_owned(), hint));
-        }
-        let Some(backend) = self.all.iter().find(|backend| backend.name == name) else {
-            let hint =
-                format!("add {{name: {name}}} to {FIELD} if there is such a SecretBackend, or correct the reference");
-            return Err(refused(format!("{FIELD} does not name {name}"), hint));
+        let kind = match stored.kind {
+            StoreKind::Namespaced => BackendKind::SecretBackend,
+            StoreKind::Cluster => BackendKind::ClusterSecretBackend,
+        };
+        let Some(backend) = self.all.iter().find(|backend| (backend.kind, backend.name.as_str()) == (kind, name))
+        else {
+            let of_cluster =
+                if kind == BackendKind::ClusterSecretBackend { "kind: ClusterSecretBackend, " } else { "" };
+            let hint = format!(
+                "add {{{of_cluster}name: {name}}} to {FIELD} if there is such a {}, or correct the reference",
+                word(kind)
+            );
+            return Err(refused(
+                format!(
+                    "{FIELD} does not name {}",
+                    if of_cluster.is_empty() { name.to_owned() } else { label(kind, name) }
+                ),
+                hint,
+            ));
         };
         match backend.allows_path(&stored.path, namespace) {
             true => Ok(backend),
             false => {
-                let hint = format!(
-                    "list the path in spec.allow.paths of SecretBackend {namespace}/{name}, or refer to one that is listed"
-                );
-                Err(refused(format!("SecretBackend {namespace}/{name} does not allow the path {}", stored.path), hint))
+                let label = full_label(kind, namespace, name);
+                let hint = format!("list the path in spec.allow.paths of {label}, or refer to one that is listed");
+                Err(refused(format!("{label} does not allow the path {}", stored.path), hint))
             }
         }
     }
@@ -112,6 +124,16 @@ impl Backends<'_> {
         let answer = tokio::time::timeout(left, ask).await.unwrap_or(Err(late));
         let outcome = answer.as_ref().map_or_else(StoreError::word, |_| what);
         self.tenant.job.context.metrics.asked_store(VAULT, outcome, begun.elapsed());
+        match &answer {
+            Err(StoreError::NoCredentials { why, .. }) => self.note_login(backend, Some(why)).await,
+            Err(
+                StoreError::Throttled { .. }
+                | StoreError::Unavailable { .. }
+                | StoreError::Answer { .. }
+                | StoreError::Malformed { .. },
+            ) => {}
+            _ => self.note_login(backend, None).await,
+        }
         if let Err(
             error @ (StoreError::Unavailable { .. } | StoreError::NoCredentials { .. } | StoreError::Throttled { .. }),
         ) = &answer
@@ -131,13 +153,13 @@ impl Backends<'_> {
                 _ => {}
             }
             let hint = hint(&error, backend, &account.to_string());
-            StoreRefusal { kind: kind(&error), fact: format!("SecretBackend {}: {error}", backend.name), hint }
+            StoreRefusal { kind: kind(&error), fact: format!("{}: {error}", backend.label()), hint }
         })
     }
 
     fn unusable(&self, backend: &Backend) -> StoreRefusal {
         let error = StoreError::Answer { service: VAULT };
-        let fact = format!("SecretBackend {}: {error}", backend.name);
+        let fact = format!("{}: {error}", backend.label());
         StoreRefusal { kind: kind(&error), fact, hint: hint(&error, backend, "") }
     }
 }
@@ -159,11 +181,11 @@ fn kind(error: &StoreError) -> RefusalKind {
 }
 
 fn hint(error: &StoreError, backend: &Backend, account: &str) -> String {
-    let (login, backend) = (backend, &backend.name);
+    let (login, backend) = (backend, backend.label());
     match error {
         StoreError::NoCredentials { .. } => login.login_hint(account),
         StoreError::Denied { .. } => format!(
-            "let the login of SecretBackend {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
+            "let the login of {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
         ),
         StoreError::Missing { .. } => "correct the path, or write the secret; what runs keeps running".to_owned(),
         StoreError::NoSuchVersion { .. } => "correct the version, or leave it out for the newest".to_owned(),
@@ -180,6 +202,6 @@ fn hint(error: &StoreError, backend: &Backend, account: &str) -> String {
             "it is tried again; what runs keeps running".to_owned()
         }
         StoreError::Answer { service } => format!("see that what answers there is {service}"),
-        StoreError::Malformed { .. } => format!("correct what SecretBackend {backend} says"),
+        StoreError::Malformed { .. } => format!("correct what {backend} says"),
     }
 }

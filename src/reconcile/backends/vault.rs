@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 use waxwing_formats::reference::{SecretPath, StoredSecret, Version};
 use waxwing_formats::{DataKey, SecretBytes};
@@ -50,6 +51,12 @@ impl Vault {
     /// Says which server that is.
     pub(super) fn place(&self) -> String {
         self.server.place()
+    }
+
+    /// Returns when the token ends that this sync asks with, if it is known to.
+    pub(super) async fn token_expires_at(&self) -> Option<Timestamp> {
+        let current = self.current.lock().await;
+        current.as_ref()?.as_ref().ok()?.token.as_ref()?.expires_at()
     }
 
     /// Says what can be done when the server does not let `account` in.

@@ -26,6 +26,17 @@ impl Server {
         Self { address: address.clone(), namespace: namespace.clone(), authorities: ca_bundle.clone(), identity }
     }
 
+    /// Returns the same server, to which connections are made as a stranger: what keeps it for longer keeps no private key.
+    pub(super) fn for_strangers(&self) -> Self {
+        let Self { address, namespace, authorities, .. } = self;
+        Self {
+            address: address.clone(),
+            namespace: namespace.clone(),
+            authorities: authorities.clone(),
+            identity: None,
+        }
+    }
+
     /// Says which server and which part of it that is.
     pub(super) fn place(&self) -> String {
         format!("{} {}", self.address, self.namespace.as_deref().unwrap_or_default())
@@ -50,6 +61,13 @@ impl Connections<'_> {
     /// Returns what asks the server, with a token or as a stranger.
     pub(super) fn transit(&self, token: Option<SecretBytes>) -> Result<VaultTransit, ServiceError> {
         VaultTransit::new(self.client.clone(), &self.server.address, &self.access(token))
+    }
+
+    /// Asks whether the server answers.
+    pub(super) async fn check_health(&self) -> Result<(), ServiceError> {
+        // What answers that is the server itself, not one of its namespaces.
+        let access = VaultAccess { token: None, namespace: None };
+        VaultTransit::new(self.client.clone(), &self.server.address, &access)?.check_health().await
     }
 
     /// Returns what reads secrets of the server.

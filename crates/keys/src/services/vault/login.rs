@@ -98,6 +98,23 @@ impl VaultTransit {
         Ok((secret_id.to_secret(), (secret_id_ttl > 0).then(|| Duration::from_secs(secret_id_ttl))))
     }
 
+    /// Asks whether the server answers and is unsealed, be it the active one or a standby.
+    ///
+    /// # Errors
+    /// Fails if it does not answer, or says that it can't work; not where whoever answers for it says nothing about that.
+    pub async fn check_health(&self) -> Result<(), ServiceError> {
+        let mut url = self.below(["sys", "health"])?;
+        url.query_pairs_mut().append_pair("standbyok", "true").append_pair("perfstandbyok", "true");
+        let answer = self.ask(Method::GET, url, None).await?;
+        match self.refusal(&answer) {
+            _ if answer.status < 500 => Ok(()),
+            _ if answer.status == 501 => {
+                Err(ServiceError::Unavailable { service: SERVICE, why: "it was never initialized (501)".to_owned() })
+            }
+            error => Err(error),
+        }
+    }
+
     /// Ends the token of this client.
     ///
     /// # Errors
