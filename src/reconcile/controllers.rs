@@ -116,7 +116,12 @@ async fn say_of_backends<B>(
     let (cache, open) = (backends.cache(), backends.filled());
     let asking = from_when_it_leads(cache.clone(), select(backends.asking(), received(news)), &context.leading);
     let times = Times { at_once: BACKENDS_AT_ONCE, open, stop };
-    give_turns(asking, times, |backend| backend_status::reconcile(cache.get(&backend), context.clone())).await;
+    let turns = give_turns(asking, times, |backend| backend_status::reconcile(cache.get(&backend), context.clone()));
+    tokio::select! {
+        () = turns => {}
+        // A server that does not answer is not waited for then.
+        () = stop.cancelled() => {}
+    }
 }
 
 /// The backends that are known.

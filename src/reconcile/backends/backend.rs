@@ -117,12 +117,14 @@ impl Backend {
         }
     }
 
-    /// Says what can be done when the service does not let `account` in.
-    pub(super) fn login_hint(&self, account: &str) -> String {
+    /// Says what can be done when this service does not let `account` in.
+    pub(super) fn login_hint(&self, service: &str, account: &str) -> String {
         match &self.service {
             Service::Vault(server) => server.hint(account),
             Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => format!(
-                "see that it lets in what spec logs in with, and that ServiceAccount {account} may create tokens of itself where that takes one"
+                "see that {service} lets in what spec of {} logs in with, and that ServiceAccount {account} may create tokens of itself where \
+                 that takes one",
+                self.label()
             ),
         }
     }

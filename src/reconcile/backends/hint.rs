@@ -12,7 +12,7 @@ pub(super) const NOT_ALLOWED: &str = "list the key in spec.allow.keys of a backe
 pub(super) fn of(error: &ServiceError, backend: &Backend, account: &ServiceAccount) -> String {
     let (login, backend) = (backend, backend.label());
     match error {
-        ServiceError::NoCredentials { .. } => login.login_hint(&account.to_string()),
+        ServiceError::NoCredentials { service, .. } => login.login_hint(service, &account.to_string()),
         ServiceError::Denied { service, .. } => {
             format!("let the login of {backend} decrypt with this key, at {service}")
         }

@@ -288,3 +288,73 @@ impl<K: Eq + Hash, T: Clone> AtOnce<K, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::api::{VaultAuth, VaultBackend};
+
+    fn server() -> Arc<Server> {
+        let auth = VaultAuth { kubernetes: None, jwt: None, app_role: None, cert: None, token_ref: None };
+        let spec = VaultBackend { address: "http://127.0.0.1:9".to_owned(), namespace: None, ca_bundle: None, auth };
+        Arc::new(Server::new(&spec, None))
+    }
+
+    fn holder(account: &str) -> Holder {
+        Holder { account: account.to_owned(), backend: "b".to_owned(), version: "1".to_owned() }
+    }
+
+    fn login(lifetime: Option<u64>, is_for_many_uses: bool) -> VaultLogin {
+        let token = SecretBytes::new(b"hunter2".to_vec());
+        VaultLogin { token, lifetime: lifetime.map(Duration::from_secs), is_for_many_uses, is_revocable: false }
+    }
+
+    #[test]
+    fn a_token_is_given_out_until_shortly_before_it_ends_and_for_no_longer_than_an_hour() {
+        let logins = Logins::default();
+        for (lifetime, seconds) in [(Some(10), 8), (Some(600), 570), (Some(36_000), 3570), (None, 3570)] {
+            let token = logins.keep(&holder("shop"), &server(), login(lifetime, true), Instant::now());
+            assert_eq!(token.is_kept_until() - token.since, Duration::from_secs(seconds), "{lifetime:?}");
+        }
+    }
+
+    /// Returns how often somebody logged in when eight of an account asked at the same time.
+    async fn asked_by_eight(logins: &Logins, account: &str, is_for_many_uses: bool) -> u64 {
+        let (times, server) = (AtomicU64::new(0), server());
+        let log_in = || async {
+            times.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(login(Some(600), is_for_many_uses))
+        };
+        let holder = holder(account);
+        let all = (0..8).map(|_| logins.token(&holder, &server, log_in));
+        assert!(futures::future::join_all(all).await.iter().all(Result::is_ok));
+        times.into_inner()
+    }
+
+    #[tokio::test]
+    async fn of_several_that_ask_at_once_one_logs_in_unless_the_token_is_for_some_uses_only() {
+        let logins = Logins::default();
+        assert_eq!(asked_by_eight(&logins, "shop", true).await, 1);
+        assert_eq!(asked_by_eight(&logins, "shop", true).await, 0);
+        assert_eq!(asked_by_eight(&logins, "bank", true).await, 1);
+        assert_eq!(asked_by_eight(&logins, "limited", false).await, 8);
+    }
+
+    #[tokio::test]
+    async fn what_fails_fails_for_all_that_wait_and_is_tried_anew_by_who_comes_later() {
+        let (logins, server, holder, times) = (Logins::default(), server(), holder("shop"), AtomicU64::new(0));
+        let log_in = || async {
+            times.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Err(ServiceError::Answer { service: "Vault" })
+        };
+        for tried in [1, 2] {
+            let all = (0..8).map(|_| logins.token(&holder, &server, log_in));
+            assert!(futures::future::join_all(all).await.iter().all(Result::is_err));
+            assert_eq!(times.load(Ordering::Relaxed), tried);
+        }
+    }
+}

@@ -79,25 +79,17 @@ impl Backends<'_> {
     fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
         let (name, namespace) = (stored.store.as_str(), self.tenant.job.namespace());
         let refused = |fact: String, hint: String| StoreRefusal { kind: RefusalKind::NotAllowed, fact, hint };
-        let kind = match stored.kind {
-            StoreKind::Namespaced => BackendKind::SecretBackend,
-            StoreKind::Cluster => BackendKind::ClusterSecretBackend,
+        let (kind, named, entry) = match stored.kind {
+            StoreKind::Namespaced => (BackendKind::SecretBackend, name.to_owned(), format!("{{name: {name}}}")),
+            StoreKind::Cluster => {
+                let kind = BackendKind::ClusterSecretBackend;
+                (kind, label(kind, name), format!("{{kind: {}, name: {name}}}", word(kind)))
+            }
         };
-        let Some(backend) = self.all.iter().find(|backend| (backend.kind, backend.name.as_str()) == (kind, name))
-        else {
-            let of_cluster =
-                if kind == BackendKind::ClusterSecretBackend { "kind: ClusterSecretBackend, " } else { "" };
-            let hint = format!(
-                "add {{{of_cluster}name: {name}}} to {FIELD} if there is such a {}, or correct the reference",
-                word(kind)
-            );
-            return Err(refused(
-                format!(
-                    "{FIELD} does not name {}",
-                    if of_cluster.is_empty() { name.to_owned() } else { label(kind, name) }
-                ),
-                hint,
-            ));
+        let is_it = |backend: &&Backend| (backend.kind, backend.name.as_str()) == (kind, name);
+        let Some(backend) = self.all.iter().find(is_it) else {
+            let hint = format!("add {entry} to {FIELD} if there is such a {}, or correct the reference", word(kind));
+            return Err(refused(format!("{FIELD} does not name {named}"), hint));
         };
         match backend.allows_path(&stored.path, namespace) {
             true => Ok(backend),
@@ -183,7 +175,7 @@ fn kind(error: &StoreError) -> RefusalKind {
 fn hint(error: &StoreError, backend: &Backend, account: &str) -> String {
     let (login, backend) = (backend, backend.label());
     match error {
-        StoreError::NoCredentials { .. } => login.login_hint(account),
+        StoreError::NoCredentials { service, .. } => login.login_hint(service, account),
         StoreError::Denied { .. } => format!(
             "let the login of {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
         ),
