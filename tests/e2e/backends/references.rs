@@ -143,12 +143,13 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
     store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"key": "hunter-legacy"})).unwrap();
     store.write("all", &json!({"first": "hunter-1", "second": "hunter-2", "own": "not this"}));
     store.vault(OWN_PATHS, "");
+    // Put in behind the name of the namespace, since base64 may have these two letters too.
+    let binary = STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db?decode=base64#/bin"));
     let encoded = STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db#/password"));
     let values = format!(
-        "data: {{encoded: {encoded}, binary: {}}}\nstringData:\n  password: {trap}\n  url: postgres://ref+store://vault/secret/data/NS/db#/user+:ref+store://vault/secret/data/NS/db#/password+@db:ref+store://vault/secret/data/NS/db#/port\n  pinned: ref+store://vault/secret/data/NS/db?version=1#/password\n  tls: ref+store://vault/secret/data/NS/db#/tls/a~1b\n  whole: ref+store://vault/secret/data/NS/db?version=1\n  legacy: ref+store://vault/kv1/NS/legacy#/key\n  trap: ref+store://vault/secret/data/NS/trap#/value",
-        STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db?decode=base64#/bin")),
+        "data: {{encoded: ENCODED, binary: BINARY}}\nstringData:\n  password: {trap}\n  url: postgres://ref+store://vault/secret/data/NS/db#/user+:ref+store://vault/secret/data/NS/db#/password+@db:ref+store://vault/secret/data/NS/db#/port\n  pinned: ref+store://vault/secret/data/NS/db?version=1#/password\n  tls: ref+store://vault/secret/data/NS/db#/tls/a~1b\n  whole: ref+store://vault/secret/data/NS/db?version=1\n  legacy: ref+store://vault/kv1/NS/legacy#/key\n  trap: ref+store://vault/secret/data/NS/trap#/value",
     );
-    let generated = "resources: [bound.yaml, sealed.yaml, all.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nsecretGenerator:\n- {name: made, literals: ['password=ref+store://vault/secret/data/NS/db#/password'], envs: [some.env], files: [app.conf]}\n- {name: patched, literals: ['password=ref+store://vault/secret/data/NS/db#/user']}\npatches:\n- {target: {kind: Secret, name: patched}, patch: '[{op: replace, path: /data/password, value: ENCODED}]'}\n".replace("ENCODED", &encoded);
+    let generated = "resources: [bound.yaml, sealed.yaml, all.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nsecretGenerator:\n- {name: made, literals: ['password=ref+store://vault/secret/data/NS/db#/password'], envs: [some.env], files: [app.conf]}\n- {name: patched, literals: ['password=ref+store://vault/secret/data/NS/db#/user']}\npatches:\n- {target: {kind: Secret, name: patched}, patch: '[{op: replace, path: /data/password, value: ENCODED}]'}\n";
     let bound = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {user: ref+store://vault/secret/data/NS/db#/user}\n";
     let annotated = "apiVersion: v1\nkind: Secret\nmetadata: {name: all, annotations: {waxwing.dev/expand: ref+store://vault/secret/data/NS/all}}\nstringData: {own: ref+store://vault/secret/data/NS/db#/user}\n";
     let sealed = stage.sops(
@@ -157,8 +158,8 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         &["--encrypted-regex", "^stringData$"],
     );
     let files = [
-        ("app/values.yaml", store.at(&secret("values", &values))),
-        ("app/built/kustomization.yaml", store.at(&generated)),
+        ("app/values.yaml", store.at(&secret("values", &values)).replace("ENCODED", &encoded).replace("BINARY", &binary)),
+        ("app/built/kustomization.yaml", store.at(generated).replace("ENCODED", &encoded)),
         ("app/built/some.env", store.at("FROM_ENV=ref+store://vault/secret/data/NS/db#/user\n")),
         ("app/built/app.conf", store.at("# settings\nuser = ref+store://vault/secret/data/NS/db#/user\npass = ref+store://vault/secret/data/NS/db#/password+!\n")),
         ("app/built/bound.yaml", store.at(bound)),
