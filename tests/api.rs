@@ -6,8 +6,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use waxwing::api::{
-    Failure, GitReference, GitSource, GitSourceSpec, Inventory, InventorySpec, Plaintext, Prune, Reason, SecretBackend,
-    SelectedReference, Sync, SyncIdentity, SyncSpec, crds,
+    ClusterSecretBackend, Failure, GitReference, GitSource, GitSourceSpec, Inventory, InventorySpec, Plaintext, Prune,
+    Reason, SecretBackend, SelectedReference, Sync, SyncIdentity, SyncSpec, crds,
 };
 use waxwing_plan::inventory::{Entry, EntryState, Shard};
 use waxwing_plan::{Digest, FieldMark, GroupKind, ObjectId};
@@ -96,7 +96,11 @@ fn schemas_carry_rules_with_a_message_each() {
         (SecretBackend::crd(), "spec", 2),
         (SecretBackend::crd(), "spec.allow", 1),
         (SecretBackend::crd(), "spec.refreshInterval", 2),
+        (SecretBackend::crd(), "spec.vault", 1),
         (SecretBackend::crd(), "spec.vault.auth", 1),
+        (ClusterSecretBackend::crd(), "spec", 2),
+        (ClusterSecretBackend::crd(), "spec.allow", 3),
+        (ClusterSecretBackend::crd(), "spec.allow.namespaces", 1),
         (SecretBackend::crd(), "spec.aws.auth", 1),
         (SecretBackend::crd(), "spec.gcp.auth", 1),
         (SecretBackend::crd(), "spec.azure.auth", 1),

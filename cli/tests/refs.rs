@@ -138,6 +138,10 @@ fn a_reference_is_held_against_the_backends_of_the_tree_by_its_name_its_path_and
     let repo = GitRepo::new()?;
     repo.write("shop/backend.yaml", backend("name: vault, namespace: shop", "'secret/data/{namespace}/*'"))?;
     repo.write("open/backend.yaml", backend("name: open", "'secret/data/{namespace}/*', 'kv/public/*'"))?;
+    let of_cluster =
+        backend("name: vault", "'secret/data/{namespace}/*'").replace("SecretBackend", "ClusterSecretBackend");
+    let of_cluster = of_cluster.replace("allow: {", "allow: {namespaces: {names: [shop]}, ");
+    repo.write("all/backend.yaml", of_cluster)?;
     repo.write("bad/backend.yaml", backend("name: bad", "'secret/**'"))?;
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData:
   good: 'hunter2:ref+store://vault/secret/data/shop/db#/password'
@@ -168,7 +172,7 @@ fn a_reference_is_held_against_the_backends_of_the_tree_by_its_name_its_path_and
         .collect();
     assert_eq!(
         errors,
-        ["not-allowed", "not-allowed", "no-backend", "no-cluster-stores", "no-backend", "no-backend", "no-backend"]
+        ["not-allowed", "not-allowed", "no-backend", "no-backend", "no-backend", "no-backend", "no-backend"]
     );
     Ok(())
 }

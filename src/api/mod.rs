@@ -5,6 +5,10 @@
 //! changing a list of conditions. The YAML in `crds/` and `docs/crd-reference.md` are generated from these types, so a
 //! doc comment here is what a user reads in `kubectl explain`.
 
+mod backend_status;
+#[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+#[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
+mod cluster_secret_backend;
 mod conditions;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 #[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
@@ -20,7 +24,11 @@ mod secret_backend;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 #[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
 mod sync;
+#[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+mod vault_auth;
 
+pub use backend_status::{BackendStatus, LOGINS_LIMIT, LoginStatus};
+pub use cluster_secret_backend::{AllowedNamespaces, ClusterAllow, ClusterSecretBackend, ClusterSecretBackendSpec};
 pub use conditions::{ConditionType, NewCondition, Status, condition, remove_condition, set_condition};
 pub use git_source::{GitReference, GitSource, GitSourceSpec, GitSourceStatus, SelectedReference};
 pub use inventory::{Inventory, InventorySpec, SyncIdentity};
@@ -29,11 +37,12 @@ pub use reason::Reason;
 pub use reference::{BackendKind, BackendRef, FieldPointer, KeySource, KindName, LocalRef, ParseKindNameError};
 pub use secret_backend::{
     Allow, AwsAuth, AwsBackend, AzureAuth, AzureBackend, AzureWorkloadIdentity, GcpAuth, GcpBackend,
-    GcpWorkloadIdentity, KubernetesAuth, SecretBackend, SecretBackendSpec, VaultAuth, VaultBackend, WebIdentityAuth,
+    GcpWorkloadIdentity, SecretBackend, SecretBackendSpec, VaultBackend, WebIdentityAuth,
 };
 pub use sync::{
     Counts, Drift, FAILURES_LIMIT, Failure, Ignore, IgnoreTarget, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus,
 };
+pub use vault_auth::{AppRoleAuth, CertificateAuth, JwtAuth, KubernetesAuth, VaultAuth};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -52,5 +61,5 @@ pub const FINALIZER: &str = "waxwing.dev/finalizer";
 
 /// Returns the definitions of all kinds, in the order in which the documentation lists them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![GitSource::crd(), Sync::crd(), Inventory::crd(), SecretBackend::crd()]
+    vec![GitSource::crd(), Sync::crd(), Inventory::crd(), SecretBackend::crd(), ClusterSecretBackend::crd()]
 }

@@ -49,6 +49,8 @@ reasons! {
     Healthy,
     /// Every object is as it was applied.
     InSync,
+    /// The backend can be used as it is written; a Vault server answers, and who logged in last was let in.
+    Usable,
     /// Somebody wrote over objects or deleted them, and `spec.drift: Alert` leaves them so. The message names them, and who wrote.
     Drifted,
     /// Somebody writes over an object again and again: it was reverted three times in five minutes, and from now on is only at
@@ -106,8 +108,8 @@ reasons! {
     /// A Secret in `spec.secrets.keysFrom` or a backend in `spec.secrets.backends` is missing, can't be read by the ServiceAccount,
     /// or can't be used. The message names it.
     KeysUnavailable,
-    /// A backend in `spec.secrets.backends` leads to a server that the controller's `--backend-origin` doesn't list. Ask the
-    /// operator.
+    /// A backend in `spec.secrets.backends` leads to a server that the controller's `--backend-origin` doesn't list, or is one of the
+    /// whole cluster that doesn't allow the namespace. Ask the operator.
     KeyNotAllowed,
     /// A key service could not be reached, or was asked too often, so nothing was opened or applied. It is tried again; what runs
     /// keeps running.

@@ -1,6 +1,7 @@
 //! References from a spec to other things: an object in the same namespace, a kind, or a field.
 //!
-//! There is no reference to another namespace on purpose: a tenant names only what lies beside its own objects.
+//! There is no reference to another namespace on purpose: a tenant names only what lies beside its own objects, and backends of the whole
+//! cluster that allow its namespace.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -35,10 +36,10 @@ pub struct KeySource {
     pub secret_ref: LocalRef,
 }
 
-/// A backend in the same namespace.
+/// A backend: in the same namespace, or of the whole cluster where that allows the namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendRef {
-    /// The kind of the backend. Default: `SecretBackend`, and so far the only one.
+    /// The kind of the backend. Default: `SecretBackend`. Example: `ClusterSecretBackend`.
     #[serde(default)]
     pub kind: BackendKind,
 
@@ -53,6 +54,8 @@ pub enum BackendKind {
     /// One of the namespace of the Sync.
     #[default]
     SecretBackend,
+    /// One of the whole cluster, which must allow the namespace of the Sync.
+    ClusterSecretBackend,
 }
 
 /// The pattern of a [`KindName`]: an optional API group and a slash, then the kind.

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LocalRef, Period};
+use super::{BackendStatus, LocalRef, Period, VaultAuth};
 
 /// A key service or a store of secrets, and what of it may be used.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -17,9 +17,22 @@ use super::{LocalRef, Period};
     kind = "SecretBackend",
     doc = "A service that opens SOPS files for the Syncs of its namespace or keeps secrets that they refer to, and what of it they may use.",
     namespaced,
+    status = "BackendStatus",
     derive = "PartialEq",
     shortname = "wxb",
     category = "waxwing",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether it can be used",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        description = "How long Ready has been what it is",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].lastTransitionTime"
+    ),
     printcolumn(
         name = "Vault",
         type_ = "string",
@@ -37,6 +50,12 @@ use super::{LocalRef, Period};
         type_ = "string",
         description = "The secrets that references may lead to",
         json_path = ".spec.allow.paths"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        description = "What is the matter, and what to do about it",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -120,6 +139,10 @@ pub struct Allow {
 /// A Vault or OpenBao server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.auth.cert) || self.address.startsWith('https://')")
+        .message("auth.cert needs an address that begins with https://")
+)]
 pub struct VaultBackend {
     /// The server's address. A file must name exactly this one, and the controller's `--backend-origin` must list it.
     /// Example: `https://vault.example.com:8200`.
@@ -138,47 +161,6 @@ pub struct VaultBackend {
 
     /// How a Sync logs in. Example: `{kubernetes: {role: shop, audience: vault}}`.
     pub auth: VaultAuth,
-}
-
-/// How a Sync logs in at a Vault server: exactly one of the two.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("[has(self.kubernetes), has(self.tokenRef)].filter(set, set).size() == 1")
-        .message("exactly one of kubernetes and tokenRef must be set")
-)]
-pub struct VaultAuth {
-    /// By a token of the Sync's ServiceAccount, which must be allowed to create tokens of itself. Example:
-    /// `{role: shop, audience: vault}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kubernetes: Option<KubernetesAuth>,
-
-    /// By the token in the entry `token` of a Secret of this namespace, read as the Sync's ServiceAccount.
-    /// Example: `{name: vault-token}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_ref: Option<LocalRef>,
-}
-
-/// A login by a token of the Sync's ServiceAccount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KubernetesAuth {
-    /// Where the authentication method is mounted on the server. Default: `kubernetes`. Example: `clusters/prod`.
-    #[serde(default = "kubernetes")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$"))]
-    pub mount: String,
-
-    /// The role to log in with. Example: `shop`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s/]+$"))]
-    pub role: String,
-
-    /// For whom the token is made. It must not be the API server's own audience. Example: `vault`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
-    pub audience: String,
-}
-
-fn kubernetes() -> String {
-    "kubernetes".to_owned()
 }
 
 /// AWS.

@@ -260,7 +260,8 @@ pub struct Secrets {
     pub keys_from: Vec<KeySource>,
 
     /// The backends through which key services may be asked to open SOPS files, in this order; the first that allows a key is
-    /// used for it. References (`ref+store://NAME/...`) go through the one of their name. They are read as the Sync's ServiceAccount.
+    /// used for it. References (`ref+store://NAME/...`, and `ref+clusterstore://NAME/...` for the kind ClusterSecretBackend) go through the one of their
+    /// name. Those of the namespace are read as the Sync's ServiceAccount.
     /// Default: none, so files that only such services open are refused, and so are references. Example: `[{name: vault}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

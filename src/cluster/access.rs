@@ -60,16 +60,16 @@ pub async fn may_patch(
     }
 }
 
-/// Tells whether the ServiceAccount exists.
+/// Returns the uid of the ServiceAccount, none where it doesn't exist.
 ///
 /// # Errors
 ///
 /// Fails when the API server doesn't answer.
-pub async fn exists(client: &Client, account: &ServiceAccount) -> Result<bool, CallError> {
+pub async fn uid(client: &Client, account: &ServiceAccount) -> Result<Option<String>, CallError> {
     let path = format!("/api/v1/namespaces/{}/serviceaccounts/{}", account.namespace(), account.name());
     match Call::get(&path).accept(super::call::METADATA_ONLY).send(client, &Identity::Controller).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() => Ok(false),
+        Ok(found) => Ok(found.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned)),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }

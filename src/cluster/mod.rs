@@ -32,9 +32,9 @@ pub mod secrets;
 mod tokens;
 mod watching;
 
-pub use access::{exists as service_account_exists, may_patch, may_write_secrets};
+pub use access::{may_patch, may_write_secrets, uid as service_account_uid};
 pub use apply::{Applied, Cause, Failure, Judged, Landed, Phase, Session, Verb, is_terminating};
-pub use backends::read_backend;
+pub use backends::{labels_of_namespace, read_backend, read_cluster_backend};
 pub use call::{ApiRefusal, CallError, LONGEST_ANSWER, Privacy};
 pub use connection::{ApiServer, ConnectError};
 pub use copies::drop_copies;

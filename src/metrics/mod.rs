@@ -129,6 +129,8 @@ pub struct Metrics {
     service_duration: Family<Closed<1>, Histogram>,
     stores: Family<Closed<2>, Counter>,
     store_duration: Family<Closed<1>, Histogram>,
+    logins: Family<Closed<2>, Counter>,
+    login_duration: Family<Closed<1>, Histogram>,
     requests: Family<Answered, Counter>,
     request_duration: Family<Closed<1>, Histogram>,
     queue_wait: Family<Closed<1>, Histogram>,
@@ -168,6 +170,8 @@ impl Metrics {
         let stores =
             own.count("store_requests", "Versions and secrets that stores were asked for, and what came of it");
         let store_duration = own.time("store_request_duration", "How long a store took, with logging in");
+        let logins = own.count("logins", "Logins at services that keep secrets or keys, and what came of them");
+        let login_duration = own.time("login_duration", "How long a login took, with the token that it was made with");
         let requests = own.count("api_requests", "Requests to the API server, with the code of the answer");
         let request_duration = own.fast("api_request_duration", "How long the API server took to begin its answer");
         let queue_wait = own.time("queue_wait", "How long a resource waited for its turn");
@@ -188,6 +192,8 @@ impl Metrics {
         for store in STORES {
             drop(stores.get_or_create(&[("store", store), ("outcome", "read")]));
             drop(store_duration.get_or_create(&[("store", store)]));
+            drop(logins.get_or_create(&[("service", store), ("outcome", "logged-in")]));
+            drop(login_duration.get_or_create(&[("service", store)]));
         }
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {
@@ -209,6 +215,8 @@ impl Metrics {
             service_duration,
             stores,
             store_duration,
+            logins,
+            login_duration,
             requests,
             request_duration,
             queue_wait,
@@ -302,6 +310,13 @@ impl Metrics {
     pub fn asked_store(&self, store: &'static str, outcome: &'static str, took: Duration) {
         self.stores.get_or_create(&[("store", store), ("outcome", outcome)]).inc();
         observe(&self.store_duration, ("store", store), took);
+    }
+
+    /// Counts a login whose token is kept for a while; `outcome` is `logged-in` or the word of a
+    /// [`ServiceError`](waxwing_keys::ServiceError).
+    pub fn logged_in(&self, service: &'static str, outcome: &'static str, took: Duration) {
+        self.logins.get_or_create(&[("service", service), ("outcome", outcome)]).inc();
+        observe(&self.login_duration, ("service", service), took);
     }
 
     /// Counts a request to the API server; `code` is none where there was no answer.

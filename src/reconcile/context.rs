@@ -14,7 +14,8 @@ use waxwing_formats::Salt;
 use waxwing_keys::DataKeyCache;
 use waxwing_plan::OwnerMark;
 
-use super::backends::KeyServices;
+use super::backend_status::BackendStandings;
+use super::backends::{KeyServices, Logins};
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
 use super::hold::LastGood;
@@ -97,6 +98,10 @@ pub struct Context {
     pub key_services: KeyServices,
     /// What key services unwrapped of late.
     pub data_keys: DataKeyCache,
+    /// How Syncs fared with backends.
+    pub backends: BackendStandings,
+    /// The tokens that logins gave.
+    pub logins: Arc<Logins>,
     /// Which versions the secrets have that references lead to.
     pub versions: VersionMemory,
     /// The key of handles for values that aren't ciphertext.

@@ -1,5 +1,6 @@
 //! Which events start which reconcile: the watches on GitSources and Syncs, and the news from one to the other.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,19 +8,24 @@ use futures::stream::select;
 use futures::{Stream, StreamExt};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::backend_status::{self, BackendNews};
 use super::context::Context;
 use super::queue::{Times, give_turns, received};
 use super::watched::Watched;
 use super::{fetch, forget, measure, sync};
-use crate::api::{GitSource, Sync};
+use crate::api::{ClusterSecretBackend, GitSource, SecretBackend, Sync};
 use crate::cluster::News;
 use crate::metrics::Kind;
 
-/// How often data keys are looked at whose time may be over.
+/// How often data keys and tokens are looked at whose time may be over.
 const EXPIRING: Duration = Duration::from_secs(10);
+
+/// How many backends of a kind are looked at, at the same time.
+const BACKENDS_AT_ONCE: usize = 4;
 
 /// What starts reconciles beside the resources themselves.
 pub struct Heard {
@@ -29,6 +35,16 @@ pub struct Heard {
     pub objects: mpsc::UnboundedReceiver<News>,
     /// The Syncs that this wakes.
     pub woken: mpsc::UnboundedReceiver<ObjectRef<Sync>>,
+    /// Backends of which there is something to say.
+    pub backends: BackendNews,
+}
+
+/// The backends that there are.
+pub struct WatchedBackends {
+    /// Those of namespaces.
+    pub own: Watched<SecretBackend>,
+    /// Those of the whole cluster.
+    pub of_cluster: Watched<ClusterSecretBackend>,
 }
 
 /// Reconciles until `stop` is cancelled, and then until what runs has ended.
@@ -36,6 +52,7 @@ pub async fn run(
     context: Arc<Context>,
     sources: Watched<GitSource>,
     syncs: Watched<Sync>,
+    backends: WatchedBackends,
     heard: Heard,
     concurrency: u16,
     stop: CancellationToken,
@@ -52,10 +69,18 @@ pub async fn run(
         give_turns(sources, of_sources, |source| fetch::reconcile(source, context.clone())),
         give_turns(select(syncs, others), of_syncs, |sync| sync::reconcile(sync, context.clone())),
     );
+    let WatchedBackends { own, of_cluster } = backends;
+    let known = Known { own: own.cache(), of_cluster: of_cluster.cache(), filled: [own.filled(), of_cluster.filled()] };
+    let BackendNews { own: of_own, of_cluster: of_others } = heard.backends;
+    let turns = futures::future::join(
+        say_of_backends(own, of_own, &context, &stop),
+        say_of_backends(of_cluster, of_others, &context, &stop),
+    );
+    let reconciles = futures::future::join(reconciles, turns);
     tokio::select! {
         _ = reconciles => {}
         () = forget::run(&context) => {}
-        () = expire(&context) => {}
+        () = expire(&context, &known) => {}
         () = context.alarms.listen(heard.objects, &context.marks) => {}
     }
 }
@@ -79,11 +104,54 @@ where
     futures::stream::once(all).flatten()
 }
 
-/// Takes data keys out of memory soon after their time is over.
-async fn expire(context: &Context) {
+/// Looks at the backends of a kind, from when this controller leads, and says of each what there is to say.
+async fn say_of_backends<B>(
+    backends: Watched<B>,
+    news: mpsc::UnboundedReceiver<ObjectRef<B>>,
+    context: &Arc<Context>,
+    stop: &CancellationToken,
+) where
+    B: backend_status::Backend + std::fmt::Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
+{
+    let (cache, open) = (backends.cache(), backends.filled());
+    let asking = from_when_it_leads(cache.clone(), select(backends.asking(), received(news)), &context.leading);
+    let times = Times { at_once: BACKENDS_AT_ONCE, open, stop };
+    let turns = give_turns(asking, times, |backend| backend_status::reconcile(cache.get(&backend), context.clone()));
+    tokio::select! {
+        () = turns => {}
+        // A server that does not answer is not waited for then.
+        () = stop.cancelled() => {}
+    }
+}
+
+/// The backends that are known.
+struct Known {
+    own: Store<SecretBackend>,
+    of_cluster: Store<ClusterSecretBackend>,
+    filled: [CancellationToken; 2],
+}
+
+impl Known {
+    /// Returns the uids of all backends, once they are known.
+    fn alive(&self) -> Option<HashSet<String>> {
+        let is_known = self.filled.iter().all(CancellationToken::is_cancelled);
+        let own = self.own.state().into_iter().filter_map(|backend| backend.uid());
+        let of_cluster = self.of_cluster.state().into_iter().filter_map(|backend| backend.uid());
+        is_known.then(|| own.chain(of_cluster).collect())
+    }
+}
+
+/// Takes data keys and tokens out of memory soon after their time is over, or their backend gone.
+async fn expire(context: &Context, backends: &Known) {
     loop {
         tokio::time::sleep(EXPIRING).await;
+        if let Some(alive) = backends.alive() {
+            context.data_keys.forget(|holder| !alive.contains(&holder.backend));
+            context.logins.keep_those_of(&alive);
+            context.backends.keep(&alive);
+        }
         context.data_keys.expire(Instant::now());
+        context.logins.expire(Instant::now());
     }
 }
 

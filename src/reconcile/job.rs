@@ -46,6 +46,8 @@ pub struct Job<'a> {
     pub id: SyncId,
     /// As whom everything that it names is read and done.
     pub account: ServiceAccount,
+    /// When this reconcile began.
+    pub began: Instant,
     /// When nothing further is sent; what came of the rest is still written down.
     pub deadline: Instant,
     /// Set when an object was there that was taken for absent: then each object is asked for.
@@ -67,9 +69,10 @@ impl<'a> Job<'a> {
         })?;
         let mark = OwnerMark::new(namespace, sync.name_any());
         let id = SyncId { mark, uid: sync.uid().unwrap_or_default() };
-        let deadline = Instant::now() + sync.spec.timeout.get();
+        let began = Instant::now();
+        let deadline = began + sync.spec.timeout.get();
         let (span, look_closely) = (tracing::Span::current(), AtomicBool::new(false));
-        Ok(Self { context, sync, id, account, deadline, look_closely, span })
+        Ok(Self { context, sync, id, account, began, deadline, look_closely, span })
     }
 
     /// Returns the Sync's namespace.
@@ -92,12 +95,12 @@ impl<'a> Job<'a> {
         if self.context.accounts.is_seen(&sender) {
             return Ok(());
         }
-        match cluster::service_account_exists(&self.context.client, &self.account).await? {
-            true => {
+        match cluster::service_account_uid(&self.context.client, &self.account).await? {
+            Some(_) => {
                 self.context.accounts.note(sender);
                 Ok(())
             }
-            false => Err(Trouble::passing(
+            None => Err(Trouble::passing(
                 Reason::ServiceAccountNotFound,
                 format!("ServiceAccount {} does not exist", self.account),
                 "create it, or correct spec.serviceAccountName",

@@ -5,6 +5,7 @@
 //! What this room adds to the others is order, retry, and the mapping of every error to a reason that users see.
 
 mod audit;
+mod backend_status;
 mod backends;
 mod context;
 mod controllers;
@@ -32,9 +33,10 @@ mod waits;
 mod watched;
 
 pub use audit::TARGET as AUDIT_TARGET;
-pub use backends::KeyServices;
+pub use backend_status::{BackendNews, BackendStandings};
+pub use backends::{KeyServices, Logins};
 pub use context::{Context, Revisions};
-pub use controllers::{Heard, run};
+pub use controllers::{Heard, WatchedBackends, run};
 pub use deletion::Endings;
 pub use drift::{Alarms, Contests};
 pub use hold::LastGood;
@@ -65,10 +67,10 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
     let fetched = job.step(Step::Fetch, async { fetch(job, progress) }).await?;
     let sources = job.step(Step::Read, read(job, &fetched)).await?;
     let rendered = job.step(Step::Render, render(job, sources, progress)).await?;
-    let probed = job.step(Step::Probe, probe(job, &rendered, progress)).await?;
 
     let known = job.step(Step::Load, record::load(job)).await?;
     let live = job.step(Step::Live, live(job, &rendered, &known, progress)).await?;
+    let probed = job.step(Step::Probe, probe(job, &rendered, &live, progress)).await?;
     let plan = job.step(Step::Plan, plan(job, &rendered, &probed, &known, &live, progress)).await?;
 
     let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &probed, &known, &live, progress)).await?;

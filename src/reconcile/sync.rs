@@ -29,6 +29,9 @@ const WHILE_PROGRESSING: Duration = Duration::from_secs(30);
 /// How long a Sync may be silent about objects that were changed just now and are on their way.
 const WHILE_FRESH: Duration = Duration::from_secs(1);
 
+/// How long a Sync rests at least before it is looked at again for versions of secrets.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+
 /// How long a sync that is out of time may take to write down what came of it.
 const TO_WRITE_DOWN: Duration = Duration::from_secs(30);
 
@@ -148,9 +151,11 @@ fn pause(job: &Job<'_>, reason: Option<Reason>, trouble: Option<&Trouble>) -> Du
     }
 }
 
-/// Returns when the Sync is looked at again of itself: at its interval, or sooner where versions of secrets have to be asked for.
+/// Returns when the Sync is looked at again of itself: at its interval, or sooner where versions of secrets have to be asked for; but not
+/// before it had rest for as long as it has worked, however short `refreshInterval` is.
 fn due(job: &Job<'_>, interval: Duration) -> Duration {
-    job.context.versions.due_in(&job.id.uid, Instant::now()).map_or(interval, |due| due.min(interval))
+    let rest = job.began.elapsed().max(SHORTEST_REST);
+    job.context.versions.due_in(&job.id.uid, Instant::now()).map_or(interval, |due| due.max(rest).min(interval))
 }
 
 /// Makes sure that the Sync can't vanish before what it applied was pruned.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use waxwing_formats::reference::Stored;
+use waxwing_formats::reference::{StoreKind, Stored};
 use waxwing_plan::ObjectId;
 
 use super::backends::Found;
@@ -33,9 +33,10 @@ impl Versions {
                     Some((stored, found))
                 })
                 .collect();
-            let lines = stored
-                .iter()
-                .map(|(stored, found)| format!("{} {} {}\n", stored.store.as_str(), stored.path, found.stamp));
+            let lines = stored.iter().map(|(stored, found)| {
+                let kind = if stored.kind == StoreKind::Cluster { "cluster " } else { "" };
+                format!("{kind}{} {} {}\n", stored.store.as_str(), stored.path, found.stamp)
+            });
             (id.clone(), lines.collect())
         });
         Self { of_objects: of_objects.collect(), found }

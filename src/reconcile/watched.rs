@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, BoxStream, select_all};
 use futures::{Stream, StreamExt, TryStreamExt};
-use kube::core::NamespaceResourceScope;
+use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -54,8 +54,32 @@ where
     /// Watches all objects of a kind within `reach`; one asks for work when what `asks` makes of it, and of whether it was listed as it
     /// had been before, changes.
     pub fn asking_when(client: &Client, reach: &Reach, asks: fn(&K, bool) -> Option<u64>) -> Self {
+        Self::of(events(client, reach), asks)
+    }
+}
+
+impl<K> Watched<K>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + std::marker::Sync
+        + 'static,
+{
+    /// Watches all objects of a kind that is in no namespace.
+    pub fn of_cluster(client: &Client) -> Self {
+        Self::of(watching(Api::all(client.clone()), watcher::Config::default()).boxed(), asks_for_work)
+    }
+}
+
+impl<K> Watched<K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
+{
+    fn of(events: Events<K>, asks: fn(&K, bool) -> Option<u64>) -> Self {
         let (cache, writer) = store();
-        let events = events(client, reach);
         let (filled, listings) = (CancellationToken::new(), Arc::new(Listings::default()));
         let changed = Arc::new(Notify::new());
         let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());

@@ -19,8 +19,8 @@ use crate::api::{GitSource, Sync};
 use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
-    self, Accounts, Alarms, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood, RenderCache,
-    Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
+    self, Accounts, Alarms, BackendStandings, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood,
+    Logins, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched, WatchedBackends,
 };
 use crate::render::find_program;
 use crate::sealed_objects;
@@ -163,6 +163,7 @@ struct Parts {
     keys: Arc<Keys>,
     sources: Watched<GitSource>,
     syncs: Watched<Sync>,
+    backends: WatchedBackends,
     heard: Heard,
     sealed_objects: Option<sealed_objects::Parts>,
 }
@@ -186,7 +187,9 @@ impl Parts {
         });
         let sources = Watched::<GitSource>::new(&client, &reach);
         let syncs = Watched::<Sync>::new(&client, &reach);
+        let backends = WatchedBackends { own: Watched::new(&client, &reach), of_cluster: Watched::of_cluster(&client) };
         let (news, of_sources) = mpsc::unbounded_channel();
+        let (standings, of_backends) = BackendStandings::new();
         let (touches, of_objects) = mpsc::unbounded_channel();
         let (wake, woken) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
@@ -221,6 +224,8 @@ impl Parts {
             keys: keys.clone(),
             key_services: key_services(args),
             data_keys: DataKeyCache::new(MOST_DATA_KEYS, Duration::from_secs(args.data_key_lifetime.into())),
+            backends: standings,
+            logins: Arc::new(Logins::default()),
             versions: VersionMemory::default(),
             salt,
             metrics,
@@ -229,14 +234,14 @@ impl Parts {
             leading,
             stop: stop.clone(),
         });
-        let heard = Heard { sources: of_sources, objects: of_objects, woken };
-        Ok(Self { context, keys, sources, syncs, heard, sealed_objects })
+        let heard = Heard { sources: of_sources, objects: of_objects, woken, backends: of_backends };
+        Ok(Self { context, keys, sources, syncs, backends, heard, sealed_objects })
     }
 
     /// Works until `stop` is cancelled and what runs has ended, or has had its time. Until then HTTP is served, so that a probe sees that
     /// the controller is stopping.
     async fn run(self, args: &Args, cluster: &Cluster, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { context, keys, sources, syncs, heard, sealed_objects } = self;
+        let Self { context, keys, sources, syncs, backends, heard, sealed_objects } = self;
         let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
         let shown = Shown {
             keys: keys.clone(),
@@ -247,13 +252,14 @@ impl Parts {
         };
         let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
+        let logins = context.logins.clone();
         let working = async {
             let objects = async {
                 if let Some(parts) = sealed_objects {
                     sealed_objects::run(parts, stop.clone()).await;
                 }
             };
-            let syncs = reconcile::run(context, sources, syncs, heard, args.concurrency, stop.clone());
+            let syncs = reconcile::run(context, sources, syncs, backends, heard, args.concurrency, stop.clone());
             tokio::select! {
                 _ = async { tokio::join!(syncs, objects) } => tracing::debug!("all reconciles have ended"),
                 () = cut_off(&stop, args.lease.shutdown_grace, &cluster.fence) => {
@@ -262,6 +268,7 @@ impl Parts {
                 never = readiness => match never {},
             }
             cluster.let_others_lead().await;
+            logins.end().await;
             ended.cancel();
             Ok(())
         };

@@ -2,6 +2,8 @@
 //! are away. What all of these tests need is here; the services themselves are in the files below.
 
 mod clouds;
+mod clusters;
+mod logins;
 mod references;
 mod services;
 mod vault;

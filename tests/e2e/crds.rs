@@ -22,6 +22,17 @@ fn backend(spec: &str) -> String {
     )
 }
 
+fn of_cluster(allow: &str) -> String {
+    format!(
+        "apiVersion: waxwing.dev/v1alpha1\nkind: ClusterSecretBackend\nmetadata: {{name: tried}}\n\
+         spec: {{vault: {{address: 'https://v:8200', auth: {{tokenRef: {{name: a}}}}}}, allow: {allow}}}\n"
+    )
+}
+
+fn by_login(auth: &str) -> String {
+    backend(&format!("{{vault: {{address: 'https://v:8200', auth: {auth}}}, allow: {{paths: [a/b]}}}}"))
+}
+
 fn stored(paths: &str, more: &str) -> String {
     backend(&format!(
         "{{vault: {{address: 'https://v:8200', auth: {{tokenRef: {{name: a}}}}}}, allow: {{paths: {paths}}}{more}}}"
@@ -63,6 +74,20 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
         ),
         backend(
             "{vault: {address: 'https://[::1]:8200', auth: {tokenRef: {name: token}}}, allow: {keys: [transit/keys/a]}}",
+        ),
+        by_login("{jwt: {role: shop, audience: vault}}"),
+        by_login("{jwt: {mount: clusters/prod, role: shop, audience: vault}}"),
+        by_login("{appRole: {roleId: a-b, secretRef: {name: a}}}"),
+        by_login("{appRole: {mount: x, roleId: a-b, secretRef: {name: a}, wrapped: true}}"),
+        by_login("{cert: {secretRef: {name: a}}}"),
+        by_login("{cert: {mount: x, role: shop, secretRef: {name: a}}}"),
+        sync("{sourceRef: {name: fleet}, secrets: {backends: [{kind: ClusterSecretBackend, name: vault}]}}"),
+        of_cluster("{namespaces: {names: [shop]}, paths: ['secret/data/{namespace}/*']}"),
+        of_cluster(
+            "{namespaces: {matchLabels: {a.example/b: c}}, keys: ['transit/keys/{namespace}'], paths: ['a/{namespace}']}",
+        ),
+        of_cluster(
+            "{namespaces: {names: [shop, bank]}, paths: [secret/data/shared], keys: [transit/keys/a], shared: true}",
         ),
         stored("['secret/data/{namespace}/*', '*/..x/.y/...', 'kv/a b', 'kv/größe']", ""),
         stored("[a/b], keys: [transit/keys/a]", ", refreshInterval: 1h30m"),
@@ -160,8 +185,29 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         ),
         (
             backend("{vault: {address: 'https://v:8200', auth: {}}, allow: {keys: [a]}}"),
-            "exactly one of kubernetes and tokenRef must be set",
+            "exactly one of kubernetes, jwt, appRole, cert and tokenRef must be set",
         ),
+        (
+            by_login("{jwt: {role: a, audience: b}, cert: {secretRef: {name: a}}}"),
+            "exactly one of kubernetes, jwt, appRole, cert and tokenRef must be set",
+        ),
+        (by_login("{jwt: {role: shop}}"), "spec.vault.auth.jwt.audience"),
+        (by_login("{appRole: {roleId: a}}"), "spec.vault.auth.appRole.secretRef"),
+        (by_login("{appRole: {secretRef: {name: a}}}"), "spec.vault.auth.appRole.roleId"),
+        (by_login("{cert: {mount: /x, secretRef: {name: a}}}"), "spec.vault.auth.cert.mount in body should match"),
+        (
+            backend("{vault: {address: 'http://v:8200', auth: {cert: {secretRef: {name: a}}}}, allow: {keys: [a]}}"),
+            "auth.cert needs an address that begins with https://",
+        ),
+        (of_cluster("{paths: ['a/{namespace}']}"), "spec.allow.namespaces"),
+        (of_cluster("{namespaces: {}, paths: ['a/{namespace}']}"), "names or matchLabels must be listed"),
+        (
+            of_cluster("{namespaces: {names: ['*']}, paths: ['a/{namespace}']}"),
+            "spec.allow.namespaces.names[0] in body should match",
+        ),
+        (of_cluster("{namespaces: {names: [shop]}}"), "keys or paths must be listed"),
+        (of_cluster("{namespaces: {names: [shop]}, paths: ['a/{namespace}', a/b]}"), "each of paths needs {namespace}"),
+        (of_cluster("{namespaces: {names: [shop]}, keys: ['transit/keys/*']}"), "each of keys needs {namespace}"),
         (
             backend("{vault: {address: 'https://me@vault:8200', auth: {tokenRef: {name: a}}}, allow: {keys: [a]}}"),
             "spec.vault.address in body should match",

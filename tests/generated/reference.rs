@@ -12,8 +12,8 @@ const INTRODUCTION: &str = "\
 # Custom resources
 
 The kinds of the API group `waxwing.dev/v1alpha1`, field by field. `kubectl explain sync.spec.prune` prints the same texts.
-All kinds are namespaced and in the category `waxwing`: `kubectl get waxwing` lists them. Fields without a default and
-not marked as required may be left out.
+All kinds but ClusterSecretBackend are namespaced, and all are in the category `waxwing`: `kubectl get waxwing` lists them. Fields without
+a default and not marked as required may be left out.
 
 The annotation `waxwing.dev/requestedAt` on a GitSource or a Sync asks for a reconcile now; any new value does:
 

@@ -3,21 +3,24 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use kube::ResourceExt;
+use jiff::Timestamp;
 use waxwing_formats::DataKey;
-use waxwing_formats::reference::{PathPattern, SecretPath};
-use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, VaultSecrets};
+use waxwing_formats::reference::{PathPattern, SecretPath, StoredSecret, Version};
+use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, StoredVersion};
 
 use super::aws::Aws;
 use super::azure::Azure;
 use super::gcp::Gcp;
-use super::reader::Reader;
+use super::reader::{Named, Reader, label};
 use super::vault::Vault;
 use super::{Tenant, Trouble};
-use crate::api::SecretBackendSpec;
+use crate::api::{BackendKind, SecretBackendSpec};
+
+const NO_STORE: StoreError = StoreError::Malformed { what: "the backend, which is no store," };
 
 /// One backend, with what it logs in with. Not `Debug`.
 pub(super) struct Backend {
+    pub(super) kind: BackendKind,
     pub(super) name: String,
     pub(super) holder: Holder,
     /// Why it is not asked again in this sync: it is away, or nobody is let in.
@@ -40,18 +43,24 @@ enum Service {
 
 impl Backend {
     pub(super) async fn read(reader: &Reader<'_>) -> Result<Self, Trouble> {
-        let backend = reader.backend().await?;
-        let (allowed, allowed_paths) = (reader.patterns(&backend)?, reader.path_patterns(&backend)?);
-        let refresh = backend.spec.refresh_interval.get();
-        let (service, secret) = Service::read(reader, &backend.spec).await?;
+        let Named { uid, generation, spec } = reader.backend().await?;
+        let (allowed, allowed_paths) = (reader.patterns(&spec)?, reader.path_patterns(&spec)?);
+        let refresh = spec.refresh_interval.get();
+        let (service, secret) = Service::read(reader, &spec).await?;
         let holder = Holder {
             account: reader.tenant.job.account.to_string(),
-            backend: backend.uid().unwrap_or_default(),
-            version: [backend.resource_version().unwrap_or_default(), secret].join(" "),
+            backend: uid,
+            // Not its resourceVersion, which its status changes too.
+            version: [generation.to_string(), secret, reader.tenant.uid.clone()].join(" "),
         };
         let (closed, store_closed) = (OnceLock::new(), OnceLock::new());
-        let name = reader.name.to_owned();
-        Ok(Self { name, holder, closed, store_closed, refresh, allowed, allowed_paths, service })
+        let (kind, name) = (reader.kind, reader.name.to_owned());
+        Ok(Self { kind, name, holder, closed, store_closed, refresh, allowed, allowed_paths, service })
+    }
+
+    /// Says which backend it is, to somebody who knows of which namespace.
+    pub(super) fn label(&self) -> String {
+        label(self.kind, &self.name)
     }
 
     /// Tells whether a Sync in `namespace` may use a key through it.
@@ -71,11 +80,52 @@ impl Backend {
         self.allowed_paths.iter().any(|pattern| pattern.allows(path, namespace))
     }
 
-    /// Returns the store, logged in at; nothing if the service is none.
-    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Option<Result<&VaultSecrets, ServiceError>> {
+    /// Asks the store for the newest version of a secret.
+    pub(super) async fn newest(&self, tenant: &Tenant<'_>, path: &SecretPath) -> Result<StoredVersion, StoreError> {
         match &self.service {
-            Service::Vault(server) => Some(server.secrets(tenant).await),
+            Service::Vault(server) => server.newest(tenant, &self.holder, path).await,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Err(NO_STORE),
+        }
+    }
+
+    /// Has the store give a secret, of this version or the newest.
+    pub(super) async fn read_secret(
+        &self,
+        tenant: &Tenant<'_>,
+        path: &SecretPath,
+        version: Option<&Version>,
+    ) -> Result<StoredSecret, StoreError> {
+        match &self.service {
+            Service::Vault(server) => server.read_secret(tenant, &self.holder, path, version).await,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Err(NO_STORE),
+        }
+    }
+
+    /// Says which server a version of a secret is of, whatever the backend is called.
+    pub(super) fn place(&self) -> String {
+        match &self.service {
+            Service::Vault(server) => server.place(),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => String::new(),
+        }
+    }
+
+    /// Returns when the token ends that the tenant has by now, if it is known to.
+    pub(super) async fn token_expires_at(&self) -> Option<Timestamp> {
+        match &self.service {
+            Service::Vault(server) => server.token_expires_at().await,
             Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
+        }
+    }
+
+    /// Says what can be done when this service does not let `account` in.
+    pub(super) fn login_hint(&self, service: &str, account: &str) -> String {
+        match &self.service {
+            Service::Vault(server) => server.hint(account),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => format!(
+                "see that {service} lets in what spec of {} logs in with, and that ServiceAccount {account} may create tokens of itself where \
+                 that takes one",
+                self.label()
+            ),
         }
     }
 
@@ -86,7 +136,7 @@ impl Backend {
         enc: &str,
     ) -> Result<DataKey, ServiceError> {
         match (&self.service, key) {
-            (Service::Vault(server), ServiceKey::Vault(key)) => server.unwrap(tenant, key, enc).await,
+            (Service::Vault(server), ServiceKey::Vault(key)) => server.unwrap(tenant, &self.holder, key, enc).await,
             (Service::Aws(aws), ServiceKey::Aws(key)) => aws.unwrap(tenant, key, enc).await,
             (Service::Gcp(gcp), ServiceKey::Gcp(key)) => gcp.unwrap(tenant, key, enc).await,
             (Service::Azure(vault), ServiceKey::Azure(key)) => vault.unwrap(tenant, key, enc).await,

@@ -2,20 +2,19 @@
 
 use waxwing_keys::ServiceError;
 
+use super::backend::Backend;
 use crate::cluster::ServiceAccount;
 
 /// Where no backend allows the key of a file.
-pub(super) const NOT_ALLOWED: &str = "list the key in spec.allow.keys of a SecretBackend that spec.secrets.backends names, or seal the file for a key that is listed";
+pub(super) const NOT_ALLOWED: &str = "list the key in spec.allow.keys of a backend that spec.secrets.backends names, or seal the file for a key that is listed";
 
 /// Returns what to do about an error that came through a backend.
-pub(super) fn of(error: &ServiceError, backend: &str, account: &ServiceAccount) -> String {
+pub(super) fn of(error: &ServiceError, backend: &Backend, account: &ServiceAccount) -> String {
+    let (login, backend) = (backend, backend.label());
     match error {
-        ServiceError::NoCredentials { service, .. } => format!(
-            "see that {service} lets in what spec of SecretBackend {backend} logs in with, and that ServiceAccount {account} may create \
-             tokens of itself where that takes one"
-        ),
+        ServiceError::NoCredentials { service, .. } => login.login_hint(service, &account.to_string()),
         ServiceError::Denied { service, .. } => {
-            format!("let the login of SecretBackend {backend} decrypt with this key, at {service}")
+            format!("let the login of {backend} decrypt with this key, at {service}")
         }
         ServiceError::NotFound { service, .. } => {
             format!("see whether the key is still there at {service}, or seal the file for one that is")
@@ -28,7 +27,7 @@ pub(super) fn of(error: &ServiceError, backend: &str, account: &ServiceAccount) 
         }
         ServiceError::Answer { service } => format!("see that what answers there is {service}"),
         ServiceError::NotAllowed { .. } | ServiceError::Malformed { .. } => {
-            format!("correct how the file names the key, or what SecretBackend {backend} says")
+            format!("correct how the file names the key, or what {backend} says")
         }
     }
 }

@@ -8,11 +8,15 @@
 mod aws;
 mod azure;
 mod backend;
+mod check;
 mod gcp;
 mod hint;
+mod logins;
 mod reader;
 mod stores;
 mod vault;
+mod vault_login;
+mod vault_server;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,11 +24,14 @@ use std::time::{Duration, Instant};
 use waxwing_formats::{DataKey, Refusal, SecretBytes, WrappedKey};
 use waxwing_keys::{Origin, Patience, Proxies, ServiceClient, ServiceError, ServiceKey};
 
+use super::backend_status::WhichBackend;
 use super::job::Job;
 use super::trouble::Trouble;
-use crate::cluster::{Session, TokenError, token_for};
+use crate::cluster::{self, Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
+pub(super) use check::check;
+pub use logins::Logins;
 use reader::Reader;
 pub(super) use stores::Found;
 
@@ -63,15 +70,19 @@ pub(super) struct Backends<'a> {
 struct Tenant<'a> {
     job: &'a Job<'a>,
     session: Session<'a>,
+    /// The ServiceAccount's uid; empty where there is none.
+    uid: String,
 }
 
 impl<'a> Backends<'a> {
     /// Reads the backends that the Sync names, and the Secrets that they name.
     pub(super) async fn read(job: &'a Job<'a>, session: Session<'a>) -> Result<Self, Trouble> {
-        let tenant = Tenant { job, session };
+        let uid = cluster::service_account_uid(&job.context.client, &job.account).await?.unwrap_or_default();
+        let tenant = Tenant { job, session, uid };
         let mut all = Vec::new();
         for reference in &job.sync.spec.secrets.backends {
-            all.push(Backend::read(&Reader { tenant: &tenant, name: &reference.name }).await?);
+            let reader = Reader { tenant: &tenant, kind: reference.kind, name: &reference.name };
+            all.push(Backend::read(&reader).await?);
         }
         Ok(Self { tenant, all, outage: Mutex::default() })
     }
@@ -97,8 +108,8 @@ impl<'a> Backends<'a> {
             }
             Err(error) => {
                 self.note(&error, backend);
-                let refusal = Refusal(format!("SecretBackend {}: {error}", backend.name));
-                Err(ServiceRefusal { refusal, hint: hint::of(&error, &backend.name, &job.account) })
+                let refusal = Refusal(format!("{}: {error}", backend.label()));
+                Err(ServiceRefusal { refusal, hint: hint::of(&error, backend, &job.account) })
             }
         }
     }
@@ -114,10 +125,30 @@ impl<'a> Backends<'a> {
         let answer = answer.unwrap_or(Err(late));
         let outcome = answer.as_ref().map_or_else(ServiceError::word, |_| "unwrapped");
         self.tenant.job.context.metrics.asked_service(service, outcome, begun.elapsed());
+        match &answer {
+            Err(ServiceError::NoCredentials { why, .. }) => self.note_login(backend, Some(why)).await,
+            Ok(_) | Err(ServiceError::Denied { .. } | ServiceError::Refused { .. } | ServiceError::NotFound { .. }) => {
+                self.note_login(backend, None).await;
+            }
+            Err(_) => {}
+        }
         if let Err(error @ (ServiceError::Unavailable { .. } | ServiceError::NoCredentials { .. })) = &answer {
             backend.closed.get_or_init(|| error.clone());
         }
         answer
+    }
+
+    /// Notes whether the service lets the tenant in, which the backend's status says.
+    async fn note_login(&self, backend: &Backend, problem: Option<&String>) {
+        let job = self.tenant.job;
+        let which = WhichBackend {
+            kind: backend.kind,
+            namespace: job.namespace(),
+            name: &backend.name,
+            uid: &backend.holder.backend,
+        };
+        let expires = if problem.is_none() { backend.token_expires_at().await } else { None };
+        job.context.backends.note(&which, job.account.to_string(), problem.cloned(), expires);
     }
 
     /// Forgets what was unwrapped for somebody who is not let in any more, and remembers that a service is down.

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use waxwing_formats::reference::{StoreKind, Stored, Version};
 use waxwing_formats::{Handle, HandleInput, KeyPath, SecretBytes};
 use waxwing_keys::service_name::VAULT;
-use waxwing_keys::{StoreError, StoredVersion, VaultSecrets};
+use waxwing_keys::{StoreError, StoredVersion};
 
 use super::backend::Backend;
+use super::reader::{full_label, label, word};
 use super::{Backends, FIELD};
+use crate::api::BackendKind;
 use crate::unsealing::{Answered, RefusalKind, StoreRefusal};
 
 /// Which version of a secret there is, and for how long that counts. All of it is public.
@@ -29,13 +31,15 @@ impl Backends<'_> {
     /// Asks which version of a secret there is, without reading it where the store keeps versions.
     pub(in crate::reconcile) async fn version(&self, stored: &Stored) -> Result<Found, StoreRefusal> {
         let backend = self.store(stored)?;
-        let until = Instant::now() + backend.refresh;
         if let Some(version) = &stored.version {
-            return Ok(Found { stamp: version.as_str().to_owned(), version: Some(version.clone()), until });
+            // Nobody is asked, so that what the backend leads to has to be part of it: another server has another secret there.
+            let stamp = format!("{} of {}", version.as_str(), backend.place());
+            return Ok(Found { stamp, version: Some(version.clone()), until: Instant::now() + backend.refresh });
         }
-        let newest =
-            self.ask_store(backend, "version", async |secrets: &VaultSecrets| secrets.newest(&stored.path).await);
-        match self.told(backend, newest.await)? {
+        let newest = self.ask_store(backend, "version", backend.newest(&self.tenant, &stored.path)).await;
+        // From when it has answered, so that one that is slower than that is not asked without a pause.
+        let until = Instant::now() + backend.refresh;
+        match self.told(backend, newest)? {
             StoredVersion::Numbered { number, times } => {
                 let version = number.to_string().parse().map_err(|_| self.unusable(backend))?;
                 Ok(Found { stamp: format!("{number} {times}"), version: Some(version), until })
@@ -56,12 +60,12 @@ impl Backends<'_> {
         version: Option<&Version>,
     ) -> Result<Answered, StoreRefusal> {
         let backend = self.store(stored)?;
-        let read = async |secrets: &VaultSecrets| secrets.read(&stored.path, version).await;
+        let read = backend.read_secret(&self.tenant, &stored.path, version);
         let secret = self.ask_store(backend, "read", read).await;
         let secret = self.told(backend, secret)?;
         let version = version.map(|version| version.as_str().to_owned()).unwrap_or_default();
-        let namespace = self.tenant.job.namespace();
-        Ok(Answered { secret, version, backend: format!("SecretBackend {namespace}/{}", backend.name) })
+        let backend = full_label(backend.kind, self.tenant.job.namespace(), &backend.name);
+        Ok(Answered { secret, version, backend })
     }
 
     /// Tells one value from another without showing it: a digest under the key of this installation.
@@ -75,22 +79,24 @@ impl Backends<'_> {
     fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
         let (name, namespace) = (stored.store.as_str(), self.tenant.job.namespace());
         let refused = |fact: String, hint: String| StoreRefusal { kind: RefusalKind::NotAllowed, fact, hint };
-        if stored.kind == StoreKind::Cluster {
-            let hint = "refer to a SecretBackend of the Sync's namespace by ref+store://".to_owned();
-            return Err(refused("there are no stores of the whole cluster yet".to_owned(), hint));
-        }
-        let Some(backend) = self.all.iter().find(|backend| backend.name == name) else {
-            let hint =
-                format!("add {{name: {name}}} to {FIELD} if there is such a SecretBackend, or correct the reference");
-            return Err(refused(format!("{FIELD} does not name {name}"), hint));
+        let (kind, named, entry) = match stored.kind {
+            StoreKind::Namespaced => (BackendKind::SecretBackend, name.to_owned(), format!("{{name: {name}}}")),
+            StoreKind::Cluster => {
+                let kind = BackendKind::ClusterSecretBackend;
+                (kind, label(kind, name), format!("{{kind: {}, name: {name}}}", word(kind)))
+            }
+        };
+        let is_it = |backend: &&Backend| (backend.kind, backend.name.as_str()) == (kind, name);
+        let Some(backend) = self.all.iter().find(is_it) else {
+            let hint = format!("add {entry} to {FIELD} if there is such a {}, or correct the reference", word(kind));
+            return Err(refused(format!("{FIELD} does not name {named}"), hint));
         };
         match backend.allows_path(&stored.path, namespace) {
             true => Ok(backend),
             false => {
-                let hint = format!(
-                    "list the path in spec.allow.paths of SecretBackend {namespace}/{name}, or refer to one that is listed"
-                );
-                Err(refused(format!("SecretBackend {namespace}/{name} does not allow the path {}", stored.path), hint))
+                let label = full_label(kind, namespace, name);
+                let hint = format!("list the path in spec.allow.paths of {label}, or refer to one that is listed");
+                Err(refused(format!("{label} does not allow the path {}", stored.path), hint))
             }
         }
     }
@@ -99,23 +105,27 @@ impl Backends<'_> {
         &self,
         backend: &Backend,
         what: &'static str,
-        ask: impl AsyncFnOnce(&VaultSecrets) -> Result<T, StoreError>,
+        ask: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         if let Some(error) = backend.store_closed.get() {
             return Err(error.clone());
         }
         let begun = Instant::now();
         let left = self.tenant.job.deadline.saturating_duration_since(begun);
-        let asked = async {
-            match backend.secrets(&self.tenant).await {
-                Some(secrets) => ask(secrets?).await,
-                None => Err(StoreError::Malformed { what: "the backend, which is no store," }),
-            }
-        };
         let late = StoreError::Unavailable { service: VAULT, why: "it does not answer in time".to_owned() };
-        let answer = tokio::time::timeout(left, asked).await.unwrap_or(Err(late));
+        let answer = tokio::time::timeout(left, ask).await.unwrap_or(Err(late));
         let outcome = answer.as_ref().map_or_else(StoreError::word, |_| what);
         self.tenant.job.context.metrics.asked_store(VAULT, outcome, begun.elapsed());
+        match &answer {
+            Err(StoreError::NoCredentials { why, .. }) => self.note_login(backend, Some(why)).await,
+            Err(
+                StoreError::Throttled { .. }
+                | StoreError::Unavailable { .. }
+                | StoreError::Answer { .. }
+                | StoreError::Malformed { .. },
+            ) => {}
+            _ => self.note_login(backend, None).await,
+        }
         if let Err(
             error @ (StoreError::Unavailable { .. } | StoreError::NoCredentials { .. } | StoreError::Throttled { .. }),
         ) = &answer
@@ -134,15 +144,15 @@ impl Backends<'_> {
                 StoreError::Throttled { retry_after, .. } => self.is_away_for(retry_after.unwrap_or_default()),
                 _ => {}
             }
-            let hint = hint(&error, &backend.name, &account.to_string());
-            StoreRefusal { kind: kind(&error), fact: format!("SecretBackend {}: {error}", backend.name), hint }
+            let hint = hint(&error, backend, &account.to_string());
+            StoreRefusal { kind: kind(&error), fact: format!("{}: {error}", backend.label()), hint }
         })
     }
 
     fn unusable(&self, backend: &Backend) -> StoreRefusal {
         let error = StoreError::Answer { service: VAULT };
-        let fact = format!("SecretBackend {}: {error}", backend.name);
-        StoreRefusal { kind: kind(&error), fact, hint: hint(&error, &backend.name, "") }
+        let fact = format!("{}: {error}", backend.label());
+        StoreRefusal { kind: kind(&error), fact, hint: hint(&error, backend, "") }
     }
 }
 
@@ -162,14 +172,12 @@ fn kind(error: &StoreError) -> RefusalKind {
     }
 }
 
-fn hint(error: &StoreError, backend: &str, account: &str) -> String {
+fn hint(error: &StoreError, backend: &Backend, account: &str) -> String {
+    let (login, backend) = (backend, backend.label());
     match error {
-        StoreError::NoCredentials { service, .. } => format!(
-            "see that {service} lets in what spec of SecretBackend {backend} logs in with, and that ServiceAccount {account} may create tokens \
-             of itself where that takes one"
-        ),
+        StoreError::NoCredentials { service, .. } => login.login_hint(service, account),
         StoreError::Denied { .. } => format!(
-            "let the login of SecretBackend {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
+            "let the login of {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
         ),
         StoreError::Missing { .. } => "correct the path, or write the secret; what runs keeps running".to_owned(),
         StoreError::NoSuchVersion { .. } => "correct the version, or leave it out for the newest".to_owned(),
@@ -186,6 +194,6 @@ fn hint(error: &StoreError, backend: &str, account: &str) -> String {
             "it is tried again; what runs keeps running".to_owned()
         }
         StoreError::Answer { service } => format!("see that what answers there is {service}"),
-        StoreError::Malformed { .. } => format!("correct what SecretBackend {backend} says"),
+        StoreError::Malformed { .. } => format!("correct what {backend} says"),
     }
 }

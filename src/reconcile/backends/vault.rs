@@ -1,48 +1,46 @@
-//! A Vault or OpenBao server: a Sync logs in there when the first key is asked for.
+//! A Vault or OpenBao server: a Sync logs in there when the first key or secret is asked for, or uses the login that its ServiceAccount has.
 
-use tokio::sync::OnceCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use waxwing_formats::reference::{SecretPath, StoredSecret, Version};
 use waxwing_formats::{DataKey, SecretBytes};
-use waxwing_keys::service_name::VAULT;
-use waxwing_keys::{Origin, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultSecrets, VaultTransit};
+use waxwing_keys::{Holder, Origin, ServiceError, StoreError, StoredVersion, VaultKey, VaultSecrets, VaultTransit};
 
+use super::logins::Token;
 use super::reader::Reader;
+use super::vault_login::{Login, Read};
+use super::vault_server::Server;
 use super::{PATIENCE, Tenant, Trouble};
-use crate::api::{KubernetesAuth, VaultAuth, VaultBackend};
+use crate::api::VaultBackend;
 
 /// The server. Not `Debug`.
 pub(super) struct Vault {
     origin: Origin,
-    spec: VaultBackend,
     login: Login,
-    server: OnceCell<Result<LoggedIn, ServiceError>>,
+    server: Arc<Server>,
+    /// When this sync began to use it.
+    began: Instant,
+    /// What this sync asks with, or why it can't.
+    current: Mutex<Option<Result<Arc<LoggedIn>, ServiceError>>>,
 }
 
-/// The server, with the token of this sync.
+/// The server, with a token.
 struct LoggedIn {
     transit: VaultTransit,
     secrets: VaultSecrets,
-}
-
-enum Login {
-    Token(SecretBytes),
-    Kubernetes(KubernetesAuth),
+    /// The token, if it is of a login of ours.
+    token: Option<Arc<Token>>,
 }
 
 impl Vault {
     pub(super) async fn read(reader: &Reader<'_>, spec: &VaultBackend) -> Result<(Self, String), Trouble> {
-        const AUTH: &str = "spec.vault.auth";
         let origin = reader.origin(&spec.address)?;
-        let (login, version) = match &spec.auth {
-            VaultAuth { kubernetes: Some(auth), token_ref: None } => (Login::Kubernetes(auth.clone()), String::new()),
-            VaultAuth { kubernetes: None, token_ref: Some(secret) } => {
-                let mut secret = reader.secret(&secret.name, &["token"]).await?;
-                let token = secret.data.remove("token").ok_or_else(|| reader.incomplete(AUTH))?;
-                // Whoever writes a token with an editor leaves a line break behind it.
-                (Login::Token(SecretBytes::concat(&[token.expose_secret().trim_ascii()])), secret.version)
-            }
-            _ => return Err(reader.incomplete(AUTH)),
-        };
-        Ok((Self { origin, spec: spec.clone(), login, server: OnceCell::new() }, version))
+        let Read { login, identity, version } = Login::read(reader, &spec.auth).await?;
+        let server = Arc::new(Server::new(spec, identity));
+        Ok((Self { origin, login, server, began: Instant::now(), current: Mutex::default() }, version))
     }
 
     /// Tells whether a key is one of this server.
@@ -50,42 +48,118 @@ impl Vault {
         key.address.parse().as_ref() == Ok(&self.origin)
     }
 
-    pub(super) async fn unwrap(&self, tenant: &Tenant<'_>, key: &VaultKey, enc: &str) -> Result<DataKey, ServiceError> {
-        self.logged_in(tenant).await?.transit.unwrap(key, enc).await
+    /// Says which server that is.
+    pub(super) fn place(&self) -> String {
+        self.server.place()
     }
 
-    /// Returns what reads secrets of the server.
-    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Result<&VaultSecrets, ServiceError> {
-        Ok(&self.logged_in(tenant).await?.secrets)
+    /// Returns when the token ends that this sync asks with, if it is known to.
+    pub(super) async fn token_expires_at(&self) -> Option<Timestamp> {
+        let current = self.current.lock().await;
+        current.as_ref()?.as_ref().ok()?.token.as_ref()?.expires_at()
     }
 
-    async fn logged_in(&self, tenant: &Tenant<'_>) -> Result<&LoggedIn, ServiceError> {
-        self.server.get_or_init(|| self.log_in(tenant)).await.as_ref().map_err(Clone::clone)
+    /// Says what can be done when the server does not let `account` in.
+    pub(super) fn hint(&self, account: &str) -> String {
+        self.login.hint(account)
     }
 
-    async fn log_in(&self, tenant: &Tenant<'_>) -> Result<LoggedIn, ServiceError> {
-        let authorities = self.spec.ca_bundle.as_deref().map(str::as_bytes);
-        // A token of this cluster goes to no proxy.
-        let client = ServiceClient::new(authorities, Proxies::None, PATIENCE);
-        let client = client.map_err(|_| ServiceError::Malformed { what: "spec.vault.caBundle" })?;
-        let access = |token| VaultAccess { token, namespace: self.spec.namespace.clone() };
-        let at = |access: &VaultAccess| VaultTransit::new(client.clone(), &self.spec.address, access);
-        let token = match &self.login {
-            Login::Token(token) => SecretBytes::concat(&[token.expose_secret()]),
-            Login::Kubernetes(KubernetesAuth { mount, role, audience }) => {
-                let jwt = tenant.token(audience, VAULT).await?;
-                let login = at(&access(None))?.log_in_by_kubernetes(mount, role, &jwt).await;
-                login.map_err(|error| match error {
-                    ServiceError::Denied { service, code } => ServiceError::NoCredentials {
-                        service,
-                        why: format!("it does not let ServiceAccount {} in ({code})", tenant.job.account),
-                    },
-                    error => error,
-                })?
+    pub(super) async fn unwrap(
+        &self,
+        tenant: &Tenant<'_>,
+        holder: &Holder,
+        key: &VaultKey,
+        enc: &str,
+    ) -> Result<DataKey, ServiceError> {
+        let server = self.logged_in(tenant, holder).await?;
+        let answer = server.transit.unwrap(key, enc).await;
+        let is_denied = answer.as_ref().is_err_and(ServiceError::is_denied);
+        match self.logged_in_anew(tenant, holder, &server, is_denied).await {
+            None => answer,
+            Some(server) => server?.transit.unwrap(key, enc).await,
+        }
+    }
+
+    /// Returns the newest version of a secret.
+    pub(super) async fn newest(
+        &self,
+        tenant: &Tenant<'_>,
+        holder: &Holder,
+        path: &SecretPath,
+    ) -> Result<StoredVersion, StoreError> {
+        let server = self.logged_in(tenant, holder).await?;
+        let answer = server.secrets.newest(path).await;
+        let is_denied = answer.as_ref().is_err_and(StoreError::is_denied);
+        match self.logged_in_anew(tenant, holder, &server, is_denied).await {
+            None => answer,
+            Some(server) => server?.secrets.newest(path).await,
+        }
+    }
+
+    /// Reads a secret, of this version or the newest.
+    pub(super) async fn read_secret(
+        &self,
+        tenant: &Tenant<'_>,
+        holder: &Holder,
+        path: &SecretPath,
+        version: Option<&Version>,
+    ) -> Result<StoredSecret, StoreError> {
+        let server = self.logged_in(tenant, holder).await?;
+        let answer = server.secrets.read(path, version).await;
+        let is_denied = answer.as_ref().is_err_and(StoreError::is_denied);
+        match self.logged_in_anew(tenant, holder, &server, is_denied).await {
+            None => answer,
+            Some(server) => server?.secrets.read(path, version).await,
+        }
+    }
+
+    async fn logged_in(&self, tenant: &Tenant<'_>, holder: &Holder) -> Result<Arc<LoggedIn>, ServiceError> {
+        let mut current = self.current.lock().await;
+        if let Some(known) = &*current {
+            return known.clone();
+        }
+        let server = self.log_in(tenant, holder).await;
+        *current = Some(server.clone());
+        server
+    }
+
+    /// Returns the server with another token, where that one was not let in and is older than this sync: it may have ended, or be of before
+    /// a change of its role.
+    async fn logged_in_anew(
+        &self,
+        tenant: &Tenant<'_>,
+        holder: &Holder,
+        used: &Arc<LoggedIn>,
+        is_denied: bool,
+    ) -> Option<Result<Arc<LoggedIn>, ServiceError>> {
+        if !is_denied {
+            return None;
+        }
+        let mut current = self.current.lock().await;
+        match &*current {
+            Some(Ok(other)) if Arc::ptr_eq(other, used) => {}
+            Some(other) => return Some(other.clone()),
+            None => {}
+        }
+        let token = used.token.as_ref().filter(|token| !token.is_newer_than(self.began))?;
+        tenant.job.context.logins.lose(token);
+        let server = self.log_in(tenant, holder).await;
+        *current = Some(server.clone());
+        Some(server)
+    }
+
+    async fn log_in(&self, tenant: &Tenant<'_>, holder: &Holder) -> Result<Arc<LoggedIn>, ServiceError> {
+        let (secret, token) = match &self.login {
+            Login::Token(token) => (SecretBytes::concat(&[token.expose_secret()]), None),
+            login => {
+                let log_in = || login.log_in(tenant, &self.server, holder);
+                let token = tenant.job.context.logins.token(holder, &self.server, log_in).await?;
+                (token.secret(), Some(token))
             }
         };
-        let access = access(Some(token));
-        let secrets = VaultSecrets::new(client.clone(), &self.spec.address, &access)?;
-        Ok(LoggedIn { transit: at(&access)?, secrets })
+        let connections = self.server.connect(PATIENCE)?;
+        let transit = connections.transit(Some(SecretBytes::concat(&[secret.expose_secret()])))?;
+        let secrets = connections.secrets(Some(secret))?;
+        Ok(Arc::new(LoggedIn { transit, secrets, token }))
     }
 }

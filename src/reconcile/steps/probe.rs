@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use serde_json::Value;
 use waxwing_formats::reference::{Reference, Stored};
-use waxwing_plan::{Manifest, ObjectId};
+use waxwing_plan::{Manifest, ObjectId, Steering};
 
 use super::change::session;
 use super::open::trouble;
+use super::planned::Seen;
 use crate::api::REQUESTED_AT;
 use crate::reconcile::backends::{Backends, Found};
 use crate::reconcile::versions::Versions;
@@ -36,13 +38,15 @@ impl Probed<'_> {
     }
 }
 
-/// Asks which versions the secrets have that the render refers to; of those that were asked about of late, nobody is asked.
+/// Asks which versions the secrets have that the render refers to; of those that were asked about of late, nobody is asked, and neither is
+/// for objects that are left alone.
 pub(in crate::reconcile) async fn probe<'a>(
     job: &'a Job<'a>,
     rendered: &Rendered,
+    seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Probed<'a>, Trouble> {
-    let wanted = unsealing::secrets_needed(rendered, rendered.references().keys());
+    let wanted = unsealing::secrets_needed(rendered, with_versions(rendered, seen));
     if wanted.is_empty() {
         job.context.versions.keep(job, BTreeMap::new());
         return Ok(Probed::before(Arc::default()));
@@ -52,6 +56,21 @@ pub(in crate::reconcile) async fn probe<'a>(
         progress.unsealed(Some(trouble));
     }
     asked
+}
+
+/// Returns the objects that need secrets and are not left alone, as `waxwing.dev/reconcile: Disabled` says in Git or on the object.
+fn with_versions<'a>(rendered: &'a Rendered, seen: &Seen) -> impl Iterator<Item = &'a ObjectId> {
+    let annotations =
+        |manifest: &'a Manifest| manifest.body.pointer("/metadata/annotations").and_then(Value::as_object);
+    let is_left_alone = move |manifest: &'a Manifest| {
+        let live = seen.live.get(&manifest.id).and_then(Option::as_ref);
+        Steering::of(annotations(manifest)).reconcile_disabled
+            || live.is_some_and(|live| live.steering.reconcile_disabled)
+    };
+    let with_references = |manifest: &&Manifest| rendered.references().contains_key(&manifest.id);
+    let manifests =
+        rendered.manifests().iter().filter(with_references).filter(move |manifest| !is_left_alone(manifest));
+    manifests.map(|manifest| &manifest.id)
 }
 
 async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Stored>) -> Result<Probed<'a>, Trouble> {

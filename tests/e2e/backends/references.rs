@@ -6,7 +6,7 @@ use std::ops::Deref;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use waxwing_harness::{OpenBao, eventually};
+use waxwing_harness::{Authority, OpenBao, eventually};
 
 use super::World;
 use crate::act::config_map;
@@ -14,9 +14,11 @@ use crate::other_keys::let_bao_review_tokens;
 use crate::stage::{Alone, PATIENCE, Stage, condition, start_controller};
 
 /// A tenant whose secrets are in a store.
-struct Store {
-    world: World,
-    bao: OpenBao,
+pub(super) struct Store {
+    pub(super) world: World,
+    pub(super) bao: OpenBao,
+    /// Who certifies the store where it speaks TLS.
+    pub(super) authority: Authority,
 }
 
 impl Deref for Store {
@@ -29,27 +31,29 @@ impl Deref for Store {
 
 impl Store {
     /// Starts a store with an engine of each version, of which the tenant may read what a policy says; `NS` is its namespace.
-    fn new(name: &str, policy: &str) -> Self {
+    pub(super) fn new(name: &str, policy: &str) -> Self {
         let alone = Alone::new();
         let stage = Stage::on(alone.cluster(), name);
-        let bao = OpenBao::start().unwrap();
+        let authority = Authority::new("of a test").unwrap();
+        let bao = OpenBao::start_certified_by(&authority).unwrap();
         bao.ask(None, "sys/mounts/kv1", &json!({"type": "kv", "options": {"version": "1"}})).unwrap();
-        let flags = ["--backend-origin", &bao.address(), "--log-level", "trace"];
+        let origins = format!("{},{}", bao.address(), bao.tls_address());
+        let flags = ["--backend-origin", &origins, "--log-level", "trace"];
         let controller = start_controller(alone.cluster(), &flags).unwrap();
         let_bao_review_tokens(&stage, &bao, "kubernetes", &policy.replace("NS", &stage.namespace));
-        Self { world: World { stage, controller, _alone: alone }, bao }
+        Self { world: World { stage, controller, _alone: alone }, bao, authority }
     }
 
     /// Writes a secret of the tenant into the engine that keeps versions.
-    fn write(&self, name: &str, data: &Value) {
+    pub(super) fn write(&self, name: &str, data: &Value) {
         self.bao.ask(None, &self.at(&format!("secret/data/NS/{name}")), &json!({"data": data})).unwrap();
     }
 
-    fn at(&self, text: &str) -> String {
+    pub(super) fn at(&self, text: &str) -> String {
         text.replace("NS", &self.stage.namespace)
     }
 
-    fn vault(&self, paths: &str, more: &str) {
+    pub(super) fn vault(&self, paths: &str, more: &str) {
         let address = self.bao.address();
         let auth = "{kubernetes: {role: shop, audience: vault}}";
         self.backend(
@@ -59,13 +63,21 @@ impl Store {
     }
 
     /// Returns how often the store was asked, with this outcome.
-    fn asked_store(&self, outcome: &str) -> u64 {
-        let (_, page) = self.controller.get("/metrics").unwrap();
-        let start = format!("waxwing_store_requests_total{{store=\"Vault\",outcome=\"{outcome}\"}} ");
-        page.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
+    pub(super) fn asked_store(&self, outcome: &str) -> u64 {
+        self.counted(&format!("waxwing_store_requests_total{{store=\"Vault\",outcome=\"{outcome}\"}} "))
     }
 
-    fn never_asked(&self) {
+    /// Returns how often somebody logged in at the store.
+    pub(super) fn logins(&self) -> u64 {
+        self.counted("waxwing_logins_total{service=\"Vault\",outcome=\"logged-in\"} ")
+    }
+
+    fn counted(&self, start: &str) -> u64 {
+        let (_, page) = self.controller.get("/metrics").unwrap();
+        page.lines().find_map(|line| line.strip_prefix(start)?.parse().ok()).unwrap_or_default()
+    }
+
+    pub(super) fn never_asked(&self) {
         let (_, page) = self.controller.get("/metrics").unwrap();
         let asked: Vec<_> = page
             .lines()
@@ -74,7 +86,7 @@ impl Store {
         assert!(asked.is_empty(), "a store was asked: {asked:?}");
     }
 
-    fn value_is(&self, secret: &str, key: &str, wanted: &str) {
+    pub(super) fn value_is(&self, secret: &str, key: &str, wanted: &str) {
         let found = || match self.stage.secret_value(secret, key) {
             Some(value) if value == wanted => Ok(()),
             other => Err(format!(
@@ -86,7 +98,7 @@ impl Store {
     }
 
     /// Waits until the Sync fails for a reason, and returns its failures as text.
-    fn fails(&self, reason: &str) -> String {
+    pub(super) fn fails(&self, reason: &str) -> String {
         let sync = self.stage.sync_is(reason, |sync| condition(sync, "Ready")["reason"] == reason);
         let failures = sync["status"]["failures"].as_array().cloned().unwrap_or_default();
         let text = |failure: &Value, field: &str| failure[field].as_str().unwrap_or_default().to_owned();
@@ -105,15 +117,15 @@ impl Store {
     }
 }
 
-const OWN: &str = r#"
+pub(super) const OWN: &str = r#"
 path "secret/data/NS/*" { capabilities = ["read"] }
 path "secret/metadata/NS/*" { capabilities = ["read"] }
 path "kv1/NS/*" { capabilities = ["read"] }
 "#;
 
-const OWN_PATHS: &str = "'secret/data/{namespace}/*', 'kv1/{namespace}/*'";
+pub(super) const OWN_PATHS: &str = "'secret/data/{namespace}/*', 'kv1/{namespace}/*'";
 
-fn secret(name: &str, fields: &str) -> String {
+pub(super) fn secret(name: &str, fields: &str) -> String {
     format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\n{fields}\n")
 }
 
@@ -131,12 +143,13 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
     store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"key": "hunter-legacy"})).unwrap();
     store.write("all", &json!({"first": "hunter-1", "second": "hunter-2", "own": "not this"}));
     store.vault(OWN_PATHS, "");
+    // Put in behind the name of the namespace, since base64 may have these two letters too.
+    let binary = STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db?decode=base64#/bin"));
     let encoded = STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db#/password"));
     let values = format!(
-        "data: {{encoded: {encoded}, binary: {}}}\nstringData:\n  password: {trap}\n  url: postgres://ref+store://vault/secret/data/NS/db#/user+:ref+store://vault/secret/data/NS/db#/password+@db:ref+store://vault/secret/data/NS/db#/port\n  pinned: ref+store://vault/secret/data/NS/db?version=1#/password\n  tls: ref+store://vault/secret/data/NS/db#/tls/a~1b\n  whole: ref+store://vault/secret/data/NS/db?version=1\n  legacy: ref+store://vault/kv1/NS/legacy#/key\n  trap: ref+store://vault/secret/data/NS/trap#/value",
-        STANDARD.encode(store.at("ref+store://vault/secret/data/NS/db?decode=base64#/bin")),
+        "data: {{encoded: ENCODED, binary: BINARY}}\nstringData:\n  password: {trap}\n  url: postgres://ref+store://vault/secret/data/NS/db#/user+:ref+store://vault/secret/data/NS/db#/password+@db:ref+store://vault/secret/data/NS/db#/port\n  pinned: ref+store://vault/secret/data/NS/db?version=1#/password\n  tls: ref+store://vault/secret/data/NS/db#/tls/a~1b\n  whole: ref+store://vault/secret/data/NS/db?version=1\n  legacy: ref+store://vault/kv1/NS/legacy#/key\n  trap: ref+store://vault/secret/data/NS/trap#/value",
     );
-    let generated = "resources: [bound.yaml, sealed.yaml, all.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nsecretGenerator:\n- {name: made, literals: ['password=ref+store://vault/secret/data/NS/db#/password'], envs: [some.env], files: [app.conf]}\n- {name: patched, literals: ['password=ref+store://vault/secret/data/NS/db#/user']}\npatches:\n- {target: {kind: Secret, name: patched}, patch: '[{op: replace, path: /data/password, value: ENCODED}]'}\n".replace("ENCODED", &encoded);
+    let generated = "resources: [bound.yaml, sealed.yaml, all.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nsecretGenerator:\n- {name: made, literals: ['password=ref+store://vault/secret/data/NS/db#/password'], envs: [some.env], files: [app.conf]}\n- {name: patched, literals: ['password=ref+store://vault/secret/data/NS/db#/user']}\npatches:\n- {target: {kind: Secret, name: patched}, patch: '[{op: replace, path: /data/password, value: ENCODED}]'}\n";
     let bound = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {user: ref+store://vault/secret/data/NS/db#/user}\n";
     let annotated = "apiVersion: v1\nkind: Secret\nmetadata: {name: all, annotations: {waxwing.dev/expand: ref+store://vault/secret/data/NS/all}}\nstringData: {own: ref+store://vault/secret/data/NS/db#/user}\n";
     let sealed = stage.sops(
@@ -145,8 +158,8 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         &["--encrypted-regex", "^stringData$"],
     );
     let files = [
-        ("app/values.yaml", store.at(&secret("values", &values))),
-        ("app/built/kustomization.yaml", store.at(&generated)),
+        ("app/values.yaml", store.at(&secret("values", &values)).replace("ENCODED", &encoded).replace("BINARY", &binary)),
+        ("app/built/kustomization.yaml", store.at(generated).replace("ENCODED", &encoded)),
         ("app/built/some.env", store.at("FROM_ENV=ref+store://vault/secret/data/NS/db#/user\n")),
         ("app/built/app.conf", store.at("# settings\nuser = ref+store://vault/secret/data/NS/db#/user\npass = ref+store://vault/secret/data/NS/db#/password+!\n")),
         ("app/built/bound.yaml", store.at(bound)),
@@ -347,9 +360,12 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
         ("app/other.yaml", &using("other", "secret/data/NS/other")),
         ("app/pinned.yaml", &using("pinned", "secret/data/NS/db?version=1")),
         ("app/legacy.yaml", &using("legacy", "kv1/NS/legacy")),
+        // There is no such secret, and nobody is asked for what is left alone.
+        ("app/left.yaml", &using("left, annotations: {waxwing.dev/reconcile: Disabled}", "secret/data/NS/none")),
     ]);
     stage.sync("./app", "  backends: [{name: vault}]");
     stage.applied(&commit);
+    assert!(!stage.has("secret/left"));
     let before = ["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}")));
 
     store.write("db", &json!({"password": "hunter-two"}));

@@ -38,7 +38,7 @@ fn the_api_server_takes_the_chart_with_default_values_and_finds_the_pod_restrict
     for kind in kinds {
         assert!(taken.contains(kind), "{kind} in {taken}");
     }
-    assert_eq!(taken.lines().count(), 15, "{taken}");
+    assert_eq!(taken.lines().count(), 18, "{taken}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn several_controllers_are_spread_and_not_all_of_them_are_evicted_at_once() {
     assert!(rendered.contains("topologyKey: kubernetes.io/hostname") && rendered.contains("maxUnavailable: 0"));
     let taken = try_on(rendered).unwrap();
     assert!(taken.contains("poddisruptionbudget.policy/waxwing"), "{taken}");
-    assert_eq!(taken.lines().count(), 16, "{taken}");
+    assert_eq!(taken.lines().count(), 19, "{taken}");
 }
 
 #[test]

@@ -70,6 +70,31 @@ fn apply(stage: &Stage, controller: &Controller) {
     assert!(stage.has("configmap/settings") && stage.has("service/web"));
 }
 
+/// Names backends that lead to where the operator lets nobody, and waits until that is said: of them, and of who uses them.
+fn backends(stage: &Stage) {
+    let namespace = &stage.namespace;
+    let head = |kind: &str| {
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {namespace}, namespace: {namespace}}}\n"
+        )
+    };
+    let vault =
+        "vault: {address: 'https://127.0.0.1:1', auth: {tokenRef: {name: a}}}, allow: {paths: ['a/{namespace}']";
+    let labels = format!("namespaces: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}");
+    let own = format!("{}spec: {{{vault}}}}}\n", head("SecretBackend"));
+    let shared = head("ClusterSecretBackend").replace(&format!(", namespace: {namespace}"), "");
+    stage.cluster.apply_yaml(&format!("{own}---\n{shared}spec: {{{vault}, {labels}}}}}\n")).unwrap();
+    for backend in ["secretbackend", "clustersecretbackend"] {
+        stage.kubectl(&["wait", "--for=condition=Ready=False", "--timeout=60s", backend, namespace]).unwrap();
+    }
+    let reference = format!("ref+clusterstore://{namespace}/a/{namespace}#/a");
+    let commit = stage.commit(&[("refs/a.yaml", &secret("a", namespace, &reference))]);
+    stage.sync("./refs", &format!("  backends: [{{kind: ClusterSecretBackend, name: {namespace}}}]"));
+    let refused = stage.refused(&commit, "KeyNotAllowed");
+    assert!(message(&refused).contains("not among the controller's backend origins"), "{}", message(&refused));
+    stage.kubectl(&["delete", "clustersecretbackend", namespace]).unwrap();
+}
+
 /// Writes over the ConfigMap and a Secret, and waits until that is put back.
 fn drift(stage: &Stage) {
     let data = |key: &str| json!({"data": {"key": key}});
@@ -168,6 +193,7 @@ fn answers(stage: &Stage, controller: &Controller) {
 fn in_the_whole_cluster(cluster: &'static Cluster) -> Controller {
     let controller = start(cluster, install(cluster, SYSTEM, &[]), &[]);
     let stage = Stage::on(cluster, "everywhere");
+    backends(&stage);
     apply(&stage, &controller);
     drift(&stage);
     answers(&stage, &controller);
@@ -193,6 +219,7 @@ fn in_one_namespace(cluster: &'static Cluster) {
     let unseen = elsewhere.commit(&[("app/a.yaml", &config_map("unseen", "own"))]);
     elsewhere.sync("./app", "");
 
+    backends(&stage);
     apply(&stage, &controller);
     drift(&stage);
     answers(&stage, &controller);

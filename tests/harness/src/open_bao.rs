@@ -126,6 +126,36 @@ impl OpenBao {
         })
     }
 
+    /// Asks something as the one who may do everything, with the answer wrapped for ten minutes; returns the token of the wrapping.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn ask_wrapped(&self, path: &str, body: &Value) -> Result<String, Failure> {
+        let headers = [("X-Vault-Token", ROOT), ("X-Vault-Wrap-TTL", "10m")];
+        let wrapped = ask(self.port, "POST", &format!("/v1/{path}"), &headers, body)?;
+        let token = wrapped.pointer("/wrap_info/token").and_then(Value::as_str);
+        token.map(str::to_owned).ok_or_else(|| Failure::Answer {
+            what: format!("wrap {path}"),
+            status: "an answer that is not wrapped".to_owned(),
+            text: String::new(),
+        })
+    }
+
+    /// Returns what the server knows of each token that was logged in for.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn logged_in(&self) -> Result<Vec<Value>, Failure> {
+        let listed = self.read("auth/token/accessors?list=true")?;
+        let accessors = listed.pointer("/data/keys").and_then(Value::as_array).cloned().unwrap_or_default();
+        // One that ended in between is none.
+        let known = accessors.iter().filter_map(|accessor| {
+            self.ask(None, "auth/token/lookup-accessor", &json!({"accessor": accessor})).ok()?.get("data").cloned()
+        });
+        let is_of_login = |token: &Value| token["path"].as_str().is_some_and(|path| path.ends_with("/login"));
+        Ok(known.filter(is_of_login).collect())
+    }
+
     /// Seals the server: from now on it knows nothing.
     ///
     /// # Errors

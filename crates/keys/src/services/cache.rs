@@ -1,107 +1,65 @@
 //! Data keys that a key service unwrapped, kept for a while so that the same wrapped key is not asked for again.
 //!
-//! In memory only, wiped when they go. A key is found again only by the one who obtained it ([`Holder`]), for exactly the wrapped
+//! In memory only, wiped when they go. A key is found again only by the one who obtained it (`holdings`), for exactly the wrapped
 //! key that was asked for: the digest covers the key's id, the role, the encryption context and the ciphertext. What is not here:
 //! whether anyone may ask at all; that is decided before this is looked at.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use waxwing_formats::{DataKey, SecretBytes, WrappedKey};
 
 use super::ServiceKey;
-
-/// Who obtained a data key: as whom, and through what it was asked for.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Holder {
-    /// The identity that asked, such as a ServiceAccount with its cluster.
-    pub account: String,
-    /// The uid of the backend that it asked through.
-    pub backend: String,
-    /// What the backend, and what it takes its credentials from, was at that time: uids and versions.
-    pub version: String,
-}
-
-impl fmt::Debug for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Holder({} through {})", self.account, self.backend)
-    }
-}
+use super::holdings::{Holder, Holdings};
 
 /// The data keys that are kept, up to a number of them, each for at most a lifetime.
 pub struct DataKeyCache {
-    most: usize,
     lifetime: Duration,
-    held: Mutex<HashMap<Holder, VecDeque<Kept>>>,
-}
-
-struct Kept {
-    digest: [u8; 32],
-    key: DataKey,
-    since: Instant,
+    held: Mutex<Holdings<[u8; 32], DataKey>>,
 }
 
 impl DataKeyCache {
     /// Makes a cache for at most `most` keys, none of which is given out after `lifetime`.
     pub fn new(most: usize, lifetime: Duration) -> Self {
-        Self { most, lifetime, held: Mutex::default() }
+        Self { lifetime, held: Mutex::new(Holdings::new(most)) }
     }
 
     /// Returns a copy of the data key that `holder` obtained for this wrapped key, if it is still kept.
     pub fn find(&self, holder: &Holder, wrapped: &WrappedKey, now: Instant) -> Option<DataKey> {
         let digest = digest(wrapped)?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = held.get_mut(holder)?;
-        keys.retain(|kept| now.saturating_duration_since(kept.since) < self.lifetime);
-        keys.iter().find(|kept| kept.digest == digest).map(|kept| copy(&kept.key))
+        self.held().find(holder, &digest, now).map(copy)
     }
 
     /// Keeps a copy of a data key. What `holder` had through earlier versions of the same backend goes, and where there are too many
     /// keys, the oldest of whoever has the most.
     pub fn keep(&self, holder: &Holder, wrapped: &WrappedKey, key: &DataKey, now: Instant) {
         let Some(digest) = digest(wrapped).filter(|_| !self.lifetime.is_zero()) else { return };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_current = |other: &Holder| {
-            (&other.account, &other.backend) != (&holder.account, &holder.backend) || other.version == holder.version
-        };
-        held.retain(|other, _| is_current(other));
-        self.wipe_old(&mut held, now);
-        while held.values().map(VecDeque::len).sum::<usize>() >= self.most.max(1) {
-            held.values_mut().max_by_key(|keys| keys.len()).map(VecDeque::pop_front);
-        }
-        let keys = held.entry(holder.clone()).or_default();
-        keys.retain(|kept| kept.digest != digest);
-        keys.push_back(Kept { digest, key: copy(key), since: now });
+        drop(self.held().keep(holder, digest, copy(key), now + self.lifetime, now));
     }
 
     /// Wipes the keys whose lifetime is over. They are not given out anyway; this takes them out of memory.
     pub fn expire(&self, now: Instant) {
-        self.wipe_old(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner), now);
-    }
-
-    fn wipe_old(&self, held: &mut HashMap<Holder, VecDeque<Kept>>, now: Instant) {
-        for keys in held.values_mut() {
-            keys.retain(|kept| now.saturating_duration_since(kept.since) < self.lifetime);
-        }
-        held.retain(|_, keys| !keys.is_empty());
+        drop(self.held().expire(now));
     }
 
     /// Forgets what was obtained by those of whom `is_lost` says so: a backend that is gone, an account that is denied.
     pub fn forget(&self, is_lost: impl Fn(&Holder) -> bool) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|holder, _| !is_lost(holder));
+        drop(self.held().forget(|holder, _| is_lost(holder)));
     }
 
     /// Returns how many keys are kept, expired ones among them.
     pub fn len(&self) -> usize {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).values().map(VecDeque::len).sum()
+        self.held().len()
     }
 
     /// Tells whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn held(&self) -> MutexGuard<'_, Holdings<[u8; 32], DataKey>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -81,6 +81,11 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
+    /// Tells whether the service knows the caller and does not let it, or does not know it any more.
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+
     /// Returns its kind in a word, as metrics count it.
     pub const fn word(&self) -> &'static str {
         match self {

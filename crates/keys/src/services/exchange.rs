@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::{Certificate, Client, Method, Proxy, Response, Url};
+use reqwest::{Certificate, Client, Identity, Method, Proxy, Response, Url};
 use waxwing_formats::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -81,7 +81,7 @@ pub struct ServiceClient {
 
 /// No connections can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no connections can be made: the certificate authorities or the proxy can't be read")]
+#[error("no connections can be made: the certificate authorities, the client's certificate or the proxy can't be read")]
 pub struct NoConnections;
 
 impl ServiceClient {
@@ -94,8 +94,25 @@ impl ServiceClient {
         proxies: Proxies<'_>,
         patience: Patience,
     ) -> Result<Self, NoConnections> {
+        Self::identified(authorities_pem, None, proxies, patience)
+    }
+
+    /// Makes a client that shows a certificate to the service, given with its private key (PEM, PKCS #1, #8 or SEC 1).
+    ///
+    /// # Errors
+    /// Fails as [`ServiceClient::new`], and when the certificate or its key can't be read.
+    pub fn identified(
+        authorities_pem: Option<&[u8]>,
+        identity_pem: Option<&SecretBytes>,
+        proxies: Proxies<'_>,
+        patience: Patience,
+    ) -> Result<Self, NoConnections> {
         use_one_provider();
         let mut builder = Client::builder();
+        if let Some(pem) = identity_pem {
+            let identity = Identity::from_pem(pem.expose_secret()).map_err(|_| NoConnections)?;
+            builder = builder.identity(identity);
+        }
         builder = match proxies {
             Proxies::OfTheEnvironment => builder,
             Proxies::None => builder.no_proxy(),

@@ -1,7 +1,7 @@
 //! Keys that live in key services: AWS KMS, Google Cloud KMS, Azure Key Vault, and transit engines of Vault or OpenBao.
 //!
 //! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
-//! (`error`), and what is kept of it (`cache`). Each service has a file that calls it; `exchange` sends for those that have no library
+//! (`error`), and what is kept of it, for whom (`cache`, `holdings`). Each service has a file that calls it; `exchange` sends for those that have no library
 //! of their own, and `gcp_login` and `azure_login` make tokens of credentials that are at hand. `vault::kv` reads and writes what
 //! `seal` publishes, and `vault::secrets` reads what references name (`store_error`); neither has to do with keys but for the server.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
@@ -18,6 +18,7 @@ mod error;
 mod exchange;
 mod gcp;
 mod gcp_login;
+mod holdings;
 mod oauth;
 mod origin;
 mod secret_text;
@@ -37,14 +38,15 @@ pub use aws_access::AwsAccess;
 pub use aws_clients::AwsClients;
 pub use azure::AzureKeyVault;
 pub use azure_login::{AzureAccess, AzureLogin, AzureProof};
-pub use cache::{DataKeyCache, Holder};
+pub use cache::DataKeyCache;
 pub use error::ServiceError;
 pub use exchange::{NoConnections, Patience, Proxies, ServiceClient, Tokens};
 pub use gcp::GcpKms;
 pub use gcp_login::{GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpLogin};
+pub use holdings::{Holder, Holdings};
 pub use origin::{Origin, ParseOriginError};
 pub use store_error::StoreError;
-pub use vault::{StoredVersion, VaultAccess, VaultKv, VaultSecrets, VaultTransit};
+pub use vault::{StoredVersion, VaultAccess, VaultKv, VaultLogin, VaultProof, VaultSecrets, VaultTransit};
 
 /// A key of AWS KMS.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,6 +97,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Tells whether the store knows the login and does not let it, or does not know it any more.
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+
     /// Returns its kind in a word, as metrics count it.
     pub const fn word(&self) -> &'static str {
         match self {

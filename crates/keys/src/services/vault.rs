@@ -1,4 +1,4 @@
-//! Keys of transit engines of Vault and OpenBao: wraps and unwraps data keys with them.
+//! Keys of transit engines of Vault and OpenBao: wraps and unwraps data keys with them. Logins are in `login`.
 //!
 //! The token goes to the one address that a client is made for. What is not here: where tokens and certificates come from, and which
 //! addresses may be called. An answer that is an error is not read.
@@ -6,9 +6,8 @@
 //! plaintext is the data key in standard base64, the ciphertext is kept as it is.
 
 mod kv;
+mod login;
 mod secrets;
-
-use std::borrow::Cow;
 
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use waxwing_formats::{DataKey, SecretBytes};
 
 pub use kv::VaultKv;
+pub use login::{VaultLogin, VaultProof};
 pub use secrets::{StoredVersion, VaultSecrets};
 
 use super::exchange::{Answer, Body, Request, ServiceClient, secret_header};
@@ -61,32 +61,6 @@ impl VaultTransit {
             headers.insert(TOKEN, secret_header(SERVICE, &[token.expose_secret()])?);
         }
         Ok(Self { client, address: parse(address)?, headers })
-    }
-
-    /// Logs in by a token of a ServiceAccount, at a Kubernetes authentication method that is mounted at `mount`, and returns the token
-    /// of the server (<https://openbao.org/api-docs/auth/kubernetes/>, `login`).
-    ///
-    /// # Errors
-    /// Fails if the mount is no path, or the server does not let it in.
-    pub async fn log_in_by_kubernetes(
-        &self,
-        mount: &str,
-        role: &str,
-        jwt: &SecretBytes,
-    ) -> Result<SecretBytes, ServiceError> {
-        let parts: Vec<&str> = mount.split('/').collect();
-        if !parts.iter().all(|part| is_name(part)) {
-            return Err(ServiceError::Malformed { what: "the mount of the login" });
-        }
-        let url = self.below(["auth"].into_iter().chain(parts).chain(["login"]))?;
-        let answer = self.call(url, login_with(role, jwt)?).await.map_err(|error| match error {
-            ServiceError::NoCredentials { service, .. } => {
-                ServiceError::Denied { service, code: "at the login".to_owned() }
-            }
-            error => error,
-        })?;
-        let login: Login<'_> = serde_json::from_slice(answer.body.expose_secret()).map_err(|_| unreadable())?;
-        Ok(SecretBytes::concat(&[login.auth.client_token.as_bytes()]))
     }
 
     /// Wraps a data key, or a share of one, and returns the ciphertext as the server writes it (`vault:v1:...`).
@@ -183,29 +157,6 @@ struct Wrapped {
 struct Unwrapped<'a> {
     #[serde(borrow)]
     plaintext: SecretText<'a>,
-}
-
-#[derive(Deserialize)]
-struct Login<'a> {
-    #[serde(borrow)]
-    auth: LoggedIn<'a>,
-}
-
-#[derive(Deserialize)]
-struct LoggedIn<'a> {
-    #[serde(borrow)]
-    client_token: Cow<'a, str>,
-}
-
-/// Writes `{"role":"ROLE","jwt":"TOKEN"}`; a token needs no escapes in JSON.
-fn login_with(role: &str, jwt: &SecretBytes) -> Result<Body, ServiceError> {
-    let is_fine = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
-    let malformed = || ServiceError::Malformed { what: "the role or the token of the login" };
-    let role = serde_json::to_string(role).map_err(|_| malformed())?;
-    if !jwt.expose_secret().iter().all(is_fine) {
-        return Err(malformed());
-    }
-    Ok(Body::json(&[b"{\"role\":", role.as_bytes(), b",\"jwt\":\"", jwt.expose_secret(), b"\"}"]))
 }
 
 fn read<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<Enveloped<T>, ServiceError> {

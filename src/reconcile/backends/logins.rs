@@ -1,0 +1,360 @@
+//! Tokens that logins at Vault servers gave, kept for who logged in and used by all of his syncs; and secret ids that were taken out of
+//! their wrapping.
+//!
+//! In memory alone, each until its lease ends, [`LONGEST`] at the most, and never renewed. A token is found by its [`Holder`] alone: the same
+//! ServiceAccount through the same backend, of which nothing has changed. One that goes before its time is ended at the server, once
+//! nobody uses it any more. Not here: how somebody logs in, and what is done with a token.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use waxwing_formats::SecretBytes;
+use waxwing_keys::{Holder, Holdings, Patience, ServiceError, VaultLogin};
+
+use super::vault_server::Server;
+
+/// The most tokens that are kept, and the most secret ids.
+const MOST: usize = 4096;
+
+/// How long a token is kept at the most, however long it would be good for.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// A token is not begun to be used when it ends as soon as this, or in less than the fifth of its time.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// How long a secret id is kept that never ends.
+const LONGEST_SECRET_ID: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How long the ends of tokens are waited for when the controller ends.
+const TO_END: Duration = Duration::from_secs(5);
+
+/// How long a server may take to end a token, which ends by itself anyway.
+const PATIENCE: Patience = Patience { timeout: TO_END, tries: 1, pause: Duration::ZERO, longest_pause: Duration::ZERO };
+
+/// The tokens and secret ids that are kept. Not `Debug`.
+pub struct Logins {
+    tokens: Mutex<Holdings<(), Arc<Token>>>,
+    logging_in: AtOnce<Holder, Arc<Token>>,
+    secret_ids: Mutex<Holdings<[u8; 32], Arc<SecretBytes>>>,
+    taking_out: AtOnce<(Holder, [u8; 32]), Arc<SecretBytes>>,
+    ends: Arc<Ends>,
+}
+
+/// A token of a server, ended there when nobody has it any more. Not `Debug`.
+pub(super) struct Token {
+    secret: SecretBytes,
+    server: Arc<Server>,
+    is_revocable: bool,
+    is_for_many_uses: bool,
+    /// When it was asked for.
+    since: Instant,
+    /// When it ends by itself.
+    ends_at: Option<Instant>,
+    /// The same for people.
+    expires_at: Option<Timestamp>,
+    ends: Arc<Ends>,
+}
+
+impl Token {
+    /// Leaves for the header of a request.
+    pub(super) fn secret(&self) -> SecretBytes {
+        SecretBytes::concat(&[self.secret.expose_secret()])
+    }
+
+    /// Tells whether it was asked for after that time.
+    pub(super) fn is_newer_than(&self, time: Instant) -> bool {
+        self.since >= time
+    }
+
+    /// Returns when it ends by itself, if that is known.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// Returns until when it is given out.
+    fn is_kept_until(&self) -> Instant {
+        let lifetime = self.ends_at.map_or(LONGEST, |end| end.saturating_duration_since(self.since)).min(LONGEST);
+        self.since + (lifetime - MARGIN.min(lifetime / 5))
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let is_over = self.ends_at.is_some_and(|end| Instant::now() >= end);
+        if self.is_revocable && !is_over {
+            self.ends.begin(self.server.clone(), self.secret());
+        }
+    }
+}
+
+impl Default for Logins {
+    fn default() -> Self {
+        Self {
+            tokens: Mutex::new(Holdings::new(MOST)),
+            logging_in: AtOnce::default(),
+            secret_ids: Mutex::new(Holdings::new(MOST)),
+            taking_out: AtOnce::default(),
+            ends: Arc::default(),
+        }
+    }
+}
+
+impl Logins {
+    /// Returns the token that `holder` has, or has him log in. Of several that ask at the same time one logs in, and all share what comes
+    /// of it, unless the token is for some uses only.
+    pub(super) async fn token<L: Future<Output = Result<VaultLogin, ServiceError>>>(
+        &self,
+        holder: &Holder,
+        server: &Arc<Server>,
+        log_in: impl Fn() -> L,
+    ) -> Result<Arc<Token>, ServiceError> {
+        loop {
+            if let Some(token) = self.found(holder) {
+                return Ok(token);
+            }
+            let obtain = async {
+                match self.found(holder) {
+                    Some(token) => Ok(token),
+                    None => {
+                        let since = Instant::now();
+                        log_in().await.map(|login| self.keep(holder, server, login, since))
+                    }
+                }
+            };
+            let (obtained, is_own) = self.logging_in.once(holder.clone(), obtain).await;
+            if is_own || obtained.as_ref().map_or(true, |token| token.is_for_many_uses) {
+                return obtained;
+            }
+        }
+    }
+
+    fn found(&self, holder: &Holder) -> Option<Arc<Token>> {
+        self.tokens().find(holder, &(), Instant::now()).cloned()
+    }
+
+    fn keep(&self, holder: &Holder, server: &Arc<Server>, login: VaultLogin, since: Instant) -> Arc<Token> {
+        let VaultLogin { token, lifetime, is_for_many_uses, is_revocable } = login;
+        let token = Arc::new(Token {
+            secret: token,
+            server: Arc::new(server.for_strangers()),
+            is_revocable,
+            is_for_many_uses,
+            since,
+            ends_at: lifetime.map(|lifetime| since + lifetime),
+            expires_at: lifetime.and_then(|lifetime| Timestamp::now().checked_add(lifetime).ok()),
+            ends: self.ends.clone(),
+        });
+        if is_for_many_uses {
+            drop(self.tokens().keep(holder, (), token.clone(), token.is_kept_until(), Instant::now()));
+        }
+        token
+    }
+
+    /// Gives out a token no more that its server does not let in.
+    pub(super) fn lose(&self, lost: &Arc<Token>) {
+        drop(self.tokens().forget(|_, token| Arc::ptr_eq(token, lost)));
+    }
+
+    /// Returns the secret id that was taken out of a wrapping, or has it taken out: this goes on to its end, also when nobody waits for it
+    /// any more, since it can be done only once. It is found by whoever shows the same wrapping through the same backend.
+    pub(super) async fn secret_id<T>(
+        self: &Arc<Self>,
+        holder: &Holder,
+        wrapping: [u8; 32],
+        take_out: impl Fn() -> T,
+    ) -> Result<Arc<SecretBytes>, ServiceError>
+    where
+        T: Future<Output = Result<(SecretBytes, Option<Duration>), ServiceError>> + Send + 'static,
+    {
+        let obtain = async {
+            if let Some(found) = self.secret_ids().find(holder, &wrapping, Instant::now()) {
+                return Ok(found.clone());
+            }
+            let (logins, holder, taken_out) = (self.clone(), holder.clone(), take_out());
+            let kept = tokio::spawn(async move {
+                let (secret_id, lifetime) = taken_out.await?;
+                let (secret_id, now) = (Arc::new(secret_id), Instant::now());
+                let until = now + lifetime.unwrap_or(LONGEST_SECRET_ID);
+                drop(logins.secret_ids().keep(&holder, wrapping, secret_id.clone(), until, now));
+                Ok(secret_id)
+            });
+            kept.await.unwrap_or(Err(ServiceError::Malformed { what: "the wrapping" }))
+        };
+        self.taking_out.once((holder.clone(), wrapping), obtain).await.0
+    }
+
+    /// Ends the tokens, and forgets the secret ids, of backends that are gone.
+    pub(in crate::reconcile) fn keep_those_of(&self, alive: &HashSet<String>) {
+        drop(self.tokens().forget(|holder, _| !alive.contains(&holder.backend)));
+        drop(self.secret_ids().forget(|holder, _| !alive.contains(&holder.backend)));
+    }
+
+    /// Takes out of memory what is out of time.
+    pub(in crate::reconcile) fn expire(&self, now: Instant) {
+        drop(self.tokens().expire(now));
+        drop(self.secret_ids().expire(now));
+        self.logging_in.forget_done();
+        self.taking_out.forget_done();
+    }
+
+    /// Ends every token that is kept, and waits for that, but not for long.
+    pub async fn end(&self) {
+        drop(self.tokens().forget(|_, _| true));
+        let mut ends = mem::take(&mut *self.ends.all());
+        let all = async { while ends.join_next().await.is_some() {} };
+        if tokio::time::timeout(TO_END, all).await.is_err() {
+            tracing::debug!("some tokens were not ended; they end by themselves");
+        }
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Holdings<(), Arc<Token>>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn secret_ids(&self) -> MutexGuard<'_, Holdings<[u8; 32], Arc<SecretBytes>>> {
+        self.secret_ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The ends of tokens that are under way.
+#[derive(Default)]
+struct Ends(Mutex<JoinSet<()>>);
+
+impl Ends {
+    /// Has a token ended in a task of its own, over a connection of its own. What comes of it nobody waits for.
+    fn begin(&self, server: Arc<Server>, token: SecretBytes) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut all = self.all();
+        while all.try_join_next().is_some() {}
+        let ended = async move {
+            let ended = async { server.connect(PATIENCE)?.transit(Some(token))?.revoke_own_token().await };
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "a token was not ended; it ends by itself");
+            }
+        };
+        drop(all.spawn_on(ended, &runtime));
+    }
+
+    fn all(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Outcome<T> = Arc<OnceCell<Result<T, ServiceError>>>;
+
+/// What several want at the same time and one does for all of them.
+struct AtOnce<K, T>(Mutex<HashMap<K, Outcome<T>>>);
+
+impl<K, T> Default for AtOnce<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, T: Clone> AtOnce<K, T> {
+    /// Does some work, or waits for who does it already, and tells whether it was done here. When that one is cut off, another of those who
+    /// wait begins anew.
+    async fn once(
+        &self,
+        key: K,
+        work: impl Future<Output = Result<T, ServiceError>>,
+    ) -> (Result<T, ServiceError>, bool) {
+        let cell = self.all().entry(key).or_default().clone();
+        let mut is_own = false;
+        let work = async {
+            is_own = true;
+            let done = work.await;
+            // Who comes later begins anew.
+            self.all().retain(|_, other| !Arc::ptr_eq(other, &cell));
+            done
+        };
+        let done = cell.get_or_init(|| work).await.clone();
+        (done, is_own)
+    }
+
+    /// Forgets what nobody waits for, where all were cut off.
+    fn forget_done(&self) {
+        self.all().retain(|_, cell| Arc::strong_count(cell) > 1);
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<K, Outcome<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::api::{VaultAuth, VaultBackend};
+
+    fn server() -> Arc<Server> {
+        let auth = VaultAuth { kubernetes: None, jwt: None, app_role: None, cert: None, token_ref: None };
+        let spec = VaultBackend { address: "http://127.0.0.1:9".to_owned(), namespace: None, ca_bundle: None, auth };
+        Arc::new(Server::new(&spec, None))
+    }
+
+    fn holder(account: &str) -> Holder {
+        Holder { account: account.to_owned(), backend: "b".to_owned(), version: "1".to_owned() }
+    }
+
+    fn login(lifetime: Option<u64>, is_for_many_uses: bool) -> VaultLogin {
+        let token = SecretBytes::new(b"hunter2".to_vec());
+        VaultLogin { token, lifetime: lifetime.map(Duration::from_secs), is_for_many_uses, is_revocable: false }
+    }
+
+    #[test]
+    fn a_token_is_given_out_until_shortly_before_it_ends_and_for_no_longer_than_an_hour() {
+        let logins = Logins::default();
+        for (lifetime, seconds) in [(Some(10), 8), (Some(600), 570), (Some(36_000), 3570), (None, 3570)] {
+            let token = logins.keep(&holder("shop"), &server(), login(lifetime, true), Instant::now());
+            assert_eq!(token.is_kept_until() - token.since, Duration::from_secs(seconds), "{lifetime:?}");
+        }
+    }
+
+    /// Returns how often somebody logged in when eight of an account asked at the same time.
+    async fn asked_by_eight(logins: &Logins, account: &str, is_for_many_uses: bool) -> u64 {
+        let (times, server) = (AtomicU64::new(0), server());
+        let log_in = || async {
+            times.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(login(Some(600), is_for_many_uses))
+        };
+        let holder = holder(account);
+        let all = (0..8).map(|_| logins.token(&holder, &server, log_in));
+        assert!(futures::future::join_all(all).await.iter().all(Result::is_ok));
+        times.into_inner()
+    }
+
+    #[tokio::test]
+    async fn of_several_that_ask_at_once_one_logs_in_unless_the_token_is_for_some_uses_only() {
+        let logins = Logins::default();
+        assert_eq!(asked_by_eight(&logins, "shop", true).await, 1);
+        assert_eq!(asked_by_eight(&logins, "shop", true).await, 0);
+        assert_eq!(asked_by_eight(&logins, "bank", true).await, 1);
+        assert_eq!(asked_by_eight(&logins, "limited", false).await, 8);
+    }
+
+    #[tokio::test]
+    async fn what_fails_fails_for_all_that_wait_and_is_tried_anew_by_who_comes_later() {
+        let (logins, server, holder, times) = (Logins::default(), server(), holder("shop"), AtomicU64::new(0));
+        let log_in = || async {
+            times.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Err(ServiceError::Answer { service: "Vault" })
+        };
+        for tried in [1, 2] {
+            let all = (0..8).map(|_| logins.token(&holder, &server, log_in));
+            assert!(futures::future::join_all(all).await.iter().all(Result::is_err));
+            assert_eq!(times.load(Ordering::Relaxed), tried);
+        }
+    }
+}
