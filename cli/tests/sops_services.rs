@@ -142,6 +142,32 @@ fn rotate_and_updatekeys_change_keys_of_services_as_sops_does() {
 }
 
 #[test]
+fn files_of_before_3_3_open_whatever_sops_did_to_their_encryption_context() {
+    let stage = &*STAGE;
+    let folder = stage.folder(&[]);
+    // What sops did: one of the values for all of the names.
+    let words = ["encrypt", "--kms", "<ARN1>", "--encryption-context", "app:test,stage:test", "plain.yaml"];
+    let sealed = stage.text(Theirs, folder.path(), &words, &[]).replace("app: test", "app: shop");
+    let older = sealed.replace("version: 3.13.3", "version: 3.2.0");
+    assert_ne!(sealed, older);
+    for (text, is_open) in [(&sealed, false), (&older, true)] {
+        for program in [Theirs, Ours] {
+            fs::write(folder.path().join("sealed.yaml"), text).unwrap();
+            let opened = stage.run(program, folder.path(), &["decrypt", "sealed.yaml"], &[]);
+            // sops also prints what it found, where the plain text is expected.
+            let opened = String::from_utf8(opened.stdout).unwrap();
+            assert_eq!(opened.ends_with(PLAIN), is_open, "{program:?}: {opened}");
+        }
+    }
+    let variables = [("EDITOR", "sed -i s/admin/root/")];
+    stage.text(Ours, folder.path(), &["edit", "sealed.yaml"], &variables);
+    for program in [Theirs, Ours] {
+        let opened = stage.text(program, folder.path(), &["decrypt", "sealed.yaml"], &[]);
+        assert!(opened.ends_with(&PLAIN.replace("admin", "root")), "{program:?}: {opened}");
+    }
+}
+
+#[test]
 fn an_edited_file_and_a_sealed_one_name_the_profile_of_aws() {
     let stage = &*STAGE;
     let editor = ("write.sh", "#!/bin/sh\nprintf 'user: admin\\npassword: hunter2\\n' > \"$1\"\n");

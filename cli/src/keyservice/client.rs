@@ -36,9 +36,6 @@ pub(crate) enum KeyServiceError {
     /// Keys of this kind have no form in the protocol.
     #[error("key services can't be asked for keys of this kind")]
     Kind,
-    /// A key of Azure is named without its version, and an answer does not say which one it was.
-    #[error("key services can't be asked for the newest version of a key")]
-    Version,
     /// Nobody is there.
     #[error("it can't be reached")]
     Unreached,
@@ -76,14 +73,12 @@ impl KeyService {
         &self.address
     }
 
-    /// Has a data key, or a share of one, wrapped for the recipient of `wanted`, whose ciphertext is not looked at.
+    /// Has a data key, or a share of one, wrapped for the recipient of `wanted`, whose ciphertext is not looked at. A key of Azure has to
+    /// be named with its version: an answer does not say which one it was.
     ///
     /// # Errors
     /// Fails if the service can't be asked or does not do it.
     pub(crate) async fn wrap(&self, wanted: WrappedKey, key: &DataKey) -> Result<WrappedKey, KeyServiceError> {
-        if matches!(&wanted, WrappedKey::AzureKeyVault { version, .. } if version.is_empty()) {
-            return Err(KeyServiceError::Version);
-        }
         let asked = wire::Key::of(&wanted).ok_or(KeyServiceError::Kind)?;
         // Leaves for the service, which the user named.
         let request = Request { key: Some(asked), text: key.expose_secret().to_vec() };
@@ -151,7 +146,6 @@ impl KeyServiceError {
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Unreached | Self::Late => "see whether the key service runs, and at this address",
-            Self::Version => "write the version behind the name of the key",
             Self::Refused { .. } => "look at what the key service says where it runs",
             _ => "name another key service, or none",
         }

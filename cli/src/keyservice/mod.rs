@@ -12,5 +12,5 @@ mod wire;
 
 pub(crate) use address::{AddressError, KeyServiceAddress};
 pub(crate) use client::{KeyService, KeyServiceError};
-pub(crate) use server::{Declined, Listening, Question, Wish, serve};
+pub(crate) use server::{Declined, Listening, Places, Question, Wish, serve};
 pub(crate) use wire::{DATA_KEY_LENGTHS, ciphertext};

@@ -1,6 +1,7 @@
 //! A key service: has the questions of others answered.
 //!
-//! Several questions are answered at a time, each on a thread of its own, up to a limit; the others wait. Here they are read and the
+//! Several questions are answered at a time, each on a thread of its own, up to a limit; the others wait. Those for which a user may
+//! have to be asked have fewer places, so that nobody else waits for him. Here they are read and the
 //! answers sent; with whose keys they are answered is the caller's business. What a client hears of a refusal is one of a few
 //! sentences.
 
@@ -11,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::body::Body;
@@ -70,26 +71,54 @@ pub(crate) enum Declined {
 
 type Answer = Result<SecretBytes, Declined>;
 
-/// What answers questions, and how many at a time.
+/// How many questions are answered at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// All in all.
+    pub(crate) all: NonZeroUsize,
+    /// Of these, for keys of age and PGP, over which a user may be asked for a passphrase.
+    pub(crate) with_a_user: NonZeroUsize,
+}
+
+/// What answers questions, and the places for it.
 struct Desk<A> {
     answer: A,
     free: Arc<Semaphore>,
+    free_with_a_user: Arc<Semaphore>,
 }
 
-/// Serves until `end` is there. Each question is given to `answer`, so many at a time.
+impl<A> Desk<A> {
+    fn new(answer: A, places: Places) -> Self {
+        let [free, free_with_a_user] =
+            [places.all, places.with_a_user].map(|number| Arc::new(Semaphore::new(number.get())));
+        Self { answer, free, free_with_a_user }
+    }
+
+    /// Waits for a place, and returns what holds it.
+    async fn place(&self, wrapped: &WrappedKey) -> Result<[Option<OwnedSemaphorePermit>; 2], AcquireError> {
+        let may_ask = matches!(wrapped, WrappedKey::Age { .. } | WrappedKey::Pgp { .. });
+        let with_a_user = match may_ask {
+            true => Some(Arc::clone(&self.free_with_a_user).acquire_owned().await?),
+            false => None,
+        };
+        Ok([with_a_user, Some(Arc::clone(&self.free).acquire_owned().await?)])
+    }
+}
+
+/// Serves until `end` is there. Each question is given to `answer`, as many at a time as there are places.
 ///
 /// # Errors
 /// Fails when no connections can be taken any more.
 pub(crate) async fn serve<A>(
     listening: Listening,
     answer: A,
-    at_a_time: NonZeroUsize,
+    places: Places,
     end: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
     A: Fn(Question) -> Answer + Send + Sync + 'static,
 {
-    let desk = Arc::new(Desk { answer, free: Arc::new(Semaphore::new(at_a_time.get())) });
+    let desk = Arc::new(Desk::new(answer, places));
     let service = tower::service_fn(move |request| {
         let desk = Arc::clone(&desk);
         async move { Ok::<_, Infallible>(reply(request, desk).await) }
@@ -131,10 +160,10 @@ where
     A: Fn(Question) -> Answer + Send + Sync + 'static,
 {
     let question = question(wish, request).ok_or(Declined::Malformed)?;
-    let turn = Arc::clone(&desk.free).acquire_owned().await.map_err(|_| Declined::Failed)?;
+    let place = desk.place(&question.wrapped).await.map_err(|_| Declined::Failed)?;
     let answer = spawn_blocking(move || {
         // Kept until it is answered, also if the client is gone meanwhile.
-        let _turn = turn;
+        let _place = place;
         (desk.answer)(question)
     });
     let answer = answer.await.map_err(|_| Declined::Failed)??;
@@ -189,16 +218,51 @@ mod tests {
             now.fetch_sub(1, Ordering::SeqCst);
             Ok(SecretBytes::new(vec![7; 32]))
         };
-        let desk = Arc::new(Desk { answer, free: Arc::new(Semaphore::new(4)) });
-        let key = WrappedKey::Age { recipient: "age1".to_owned(), enc: String::new() };
+        let desk = Arc::new(Desk::new(answer, places(4, 4)));
         runtime.block_on(async {
-            let ask = || Request { key: Key::of(&key), text: b"enc".to_vec() };
             let asked: Vec<_> =
-                (0..40).map(|_| tokio::spawn(answered(Wish::Decrypt, ask(), Arc::clone(&desk)))).collect();
+                (0..40).map(|_| tokio::spawn(answered(Wish::Decrypt, of_age(), Arc::clone(&desk)))).collect();
             for answer in asked {
                 assert_eq!(answer.await.unwrap().unwrap().text, [7; 32]);
             }
         });
         assert_eq!(most.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn however_many_wait_for_the_user_keys_of_services_are_answered() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let told = std::sync::Mutex::new(told);
+        let answer = move |question: Question| {
+            if matches!(question.wrapped, WrappedKey::Age { .. }) {
+                told.lock().unwrap().recv().unwrap();
+            }
+            Ok(SecretBytes::new(vec![7; 32]))
+        };
+        let desk = Arc::new(Desk::new(answer, places(4, 2)));
+        let gcp = WrappedKey::GcpKms { resource_id: "projects/p".to_owned(), enc: String::new() };
+        runtime.block_on(async {
+            let asked: Vec<_> =
+                (0..8).map(|_| tokio::spawn(answered(Wish::Decrypt, of_age(), Arc::clone(&desk)))).collect();
+            tokio::task::yield_now().await;
+            let request = Request { key: Key::of(&gcp), text: b"enc".to_vec() };
+            assert!(answered(Wish::Decrypt, request, Arc::clone(&desk)).await.is_ok());
+            assert!(asked.iter().all(|question| !question.is_finished()));
+            for answer in asked {
+                tell.send(()).unwrap();
+                assert!(answer.await.unwrap().is_ok());
+            }
+        });
+    }
+
+    fn places(all: usize, with_a_user: usize) -> Places {
+        let [all, with_a_user] = [all, with_a_user].map(|number| NonZeroUsize::new(number).unwrap());
+        Places { all, with_a_user }
+    }
+
+    fn of_age() -> Request {
+        let key = WrappedKey::Age { recipient: "age1".to_owned(), enc: String::new() };
+        Request { key: Key::of(&key), text: b"enc".to_vec() }
     }
 }

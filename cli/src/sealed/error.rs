@@ -45,6 +45,14 @@ pub(crate) enum SealedError {
         /// What the service said.
         source: ServiceError,
     },
+    /// A vault did not say which version of a key is the newest.
+    #[error("failed to find the newest version of {recipient}, which a key service does not say")]
+    Version {
+        /// The key.
+        recipient: String,
+        /// What the vault said.
+        source: ServiceError,
+    },
     /// Neither the keys at hand nor a key service of the user's could wrap it.
     #[error("failed to wrap the data key for {recipient}: {reasons}")]
     KeyServices {
@@ -73,6 +81,7 @@ impl SealedError {
             Self::Path(error) => Some(error.hint()),
             Self::Plugin(error) => error.hint(),
             Self::Service { source, .. } => services::hint(source),
+            Self::Version { .. } => Some("write the version behind the name of the key, or log in to look it up"),
             Self::KeyServices { last, .. } => Some(last.hint()),
             Self::NobodyToAsk => Some(NOBODY_TO_ASK),
             Self::Wrap(_) => None,

@@ -1,9 +1,9 @@
 //! Runs `gpg`, the program of GnuPG, which has the user's keyrings and reaches a gpg-agent, as sops 3.13.3 does
 //! (`pgp/keysource.go`).
 //!
-//! Arguments are fixed, or names of keys that are hexadecimal digits. What is secret comes back on standard output and goes nowhere
-//! else; what gpg says on standard error is kept for the message of a failure. Only `seal` runs it: it is run by whoever owns the
-//! keys.
+//! Arguments are fixed, or names of keys that are hexadecimal digits. What is secret goes to gpg on standard input or comes back on
+//! standard output, and goes nowhere else; what gpg says on standard error is kept for the message of a failure. Only `seal` runs it:
+//! it is run by whoever owns the keys.
 
 use std::env;
 use std::ffi::OsString;
@@ -28,6 +28,10 @@ const NOT_FOR_GPG: [&str; 7] = [
 ];
 /// A data key has 32 bytes and a Shamir share of it 33; anything near that is judged by who uses it.
 const MAX_KEY_LEN: usize = 64;
+/// What an armored message begins and ends with (RFC 9580, section 6.2).
+const ARMOR: (&str, &str) = ("-----BEGIN PGP MESSAGE-----", "-----END PGP MESSAGE-----");
+/// A message with a data key takes 1 to 2 KiB.
+const MAX_MESSAGE_LEN: usize = 64 * 1024;
 /// Public keys with many signatures on them take some 100 KiB.
 const MAX_EXPORT_LEN: usize = 1 << 20;
 /// How much of what gpg says is kept.
@@ -39,6 +43,22 @@ pub(super) fn open(message: &str) -> Result<DataKey, GpgError> {
     match output.is_empty() {
         true => Err(GpgError::Nothing { program: program_name() }),
         false => Ok(DataKey::new(SecretBytes::concat(&[&output]))),
+    }
+}
+
+/// Has gpg wrap a data key, or a share of one, in an armored message. gpg judges whether the key can be used now; whose it is does not
+/// matter, as in sops, since it was named by its fingerprint.
+pub(super) fn seal(name: &PgpKeyName, key: &DataKey) -> Result<String, GpgError> {
+    let name = name.to_string();
+    let to = ["--no-default-recipient", "--no-encrypt-to", "--trust-model", "always", "--recipient", &name];
+    // Leaves for gpg, which wraps it.
+    let output =
+        run(&[&["--batch"], &to[..], &["--armor", "--encrypt"]].concat(), key.expose_secret(), MAX_MESSAGE_LEN)?;
+    let message = String::from_utf8_lossy(&output).trim().to_owned();
+    let is_plain = message.bytes().all(|byte| byte.is_ascii_graphic() || b" \r\n".contains(&byte));
+    match is_plain && message.starts_with(ARMOR.0) && message.ends_with(ARMOR.1) {
+        true => Ok(message),
+        false => Err(GpgError::NoMessage { program: program_name() }),
     }
 }
 
@@ -154,6 +174,12 @@ pub(crate) enum GpgError {
         /// How it is called.
         program: String,
     },
+    /// It ended well, and what it gave is no armored message.
+    #[error("{program} gave no message")]
+    NoMessage {
+        /// How it is called.
+        program: String,
+    },
     /// It gave too much.
     #[error("{program} gave more than there can be")]
     TooLong {
@@ -168,7 +194,7 @@ impl GpgError {
         match self {
             Self::NotRun { .. } => Some("install GnuPG, or name its program in SOPS_GPG_EXEC"),
             Self::NoKey { .. } => Some("import it with `gpg --import FILE`"),
-            Self::Failed { .. } | Self::Nothing { .. } | Self::TooLong { .. } => None,
+            Self::Failed { .. } | Self::Nothing { .. } | Self::NoMessage { .. } | Self::TooLong { .. } => None,
         }
     }
 }

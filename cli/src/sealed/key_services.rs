@@ -47,9 +47,13 @@ impl KeyServices {
                 done => return done,
             }
         }
+        if self.others.is_empty() {
+            return Err(SealedError::NobodyToAsk);
+        }
+        let wanted = master_key.blank()?;
         let mut last = None;
         for service in &self.others {
-            match wait(service.wrap(master_key.blank(), key)) {
+            match wait(service.wrap(wanted.clone(), key)) {
                 Ok(wrapped) => return Ok(wrapped),
                 Err(error) => {
                     reasons.push(format!("{}: {error}", service.address()));

@@ -44,16 +44,22 @@ impl PgpKeys {
     }
 }
 
-/// Wraps a data key, or a share of one, for the public key of a name.
+/// Wraps a data key, or a share of one, for the public key of a name. Keys of kinds that are not known here, and those whose signatures
+/// can't be checked here, are left to gpg.
 pub(super) fn wrap(name: &PgpKeyName, key: &DataKey) -> Result<WrappedKey, PgpError> {
     let now = Timestamp::now();
     // Whatever is wrong with the older keyring, that of gpg counts.
     let in_ring = public_ring().and_then(|ring| PgpRecipient::find(&ring, name, now).ok());
     let recipient = match in_ring {
-        Some(recipient) => recipient,
-        None => PgpRecipient::find(&gpg::export(name)?, name, now)?,
+        Some(recipient) => Ok(recipient),
+        None => PgpRecipient::find(&gpg::export(name)?, name, now),
     };
-    Ok(recipient.wrap(key)?)
+    match recipient.and_then(|recipient| recipient.wrap(key)) {
+        Err(error) if error.is_beyond_us() => {
+            Ok(WrappedKey::Pgp { fingerprint: name.to_string(), enc: gpg::seal(name, key)? })
+        }
+        wrapped => Ok(wrapped?),
+    }
 }
 
 /// Reads the keyring with private keys: `secring.gpg`, or where there is none `pubring.gpg`, as sops does.

@@ -113,15 +113,18 @@ impl MasterKey {
         }
     }
 
-    /// Returns a wrapped key for it that has no ciphertext yet.
-    pub(super) fn blank(&self) -> WrappedKey {
+    /// Returns a wrapped key for it that has no ciphertext yet. As in sops, a vault of Azure is asked here for the newest version of a
+    /// key that is named without one, whoever wraps for it afterwards: a key service would not say which one it took.
+    pub(super) fn blank(&self) -> Result<WrappedKey, SealedError> {
         let enc = String::new();
-        match self {
+        Ok(match self {
             Self::Age(recipient) => WrappedKey::Age { recipient: recipient.to_string(), enc },
             Self::Plugin(recipient) => WrappedKey::Age { recipient: recipient.to_string(), enc },
             Self::Pgp(name) => WrappedKey::Pgp { fingerprint: name.to_string(), enc },
-            Self::Service(service) => service.clone().wrapped(enc),
-        }
+            Self::Service(service) => services::versioned(service)
+                .map_err(|source| SealedError::Version { recipient: self.name(), source })?
+                .wrapped(enc),
+        })
     }
 
     /// Tells whether both are the same key.

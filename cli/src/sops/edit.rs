@@ -97,8 +97,11 @@ fn read(
     Ok((plain, with_groups_of(terms, old, key, place.services())?))
 }
 
-/// A file that an older version wrote is one of this version afterwards.
+/// A file that an older version wrote is one of this version afterwards, unless its keys need that to be known.
 fn newer(terms: Terms) -> Terms {
+    if terms.may_have_mixed_contexts() {
+        return terms;
+    }
     let numbers = |version: &str| version.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
     let version = terms.version.filter(|version| numbers(version) >= numbers(VERSION));
     Terms { version, ..terms }

@@ -379,6 +379,7 @@ impl From<SealedError> for Fault {
             | SealedError::Plugin(_)
             | SealedError::Pgp { .. }
             | SealedError::Service { .. }
+            | SealedError::Version { .. }
             | SealedError::KeyServices { .. }
             | SealedError::NobodyToAsk
             | SealedError::Path(_) => GENERIC,

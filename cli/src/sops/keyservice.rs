@@ -24,14 +24,20 @@ use super::args::{Global, KeyserviceArgs, Network};
 use super::fault::Fault;
 use super::question::is_agreed;
 use crate::error::with_causes;
-use crate::keyservice::{DATA_KEY_LENGTHS, Declined, Listening, Question, Wish, ciphertext, serve};
+use crate::keyservice::{DATA_KEY_LENGTHS, Declined, Listening, Places, Question, Wish, ciphertext, serve};
 use crate::output;
 use crate::sealed::{Identities, KeyServices, MasterKey, UNSUPPORTED};
 
 /// How much of a name is shown.
 const MAX_SHOWN: usize = 300;
-/// How many questions are answered at a time. Most of the time of one goes by while a service in the cloud is waited for.
-const AT_A_TIME: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
+/// How many questions are answered at a time. Most of the time of one goes by while a service in the cloud is waited for, or the user
+/// where he is asked for a passphrase.
+const AT_A_TIME: Places = Places {
+    all: NonZeroUsize::new(8).expect("eight is not zero"),
+    with_a_user: NonZeroUsize::new(4).expect("four is not zero"),
+};
+/// What the user is asked about comes one after the other.
+const ONE_AT_A_TIME: Places = Places { all: NonZeroUsize::MIN, with_a_user: NonZeroUsize::MIN };
 
 /// Serves until the program is asked to end.
 pub(crate) fn run(args: &KeyserviceArgs, global: &Global) -> Result<(), Fault> {
@@ -44,23 +50,40 @@ pub(crate) fn run(args: &KeyserviceArgs, global: &Global) -> Result<(), Fault> {
             Network::Unix => unix(Path::new(&args.address)).map(|(listening, socket)| (listening, Some(socket)))?,
         };
         let clerk = Clerk { asks: args.prompt, tells: global.verbose };
-        let at_a_time = if args.prompt { NonZeroUsize::MIN } else { AT_A_TIME };
-        serve(listening, move |question| clerk.answer(question), at_a_time, end).await.map_err(not_served)
+        let places = if args.prompt { ONE_AT_A_TIME } else { AT_A_TIME };
+        serve(listening, move |question| clerk.answer(question), places, end).await.map_err(not_served)
     });
     // Questions that are being answered are not waited for: it may be the user who is asked for a passphrase.
     runtime.shutdown_background();
     served
 }
 
-/// Is there when the program is asked to end.
+/// Is there when the program is asked to end, also by the end of its terminal, unless whoever started it has it outlive that.
 fn ended() -> io::Result<impl Future<Output = ()>> {
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut quit = signal(SignalKind::quit())?;
+    let mut hung_up = if outlives_its_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
     Ok(async move {
+        let hung_up = async {
+            match &mut hung_up {
+                Some(hung_up) => hung_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
+            _ = quit.recv() => {}
+            _ = hung_up => {}
         }
     })
+}
+
+/// Tells whether SIGHUP is ignored, as under `nohup` (proc(5): the mask `SigIgn` in hexadecimal digits, whose lowest bit is that signal).
+fn outlives_its_terminal() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 async fn tcp(address: &str) -> Result<Listening, Fault> {

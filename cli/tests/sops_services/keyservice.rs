@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use waxwing_harness::{Call, Finished, Gnupg, Tools, eventually};
 
 use crate::WORK;
@@ -377,10 +378,40 @@ fn the_socket_of_a_service_is_its_users_alone_and_gone_when_it_ends() {
     assert_eq!(service.process.wait(PATIENCE).unwrap().code(), Some(0));
     assert!(!service.socket().exists());
 
+    for signal in [Signal::INT, Signal::HUP, Signal::QUIT] {
+        // Whatever is ignored where the tests run.
+        let mut service = started_by(&["env", "--default-signal=HUP"]);
+        send(signal, &service);
+        assert_eq!(service.process.wait(PATIENCE).unwrap().code(), Some(0), "{signal:?}");
+        assert!(!service.socket().exists(), "{signal:?}");
+    }
     let mut service = start(Ours, "unix", &[]);
     fs::rename(service.socket(), service.folder.path().join("moved")).unwrap();
     fs::write(service.socket(), "of somebody else").unwrap();
     service.process.terminate();
     assert_eq!(service.process.wait(PATIENCE).unwrap().code(), Some(0));
     assert!(service.socket().exists(), "what has taken its place is left");
+}
+
+#[test]
+fn a_service_that_is_to_outlive_its_terminal_does() {
+    let service = started_by(&["nohup"]);
+    send(Signal::HUP, &service);
+    let at = ["--keyservice", &service.address, ELSEWHERE];
+    let words = [&["encrypt"], &at[..], &["--age", "<AGE>", "plain.yaml"]].concat();
+    assert!(text(Theirs, service.folder.path(), &words).contains("BEGIN AGE ENCRYPTED FILE"));
+}
+
+/// Starts a service of ours at a socket by a command that runs another one.
+fn started_by(words: &[&str]) -> Running {
+    let folder = STAGE.folder(&[]);
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args([env!("CARGO_BIN_EXE_seal"), "sops"]).env_clear().env("HOME", folder.path());
+    command.env("PATH", std::env::var_os("PATH").unwrap());
+    Running::start(command, "unix", folder)
+}
+
+fn send(signal: Signal, service: &Running) {
+    let id = i32::try_from(service.process.id()).unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
 }

@@ -50,6 +50,11 @@ pub(super) async fn wrap(key: &AzureKey, data_key: &DataKey) -> Result<(AzureKey
     VAULTS.as_ref().map_err(Clone::clone)?.wrap(key, data_key).await
 }
 
+/// Returns the key with its version, which is the newest if it has none.
+pub(super) async fn versioned(key: &AzureKey) -> Result<AzureKey, ServiceError> {
+    VAULTS.as_ref().map_err(Clone::clone)?.versioned(key).await
+}
+
 pub(super) async fn unwrap(key: &AzureKey, enc: &str) -> Result<DataKey, ServiceError> {
     VAULTS.as_ref().map_err(Clone::clone)?.unwrap(key, enc).await
 }

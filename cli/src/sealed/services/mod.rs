@@ -33,6 +33,14 @@ pub(super) fn wrap(key: &ServiceKey, data_key: &DataKey) -> Result<WrappedKey, S
     Ok(key.wrapped(enc))
 }
 
+/// Returns the key as it stands in a file: one of Azure with its version, which is the newest if it has none.
+pub(super) fn versioned(key: &ServiceKey) -> Result<ServiceKey, ServiceError> {
+    match key {
+        ServiceKey::Azure(own) if own.version.is_empty() => wait(azure::versioned(own)).map(ServiceKey::Azure),
+        other => Ok(other.clone()),
+    }
+}
+
 /// Unwraps a data key, or a share of one.
 pub(super) fn unwrap(key: &ServiceKey, enc: &str) -> Result<DataKey, ServiceError> {
     match key {

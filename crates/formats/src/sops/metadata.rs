@@ -92,7 +92,7 @@ impl Terms {
             shamir_threshold,
             mac_only_encrypted: fields.boolean("mac_only_encrypted")?,
             rule: Some(rule(fields)?),
-            version: fields.text("version")?.map(str::to_owned),
+            version: fields.version()?,
         })
     }
 }
@@ -174,6 +174,14 @@ impl Fields<'_> {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
             Some(_) => Err(self.refuse(field, "is not text")),
+        }
+    }
+
+    /// Returns the version of sops. Those of sops 1 have two parts and were not always quoted, and then are a number.
+    fn version(&self) -> Result<Option<String>, SopsError> {
+        match self.map.get("version").and_then(Value::as_f64) {
+            Some(number) if (1.0..2.0).contains(&number) => Ok(Some(format!("{number:?}"))),
+            _ => Ok(self.text("version")?.map(str::to_owned)),
         }
     }
 

@@ -12,6 +12,7 @@ mod cipher;
 mod error;
 mod flat;
 mod metadata;
+mod mixed_contexts;
 mod open;
 mod plain;
 mod raw;

@@ -148,6 +148,9 @@ impl Document<Sealed> {
         let mut queue: Vec<Question> = keys.enumerate().map(question).collect();
         let rank = |kind: &str| order.iter().position(|first| *first == kind).unwrap_or(order.len());
         queue.sort_by_key(|question| (question.group, rank(question.request.wrapped.kind())));
+        for (group, wrapped) in self.metadata.terms.mixed_contexts() {
+            queue.push(Question { group, request: KeyRequest { id: RequestId(queue.len()), wrapped } });
+        }
         let needs_code = true;
         let queue = VecDeque::from(queue);
         Unlock {

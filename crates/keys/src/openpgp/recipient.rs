@@ -9,7 +9,7 @@ use pgp::composed::{ArmorOptions, MessageBuilder, SignedPublicKey, SignedPublicS
 use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
 use pgp::packet::{KeyFlags, PublicKey, PublicSubkey, Signature, SignatureType, SubpacketData};
-use pgp::types::{EncryptionKey, KeyDetails, Tag};
+use pgp::types::{EcdhPublicParams, EncryptionKey, KeyDetails, PublicParams, Tag};
 use rand_core::OsRng;
 use waxwing_formats::{DataKey, WrappedKey};
 
@@ -101,10 +101,17 @@ impl Certificate<'_> {
         let mut judged: Vec<(u32, Result<Key, Unfit>)> =
             subkeys.map(|subkey| (subkey.key.created_at().as_secs(), self.judged(subkey))).collect();
         judged.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
-        let (fit, unfit): (Vec<_>, Vec<_>) = judged.into_iter().map(|(_, judged)| judged).partition(Result::is_ok);
+        // The newest counts, also where it is of a kind that can't be used here.
+        let (fit, unfit): (Vec<_>, Vec<_>) = judged
+            .into_iter()
+            .map(|(_, judged)| judged)
+            .partition(|judged| matches!(judged, Ok(_) | Err(Unfit::Unsupported)));
+        let newest = fit.into_iter().next();
         let cipher = cipher(signature);
-        if let Some(Ok(key)) = fit.into_iter().next() {
-            return Ok((key, cipher));
+        match newest {
+            Some(Ok(key)) => return Ok((key, cipher)),
+            Some(Err(unsupported)) => return Err(unsupported),
+            None => {}
         }
         if is_meant(&|| names(name, primary)) && is_to_encrypt(signature, primary) {
             return Ok((Key::Primary(Box::new(primary.clone())), cipher));
@@ -153,9 +160,9 @@ impl Certificate<'_> {
             return Err(Unfit::NotToEncrypt);
         }
         self.in_time(&subkey.key, newest)?;
-        match subkey.key.algorithm() {
-            PublicKeyAlgorithm::Elgamal | PublicKeyAlgorithm::ElgamalEncrypt => Err(Unfit::Unsupported),
-            _ => Ok(Key::Sub(Box::new(subkey.key.clone()))),
+        match is_supported(subkey.key.public_params()) {
+            true => Ok(Key::Sub(Box::new(subkey.key.clone()))),
+            false => Err(Unfit::Unsupported),
         }
     }
 
@@ -175,6 +182,18 @@ impl Certificate<'_> {
             _ if duration != 0 && created.saturating_add(duration) <= self.now => Err(Unfit::Expired),
             _ => Ok(()),
         }
+    }
+}
+
+/// Tells whether rpgp encrypts with keys of a kind.
+fn is_supported(key: &PublicParams) -> bool {
+    use EcdhPublicParams::{Brainpool256, Brainpool384, Brainpool512, Unsupported};
+    match key {
+        PublicParams::ECDH(curve) => {
+            !matches!(curve, Brainpool256 { .. } | Brainpool384 { .. } | Brainpool512 { .. } | Unsupported { .. })
+        }
+        PublicParams::Elgamal(_) | PublicParams::Unknown { .. } => false,
+        _ => true,
     }
 }
 
@@ -231,6 +250,11 @@ enum Unfit {
 }
 
 impl PgpRecipientError {
+    /// Tells whether a program that knows more kinds of keys may be able to use this one, which then has to judge it by itself.
+    pub fn is_beyond_us(&self) -> bool {
+        matches!(self.why, Unfit::Unsupported | Unfit::Unsigned | Unfit::Damaged)
+    }
+
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self.why {

@@ -44,10 +44,7 @@ impl AzureKeyVault {
     /// # Errors
     /// As [`ServiceError`] has them.
     pub async fn wrap(&self, key: &AzureKey, data_key: &DataKey) -> Result<(AzureKey, String), ServiceError> {
-        let key = match key.version.is_empty() {
-            true => self.newest(key).await?,
-            false => key.clone(),
-        };
+        let key = self.versioned(key).await?;
         let text = secret_text::encode(&URL_SAFE_NO_PAD, data_key.expose_secret());
         let answer = self.operate(&key, "encrypt", &text).await.map_err(not_allowed)?;
         let unreadable = || ServiceError::Answer { service: SERVICE };
@@ -75,8 +72,14 @@ impl AzureKeyVault {
         opened.value.decode(&URL_SAFE_NO_PAD).map(DataKey::new).ok_or_else(unreadable)
     }
 
-    /// Asks for the newest version of a key.
-    async fn newest(&self, key: &AzureKey) -> Result<AzureKey, ServiceError> {
+    /// Returns the key with its version; one without is asked for the newest.
+    ///
+    /// # Errors
+    /// As [`ServiceError`] has them.
+    pub async fn versioned(&self, key: &AzureKey) -> Result<AzureKey, ServiceError> {
+        if !key.version.is_empty() {
+            return Ok(key.clone());
+        }
         let url = address(key, &[])?;
         let answer = self.call(Method::GET, url, None).await?;
         let unreadable = || ServiceError::Answer { service: SERVICE };
