@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Scope, lenient_base64};
-use crate::yaml::{self, YamlError};
+use super::{MOST_NODES, Scope, lenient_base64};
+use crate::yaml::{self, ManifestDocument, YamlError};
 use crate::{KeyPath, SecretBytes};
 
 /// A `v1` Secret with its values out of reach of anything that prints.
@@ -31,7 +31,19 @@ impl PlainSecret {
     /// # Errors
     /// As [`Self::from_manifest`], with the line of the document; and when the text can't be read or is empty.
     pub fn parse(text: &[u8]) -> Result<Vec<Self>, PlainSecretError> {
-        let documents = yaml::manifests(text).map_err(PlainSecretError::Syntax)?;
+        Self::of_documents(yaml::manifests(text))
+    }
+
+    /// Parses the same of what anybody may have sealed, with a bound on what it takes in memory.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; refuses what has more nodes than a Secret that fits the API server's storage.
+    pub(super) fn parse_foreign(text: &[u8]) -> Result<Vec<Self>, PlainSecretError> {
+        Self::of_documents(yaml::manifests_within(text, MOST_NODES))
+    }
+
+    fn of_documents(read: Result<Vec<ManifestDocument>, YamlError>) -> Result<Vec<Self>, PlainSecretError> {
+        let documents = read.map_err(PlainSecretError::Syntax)?;
         if documents.is_empty() {
             return Err(PlainSecretError::Nothing);
         }
