@@ -9,6 +9,7 @@
 use rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use waxwing_formats::is_copy_of_the_object;
 use waxwing_formats::sealed_secret::{BlobSecret, Certificate, Fingerprint, ItemError, MOST_NODES, Scope, seal_item};
 use waxwing_formats::yaml::{self, YamlError, YamlErrorKind};
 use waxwing_keys::Keyring;
@@ -30,8 +31,6 @@ const OF_CLUSTER: [&str; 9] = [
     "selfLink",
     "uid",
 ];
-/// kubectl keeps a copy of the whole object here, sealed as it was.
-const COPY: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Stands for a name or namespace that is missing; no object is called so.
 const NOWHERE: &str = "-";
 /// The longest name of an object, in bytes (RFC 1123 as Kubernetes takes it).
@@ -276,7 +275,7 @@ fn cleaned(mut manifest: Value) -> Value {
     if let Some(Value::Object(metadata)) = whole.get_mut("metadata") {
         metadata.retain(|field, _| !OF_CLUSTER.contains(&field.as_str()));
         if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
-            annotations.shift_remove(COPY);
+            annotations.retain(|name, _| !is_copy_of_the_object(name));
         }
     }
     manifest

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{MOST_NODES, Scope, lenient_base64};
 use crate::yaml::{self, ManifestDocument, YamlError};
-use crate::{KeyPath, SecretBytes};
+use crate::{KeyPath, SecretBytes, is_copy_of_the_object};
 
 /// A `v1` Secret with its values out of reach of anything that prints.
 #[derive(Debug)]
@@ -242,7 +242,7 @@ fn template_metadata(mut metadata: Map<String, Value>) -> Result<Map<String, Val
     let mut kept = Map::new();
     for field in ["annotations", "labels"] {
         let mut strings = optional_map(&mut metadata, field, &metadata_path())?;
-        strings.retain(|key, _| !COPIES_OF_THE_OBJECT.contains(&key.as_str()));
+        strings.retain(|key, _| !is_copy_of_the_object(key));
         let path = metadata_path().key(field);
         if let Some((key, _)) = strings.iter().find(|(_, value)| !value.is_string()) {
             return Err(PlainSecretError::WrongType { path: path.key(key), expected: STRING });
@@ -318,5 +318,3 @@ fn optional_bool(from: &mut Map<String, Value>, field: &str) -> Result<Option<bo
 }
 
 const STRING: &str = "a string";
-const COPIES_OF_THE_OBJECT: [&str; 2] =
-    ["kubectl.kubernetes.io/last-applied-configuration", "kubecfg.ksonnet.io/last-applied-configuration"];
