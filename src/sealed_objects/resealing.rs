@@ -1,6 +1,6 @@
 //! What callers of the HTTP interface may ask about a SealedSecret that they have: whether this cluster opens it, and the same sealed
 //! with the newest key. As `AttemptUnseal` and `Rotate` of `pkg/controller/controller.go` of sealed-secrets 0.40, but that a rotated
-//! one keeps its template, labels and annotations.
+//! one keeps its template, labels and annotations, and one of the deprecated form its blob: what is sealed as a whole there stays so.
 //!
 //! An item is sealed again under the very label under which it opened, and a template is neither read nor rendered. Of `/v1/verify` and
 //! `/v1/rotate` anybody may ask who reaches them, so what is wrong is not told there ([`verify`], [`rotate`]); it is to whoever may
@@ -10,12 +10,12 @@ use rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use waxwing_formats::is_copy_of_the_object;
-use waxwing_formats::sealed_secret::{BlobSecret, Certificate, Fingerprint, ItemError, MOST_NODES, Scope, seal_item};
+use waxwing_formats::sealed_secret::{Certificate, Fingerprint, ItemError, MOST_NODES, Scope, seal_item};
 use waxwing_formats::yaml::{self, YamlError, YamlErrorKind};
 use waxwing_keys::Keyring;
 
 use super::error::Why;
-use super::form::{Form, unpacked};
+use super::form::{BLOB, Form};
 use super::open::{Diagnosis, ItemTrouble, MOST_ITEMS, inspect, open};
 use crate::unsealing::with_stack_wiped;
 
@@ -45,9 +45,6 @@ pub enum ResealError {
     /// No key opens it, or not all of it.
     #[error("no key opens all of it")]
     Closed,
-    /// What was sealed as a whole is no Secret.
-    #[error("what is sealed in /spec/data is not one Secret that may be made")]
-    NoSecret,
     /// It has more than is opened for a caller.
     #[error("the SealedSecret has more than 4000 items, or more fields than the API server would store")]
     TooLarge,
@@ -207,40 +204,25 @@ impl Asked {
         let key = Certificate::from_pem(pem.as_bytes()).map_err(|_| ResealError::NoCertificate)?.public_key;
         let envelope = self.sealed.envelope();
         let label = envelope.label();
-        let (items, template) = with_stack_wiped(|| {
+        let mut items = with_stack_wiped(|| {
             let opened = open(&envelope, ring, None, Diagnosis::Spared).map_err(|_| ResealError::Closed)?;
-            let (values, template) = match &self.sealed {
-                Form::Items(_) => (opened.values, None),
-                Form::Blob(sealed) => {
-                    let BlobSecret { skeleton, values, .. } =
-                        unpacked(sealed, opened.values).map_err(|_| ResealError::NoSecret)?;
-                    (values, Some(template(skeleton)))
-                }
-            };
             let seal = |(name, value)| {
                 let token = seal_item(&key, &label, &value, &mut OsRng).map_err(|_| ResealError::NoCertificate)?;
                 Ok((name, Value::String(token)))
             };
-            Ok((values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()?, template))
+            opened.values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()
         })?;
         let (mut manifest, resealed) = (self.manifest.clone(), items.len());
         if let Some(Value::Object(spec)) = manifest.get_mut("spec") {
-            spec.insert("encryptedData".to_owned(), Value::Object(items));
-            if let Some(template) = template {
-                spec.shift_remove("data");
-                spec.insert("template".to_owned(), template);
-            }
+            let (field, sealed) = match &self.sealed {
+                Form::Items(_) => ("encryptedData", Some(Value::Object(items))),
+                // Not taken apart: the names of its values, its labels and its annotations are sealed as well.
+                Form::Blob(_) => ("data", items.remove(BLOB)),
+            };
+            spec.extend(sealed.map(|sealed| (field.to_owned(), sealed)));
         }
         Ok((cleaned(manifest), resealed))
     }
-}
-
-/// Returns the template of a Secret that was sealed as a whole.
-fn template(mut secret: Value) -> Value {
-    if let Some(fields) = secret.as_object_mut() {
-        fields.retain(|field, _| matches!(field.as_str(), "metadata" | "type" | "immutable"));
-    }
-    secret
 }
 
 impl From<ItemTrouble> for ItemRefusal {
