@@ -157,8 +157,9 @@ struct OnItsWay {
 }
 
 impl OnItsWay {
-    fn heard(&mut self, is_answered: bool) {
-        self.is_answered = is_answered;
+    /// Ends it with an answer: the API server is not at it any more.
+    fn answered(mut self) {
+        self.is_answered = true;
     }
 }
 
@@ -221,14 +222,13 @@ impl Service<Request<Body>> for Fenced {
         let Some(on_its_way) = self.fence.enter() else { return ready(Err(NotLeading.into())).boxed() };
         let (client, fence) = (self.writing.clone(), self.fence.clone());
         let sent = async move {
-            let mut on_its_way = on_its_way;
             let answer = tokio::select! {
                 biased;
                 () = fence.is_closed() => return Err(NotLeading.into()),
-                answer = client.send(request) => answer,
+                answer = client.send(request) => answer?,
             };
-            on_its_way.heard(answer.is_ok());
-            Ok(answer?)
+            on_its_way.answered();
+            Ok(answer)
         };
         sent.boxed()
     }
@@ -250,7 +250,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::cluster::ApiServer;
+    use crate::cluster::call::Call;
+    use crate::cluster::{ApiServer, CallError, Identity};
     use crate::metrics::Metrics;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -305,6 +306,8 @@ mod tests {
         let told = |error: kube::Error| error.to_string();
         let refused = sent(client.clone(), Method::PATCH, "/api/v1/x").await.map_err(told);
         assert_eq!(refused.unwrap_err(), format!("ServiceError: {NotLeading}"));
+        let call = Call::merge_patch("/api/v1/x", &serde_json::Value::Null).send(&client, &Identity::Controller);
+        assert_eq!(call.await, Err(CallError::NotLeading(NotLeading)));
         let (read, ()) = tokio::join!(sent(client.clone(), Method::GET, "/api/v1/x"), async {
             answer(request(&listener).await).await;
         });
