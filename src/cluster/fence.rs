@@ -246,12 +246,14 @@ fn writes(method: &Method, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::cluster::call::Call;
-    use crate::cluster::{ApiServer, CallError, Identity};
+    use crate::cluster::{ApiServer, CallError, ConnectError, Identity};
     use crate::metrics::Metrics;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -319,6 +321,42 @@ mod tests {
         assert_eq!(written.unwrap(), 200);
         fence.open_until(Moment::now());
         assert!(sent(client, Method::PATCH, "/api/v1/x").await.is_err());
+    }
+
+    /// Reads and writes, and returns how many connections that took.
+    async fn connections(connect: fn(&ApiServer) -> Result<Client, ConnectError>) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        let client = connect(&ApiServer::new(config, Arc::new(Metrics::new("0", &[])), Fence::open())).unwrap();
+        let count = AtomicUsize::new(0);
+        let served = async {
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let mut head = [0; 4096];
+                    while connection.read(&mut head).await.is_ok_and(|length| length > 0) {
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+                        connection.write_all(answer).await.unwrap();
+                    }
+                });
+            }
+        };
+        let both = async {
+            for method in [Method::GET, Method::PATCH] {
+                assert_eq!(sent(client.clone(), method, "/api/v1/x").await.unwrap(), 200);
+            }
+        };
+        tokio::select! {
+            () = both => count.load(Ordering::Relaxed),
+            () = served => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_to_write_goes_over_the_same_connection_and_else_over_one_of_its_own() {
+        assert_eq!(connections(ApiServer::connect_to_write).await, 1);
+        assert_eq!(connections(ApiServer::connect).await, 2);
     }
 
     #[tokio::test]

@@ -103,7 +103,7 @@ pub(in crate::reconcile) fn public_session<'a>(job: &Job<'a>) -> Session<'a> {
 
 /// Opens connections of this sync's own: they carry secret values, and end with it.
 pub(super) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
-    let client = job.context.server.connect().map_err(|_| {
+    let client = job.context.server.connect_to_write().map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
     Ok(session_over(client, job))
