@@ -19,6 +19,8 @@ use super::form::Form;
 
 /// The one condition of a SealedSecret.
 pub(super) const SYNCED: &str = "Synced";
+/// The reason of that condition where it is false, and the spec as it is now was done before.
+pub(super) const SYNCED_BEFORE: &str = "SyncedBefore";
 /// The label by which metrics tell applications apart.
 const INSTANCE: &str = "app.kubernetes.io/instance";
 
@@ -106,8 +108,20 @@ impl SealedSecret {
 
     /// Tells whether its status says that the spec as it is now was done.
     pub(super) fn is_done(&self) -> bool {
+        self.synced() == Some("True") && self.is_observed()
+    }
+
+    /// Tells whether its status says that the spec as it is now was done, and that something went wrong since then; and nobody changed
+    /// anything beside the spec, such as its scope, after that was said.
+    pub(super) fn was_done_once(&self) -> bool {
+        let reason = self.synced_condition().and_then(|synced| synced.get("reason")?.as_str());
+        let is_later = self.rest_written() > self.status_written();
+        self.synced() == Some("False") && reason == Some(SYNCED_BEFORE) && self.is_observed() && !is_later
+    }
+
+    fn is_observed(&self) -> bool {
         let observed = self.status.get("observedGeneration").and_then(Value::as_i64);
-        self.synced() == Some("True") && observed.is_some() && observed == self.metadata.generation
+        observed.is_some() && observed == self.metadata.generation
     }
 
     /// Returns when its status was last written, by the API server's clock.
