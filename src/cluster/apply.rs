@@ -139,6 +139,9 @@ pub struct Session<'a> {
     pub deadline: Instant,
 }
 
+/// Hears of an object that was applied.
+pub(super) type Note<'a> = &'a (dyn Fn(&Request, &Landed) + Sync);
+
 /// The requests that can't be judged yet, with what the API server said.
 type Waiting = BTreeMap<ObjectId, Cause>;
 
@@ -162,8 +165,9 @@ impl Session<'_> {
         if applied.failures.is_empty() { Ok(Judged(waiting)) } else { Err(applied.failures) }
     }
 
-    /// Applies requests that were dry run stage by stage; stops at the first stage with a failure.
-    pub async fn apply(&self, requests: &Requests, judged: Judged) -> Applied {
+    /// Applies requests that were dry run stage by stage; stops at the first stage with a failure. `note` hears of each object that was
+    /// applied as soon as the API server has said so, since whoever waits for all of them may be cut off.
+    pub async fn apply(&self, requests: &Requests, judged: Judged, note: Note<'_>) -> Applied {
         let prerequisites = Prerequisites::of(requests);
         let Judged(mut waiting) = judged;
         let mut applied = Applied::default();
@@ -171,12 +175,19 @@ impl Session<'_> {
             if !applied.failures.is_empty() {
                 break;
             }
-            self.apply_stage(stage, &prerequisites, &mut waiting, &mut applied).await;
+            self.apply_stage(stage, &prerequisites, note, &mut waiting, &mut applied).await;
         }
         applied
     }
 
-    async fn apply_stage(&self, stage: &[Request], made: &Prerequisites, waiting: &mut Waiting, applied: &mut Applied) {
+    async fn apply_stage(
+        &self,
+        stage: &[Request],
+        made: &Prerequisites,
+        note: Note<'_>,
+        waiting: &mut Waiting,
+        applied: &mut Applied,
+    ) {
         let mut pending: Vec<&Request> = stage.iter().collect();
         let mut patience = Instant::now() + SETTLING;
         while !pending.is_empty() && applied.failures.is_empty() {
@@ -189,7 +200,7 @@ impl Session<'_> {
                 true if may_settle => tokio::time::sleep(POLL).await,
                 true => return give_up(still, applied),
                 false if applied.failures.is_empty() => {
-                    self.send_all(&ready, applied).await;
+                    self.send_all(&ready, note, applied).await;
                     self.await_kinds(made, &ready).await;
                     patience = Instant::now() + SETTLING;
                 }
@@ -220,8 +231,9 @@ impl Session<'_> {
         waiting
     }
 
-    async fn send_all(&self, requests: &[&Request], applied: &mut Applied) {
-        let results = each(requests, |request| self.land(request)).await;
+    async fn send_all(&self, requests: &[&Request], note: Note<'_>, applied: &mut Applied) {
+        let land = |request| async move { self.land(request).await.inspect(|landed| note(request, landed)) };
+        let results = each(requests, land).await;
         for (request, result) in requests.iter().zip(results) {
             match result {
                 Ok(landed) => applied.landed.push(landed),

@@ -16,6 +16,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 
+use super::fence::NotLeading;
 use super::identity::Identity;
 
 /// A whole object or list.
@@ -93,6 +94,9 @@ pub enum CallError {
         /// The path of the request.
         path: String,
     },
+    /// It was not sent, or not to its end: it writes, and this controller does not lead.
+    #[error("{0}")]
+    NotLeading(NotLeading),
     /// The answer is not the JSON that was asked for.
     #[error("failed to read the API server's answer for {path}")]
     Malformed {
@@ -128,13 +132,13 @@ impl CallError {
                 let passes = matches!(refusal.code, 401 | 408..=410 | 429 | 500..=599);
                 passes.then(|| refusal.retry_after.unwrap_or_default())
             }
-            Self::Unreachable { .. } | Self::Malformed { .. } => Some(Duration::ZERO),
+            Self::Unreachable { .. } | Self::NotLeading(_) | Self::Malformed { .. } => Some(Duration::ZERO),
         }
     }
 
-    /// Tells whether the API server, or what stands between, is overloaded or away, whatever was asked for.
+    /// Tells whether the API server, or what stands between, is overloaded or away, or may not be written to, whatever was asked for.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Malformed { .. })
+        matches!(self, Self::Unreachable { .. } | Self::NotLeading(_) | Self::Malformed { .. })
             || matches!(self.code(), Some(429 | 502..=504))
     }
 
@@ -211,7 +215,8 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     ///
-    /// [`CallError::Refused`] for any status but 2xx, [`CallError::Unreachable`] when there is no answer.
+    /// [`CallError::Refused`] for any status but 2xx, [`CallError::Unreachable`] when there is no answer, [`CallError::NotLeading`] where
+    /// it may not be sent.
     pub(super) async fn send_raw(self, client: &Client, identity: &Identity) -> Result<Bytes, CallError> {
         let mut answer = self.send_once(client, identity).await?;
         for _ in 1..ATTEMPTS {
@@ -225,21 +230,25 @@ impl<'a> Call<'a> {
     async fn send_once(&self, client: &Client, identity: &Identity) -> Result<Answer, CallError> {
         let unreachable = || CallError::Unreachable { path: bare_path(self.path) };
         let exchange = tokio::time::timeout(LONGEST_ANSWER, self.exchange(client, identity));
-        exchange.await.ok().flatten().ok_or_else(unreachable)
+        match exchange.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(NoAnswer::NotLeading)) => Err(CallError::NotLeading(NotLeading)),
+            Ok(Err(NoAnswer::Broken)) | Err(_) => Err(unreachable()),
+        }
     }
 
-    /// Returns nothing when no answer came, or not all of it.
-    async fn exchange(&self, client: &Client, identity: &Identity) -> Option<Answer> {
+    async fn exchange(&self, client: &Client, identity: &Identity) -> Result<Answer, NoAnswer> {
         let mut builder = Request::builder().method(self.method.clone()).uri(self.path);
         builder = builder.header(http::header::ACCEPT, self.accept);
         if let Some(content_type) = self.content_type {
             builder = builder.header(http::header::CONTENT_TYPE, content_type);
         }
-        let mut request = builder.body(Body::from(self.body.clone())).ok()?;
-        identity.add_headers(request.headers_mut()).ok()?;
-        let response = client.send(request).await.ok()?;
+        let mut request = builder.body(Body::from(self.body.clone())).map_err(|_| NoAnswer::Broken)?;
+        identity.add_headers(request.headers_mut()).map_err(|_| NoAnswer::Broken)?;
+        let response = client.send(request).await.map_err(|error| NoAnswer::of(&error))?;
         let (status, retry_after) = (response.status(), put_off(&response));
-        Some(Answer { status, retry_after, body: response.into_body().collect_bytes().await.ok()? })
+        let body = response.into_body().collect_bytes().await.map_err(|_| NoAnswer::Broken)?;
+        Ok(Answer { status, retry_after, body })
     }
 
     /// Sends the request and returns the answer as JSON.
@@ -251,6 +260,23 @@ impl<'a> Call<'a> {
         let path = bare_path(self.path);
         let bytes = self.send_raw(client, identity).await?;
         serde_json::from_slice(&bytes).map_err(|_| CallError::Malformed { path })
+    }
+}
+
+/// Why nothing came back, or not all of it.
+enum NoAnswer {
+    /// The fence let it not through.
+    NotLeading,
+    /// Anything else.
+    Broken,
+}
+
+impl NoAnswer {
+    fn of(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Service(error) if error.is::<NotLeading>() => Self::NotLeading,
+            _ => Self::Broken,
+        }
     }
 }
 

@@ -45,11 +45,28 @@ impl ApiServer {
     /// Fails when the configuration can't be used, such as for a damaged certificate.
     pub fn connect(&self) -> Result<Client, ConnectError> {
         let reading = ClientBuilder::try_from(self.config.clone()).map_err(|_| ConnectError)?.build();
+        Ok(self.counted(Fenced { reading, writing: self.writing()?, fence: self.fence.clone() }))
+    }
+
+    /// Makes connections of their own for what writes: what it reads goes over them too, so that there is none to set up for that, and so ends
+    /// with the right to write.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`ApiServer::connect`] does.
+    pub fn connect_to_write(&self) -> Result<Client, ConnectError> {
+        let writing = self.writing()?;
+        Ok(self.counted(Fenced { reading: writing.clone(), writing, fence: self.fence.clone() }))
+    }
+
+    fn writing(&self) -> Result<Client, ConnectError> {
         let executor = FencedConnections(self.fence.clone());
-        let writing = ClientBuilder::try_from((self.config.clone(), executor)).map_err(|_| ConnectError)?.build();
-        let fenced = Fenced { reading, writing, fence: self.fence.clone() };
+        Ok(ClientBuilder::try_from((self.config.clone(), executor)).map_err(|_| ConnectError)?.build())
+    }
+
+    fn counted(&self, fenced: Fenced) -> Client {
         let counting = Counting { metrics: self.metrics.clone(), pace: Arc::default() };
-        Ok(ClientBuilder::new(fenced, &self.config.default_namespace).with_layer(&counting).build())
+        ClientBuilder::new(fenced, &self.config.default_namespace).with_layer(&counting).build()
     }
 
     /// Makes a connection over which writes go whoever leads: that of the lease itself.

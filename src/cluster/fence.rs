@@ -157,8 +157,9 @@ struct OnItsWay {
 }
 
 impl OnItsWay {
-    fn heard(&mut self, is_answered: bool) {
-        self.is_answered = is_answered;
+    /// Ends it with an answer: the API server is not at it any more.
+    fn answered(mut self) {
+        self.is_answered = true;
     }
 }
 
@@ -221,14 +222,13 @@ impl Service<Request<Body>> for Fenced {
         let Some(on_its_way) = self.fence.enter() else { return ready(Err(NotLeading.into())).boxed() };
         let (client, fence) = (self.writing.clone(), self.fence.clone());
         let sent = async move {
-            let mut on_its_way = on_its_way;
             let answer = tokio::select! {
                 biased;
                 () = fence.is_closed() => return Err(NotLeading.into()),
-                answer = client.send(request) => answer,
+                answer = client.send(request) => answer?,
             };
-            on_its_way.heard(answer.is_ok());
-            Ok(answer?)
+            on_its_way.answered();
+            Ok(answer)
         };
         sent.boxed()
     }
@@ -246,11 +246,14 @@ fn writes(method: &Method, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::cluster::ApiServer;
+    use crate::cluster::call::Call;
+    use crate::cluster::{ApiServer, CallError, ConnectError, Identity};
     use crate::metrics::Metrics;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -305,6 +308,8 @@ mod tests {
         let told = |error: kube::Error| error.to_string();
         let refused = sent(client.clone(), Method::PATCH, "/api/v1/x").await.map_err(told);
         assert_eq!(refused.unwrap_err(), format!("ServiceError: {NotLeading}"));
+        let call = Call::merge_patch("/api/v1/x", &serde_json::Value::Null).send(&client, &Identity::Controller);
+        assert_eq!(call.await, Err(CallError::NotLeading(NotLeading)));
         let (read, ()) = tokio::join!(sent(client.clone(), Method::GET, "/api/v1/x"), async {
             answer(request(&listener).await).await;
         });
@@ -316,6 +321,42 @@ mod tests {
         assert_eq!(written.unwrap(), 200);
         fence.open_until(Moment::now());
         assert!(sent(client, Method::PATCH, "/api/v1/x").await.is_err());
+    }
+
+    /// Reads and writes, and returns how many connections that took.
+    async fn connections(connect: fn(&ApiServer) -> Result<Client, ConnectError>) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        let client = connect(&ApiServer::new(config, Arc::new(Metrics::new("0", &[])), Fence::open())).unwrap();
+        let count = AtomicUsize::new(0);
+        let served = async {
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let mut head = [0; 4096];
+                    while connection.read(&mut head).await.is_ok_and(|length| length > 0) {
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+                        connection.write_all(answer).await.unwrap();
+                    }
+                });
+            }
+        };
+        let both = async {
+            for method in [Method::GET, Method::PATCH] {
+                assert_eq!(sent(client.clone(), method, "/api/v1/x").await.unwrap(), 200);
+            }
+        };
+        tokio::select! {
+            () = both => count.load(Ordering::Relaxed),
+            () = served => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_to_write_goes_over_the_same_connection_and_else_over_one_of_its_own() {
+        assert_eq!(connections(ApiServer::connect_to_write).await, 1);
+        assert_eq!(connections(ApiServer::connect).await, 2);
     }
 
     #[tokio::test]

@@ -4,15 +4,12 @@
 //! value in it, and none at hand: a record is made of places and names. `runtime` writes it as one JSON object a line, whatever
 //! the form and level of the log.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_plan::ObjectId;
 
 use super::job::Job;
-use super::sync_status::Progress;
-use crate::cluster::{Applied, Landed, Provenance, Request, Requests};
+use crate::cluster::{Landed, Provenance, Request};
 
 /// The tracing target of the audit log. Its events have one field, `record`: the line.
 pub const TARGET: &str = "waxwing::audit";
@@ -60,17 +57,14 @@ struct Source<'a> {
     version: &'a str,
 }
 
-/// Records the objects that were applied with secret values.
-pub(super) fn record(job: &Job<'_>, progress: &Progress, requests: &Requests, applied: &Applied) {
-    let revision = progress.revision().map(|(revision, _)| revision).unwrap_or_default();
-    let with_secrets = requests.iter().filter(|request| request.provenance().next().is_some());
-    let with_secrets: BTreeMap<&ObjectId, &Request> = with_secrets.map(|request| (&request.id, request)).collect();
-    for landed in &applied.landed {
-        let Some(request) = with_secrets.get(&landed.id) else { continue };
-        let who = (format!("{}/{}", job.id.mark.namespace, job.id.mark.name), job.account.to_string());
-        let line = line(who, revision, &request.id, landed, request.provenance(), Timestamp::now());
-        tracing::info!(target: TARGET, record = line);
+/// Records an object that was applied, if it has secret values.
+pub(super) fn record(job: &Job<'_>, revision: &str, request: &Request, landed: &Landed) {
+    if request.provenance().next().is_none() {
+        return;
     }
+    let who = (format!("{}/{}", job.id.mark.namespace, job.id.mark.name), job.account.to_string());
+    let line = line(who, revision, &request.id, landed, request.provenance(), Timestamp::now());
+    tracing::info!(target: TARGET, record = line);
 }
 
 fn line<'a>(

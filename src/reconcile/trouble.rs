@@ -181,6 +181,7 @@ fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
             _ if refusal.message.is_none() => (refused, WITHHELD.to_owned()),
             _ => (refused, "correct the object in Git".to_owned()),
         },
+        Cause::Call(CallError::NotLeading(_)) => (refused, "it is done by the controller that leads".to_owned()),
         Cause::Call(_) => (Reason::ApiUnavailable, "it is tried again".to_owned()),
     }
 }

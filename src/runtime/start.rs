@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::reconcile::{
 use crate::render::find_program;
 use crate::sealed_objects;
 use crate::sealing::{Keys, SealingError, installation_salt};
-use crate::server::{self, Reviewer, ServeError, Shown};
+use crate::server::{self, Front, Reviewer, ServeError, Shown};
 use crate::source::{Allowed, Settings, SourceError, Store};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -105,14 +106,26 @@ pub async fn start(args: Args) -> Result<(), StartError> {
 
 /// Works until `stop` is cancelled, from when it is known who leads.
 async fn work(args: &Args, cluster: &Cluster, stop: &CancellationToken) -> Result<(), StartError> {
+    let (front, ended) = (Front::default(), CancellationToken::new());
+    let mut serving = pin!(server::serve(args.listen, front.clone(), ended.clone().cancelled_owned()));
     let prepared = async {
         cluster.standing.settled.cancelled().await;
         Parts::prepare(args, cluster, stop).await
     };
-    tokio::select! {
-        parts = prepared => parts?.run(args, cluster, stop.clone()).await,
-        () = stop.cancelled() => Ok(()),
-    }
+    let parts = tokio::select! {
+        parts = prepared => parts?,
+        served = &mut serving => return Ok(served?),
+        () = stop.cancelled() => return Ok(()),
+    };
+    parts.run(args, cluster, stop.clone(), Serving { front, serving, ended }).await
+}
+
+/// The HTTP interface, which is there before what it shows.
+struct Serving<'a, S> {
+    front: Front,
+    serving: Pin<&'a mut S>,
+    /// Ends it when it is cancelled.
+    ended: CancellationToken,
 }
 
 /// How the cluster is reached, and whether as the controller that leads.
@@ -240,17 +253,22 @@ impl Parts {
 
     /// Works until `stop` is cancelled and what runs has ended, or has had its time. Until then HTTP is served, so that a probe sees that
     /// the controller is stopping.
-    async fn run(self, args: &Args, cluster: &Cluster, stop: CancellationToken) -> Result<(), StartError> {
+    async fn run(
+        self,
+        args: &Args,
+        cluster: &Cluster,
+        stop: CancellationToken,
+        Serving { front, serving, ended }: Serving<'_, impl Future<Output = Result<(), ServeError>>>,
+    ) -> Result<(), StartError> {
         let Self { context, keys, sources, syncs, backends, heard, sealed_objects } = self;
-        let (ready, ended) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-        let shown = Shown {
+        let ready = Arc::new(AtomicBool::new(false));
+        front.show(Shown {
             keys: keys.clone(),
             ready: ready.clone(),
             metrics: context.metrics.clone(),
             reviewer: reviewer(&context),
             resealing: args.sealing.rate(),
-        };
-        let serving = server::serve(args.listen, shown, ended.clone().cancelled_owned());
+        });
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
         let logins = context.logins.clone();
         let working = async {

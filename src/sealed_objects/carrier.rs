@@ -24,7 +24,7 @@ impl Carrier {
             return Ok(client);
         }
         let unreachable = |_| CallError::Unreachable { path: "/".to_owned() };
-        let client = Arc::new(self.server.connect().map_err(unreachable)?);
+        let client = Arc::new(self.server.connect_to_write().map_err(unreachable)?);
         *open = Arc::downgrade(&client);
         Ok(client)
     }

@@ -100,10 +100,7 @@ impl Form {
 }
 
 /// Returns the Secret in an opened blob.
-pub(super) fn unpacked(
-    sealed: &DeprecatedSealedSecret,
-    mut opened: BTreeMap<String, SecretBytes>,
-) -> Result<BlobSecret, Trouble> {
+fn unpacked(sealed: &DeprecatedSealedSecret, mut opened: BTreeMap<String, SecretBytes>) -> Result<BlobSecret, Trouble> {
     let blob = opened.remove(BLOB).unwrap_or_else(|| SecretBytes::concat(&[]));
     with_stack_wiped(|| sealed.secret(&blob)).map_err(Trouble::Blob)
 }

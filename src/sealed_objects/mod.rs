@@ -40,7 +40,7 @@ use crate::sealing::Keys;
 use carrier::Carrier;
 use memory::Memory;
 pub use object::SealedSecret;
-pub use resealing::{Asked, ItemRefusal, ItemReport, ResealError, Unresealed, rotate, verify};
+pub use resealing::{Asked, ItemRefusal, ItemReport, Named, ResealError, Unresealed, rotate, verify};
 use secrets::{Secrets, Touched};
 
 /// How many SealedSecrets are worked on at the same time.

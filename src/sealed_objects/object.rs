@@ -24,6 +24,8 @@ use crate::cluster::drop_copies;
 
 /// The one condition of a SealedSecret.
 pub(super) const SYNCED: &str = "Synced";
+/// The reason of that condition where it is false, and the spec as it is now was done before.
+pub(super) const SYNCED_BEFORE: &str = "SyncedBefore";
 /// The label by which metrics tell applications apart.
 const INSTANCE: &str = "app.kubernetes.io/instance";
 
@@ -150,10 +152,21 @@ impl SealedSecret {
     /// Tells whether its status says that the spec as it is now was done.
     pub(super) fn is_done(&self) -> bool {
         let status = self.status();
+        is_synced(&status, "True") && self.is_observed(&status)
+    }
+
+    /// Tells whether its status says that the spec as it is now was done, and that something went wrong since then; and nobody changed
+    /// anything beside the spec, such as its scope, after that was said.
+    pub(super) fn was_done_once(&self) -> bool {
+        let status = self.status();
+        let reason = synced_condition(&status).and_then(|synced| synced.get("reason")?.as_str());
+        let is_later = self.rest_written() > self.status_written();
+        is_synced(&status, "False") && reason == Some(SYNCED_BEFORE) && self.is_observed(&status) && !is_later
+    }
+
+    fn is_observed(&self, status: &Value) -> bool {
         let observed = status.get("observedGeneration").and_then(Value::as_i64);
-        let is_synced =
-            synced_condition(&status).is_some_and(|synced| synced.get("status").is_some_and(|it| it == "True"));
-        is_synced && observed.is_some() && observed == self.metadata.generation
+        observed.is_some() && observed == self.metadata.generation
     }
 
     /// Returns when its status was last written, by the API server's clock.
@@ -192,4 +205,8 @@ impl SealedSecret {
 pub(super) fn synced_condition(status: &Value) -> Option<&Value> {
     let conditions = status.get("conditions")?.as_array()?;
     conditions.iter().find(|condition| condition.get("type").is_some_and(|kind| kind == SYNCED))
+}
+
+fn is_synced(status: &Value, as_wanted: &str) -> bool {
+    synced_condition(status).is_some_and(|synced| synced.get("status").is_some_and(|status| status == as_wanted))
 }

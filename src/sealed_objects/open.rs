@@ -15,6 +15,11 @@ use crate::unsealing::with_stack_wiped;
 
 /// After so many private-key operations that opened nothing, no further item is tried.
 const MOST_FAILED_OPERATIONS: usize = 256;
+/// After so many in all no further item is tried that a caller of the HTTP interface asks about: twice what [`MOST_ITEMS`] take whose keys
+/// are known.
+const MOST_OPERATIONS: usize = 8_000;
+/// The most items that a caller of the HTTP interface may ask about: twice as many as an object has that fits the API server's storage.
+pub(super) const MOST_ITEMS: usize = 4_000;
 /// What the Sealed Secrets controller says of an item that no key opens.
 const NO_KEY: &str = "no key could decrypt secret";
 
@@ -47,7 +52,7 @@ pub(crate) struct Opened {
 pub(crate) enum Diagnosis {
     /// For whoever sees the SealedSecret's status.
     Wanted,
-    /// For callers who learn nothing beyond whether all of it opens.
+    /// For callers who learn nothing beyond whether all of it opens, and cost so much and no more.
     Spared,
 }
 
@@ -58,7 +63,7 @@ pub(super) enum ItemTrouble {
     Item(ItemError),
     /// No key opens it.
     Foreign(Why),
-    /// So many did not open that it was not tried.
+    /// So much was tried before it that it was not.
     Untried,
 }
 
@@ -71,7 +76,7 @@ enum Fault {
 /// Says of each item which key opens it, or why none does; the values are dropped. Takes a while: run it where blocking is allowed.
 pub(super) fn inspect(sealed: &Envelope<'_>, ring: &Keyring) -> Vec<(String, Result<Fingerprint, ItemTrouble>)> {
     with_stack_wiped(|| {
-        let mut opening = Opening::new(sealed, ring, None);
+        let mut opening = Opening::new(sealed, ring, None, MOST_OPERATIONS);
         sealed.items.iter().map(|(name, text)| ((*name).to_owned(), opening.inspect(text))).collect()
     })
 }
@@ -88,7 +93,8 @@ pub(crate) fn open(
     diagnosis: Diagnosis,
 ) -> Result<Opened, Unopened> {
     with_stack_wiped(|| {
-        let mut opening = Opening::new(sealed, ring, hint);
+        let most = if diagnosis == Diagnosis::Spared { MOST_OPERATIONS } else { usize::MAX };
+        let mut opening = Opening::new(sealed, ring, hint, most);
         sealed.items.iter().for_each(|(name, text)| opening.add(name, text));
         opening.finish(diagnosis)
     })
@@ -97,33 +103,42 @@ pub(crate) fn open(
 struct Opening<'a> {
     sealed: &'a Envelope<'a>,
     ring: &'a Keyring,
-    keys: usize,
+    keys: Vec<&'a Fingerprint>,
     label: Vec<u8>,
     opened: Opened,
     faults: BTreeMap<String, Vec<String>>,
     failed_operations: usize,
+    operations: usize,
+    most_operations: usize,
     untried: usize,
     /// The first item that no key opened.
     foreign: Option<SealedItem>,
 }
 
 impl<'a> Opening<'a> {
-    fn new(sealed: &'a Envelope<'a>, ring: &'a Keyring, hint: Option<&Fingerprint>) -> Self {
+    fn new(sealed: &'a Envelope<'a>, ring: &'a Keyring, hint: Option<&Fingerprint>, most_operations: usize) -> Self {
         Self {
             sealed,
             ring,
-            keys: ring.fingerprints().count(),
+            keys: ring.fingerprints().collect(),
             label: sealed.label(),
             opened: Opened { values: BTreeMap::new(), key: hint.cloned() },
             faults: BTreeMap::new(),
             failed_operations: 0,
+            operations: 0,
+            most_operations,
             untried: 0,
             foreign: None,
         }
     }
 
+    /// Tells whether enough was tried.
+    fn is_spent(&self) -> bool {
+        self.failed_operations >= MOST_FAILED_OPERATIONS || self.operations >= self.most_operations
+    }
+
     fn add(&mut self, name: &str, text: &str) {
-        if self.failed_operations >= MOST_FAILED_OPERATIONS {
+        if self.is_spent() {
             self.untried += 1;
             return;
         }
@@ -143,7 +158,7 @@ impl<'a> Opening<'a> {
     }
 
     fn inspect(&mut self, text: &str) -> Result<Fingerprint, ItemTrouble> {
-        if self.failed_operations >= MOST_FAILED_OPERATIONS {
+        if self.is_spent() {
             return Err(ItemTrouble::Untried);
         }
         match self.item(text) {
@@ -153,7 +168,7 @@ impl<'a> Opening<'a> {
             }
             Err(Fault::Item(error)) => Err(ItemTrouble::Item(error)),
             Err(Fault::Foreign(item)) => {
-                self.failed_operations += (Scope::ALL.len() - 1) * self.keys;
+                self.failed_operations += (Scope::ALL.len() - 1) * self.keys.len();
                 Err(ItemTrouble::Foreign(self.why(&item)))
             }
         }
@@ -163,10 +178,22 @@ impl<'a> Opening<'a> {
         let item = SealedItem::parse(text).map_err(Fault::Item)?;
         let request = item.request(RequestId(0), self.label.clone());
         let Ok((key, fingerprint)) = self.ring.open(&request.wrapped, self.opened.key.as_ref()) else {
-            self.failed_operations += self.keys;
+            self.failed_operations += self.keys.len();
             return Err(Fault::Foreign(item));
         };
+        self.operations += self.tried_until(&fingerprint);
         Ok((item.open(&key).map_err(Fault::Item)?, fingerprint))
+    }
+
+    /// Returns how many keys were tried at most until this one opened an item: the one of the item before, then all in their order.
+    fn tried_until(&self, opener: &Fingerprint) -> usize {
+        match &self.opened.key {
+            Some(hint) if hint == opener => 1,
+            hint => {
+                let before = self.keys.iter().take_while(|key| **key != opener).count();
+                1 + before + usize::from(hint.is_some())
+            }
+        }
     }
 
     fn finish(self, diagnosis: Diagnosis) -> Result<Opened, Unopened> {

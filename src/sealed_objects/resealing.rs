@@ -1,21 +1,22 @@
 //! What callers of the HTTP interface may ask about a SealedSecret that they have: whether this cluster opens it, and the same sealed
 //! with the newest key. As `AttemptUnseal` and `Rotate` of `pkg/controller/controller.go` of sealed-secrets 0.40, but that a rotated
-//! one keeps its template, labels and annotations.
+//! one keeps its template, labels and annotations, and one of the deprecated form its blob: what is sealed as a whole there stays so.
 //!
 //! An item is sealed again under the very label under which it opened, and a template is neither read nor rendered. Of `/v1/verify` and
 //! `/v1/rotate` anybody may ask who reaches them, so what is wrong is not told there ([`verify`], [`rotate`]); it is to whoever may
 //! read the SealedSecret ([`Asked`]).
 
 use rand_core::OsRng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use waxwing_formats::sealed_secret::{BlobSecret, Certificate, Fingerprint, ItemError, Scope, seal_item};
-use waxwing_formats::yaml;
+use waxwing_formats::is_copy_of_the_object;
+use waxwing_formats::sealed_secret::{Certificate, Fingerprint, ItemError, MOST_NODES, Scope, seal_item};
+use waxwing_formats::yaml::{self, YamlError, YamlErrorKind};
 use waxwing_keys::Keyring;
 
 use super::error::Why;
-use super::form::{Form, unpacked};
-use super::open::{Diagnosis, ItemTrouble, inspect, open};
+use super::form::{BLOB, Form};
+use super::open::{Diagnosis, ItemTrouble, MOST_ITEMS, inspect, open};
 use crate::unsealing::with_stack_wiped;
 
 /// Of the metadata, what a cluster put there.
@@ -30,10 +31,10 @@ const OF_CLUSTER: [&str; 9] = [
     "selfLink",
     "uid",
 ];
-/// kubectl keeps a copy of the whole object here, sealed as it was.
-const COPY: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Stands for a name or namespace that is missing; no object is called so.
 const NOWHERE: &str = "-";
+/// The longest name of an object, in bytes (RFC 1123 as Kubernetes takes it).
+const LONGEST_NAME: usize = 253;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,9 +45,9 @@ pub enum ResealError {
     /// No key opens it, or not all of it.
     #[error("no key opens all of it")]
     Closed,
-    /// What was sealed as a whole is no Secret.
-    #[error("what is sealed in /spec/data is not one Secret that may be made")]
-    NoSecret,
+    /// It has more than is opened for a caller.
+    #[error("the SealedSecret has more than 4000 items, or more fields than the API server would store")]
+    TooLarge,
     /// There is nothing to seal with.
     #[error("there is no certificate to seal with")]
     NoCertificate,
@@ -71,6 +72,42 @@ pub fn verify(text: &[u8], ring: &Keyring) -> Result<bool, ResealError> {
 pub fn rotate(text: &[u8], ring: &Keyring) -> Result<String, ResealError> {
     let (resealed, _) = Asked::read(text)?.sealed_again(ring)?;
     Ok(resealed.to_string())
+}
+
+/// Where a SealedSecret is, as a caller says before anything else of it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    metadata: Option<HeadMetadata>,
+}
+
+#[derive(Deserialize)]
+struct HeadMetadata {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+}
+
+impl Named {
+    /// Reads the names alone of the one object of a text in JSON; nothing else of it is kept.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it is not one object in JSON; returns nothing where either is missing, or longer than any object's is.
+    pub fn read(text: &[u8]) -> Result<Option<Self>, ResealError> {
+        let head: Head = serde_json::from_slice(text).map_err(|_| ResealError::Malformed)?;
+        let fits = |name: &str| (1..=LONGEST_NAME).contains(&name.len());
+        let named = head.metadata.map(|HeadMetadata { namespace, name }| Self { namespace, name });
+        Ok(named.filter(|named| fits(&named.namespace) && fits(&named.name)))
+    }
 }
 
 /// A SealedSecret that somebody asks about.
@@ -104,13 +141,18 @@ pub enum Unresealed {
 }
 
 impl Asked {
-    /// Reads the one SealedSecret of a text, and takes it apart without its template.
+    /// Reads the one SealedSecret of a text, and takes it apart without its template. What that takes in memory is a few times the text
+    /// and no more than some 16 MiB beside it.
     ///
     /// # Errors
     ///
-    /// Fails where it is not one SealedSecret.
+    /// Fails where it is not one SealedSecret, or has too much.
     pub fn read(text: &[u8]) -> Result<Self, ResealError> {
-        let mut documents = yaml::manifests(text).map_err(|_| ResealError::Malformed)?.into_iter();
+        let refusal = |error: YamlError| match error.kind {
+            YamlErrorKind::TooLarge => ResealError::TooLarge,
+            _ => ResealError::Malformed,
+        };
+        let mut documents = yaml::manifests_within(text, MOST_NODES).map_err(refusal)?.into_iter();
         let (Some(document), None) = (documents.next(), documents.next()) else { return Err(ResealError::Malformed) };
         let mut bare = document.value.clone();
         if let Some(Value::Object(spec)) = bare.get_mut("spec") {
@@ -124,13 +166,15 @@ impl Asked {
             }
         }
         let sealed = Form::parse(&bare).map_err(|_| ResealError::Malformed)?;
+        if sealed.envelope().items.len() > MOST_ITEMS {
+            return Err(ResealError::TooLarge);
+        }
         Ok(Self { manifest: document.value, sealed })
     }
 
-    /// Returns its namespace and name, where it has both.
-    pub fn names(&self) -> Option<(&str, &str)> {
-        let names = (self.sealed.namespace(), self.sealed.name());
-        (names.0 != NOWHERE && names.1 != NOWHERE).then_some(names)
+    /// Tells whether it is the one that was named.
+    pub fn is(&self, named: &Named) -> bool {
+        self.sealed.namespace() == named.namespace && self.sealed.name() == named.name
     }
 
     /// Says of each item which key opens it, or why none does. Takes a while: run it where blocking is allowed.
@@ -160,40 +204,25 @@ impl Asked {
         let key = Certificate::from_pem(pem.as_bytes()).map_err(|_| ResealError::NoCertificate)?.public_key;
         let envelope = self.sealed.envelope();
         let label = envelope.label();
-        let (items, template) = with_stack_wiped(|| {
+        let mut items = with_stack_wiped(|| {
             let opened = open(&envelope, ring, None, Diagnosis::Spared).map_err(|_| ResealError::Closed)?;
-            let (values, template) = match &self.sealed {
-                Form::Items(_) => (opened.values, None),
-                Form::Blob(sealed) => {
-                    let BlobSecret { skeleton, values, .. } =
-                        unpacked(sealed, opened.values).map_err(|_| ResealError::NoSecret)?;
-                    (values, Some(template(skeleton)))
-                }
-            };
             let seal = |(name, value)| {
                 let token = seal_item(&key, &label, &value, &mut OsRng).map_err(|_| ResealError::NoCertificate)?;
                 Ok((name, Value::String(token)))
             };
-            Ok((values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()?, template))
+            opened.values.into_iter().map(seal).collect::<Result<Map<_, _>, ResealError>>()
         })?;
         let (mut manifest, resealed) = (self.manifest.clone(), items.len());
         if let Some(Value::Object(spec)) = manifest.get_mut("spec") {
-            spec.insert("encryptedData".to_owned(), Value::Object(items));
-            if let Some(template) = template {
-                spec.shift_remove("data");
-                spec.insert("template".to_owned(), template);
-            }
+            let (field, sealed) = match &self.sealed {
+                Form::Items(_) => ("encryptedData", Some(Value::Object(items))),
+                // Not taken apart: the names of its values, its labels and its annotations are sealed as well.
+                Form::Blob(_) => ("data", items.remove(BLOB)),
+            };
+            spec.extend(sealed.map(|sealed| (field.to_owned(), sealed)));
         }
         Ok((cleaned(manifest), resealed))
     }
-}
-
-/// Returns the template of a Secret that was sealed as a whole.
-fn template(mut secret: Value) -> Value {
-    if let Some(fields) = secret.as_object_mut() {
-        fields.retain(|field, _| matches!(field.as_str(), "metadata" | "type" | "immutable"));
-    }
-    secret
 }
 
 impl From<ItemTrouble> for ItemRefusal {
@@ -213,8 +242,9 @@ impl From<ItemTrouble> for ItemRefusal {
             }
             ItemTrouble::Untried => Self {
                 reason: "NotTried",
-                message: "so many items before it did not open that it was not tried".to_owned(),
-                hint: "mend those first".to_owned(),
+                message: "so many private-key operations were spent on items before it that it was not tried"
+                    .to_owned(),
+                hint: "mend those that do not open first".to_owned(),
             },
         }
     }
@@ -227,7 +257,7 @@ fn cleaned(mut manifest: Value) -> Value {
     if let Some(Value::Object(metadata)) = whole.get_mut("metadata") {
         metadata.retain(|field, _| !OF_CLUSTER.contains(&field.as_str()));
         if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
-            annotations.shift_remove(COPY);
+            annotations.retain(|name, _| !is_copy_of_the_object(name));
         }
     }
     manifest

@@ -5,11 +5,26 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use waxwing_formats::sealed_secret::{API_VERSION, KIND};
 
-use super::object::{SYNCED, SealedSecret, synced_condition};
+use super::object::{SYNCED, SYNCED_BEFORE, SealedSecret, synced_condition};
+
+/// What went wrong, as the status says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) message: &'a str,
+    /// Whether this spec was done before that: whoever starts anew learns it from nowhere else.
+    pub(super) was_done: bool,
+}
 
 /// Returns the resource with the status that says what came of it, none where it says so already. What was `written` anew is told
 /// by the time alone, since what is newer than the status has not been looked at.
-pub(super) fn resource(object: &SealedSecret, trouble: Option<&str>, written: bool, now: Timestamp) -> Option<Value> {
+pub(super) fn resource(
+    object: &SealedSecret,
+    trouble: Option<Told<'_>>,
+    written: bool,
+    now: Timestamp,
+) -> Option<Value> {
+    let reason = trouble.filter(|told| told.was_done).map(|_| SYNCED_BEFORE);
+    let trouble = trouble.map(|told| told.message);
     let told = object.status();
     let before = synced_condition(&told);
     let text = |field: &str| before.and_then(|before| before.get(field)?.as_str());
@@ -18,6 +33,7 @@ pub(super) fn resource(object: &SealedSecret, trouble: Option<&str>, written: bo
     let observed = told.get("observedGeneration").and_then(Value::as_i64);
     let says_so = !turns
         && text("message").unwrap_or_default() == trouble.unwrap_or_default()
+        && text("reason").unwrap_or_default() == reason.unwrap_or_default()
         && observed == object.metadata.generation;
     if says_so && !written {
         return None;
@@ -29,6 +45,7 @@ pub(super) fn resource(object: &SealedSecret, trouble: Option<&str>, written: bo
     synced.insert("status".to_owned(), status.into());
     synced.insert("lastUpdateTime".to_owned(), now.into());
     synced.insert("lastTransitionTime".to_owned(), since.into());
+    synced.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
     synced.extend(trouble.map(|message| ("message".to_owned(), message.into())));
     let others = told.get("conditions").and_then(Value::as_array).into_iter().flatten();
     let others = others.filter(|condition| condition.get("type").is_some_and(|kind| kind != SYNCED)).cloned();
@@ -59,6 +76,7 @@ mod tests {
 
     fn told(status: Value, trouble: Option<&str>, written: bool) -> Option<Value> {
         let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        let trouble = trouble.map(|message| Told { message, was_done: false });
         resource(&object(status), trouble, written, now).map(|resource| resource["status"]["conditions"][0].clone())
     }
 

@@ -19,6 +19,7 @@ use super::memory::Done;
 use super::object::{SealedSecret, synced_condition};
 use super::ownership::{Hold, is_of_sync};
 use super::produce::Production;
+use super::status::Told;
 use super::{OPENED_AT_ONCE, Objects, status};
 use crate::cluster::{self, CallError, FIELD_MANAGER, is_newer};
 
@@ -77,11 +78,20 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
         Some(live) => Some((live, look.hold(live)?)),
         None => None,
     };
-    let is_revert = live.is_some() && look.was_done();
+    let is_revert = live.is_some() && was_done(objects, object);
     if let (true, Some((live, _)), Some(left)) = (is_revert, live, objects.memory.contested(object, Instant::now())) {
         return Err(Trouble::Contested { by: last_writer(live), left });
     }
     look.write(live, is_revert).await
+}
+
+/// Tells whether this spec was done once, so that what its Secret is to be now was written over by somebody. A status that says
+/// that putting it back failed doesn't change that, also after a start.
+fn was_done(objects: &Objects, object: &SealedSecret) -> bool {
+    match objects.memory.done(object) {
+        Some(done) => done.generation == object.metadata.generation && done.scope == object.scope(),
+        None => object.is_done() || object.was_done_once(),
+    }
 }
 
 /// Opens all items and runs the templates over them.
@@ -160,15 +170,6 @@ impl Look<'_> {
         }
     }
 
-    /// Tells whether this spec was done once, so that what its Secret is to be now was written over by somebody. A status that says
-    /// that putting it back failed doesn't change that.
-    fn was_done(&self) -> bool {
-        match self.objects.memory.done(self.object) {
-            Some(done) => done.generation == self.object.metadata.generation && done.scope == self.object.scope(),
-            None => self.object.is_done(),
-        }
-    }
-
     fn was_done_before(&self, secret: &ObjectMeta, mark: Option<&Mark>) -> bool {
         let Some(told) = self.object.status_written().filter(|_| self.object.is_done()) else { return false };
         if self.object.rest_written().is_some_and(|written| written > told) {
@@ -244,7 +245,8 @@ async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outco
     };
     let was_written = came_to == Ok(&Outcome::Written);
     objects.metrics.sealed_objects.observe(&namespace, &object.name_any(), object.instance(), message.is_none());
-    let resource = status::resource(object, message.as_deref(), was_written, Timestamp::now());
+    let trouble = message.as_deref().map(|message| Told { message, was_done: was_done(objects, object) });
+    let resource = status::resource(object, trouble, was_written, Timestamp::now());
     let told = async { Some(cluster::write_status(&objects.client, &object.path(), resource.as_ref()?).await) };
     match tokio::join!(event, told).1? {
         Ok(_) => None,

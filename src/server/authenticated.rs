@@ -21,10 +21,10 @@ use waxwing_keys::Keyring;
 
 use super::Shown;
 use super::bodies::Bodies;
-use super::limits::Users;
+use super::limits::{Turn, Users};
 use super::refusal::{Refusal, json as answer};
 use crate::cluster::{CallError, Caller, caller, may_touch};
-use crate::sealed_objects::{Asked, ItemReport};
+use crate::sealed_objects::{Asked, ItemReport, Named, ResealError};
 
 /// Where the token is.
 const TOKEN: &str = "x-waxwing-token";
@@ -51,7 +51,13 @@ struct Interface {
 struct Admitted {
     asked: Asked,
     ring: Arc<Keyring>,
-    place: OwnedSemaphorePermit,
+    held: Held,
+}
+
+/// What a request holds until its work is over, though whoever asked be gone: the place of its user, and one of all places.
+struct Held {
+    _turn: Turn,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Returns the routes.
@@ -98,26 +104,30 @@ impl Interface {
     async fn admit(&self, verb: &'static str, headers: &HeaderMap, body: Body) -> Result<Admitted, Refusal> {
         let token = token(headers).ok_or(Refusal::Unauthenticated)?;
         let (client, caller) = self.caller(token).await?;
-        if !self.users.admit(&caller.username, Instant::now()) {
-            return Err(Refusal::TooMany);
-        }
+        let turn = self.users.admit(&caller.username, Instant::now()).ok_or(Refusal::TooMany)?;
         let body = self.bodies.read(body).await?;
-        // What is read of a body takes many times its room, so that is done in a place.
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
-        let read = move || {
-            // Whole, with the memory that it holds: whoever goes away doesn't make room for others before this is over.
-            let body = body;
-            (Asked::read(&body.text), place)
-        };
-        let (asked, place) = blocking(read).await?;
-        let asked = asked.map_err(Refusal::Reseal)?;
-        let (namespace, name) = asked.names().ok_or(Refusal::Unnamed)?;
+        // Of somebody who may not ask nothing is read but the names.
+        let (named, body, turn) = blocking(move || (Named::read(&body.text), body, turn)).await?;
+        let named = named.map_err(Refusal::Reseal)?.ok_or(Refusal::Unnamed)?;
+        let Named { namespace, name } = &named;
         let may = review(may_touch(&client, &caller, verb, (namespace, name))).await?;
         tracing::info!(user = caller.username, verb, namespace, name, may, "asked about a SealedSecret");
         if !may {
             return Err(Refusal::Forbidden { verb });
         }
-        Ok(Admitted { asked, ring: self.shown.keys.ring(), place })
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
+        let held = Held { _turn: turn, _place: place };
+        let read = move || {
+            // Whole, with the memory that it holds: whoever goes away doesn't make room for others before this is over.
+            let body = body;
+            (Asked::read(&body.text), held)
+        };
+        let (asked, held) = blocking(read).await?;
+        let asked = asked.map_err(Refusal::Reseal)?;
+        if !asked.is(&named) {
+            return Err(Refusal::Reseal(ResealError::Malformed));
+        }
+        Ok(Admitted { asked, ring: self.shown.keys.ring(), held })
     }
 
     /// Returns who shows a token, and the connection over which that was asked.
@@ -131,11 +141,11 @@ impl Interface {
     /// Does the work that is asked for. Whoever goes away doesn't make room for others before it is over.
     async fn work<T: Send + 'static>(
         &self,
-        Admitted { asked, ring, place }: Admitted,
+        Admitted { asked, ring, held }: Admitted,
         work: fn(&Asked, &Keyring) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let done = move || {
-            let _place = place;
+            let _held = held;
             work(&asked, &ring)
         };
         blocking(done).await?

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -63,20 +63,48 @@ const OF_A_USER: Rate = Rate { per_second: NonZeroU32::new(20).unwrap(), burst: 
 const MOST_USERS: usize = 10_000;
 
 /// The limits of callers who have shown who they are, each for itself.
+#[derive(Clone, Default)]
+pub(super) struct Users(Arc<Mutex<HashMap<String, Standing>>>);
+
+/// What is known of one of them.
 #[derive(Default)]
-pub(super) struct Users(Mutex<HashMap<String, Option<Instant>>>);
+struct Standing {
+    due: Option<Instant>,
+    is_asking: bool,
+}
+
+/// The one place of a user, from before the body of a request is read until it is answered; free again when this is dropped.
+pub(super) struct Turn {
+    users: Users,
+    user: String,
+}
 
 impl Users {
     /// Lets a request of a user in, or not.
-    pub(super) fn admit(&self, user: &str, now: Instant) -> bool {
-        let mut due = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if due.len() >= MOST_USERS {
-            due.retain(|_, due| due.is_some_and(|due| due > now));
+    pub(super) fn admit(&self, user: &str, now: Instant) -> Option<Turn> {
+        let mut known = self.known();
+        if known.len() >= MOST_USERS {
+            known.retain(|_, standing| standing.is_asking || standing.due.is_some_and(|due| due > now));
         }
-        if due.len() >= MOST_USERS && !due.contains_key(user) {
-            return false;
+        if known.len() >= MOST_USERS && !known.contains_key(user) {
+            return None;
         }
-        is_in_time(due.entry(user.to_owned()).or_default(), OF_A_USER, now)
+        let standing = known.entry(user.to_owned()).or_default();
+        let is_let_in = !standing.is_asking && is_in_time(&mut standing.due, OF_A_USER, now);
+        standing.is_asking |= is_let_in;
+        is_let_in.then(|| Turn { users: self.clone(), user: user.to_owned() })
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Standing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(standing) = self.users.known().get_mut(&self.user) {
+            standing.is_asking = false;
+        }
     }
 }
 
@@ -112,12 +140,22 @@ mod tests {
     fn each_user_is_counted_alone_and_only_so_many_are_remembered() {
         let (users, now) = (Users::default(), Instant::now());
         let most = OF_A_USER.burst as usize + 1;
-        assert_eq!((0..100).filter(|_| users.admit("a", now)).count(), most);
-        assert!(users.admit("b", now));
-        assert!(users.admit("a", now + Duration::from_millis(50)));
+        let is_let_in = |user: &str, now| users.admit(user, now).is_some();
+        assert_eq!((0..100).filter(|_| is_let_in("a", now)).count(), most);
+        assert!(is_let_in("b", now));
+        assert!(is_let_in("a", now + Duration::from_millis(50)));
         let later = now + Duration::from_secs(60);
-        assert!((0..MOST_USERS).all(|user| users.admit(&user.to_string(), later)), "those before are forgotten");
-        assert!(!users.admit("one too many", later) && users.admit("7", later));
+        assert!((0..MOST_USERS).all(|user| is_let_in(&user.to_string(), later)), "those before are forgotten");
+        assert!(!is_let_in("one too many", later) && is_let_in("7", later));
+    }
+
+    #[test]
+    fn a_user_has_one_place_and_others_have_theirs() {
+        let (users, now) = (Users::default(), Instant::now());
+        let turn = users.admit("a", now).unwrap();
+        assert!(users.admit("a", now).is_none() && users.admit("b", now).is_some());
+        drop(turn);
+        assert!(users.admit("a", now).is_some());
     }
 
     #[test]

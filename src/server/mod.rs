@@ -1,6 +1,8 @@
 //! The controller's own HTTP interface: probes, the sealing certificate and metrics, what `seal` asks about SealedSecrets, and, where
 //! SealedSecrets of the cluster are reconciled, what kubeseal asks about them.
 //!
+//! `/healthz` is served from the start, so that whoever waits for the lease or the API server is not taken for dead.
+//!
 //! Everything here is public and needs no credentials but what is under `/v1/waxwing`; nothing here shows what is sealed.
 
 mod authenticated;
@@ -10,17 +12,18 @@ mod refusal;
 mod resealing;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use kube::Client;
 use tokio::net::TcpListener;
+use tower::Service;
 
 use crate::cluster::ConnectError;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
@@ -67,6 +70,24 @@ pub enum ServeError {
     },
 }
 
+/// What is served: `/healthz` from the start, everything else once it is there.
+#[derive(Clone, Default)]
+pub struct Front(Arc<OnceLock<Router>>);
+
+impl Front {
+    /// Serves everything from now on.
+    pub fn show(&self, shown: Shown) {
+        self.0.get_or_init(|| routes(shown));
+    }
+
+    async fn answer(self, request: Request) -> Response {
+        match self.0.get() {
+            Some(routes) => routes.clone().call(request).await.unwrap_or_else(|never| match never {}),
+            None => NOT_READY.into_response(),
+        }
+    }
+}
+
 /// Serves until `stopped` completes.
 ///
 /// # Errors
@@ -74,18 +95,20 @@ pub enum ServeError {
 /// See [`ServeError`].
 pub async fn serve(
     address: SocketAddr,
-    shown: Shown,
+    front: Front,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     tracing::info!(%address, "serving probes, metrics and the sealing certificate");
-    let serving = axum::serve(listener, routes(shown)).with_graceful_shutdown(stopped);
+    let all = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(move |request| front.clone().answer(request));
+    let serving = axum::serve(listener, all).with_graceful_shutdown(stopped);
     serving.await.map_err(|source| ServeError::Serve { address, source })
 }
 
 fn routes(shown: Shown) -> Router {
     let routes = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
         .route("/metrics", get(metrics))
@@ -97,10 +120,13 @@ fn routes(shown: Shown) -> Router {
     }
 }
 
+/// What `/readyz` answers before the controller works, and everything else before it can.
+const NOT_READY: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n");
+
 async fn ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
     match shown.ready.load(Ordering::Relaxed) {
         true => (StatusCode::OK, "ok\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n"),
+        false => NOT_READY,
     }
 }
 

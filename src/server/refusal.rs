@@ -76,6 +76,7 @@ impl Refusal {
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::Body(code) => *code,
             Self::Reseal(ResealError::NoCertificate) | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Reseal(ResealError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Reseal(_) | Self::Unnamed => StatusCode::BAD_REQUEST,
             Self::Unopened(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -101,12 +102,17 @@ impl Refusal {
             Self::Body(StatusCode::REQUEST_TIMEOUT) => {
                 told("TooSlow", "the body was not sent within 30 seconds", "try again")
             }
-            Self::Body(StatusCode::TOO_MANY_REQUESTS) | Self::TooMany => {
-                told("TooManyRequests", "others are asking, or you are asking too often", "try again in a moment")
-            }
+            Self::Body(StatusCode::TOO_MANY_REQUESTS) | Self::TooMany => told(
+                "TooManyRequests",
+                "others are asking, or you are asking too often, or twice at the same time",
+                "try again in a moment",
+            ),
             Self::Body(_) => told("Malformed", "the body broke off or is malformed", "try again"),
             Self::Reseal(ResealError::NoCertificate) => {
                 told("Unavailable", "there is no sealing key", "restore one, or let the controller make one")
+            }
+            Self::Reseal(error @ ResealError::TooLarge) => {
+                told("TooLarge", &error.to_string(), "make several SealedSecrets of it")
             }
             Self::Reseal(error) => told("Malformed", &error.to_string(), "send one SealedSecret in JSON"),
             Self::Unnamed => told(

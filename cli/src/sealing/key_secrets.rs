@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use waxwing_formats::SecretBytes;
 use waxwing_formats::sealed_secret::{Certificate, CertificateError};
+use waxwing_formats::{SecretBytes, is_copy_of_the_object};
 use waxwing_keys::{KeyError, SealingKey, UnsealingKey};
 
 use crate::cluster::{Ask, ClusterError, Connection};
@@ -25,8 +25,6 @@ pub(crate) const ACTIVE: &str = "active";
 pub(crate) const COMPROMISED: &str = "compromised";
 /// The name of a key from before there was the label, which counts without it.
 pub(crate) const LEGACY: &str = "sealed-secrets-key";
-/// What the names of annotations end with in which kubectl and kubecfg keep an object that was applied: of a Secret all of it, in the clear.
-const LAST_APPLIED: &str = "/last-applied-configuration";
 const PAGE: usize = 100;
 
 /// The Secret of a sealing key. Not `Debug`.
@@ -104,7 +102,7 @@ impl TryFrom<Wire<'_>> for KeySecret {
         let data = wire.data.iter().map(decoded).collect::<Result<_, KeySecretError>>()?;
         let WireMetadata { name, uid, creation_timestamp, labels, annotations } = wire.metadata;
         let mut annotations = annotations.unwrap_or_default();
-        annotations.retain(|name, _| !name.ends_with(LAST_APPLIED));
+        annotations.retain(|name, _| !is_copy_of_the_object(name));
         Ok(Self {
             name,
             uid,

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::go_number;
 use crate::yaml::error::{YamlError, YamlErrorKind};
 use crate::yaml::load::checked_text;
-use crate::yaml::node::{Content, Document, Node, Position, Style};
+use crate::yaml::node::{Content, Document, Full, Node, Position, Room, Style};
 use crate::yaml::{MAX_DEPTH, ManifestDocument};
 
 /// Reads a stream of JSON manifests, one value after another; null values are left out.
@@ -22,8 +22,13 @@ use crate::yaml::{MAX_DEPTH, ManifestDocument};
 /// Refuses what is not JSON, duplicate keys, numbers beyond 64-bit floats, and what is beyond the limits.
 pub fn manifests(text: &[u8]) -> Result<Vec<ManifestDocument>, YamlError> {
     crate::yaml::check_length(text)?;
+    manifests_within(text, Room::OF_A_FILE)
+}
+
+/// Reads a stream of JSON manifests that there is room for; the caller has checked the length.
+pub(crate) fn manifests_within(text: &[u8], room: Room) -> Result<Vec<ManifestDocument>, YamlError> {
     let mut found = Vec::new();
-    for (index, document) in load(text)?.iter().enumerate() {
+    for (index, document) in load_within(text, room)?.iter().enumerate() {
         let value = to_value(&document.root, index)?;
         if !value.is_null() {
             found.push(ManifestDocument { index, line: document.line, value });
@@ -34,8 +39,12 @@ pub fn manifests(text: &[u8]) -> Result<Vec<ManifestDocument>, YamlError> {
 
 /// Reads all values of a text, whose length the caller has checked.
 pub(crate) fn load(bytes: &[u8]) -> Result<Vec<Document>, YamlError> {
+    load_within(bytes, Room::OF_A_FILE)
+}
+
+fn load_within(bytes: &[u8], room: Room) -> Result<Vec<Document>, YamlError> {
     let text = checked_text(bytes)?;
-    let mut reader = Reader { rest: text, at: Position { line: 1, column: 1 }, document: 0, depth: 0 };
+    let mut reader = Reader { rest: text, room, at: Position { line: 1, column: 1 }, document: 0, depth: 0 };
     let mut documents = Vec::new();
     reader.space();
     while !reader.rest.is_empty() {
@@ -95,6 +104,7 @@ fn plain(node: &Node, text: &str, document: usize) -> Result<Value, YamlError> {
 
 struct Reader<'a> {
     rest: &'a str,
+    room: Room,
     at: Position,
     document: usize,
     depth: usize,
@@ -110,6 +120,11 @@ impl<'a> Reader<'a> {
             Some(b'-' | b'0'..=b'9') => Content::Scalar { text: self.number()?, style: Style::Plain },
             _ => Content::Scalar { text: self.word()?, style: Style::Plain },
         };
+        self.node(at, content)
+    }
+
+    fn node(&mut self, at: Position, content: Content) -> Result<Node, YamlError> {
+        self.room.take(0).map_err(|Full| self.error(YamlErrorKind::TooLarge))?;
         Node::new(at, self.at, None, content, self.document)
     }
 
@@ -154,7 +169,7 @@ impl<'a> Reader<'a> {
             let kind = YamlErrorKind::DuplicateKey { key: text, first_line };
             return Err(YamlError { line: at.line, column: at.column, document: self.document, kind });
         }
-        Node::new(at, self.at, None, Content::Scalar { text, style: Style::Quoted }, self.document)
+        self.node(at, Content::Scalar { text, style: Style::Quoted })
     }
 
     fn array(&mut self) -> Result<Content, YamlError> {

@@ -5,6 +5,7 @@
 //! caller, who may talk to a network, answers. What this crate never does is print a secret: a plaintext
 //! leaves it only as [`SecretBytes`].
 
+mod copies;
 mod go_number;
 pub mod go_object;
 pub mod go_template;
@@ -19,6 +20,7 @@ mod secret;
 pub mod sops;
 pub mod yaml;
 
+pub use copies::is_copy_of_the_object;
 pub use handle::{Handle, HandleInput, Salt};
 pub use key_path::{KeyPath, Segment};
 pub use key_request::{KEY_KINDS, KeyRequest, Refusal, RequestId, WrappedKey};

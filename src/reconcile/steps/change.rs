@@ -10,7 +10,7 @@ use waxwing_plan::{AllApplied, AllHealthy, ObjectId, Plan};
 use super::healthy::note_created;
 use super::open::Unsealed;
 use crate::api::{Failure, Reason};
-use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Requests, Session, Verb};
+use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Request, Requests, Session, Verb};
 use crate::reconcile::trouble::{of_apply, passes};
 use crate::reconcile::{Job, Progress, Trouble, audit};
 
@@ -75,14 +75,17 @@ pub(in crate::reconcile) async fn apply(
 ) -> Applied {
     let Unsealed { requests, verified } = dry_run.unsealed;
     let applied = match dry_run.passed {
-        Some((session, judged)) => session.apply(&requests, judged).await,
+        Some((session, judged)) => {
+            let revision = progress.revision().map(|(revision, _)| revision.to_owned()).unwrap_or_default();
+            let note = |request: &Request, landed: &Landed| audit::record(job, &revision, request, landed);
+            session.apply(&requests, judged, &note).await
+        }
         None => cluster::Applied::default(),
     };
     look_closely(job, &applied.failures);
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     note_created(job, plan, &applied.landed);
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());
-    audit::record(job, progress, &requests, &applied);
     progress.applied(&applied);
     let results = Results { applied: applied.landed.into_iter().map(landed).collect(), deleted: BTreeSet::new() };
     Applied { results, failures: applied.failures, verified }
@@ -100,7 +103,7 @@ pub(in crate::reconcile) fn public_session<'a>(job: &Job<'a>) -> Session<'a> {
 
 /// Opens connections of this sync's own: they carry secret values, and end with it.
 pub(super) fn session<'a>(job: &Job<'a>) -> Result<Session<'a>, Trouble> {
-    let client = job.context.server.connect().map_err(|_| {
+    let client = job.context.server.connect_to_write().map_err(|_| {
         Trouble::passing(Reason::Internal, "failed to open a connection to the API server", "it is tried again")
     })?;
     Ok(session_over(client, job))

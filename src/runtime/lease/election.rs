@@ -4,6 +4,7 @@
 //! lease was sent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -54,7 +55,9 @@ pub(in crate::runtime) struct Election {
     pub(super) metrics: Arc<Metrics>,
     pub(super) standing: Leading,
     /// Cancelled when this process takes no further part.
-    over: CancellationToken,
+    pub(super) over: CancellationToken,
+    /// Whether a request that takes the lease was sent whose answer was not heard, nor that of a later one.
+    is_unheard: AtomicBool,
     /// The lease as this process has it; locked while it takes part.
     held: tokio::sync::Mutex<Option<Lease>>,
 }
@@ -101,6 +104,7 @@ impl Election {
             metrics,
             standing: Leading::default(),
             over: CancellationToken::new(),
+            is_unheard: AtomicBool::new(false),
             held: tokio::sync::Mutex::default(),
         })
     }
@@ -115,11 +119,7 @@ impl Election {
     pub(in crate::runtime) async fn run(&self) -> LeaseError {
         let lost = {
             let mut held = self.held.lock().await;
-            tokio::select! {
-                biased;
-                () = self.over.cancelled() => None,
-                lost = self.take_part(&mut held) => Some(lost),
-            }
+            self.take_part(&mut held).await
         };
         match lost {
             Some(lost) => lost,
@@ -133,7 +133,11 @@ impl Election {
         let mut held = self.held.lock().await;
         let is_answered = self.fence.drain(LAST_ANSWERS).await;
         self.metrics.leads(false);
-        let Some(lease) = held.take() else { return };
+        let taken = match held.take() {
+            None if self.is_unheard.swap(false, Ordering::Relaxed) => self.taken_unheard().await,
+            taken => taken,
+        };
+        let Some(lease) = taken else { return };
         if !is_answered {
             tracing::warn!(
                 "requests that write were not answered in time, so the lease is not given up but left to run out"
@@ -169,13 +173,25 @@ impl Election {
         }
     }
 
-    async fn take_part(&self, held: &mut Option<Lease>) -> LeaseError {
+    /// Returns the lease where a request that took it was carried out though its answer was not heard.
+    async fn taken_unheard(&self) -> Option<Lease> {
+        let lease = tokio::time::timeout(LAST_WORDS, self.get()).await.ok()?.ok()??;
+        (holder(&lease) == Some(self.identity.as_str())).then_some(lease)
+    }
+
+    /// Returns how the lease can't be had or was lost, none where this process takes no further part.
+    async fn take_part(&self, held: &mut Option<Lease>) -> Option<LeaseError> {
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.place.name));
         let mut news = watching(self.api.clone(), only).boxed();
         let (lease, begun) = match self.follow(&mut news).await {
-            Ok(taken) => taken,
-            Err(error) => return error,
+            Ok(Some(taken)) => taken,
+            Ok(None) => return None,
+            Err(error) => return Some(error),
         };
+        let lease = held.insert(lease);
+        if self.over.is_cancelled() {
+            return None;
+        }
         self.allow(begun);
         tracing::info!(lease = %self.place, identity = self.identity.as_str(), "this controller leads");
         self.standing.settled.cancel();
@@ -184,12 +200,32 @@ impl Election {
             (self.recorder.clone(), self.notice("Lead", "became leader"), lease.object_ref(&()));
         // It is told beside the work, and nothing depends on it.
         tokio::spawn(async move { recorder.publish(&notice, &about).await });
-        let now = self.lead(held.insert(lease), begun, &mut news).await;
+        let now = tokio::select! {
+            biased;
+            () = self.over.cancelled() => return None,
+            now = self.lead(lease, begun, &mut news) => now,
+        };
         self.fence.close();
         self.metrics.leads(false);
         *held = None;
         let Place { namespace, name } = self.place.clone();
-        LeaseError::Lost { namespace, name, now }
+        Some(LeaseError::Lost { namespace, name, now })
+    }
+
+    /// Sends a request that takes the lease. It is heard to its end also while this process ends, but not for long.
+    pub(super) async fn taken(&self, taking: impl Future<Output = Result<Lease, Trouble>>) -> Result<Lease, Trouble> {
+        self.is_unheard.store(true, Ordering::Relaxed);
+        let no_longer = async {
+            self.over.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        let taken = tokio::select! {
+            biased;
+            taken = taking => taken,
+            () = no_longer => Err(Trouble::Unanswered),
+        };
+        self.is_unheard.store(matches!(taken, Err(Trouble::Unanswered)), Ordering::Relaxed);
+        taken
     }
 
     /// Lets this process write for a while, since it has the lease by a request that was begun then.

@@ -20,18 +20,19 @@ const BREATH: Duration = Duration::from_millis(20);
 pub(super) type News = BoxStream<'static, Result<Event<Lease>, watcher::Error>>;
 
 impl Election {
-    /// Follows until this process has the lease; returns it, and when the request that took it was begun.
+    /// Follows until this process has the lease; returns it, and when the request that took it was begun, or nothing where this process
+    /// takes no further part. What takes the lease is not broken off by that.
     ///
     /// # Errors
     ///
     /// Fails when somebody has to change something before there can be a lease, and that is so from the start.
-    pub(super) async fn follow(&self, news: &mut News) -> Result<(Lease, Moment), LeaseError> {
+    pub(super) async fn follow(&self, news: &mut News) -> Result<Option<(Lease, Moment)>, LeaseError> {
         let (mut sight, mut leader) = (Sight::default(), None);
         loop {
             // It is asked for as well: a watch that says nothing may be broken.
             let wait = match self.try_to_take(&mut sight).await {
-                Ok(Some(taken)) => return Ok(taken),
-                Ok(None) => sight.free_in(Moment::now()).max(BREATH),
+                Ok(Some(taken)) => return Ok(Some(taken)),
+                Ok(None) => self.patience(&sight).max(BREATH),
                 Err(Trouble::Refused(code @ (401 | 403 | 404))) if !self.standing.settled.is_cancelled() => {
                     return Err(self.refused(code));
                 }
@@ -45,24 +46,33 @@ impl Election {
                 }
             };
             self.say_who_leads(&sight, &mut leader);
-            self.wait_for_change(&mut sight, wait, news).await;
+            tokio::select! {
+                biased;
+                () = self.over.cancelled() => return Ok(None),
+                () = self.wait_for_change(&mut sight, wait, news) => {}
+            }
         }
     }
 
     /// Takes the lease if it is nobody's; returns nothing if it isn't, or if somebody was faster.
     async fn try_to_take(&self, sight: &mut Sight) -> Result<Option<(Lease, Moment)>, Trouble> {
-        sight.note(self.get().await?, Moment::now(), self.timing.lease());
+        let seen = tokio::select! {
+            biased;
+            () = self.over.cancelled() => return Ok(None),
+            seen = self.get() => seen?,
+        };
+        sight.note(seen, Moment::now(), self.timing.lease());
         let is_over = |holder: &str| holder == self.identity.as_str() || self.identity.knows_dead(holder);
         if !sight.free_in(Moment::now()).is_zero() && !sight.holder().is_some_and(is_over) {
             return Ok(None);
         }
         let begun = Moment::now();
         let taken = match sight.lease() {
-            Some(lease) => match self.hold(lease).await {
+            Some(lease) => match self.taken(self.hold(lease)).await {
                 Err(error) if error.is_conflict() => return Ok(None),
                 taken => taken,
             },
-            None => match self.create().await {
+            None => match self.taken(self.create()).await {
                 Err(Trouble::Refused(409)) => return Ok(None),
                 taken => taken,
             },
@@ -87,8 +97,14 @@ impl Election {
                     continue;
                 }
             }
-            over.as_mut().reset(Instant::now() + sight.free_in(Moment::now()));
+            over.as_mut().reset(Instant::now() + self.patience(sight));
         }
+    }
+
+    /// Returns how long it is waited until the lease is asked for again: until it is free, but no longer than ours is good for, whatever somebody
+    /// wrote into it.
+    fn patience(&self, sight: &Sight) -> Duration {
+        sight.free_in(Moment::now()).min(self.timing.lease())
     }
 
     fn note(&self, sight: &mut Sight, lease: Option<Lease>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 
 use super::record;
+use super::timing::LONGEST;
 use crate::cluster::Moment;
 
 /// The lease as it was last seen.
@@ -18,7 +19,7 @@ pub(super) struct Sight {
 
 impl Sight {
     /// Notes how the lease was found at `now`, none where there is none. A holder that others can still see is trusted for `least`, if the
-    /// record asks for less.
+    /// record asks for less, and for an hour, if it asks for more.
     pub(super) fn note(&mut self, lease: Option<Lease>, now: Moment, least: Duration) {
         let is_same = self.lease.is_some() == lease.is_some() && self.spec() == lease.as_ref().and_then(spec);
         self.lease = lease;
@@ -30,7 +31,7 @@ impl Sight {
             Some(lease) => {
                 let asked = spec(lease).and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
                 let asked = Duration::from_secs(asked.try_into().unwrap_or_default());
-                self.promised = Some((now, asked.max(least)));
+                self.promised = Some((now, asked.min(LONGEST).max(least)));
             }
         }
     }
@@ -118,7 +119,7 @@ mod tests {
         for asked in [None, Some(0), Some(1), Some(-5), Some(i32::MIN)] {
             assert_eq!(seen(&[(0, lease(Some("a"), asked, 0))]), LEAST, "{asked:?}");
         }
-        assert_eq!(seen(&[(0, lease(Some("a"), Some(i32::MAX), 0))]), seconds(2_147_483_647));
+        assert_eq!(seen(&[(0, lease(Some("a"), Some(i32::MAX), 0))]), seconds(3600), "nor longer than any is good for");
     }
 
     #[test]

@@ -7,6 +7,9 @@ const JITTER: f64 = 0.2;
 /// The least time between the last write of a leader and the first of the next one.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// The longest that a lease is good for; one that promises more was written by somebody else.
+pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+
 /// The times of a lease, which make sense together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -36,7 +39,7 @@ impl Timing {
     ///
     /// See [`TimingError`].
     pub fn new(lease: Duration, renew: Duration, retry: Duration) -> Result<Self, TimingError> {
-        if lease > Duration::from_secs(3600) {
+        if lease > LONGEST {
             return Err(TimingError::TooLong);
         }
         if renew.saturating_add(MARGIN) > lease {

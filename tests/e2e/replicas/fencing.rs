@@ -102,7 +102,11 @@ fn a_leader_that_may_not_renew_its_lease_any_more_stops_writing_says_why_and_goe
     says(&controller, "nothing is written until it is", 1);
     let before = scene.writes("one");
     scene.stage.commit(&[("app/settings.yaml", &crate::act::config_map("settings", "two"))]);
-    says(&controller, &format!("failed to write the status object=Sync/{}/app", scene.stage.namespace), 1);
+    let unwritten = format!("failed to write the status object=Sync/{}/app", scene.stage.namespace);
+    says(&controller, &unwritten, 1);
+    let log = controller.log();
+    let line = log.lines().rfind(|line| line.contains(&unwritten)).unwrap();
+    assert!(line.contains("this controller does not lead, so it writes nothing"), "{line}");
     assert_eq!(scene.writes("one")[before.len()..], [] as [String; 0]);
     for object in policy {
         scene.cluster.kubectl(&["delete", &object]).unwrap();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::json;
-use waxwing_harness::{Controller, eventually};
+use waxwing_harness::{Controller, ControllerOptions, Fault, FaultProxy, Rule, eventually};
 
 use super::{LASTING, LONG_ENOUGH, QUICK, Scene, leads, says};
 use crate::stage::PATIENCE;
@@ -69,6 +69,22 @@ fn a_lease_that_has_no_holder_or_nothing_at_all_is_taken_at_once() {
         drop(controller);
         scene.cluster.delete(&scene.lease_path()).unwrap();
     }
+}
+
+#[test]
+fn a_controller_that_is_told_to_end_while_it_takes_the_lease_leaves_it_free_and_is_alive_meanwhile() {
+    let scene = Scene::new("amid");
+    let proxy = FaultProxy::start(scene.cluster).unwrap();
+    proxy.inject(Rule::new(Fault::LoseAnswer).verb("post").on("/leases").times(1));
+    // It doesn't hear that it has the lease, and would ask again only when the test is over.
+    let arguments = ["--lease-duration=60m", "--lease-renew-deadline=50m", "--lease-retry-period=20m"];
+    let options = ControllerOptions { kubeconfig: Some(proxy.kubeconfig()), ..scene.options("one", &arguments) };
+    let mut one = Controller::launch(scene.cluster, options).unwrap();
+    scene.holder_after("");
+    says(&one, "the API server doesn't answer; it is asked for the lease again", 1);
+    assert_eq!(["/healthz", "/readyz", "/metrics"].map(|path| one.get(path).unwrap().0), [200, 503, 503]);
+    assert!(one.terminate(PATIENCE).unwrap().success(), "{}", one.log());
+    assert_eq!(scene.holder(), "", "{}", one.log());
 }
 
 #[test]

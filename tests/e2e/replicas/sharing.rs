@@ -1,7 +1,7 @@
 //! Two controllers: one writes, both answer, and one takes over from the other.
 
 use serde_json::Value;
-use waxwing_harness::{Controller, ControllerOptions, eventually};
+use waxwing_harness::{Controller, ControllerOptions, Fault, FaultProxy, Rule, eventually};
 
 use super::{LASTING, QUICK, Scene, leads, says};
 use crate::stage::{PATIENCE, slow_kustomize};
@@ -111,6 +111,32 @@ fn a_key_that_is_due_at_a_start_is_made_when_the_controller_leads_and_not_before
     eventually(PATIENCE, "a new key", made).unwrap();
     let writes = scene.writes("two");
     assert!(writes.len() == 1 && writes[0].starts_with("create secrets/"), "{writes:?}");
+}
+
+#[test]
+fn what_was_applied_before_a_sync_is_cut_off_is_in_the_audit_log() {
+    let scene = Scene::new("audited");
+    let proxy = FaultProxy::start(scene.cluster).unwrap();
+    proxy.inject(Rule::new(Fault::Hang).verb("patch").on("/secrets/b?").unless("dryRun"));
+    let options = scene.options("one", &[&LASTING[..], &["--shutdown-grace=1s"]].concat());
+    let options = ControllerOptions { kubeconfig: Some(proxy.kubeconfig()), ..options };
+    let mut one = Controller::start(scene.cluster, options).unwrap();
+    let secret = |name: &str| {
+        let plain = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{a: x}}\n");
+        scene.stage.sops("secret.yaml", &plain, &["--encrypted-regex", "^(data|stringData)$"])
+    };
+    scene.stage.commit(&[("app/a.yaml", &secret("a")), ("app/b.yaml", &secret("b"))]);
+    scene.stage.sync("./app", "");
+    let line = || {
+        let log = one.log();
+        let line = log.lines().find(|line| line.contains("waxwing::audit")).map(str::to_owned);
+        line.ok_or(log)
+    };
+    let object = format!("Secret/{}/a", scene.stage.namespace);
+    let told = eventually(PATIENCE, "a line of the audit log", line).unwrap();
+    assert!(told.contains(&object) && told.contains("\"result\":\"created\""), "{told}");
+    assert!(one.terminate(PATIENCE).unwrap().success(), "{}", one.log());
+    assert_eq!(one.log().matches("waxwing::audit").count(), 1, "{}", one.log());
 }
 
 #[test]

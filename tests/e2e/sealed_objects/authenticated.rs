@@ -180,6 +180,8 @@ fn what_is_no_sealed_secret_or_too_much_is_refused_in_words() {
         sealed["metadata"].as_object_mut().unwrap().remove(field);
         sealed.to_string()
     };
+    let mut long = sealed.clone();
+    long["metadata"]["name"] = "x".repeat(254).into();
     for (body, code, reason) in [
         (String::new(), 400, "Malformed"),
         ("{".to_owned(), 400, "Malformed"),
@@ -187,7 +189,10 @@ fn what_is_no_sealed_secret_or_too_much_is_refused_in_words() {
         (without("name"), 400, "Malformed"),
         (without("namespace"), 400, "Malformed"),
         (r#"{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}"#.to_owned(), 400, "Malformed"),
+        (long.to_string(), 400, "Malformed"),
         ("x".repeat(5 << 20), 413, "TooLarge"),
+        (wide(&sealed), 413, "TooLarge"),
+        (with_items(&sealed, 4_001), 413, "TooLarge"),
     ] {
         for path in [VERIFY, ROTATE] {
             let (answered, told) = ask(controller, path, &headers, &body);
@@ -195,6 +200,10 @@ fn what_is_no_sealed_secret_or_too_much_is_refused_in_words() {
             assert!(told["message"].is_string() && told["hint"].is_string());
         }
     }
+    // Of who may not ask about it nothing is read but the names.
+    account(&scene, "nobody", &["list"], &[]);
+    let (code, told) = ask(controller, VERIFY, &with(&own_token(&scene, "nobody")), &wide(&sealed));
+    assert_eq!((code, &told["reason"]), (403, &json!("Forbidden")));
     let broken = begun_at(controller, VERIFY, &format!("{headers}Transfer-Encoding: chunked"), "no length\r\n{");
     assert!(answer(broken).starts_with("HTTP/1.1 400 "));
     assert_eq!(controller.get(VERIFY).unwrap().0, 405);
@@ -202,8 +211,36 @@ fn what_is_no_sealed_secret_or_too_much_is_refused_in_words() {
     let codes: Vec<u16> = (0..120).map(|_| controller.post(VERIFY, &headers, "{").unwrap().0).collect();
     assert!(codes.contains(&400) && codes.iter().all(|code| matches!(code, 400 | 429)), "{codes:?}");
     account(&scene, "patient", &["get"], &[]);
-    let (code, _) = ask(controller, VERIFY, &with(&own_token(&scene, "patient")), &sealed.to_string());
+    let patient = with(&own_token(&scene, "patient"));
+    let (code, _) = ask(controller, VERIFY, &patient, &sealed.to_string());
     assert_eq!(code, 200);
+    // One who sends slowly has taken his one place, and nobody else's.
+    account(&scene, "slow", &["get"], &[]);
+    let own = with(&own_token(&scene, "slow"));
+    let turned_away = || {
+        let slow = begun_at(controller, VERIFY, &format!("{own}Content-Length: 100"), "{");
+        let codes: Vec<u16> = (0..20).map(|_| controller.post(VERIFY, &own, "{").unwrap().0).collect();
+        if codes.ends_with(&[429; 5]) { Ok(slow) } else { Err(format!("{codes:?}")) }
+    };
+    let slow = eventually(PATIENCE, "its place taken", turned_away).unwrap();
+    assert_eq!(ask(controller, VERIFY, &patient, &sealed.to_string()).0, 200);
+    drop(slow);
+    assert_eq!(ask(controller, VERIFY, &own, &sealed.to_string()).0, 200);
+}
+
+/// Returns it with 3 MiB of numbers, of which each takes a hundred times its length in memory.
+pub(super) fn wide(sealed: &Value) -> String {
+    let mut sealed = sealed.clone();
+    sealed["spec"]["template"]["x"] = "here".into();
+    sealed.to_string().replace("\"here\"", &format!("[{}1]", "1,".repeat(3 << 19)))
+}
+
+/// Returns it with so many items.
+fn with_items(sealed: &Value, number: usize) -> String {
+    let mut sealed = sealed.clone();
+    let items = (0..number).map(|item| (item.to_string(), "AgA=".into()));
+    sealed["spec"]["encryptedData"] = Value::Object(items.collect());
+    sealed.to_string()
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 use waxwing_harness::{ClusterOptions, Controller, Failure, eventually, in_own_network};
 
+use super::authenticated::wide;
 use super::scene::{KEYS, Scene, base64, shared, start};
 use crate::stage::{PATIENCE, further_cluster, workspace};
 
@@ -123,6 +124,10 @@ fn who_asks_too_much_too_often_or_for_what_is_none_is_told_a_code_and_nothing_el
         ("/v1/verify", r#"{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}"#.to_owned(), 500),
         ("/v1/rotate", none.clone(), 500),
         ("/v1/verify", "x".repeat(5 << 20), 413),
+        ("/v1/verify", wide(&sealed), 500),
+        ("/v1/rotate", wide(&sealed), 500),
+        ("/v1/verify", format!("# YAML\n{}", wide(&sealed)), 500),
+        ("/v1/verify", format!("# YAML\n{sealed}"), 200),
     ] {
         assert_eq!(ask(path, &body), (code, none.clone()), "{path} {}", &body[..body.len().min(200)]);
     }

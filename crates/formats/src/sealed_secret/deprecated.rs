@@ -82,12 +82,13 @@ impl DeprecatedSealedSecret {
 
     /// Adds to a Secret what an opened blob says of it; what is there already counts.
     ///
+    /// Anybody can seal, so what it takes in memory is bounded: see [`MOST_NODES`](super::MOST_NODES).
     /// The buffers of the parser are freed unwiped; the binaries use an allocator that wipes them.
     ///
     /// # Errors
     /// See [`BlobError`].
     pub fn complete(secret: &Value, opened: &SecretBytes) -> Result<BlobSecret, BlobError> {
-        let secrets = PlainSecret::parse(opened.expose_secret()).map_err(|_| BlobError::NotASecret)?;
+        let secrets = PlainSecret::parse_foreign(opened.expose_secret()).map_err(|_| BlobError::NotASecret)?;
         let [blob] = <[PlainSecret; 1]>::try_from(secrets).map_err(|_| BlobError::NotASecret)?;
         let type_ = type_of_secret(blob.type_())?;
         let (mut skeleton, has_type) = (secret.clone(), type_.is_some());
@@ -142,5 +143,21 @@ impl BlobError {
             }
             Self::Refused(error) => error.hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_that_anybody_sealed_to_take_much_memory_is_refused_before_it_does() {
+        let secret = |more: &str| {
+            let text =
+                format!(r#"{{"apiVersion": "v1", "kind": "Secret", "metadata": {{"name": "x"}}, "more": [{more}1]}}"#);
+            DeprecatedSealedSecret::complete(&json!({}), &SecretBytes::new(text.into_bytes())).map(|_| ())
+        };
+        assert_eq!(secret("1,"), Ok(()));
+        assert_eq!(secret(&"1,".repeat(1 << 20)), Err(BlobError::NotASecret));
     }
 }

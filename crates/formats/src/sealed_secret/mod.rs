@@ -40,3 +40,6 @@ pub use template::{ItemTemplateError, TemplateData};
 pub const API_VERSION: &str = "bitnami.com/v1alpha1";
 /// The `kind` of every SealedSecret.
 pub const KIND: &str = "SealedSecret";
+/// The most nodes, keys counted too, that a SealedSecret or the Secret in a sealed blob may have where anybody may send it: some four times
+/// as many as the largest has that fits the API server's storage, and some 16 MiB of memory.
+pub const MOST_NODES: usize = 40_000;

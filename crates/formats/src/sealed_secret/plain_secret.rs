@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Scope, lenient_base64};
-use crate::yaml::{self, YamlError};
-use crate::{KeyPath, SecretBytes};
+use super::{MOST_NODES, Scope, lenient_base64};
+use crate::yaml::{self, ManifestDocument, YamlError};
+use crate::{KeyPath, SecretBytes, is_copy_of_the_object};
 
 /// A `v1` Secret with its values out of reach of anything that prints.
 #[derive(Debug)]
@@ -31,7 +31,19 @@ impl PlainSecret {
     /// # Errors
     /// As [`Self::from_manifest`], with the line of the document; and when the text can't be read or is empty.
     pub fn parse(text: &[u8]) -> Result<Vec<Self>, PlainSecretError> {
-        let documents = yaml::manifests(text).map_err(PlainSecretError::Syntax)?;
+        Self::of_documents(yaml::manifests(text))
+    }
+
+    /// Parses the same of what anybody may have sealed, with a bound on what it takes in memory.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; refuses what has more nodes than a Secret that fits the API server's storage.
+    pub(super) fn parse_foreign(text: &[u8]) -> Result<Vec<Self>, PlainSecretError> {
+        Self::of_documents(yaml::manifests_within(text, MOST_NODES))
+    }
+
+    fn of_documents(read: Result<Vec<ManifestDocument>, YamlError>) -> Result<Vec<Self>, PlainSecretError> {
+        let documents = read.map_err(PlainSecretError::Syntax)?;
         if documents.is_empty() {
             return Err(PlainSecretError::Nothing);
         }
@@ -230,7 +242,7 @@ fn template_metadata(mut metadata: Map<String, Value>) -> Result<Map<String, Val
     let mut kept = Map::new();
     for field in ["annotations", "labels"] {
         let mut strings = optional_map(&mut metadata, field, &metadata_path())?;
-        strings.retain(|key, _| !COPIES_OF_THE_OBJECT.contains(&key.as_str()));
+        strings.retain(|key, _| !is_copy_of_the_object(key));
         let path = metadata_path().key(field);
         if let Some((key, _)) = strings.iter().find(|(_, value)| !value.is_string()) {
             return Err(PlainSecretError::WrongType { path: path.key(key), expected: STRING });
@@ -306,5 +318,3 @@ fn optional_bool(from: &mut Map<String, Value>, field: &str) -> Result<Option<bo
 }
 
 const STRING: &str = "a string";
-const COPIES_OF_THE_OBJECT: [&str; 2] =
-    ["kubectl.kubernetes.io/last-applied-configuration", "kubecfg.ksonnet.io/last-applied-configuration"];

@@ -10,7 +10,7 @@ use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle,
 use super::MAX_DEPTH;
 use super::breaks::Breaks;
 use super::error::{YamlError, YamlErrorKind};
-use super::node::{Content, Document, Node, Position, Style};
+use super::node::{Content, Document, Full, Node, Position, Room, Style};
 
 /// A comment as it stands in the source, without `#`.
 #[derive(Clone, Debug)]
@@ -34,13 +34,27 @@ pub(crate) struct Stream {
 ///
 /// Refuses text that is not UTF-8, not YAML, or beyond the limits of this module.
 pub(crate) fn load(bytes: &[u8]) -> Result<Stream, YamlError> {
+    read(bytes, Room::OF_A_FILE, true)
+}
+
+/// Reads all documents of `bytes` that there is room for, without comments.
+///
+/// # Errors
+///
+/// As [`load`]; refuses what there is no room for before it is read.
+pub(crate) fn load_within(bytes: &[u8], room: Room) -> Result<Vec<Document>, YamlError> {
+    Ok(read(bytes, room, false)?.documents)
+}
+
+fn read(bytes: &[u8], room: Room, with_comments: bool) -> Result<Stream, YamlError> {
     let text = checked_text(bytes)?;
     let options = granit_parser::options! {
+        emit_comments: with_comments,
         max_buffered_comment_events: usize::MAX,
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH
     };
-    let mut loader = Loader { text, breaks: Breaks::of(text), ..Loader::default() };
+    let mut loader = Loader::new(text, room);
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| loader.syntax(&error))?;
         loader.take(event, span)?;
@@ -59,9 +73,9 @@ pub(crate) fn checked_text(bytes: &[u8]) -> Result<&str, YamlError> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-#[derive(Default)]
 struct Loader<'a> {
     text: &'a str,
+    room: Room,
     breaks: Breaks,
     documents: Vec<Document>,
     comments: Vec<RawComment>,
@@ -85,7 +99,22 @@ struct Open {
     marks: Vec<Position>,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(text: &'a str, room: Room) -> Self {
+        Self {
+            text,
+            room,
+            breaks: Breaks::of(text),
+            documents: Vec::new(),
+            comments: Vec::new(),
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            start_line: 0,
+            passed: 0,
+        }
+    }
+
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
         let is_comment = matches!(event, Event::Comment(..));
         let begins_node =
@@ -236,6 +265,7 @@ impl Loader<'_> {
         let Some(node) = self.anchors.get(&id).cloned() else {
             return Err(self.error(span, YamlErrorKind::AliasInsideItself));
         };
+        self.room.take(node.weight()).map_err(|Full| self.error(span, YamlErrorKind::TooLarge))?;
         self.attach(node);
         Ok(())
     }
@@ -255,8 +285,12 @@ impl Loader<'_> {
         }
     }
 
-    fn node(&self, at: Position, end: Position, tag: Option<String>, content: Content) -> Result<Node, YamlError> {
-        Node::new(at, end, tag, content, self.documents.len())
+    fn node(&mut self, at: Position, end: Position, tag: Option<String>, content: Content) -> Result<Node, YamlError> {
+        let document = self.documents.len();
+        let taken = self.room.take(tag.as_ref().map_or(0, String::len));
+        let node = Node::new(at, end, tag, content, document)?;
+        taken.map_err(|Full| node.error(document, YamlErrorKind::TooLarge))?;
+        Ok(node)
     }
 
     fn error(&self, span: Span, kind: YamlErrorKind) -> YamlError {

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::error::{YamlError, YamlErrorKind};
-use super::{MAX_DEPTH, MAX_WEIGHT};
+use super::{MAX_BEYOND, MAX_DEPTH, MAX_WEIGHT};
 
 /// A position in the source, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +55,36 @@ pub(crate) enum Style {
     Block,
 }
 
+/// How much of a stream may be read, so that what it takes in memory is a small multiple of its length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Nodes and aliases.
+    nodes: usize,
+    /// Bytes and nodes that don't stand in the text where they count: what aliases stand for, and tags in their long form.
+    beyond: usize,
+}
+
+/// A stream takes more than there is room for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Full;
+
+impl Room {
+    /// Enough for any file: its length bounds its nodes.
+    pub(crate) const OF_A_FILE: Self = Self { nodes: usize::MAX, beyond: MAX_WEIGHT };
+
+    /// Enough for so many nodes, and little beyond the text.
+    pub(crate) fn of_nodes(nodes: usize) -> Self {
+        Self { nodes, beyond: MAX_BEYOND }
+    }
+
+    /// Takes room for a node, or for an alias, with what it brings beyond the text.
+    pub(crate) fn take(&mut self, beyond: usize) -> Result<(), Full> {
+        self.nodes = self.nodes.checked_sub(1).ok_or(Full)?;
+        self.beyond = self.beyond.checked_sub(beyond).ok_or(Full)?;
+        Ok(())
+    }
+}
+
 /// One document of a stream; an empty one has a null root.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -83,6 +113,11 @@ impl Node {
             return Err(node.error(document, YamlErrorKind::TooDeep));
         }
         Ok(node)
+    }
+
+    /// Returns its bytes and nodes together, aliases expanded.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Returns the text of a scalar.

@@ -68,7 +68,8 @@ impl FaultProxy {
             cluster.kubectl(&["create", "token", "behind-the-proxy", "--namespace=default", "--duration=24h"])?;
         let server = TlsServer::new(&cluster.server_identity()?)?;
         let url = format!("https://127.0.0.1:{}", server.port());
-        let kubeconfig = cluster.kubeconfig_with_token("kubeconfig-of-the-proxy", &url, token.trim())?;
+        let kubeconfig =
+            cluster.kubeconfig_with_token(&format!("kubeconfig-of-the-proxy-{}", server.port()), &url, token.trim())?;
         let proxy = Self { desk: Arc::default(), server, config: cluster.anonymous_config(), kubeconfig };
         proxy.restart()?;
         Ok(proxy)
