@@ -9,7 +9,7 @@
 use rand_core::OsRng;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use waxwing_formats::sealed_secret::{BlobSecret, Certificate, Fingerprint, ItemError, Scope, seal_item};
+use waxwing_formats::sealed_secret::{Certificate, Fingerprint, ItemError, Scope, seal_item};
 use waxwing_formats::yaml;
 use waxwing_keys::Keyring;
 
@@ -165,9 +165,9 @@ impl Asked {
             let (values, template) = match &self.sealed {
                 Form::Items(_) => (opened.values, None),
                 Form::Blob(sealed) => {
-                    let BlobSecret { skeleton, values, .. } =
-                        unpacked(sealed, opened.values).map_err(|_| ResealError::NoSecret)?;
-                    (values, Some(template(skeleton)))
+                    let secret = unpacked(sealed, opened.values).map_err(|_| ResealError::NoSecret)?;
+                    let template = secret.template();
+                    (secret.values, Some(template))
                 }
             };
             let seal = |(name, value)| {
@@ -186,14 +186,6 @@ impl Asked {
         }
         Ok((cleaned(manifest), resealed))
     }
-}
-
-/// Returns the template of a Secret that was sealed as a whole.
-fn template(mut secret: Value) -> Value {
-    if let Some(fields) = secret.as_object_mut() {
-        fields.retain(|field, _| matches!(field.as_str(), "metadata" | "type" | "immutable"));
-    }
-    secret
 }
 
 impl From<ItemTrouble> for ItemRefusal {

@@ -28,7 +28,7 @@ pub(super) struct SealedTask {
     path: PathBuf,
     /// As it was when it was planned.
     bytes: Vec<u8>,
-    /// Of each object the items that are to be sealed again.
+    /// Of each object the items that are to be sealed again; of one of the deprecated form its blob.
     old: Vec<Vec<String>>,
 }
 
@@ -64,7 +64,6 @@ impl SealedTask {
                 match seen.key {
                     Err(why) => closed.push((seen.item, why)),
                     Ok(key) if key == resealing.newest.fingerprint().as_str() => {}
-                    Ok(_) if seen.item == BLOB => return Err(TaskError::Deprecated),
                     Ok(_) => of_object.push(seen.item),
                 }
             }
@@ -81,6 +80,10 @@ impl SealedTask {
             }
             _ => Entry::new(file, Some(Action::NewestKey { items: count, of: all }), Vec::new(), State::Planned),
         };
+        let entry = match old.iter().any(|items| is_blob(items)) {
+            true => entry.because("spec.data becomes an item for each value".to_owned()),
+            false => entry,
+        };
         let task = Self { file: file.to_owned(), path: path.to_owned(), bytes: bytes.to_owned(), old };
         Ok(Some((task, entry)))
     }
@@ -88,16 +91,22 @@ impl SealedTask {
     /// Seals again what was planned, and puts the result in the place of the file, unless that has changed since.
     pub(super) fn carry_out(&self, entry: Entry, resealing: &Resealing) -> Result<Entry, TaskError> {
         let parsed = SealedFile::parse(&self.bytes).map_err(TaskError::InPlace)?;
-        let mut changes = Vec::new();
+        let (mut changes, mut specs) = (Vec::new(), BTreeMap::new());
         for (index, (object, items)) in parsed.objects().iter().zip(&self.old).enumerate() {
+            let object = resealing.object(&object.manifest);
+            if is_blob(items) {
+                specs.insert(index, resealing.opener.seal_blob_again(&object, &resealing.newest)?);
+                continue;
+            }
             if items.is_empty() {
                 continue;
             }
-            let object = resealing.object(&object.manifest);
             let sealed: BTreeMap<_, _> = resealing.opener.seal_again(&object, items, &resealing.newest)?;
             let change = |(item, token)| ItemChange { object: index, item, token: Some(token) };
             changes.extend(sealed.into_iter().map(change));
         }
+        let text = parsed.with_specs(&specs).map_err(TaskError::InPlace)?;
+        let parsed = SealedFile::parse(text.as_bytes()).map_err(TaskError::InPlace)?;
         let text = parsed.with(&changes).map_err(TaskError::InPlace)?;
         sealed::replace_whole(&self.path, &self.bytes, text.as_bytes()).map_err(TaskError::Write)?;
         Ok(entry.done())
@@ -110,6 +119,11 @@ impl Resealing {
         fill_in_namespace(&mut object, self.namespace.as_deref());
         object
     }
+}
+
+/// Tells whether the one blob of the deprecated form is to be sealed again.
+fn is_blob(items: &[String]) -> bool {
+    items.iter().any(|item| item == BLOB)
 }
 
 /// Writes which items do not open, each reason once.

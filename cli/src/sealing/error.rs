@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use waxwing_formats::sealed_secret::SealError;
+use waxwing_formats::sealed_secret::{BlobError, SealError};
 
 use crate::cluster::ClusterError;
 use crate::kubeseal;
@@ -65,12 +65,16 @@ pub(crate) enum SealingError {
     /// A new value could not be sealed.
     #[error("failed to seal it again")]
     Seal(#[source] SealError),
+    /// What is sealed in the deprecated form makes no Secret.
+    #[error(transparent)]
+    Blob(BlobError),
 }
 
 impl SealingError {
     /// Tells whether it says something about one object, and not about whoever is asked.
     pub(crate) fn is_of_the_object(&self) -> bool {
-        matches!(self, Self::Closed | Self::Forbidden { .. } | Self::NoNamespace | Self::NotRead | Self::TooLarge)
+        use SealingError::{Blob, Closed, Forbidden, NoNamespace, NotRead, TooLarge};
+        matches!(self, Blob(_) | Closed | Forbidden { .. } | NoNamespace | NotRead | TooLarge)
     }
 
     /// Tells whether it says something about whoever is asked, so that the next object would fare no better.
@@ -84,6 +88,7 @@ impl SealingError {
             Self::Cluster(error) => return error.hint(),
             Self::Keys(fault) => return fault.hint(),
             Self::Seal(error) => return error.hint().map(str::to_owned),
+            Self::Blob(error) => error.hint(),
             Self::Token { .. } => "mount a token of the pod's ServiceAccount with the audience waxwing",
             Self::NoInterface { .. } => {
                 "check --controller-namespace and --controller-name, or pass --recovery-private-key with a backup of the keys"

@@ -122,6 +122,15 @@ pub struct BlobSecret {
     pub values: BTreeMap<String, SecretBytes>,
 }
 
+impl BlobSecret {
+    /// Returns the template of a SealedSecret that has an item for each of the values.
+    pub fn template(&self) -> Value {
+        let fields = self.skeleton.as_object().into_iter().flatten();
+        let fields = fields.filter(|(field, _)| matches!(field.as_str(), "metadata" | "type" | "immutable"));
+        Value::Object(fields.map(|(field, value)| (field.clone(), value.clone())).collect())
+    }
+}
+
 /// Why an opened blob makes no Secret. Nothing of it is from the blob, not even a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlobError {
