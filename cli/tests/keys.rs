@@ -179,6 +179,12 @@ fn a_key_stays_while_something_needs_it_and_is_put_out_of_use_or_deleted_after()
     tell(&[old, "--needed-by", "app"], 1);
     place.folder.write("app/db.yaml", "kind: SealedSecret\n{{ if }}\n");
     tell(&[old, "--needed-by", "app"], 1);
+    // By its size another key may have sealed what no key opens; `big` has another one.
+    let renamed = |certificate: &str| place.sealed("renamed", certificate).replace("name: renamed", "name: other");
+    place.folder.write("app/db.yaml", renamed("throw-away.crt"));
+    tell(&[old, "--needed-by", "app"], 1);
+    place.folder.write("app/db.yaml", renamed("big.crt"));
+    tell(&[old, "--needed-by", "app", "--dry-run"], 2);
     place.folder.write("app/db.yaml", place.sealed("db", "newer.crt"));
     assert_eq!(place.names().len(), 3);
     tell(&[old, "--needed-by", "app", "--dry-run"], 2);
@@ -290,11 +296,17 @@ fn what_is_missing_is_restored_and_another_key_of_the_same_name_is_never_touched
     // What there is by then: one of the keys, and one under another name that is out of use.
     to.add("sealed-secrets-key-old", "active", "throw-away.key", "throw-away.crt");
     to.add("other", "compromised", "big.key", "big.crt");
+    // The right certificate with another key, which opens nothing.
+    to.add("broken", "active", "big.key", "newer.crt");
     let planned = to.keys(&["restore", "--dry-run", file]);
-    assert_eq!((planned.code, to.names()), (Some(2), vec!["sealed-secrets-key-old".to_owned()]), "{planned:?}");
+    assert_eq!(
+        (planned.code, to.names()),
+        (Some(2), vec!["broken".to_owned(), "sealed-secrets-key-old".to_owned()]),
+        "{planned:?}"
+    );
     let done = to.keys(&["restore", file]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(to.names(), ["sealed-secrets-key-new", "sealed-secrets-key-old"]);
+    assert_eq!(to.names(), ["broken", "sealed-secrets-key-new", "sealed-secrets-key-old"]);
     let again = to.keys(&["restore", file]);
     insta::assert_snapshot!(format!(
         "{}\n{}{}\n{}{}",

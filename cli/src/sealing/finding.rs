@@ -20,13 +20,14 @@ pub(crate) enum Origin {
 }
 
 /// A SealedSecret.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) origin: Origin,
     pub(crate) object: Value,
 }
 
 /// What was found, and what may be one and could not be looked into.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SealedSource {
     pub(crate) found: Vec<Found>,
     /// Each with its place and why.
