@@ -245,12 +245,16 @@ fn items_of_older_keys_are_sealed_again_with_private_keys_and_all_else_stays() -
     );
     desk.folder.write("app/cut.yaml", old.replace("    user: ", "    user: '!' # "));
     desk.folder.write("app/text.yaml", "about: SealedSecret\n");
+    desk.folder.write("app/chart.yaml", "kind: SealedSecret\n{{ if }}\n");
+    // Names may not steer the terminal.
+    let steering = old.replace("    user: ", "    \"\\e[2J\\nuser\": ").replace("  name: db", "  name: \"\\e[2Jdb\"");
+    desk.folder.write("app/steering.yaml", steering);
     fs::remove_file(desk.path("db.yaml")).unwrap();
     let before = ["mixed.yaml", "new.yaml", "renamed.yaml", "rescoped.json", "cut.yaml"]
         .map(|name| desk.text(&format!("app/{name}")));
 
     let ran = desk.seal(&["rotate", "--dry-run", "app"], "");
-    let note = "note: 6 files with SealedSecrets not looked into: pass --service-account or --recovery-private-key\n";
+    let note = "note: 8 files with SealedSecrets not looked into: pass --service-account or --recovery-private-key\n";
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "no sealed files\n"));
     assert!(
         ran.stderr.starts_with("note: ") && ran.stderr.contains("files with SealedSecrets not looked into"),
@@ -259,7 +263,7 @@ fn items_of_older_keys_are_sealed_again_with_private_keys_and_all_else_stays() -
     let with = ["--recovery-private-key", "throw-away.key,newer.key", "--cert", "newer.crt"];
     let planned = desk.seal(&[&["rotate", "--dry-run"], &with[..], &["app"]].concat(), "");
     let done = desk.seal(&[&["rotate"], &with[..], &["app"]].concat(), "");
-    assert_eq!((planned.code, done.code), (Some(1), Some(1)), "three can't be rotated");
+    assert_eq!((planned.code, done.code), (Some(1), Some(1)), "five can't be rotated");
     insta::assert_snapshot!(format!("{}\n{}\n{}", planned.stdout, done.stdout, done.stderr));
 
     let after = desk.text("app/mixed.yaml");
@@ -271,7 +275,8 @@ fn items_of_older_keys_are_sealed_again_with_private_keys_and_all_else_stays() -
     }
     let now = ["new.yaml", "renamed.yaml", "rescoped.json", "cut.yaml"].map(|name| desk.text(&format!("app/{name}")));
     assert_eq!(now, before[1..], "what is right or does not open is left");
-    for name in ["renamed.yaml", "rescoped.json", "cut.yaml"] {
+    assert!(!done.stdout.contains('\u{1b}') && !done.stderr.contains('\u{1b}'), "{done:?}");
+    for name in ["renamed.yaml", "rescoped.json", "cut.yaml", "chart.yaml", "steering.yaml"] {
         fs::remove_file(desk.path(&format!("app/{name}"))).unwrap();
     }
     let again = desk.seal(&[&["rotate", "--dry-run", "-o", "json"], &with[..], &["app"]].concat(), "");

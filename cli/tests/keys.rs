@@ -132,6 +132,13 @@ fn keys_are_listed_with_what_needs_them_and_never_shown() -> Result<(), Failure>
             format!("{}---\n{}", place.sealed("one", "newer.crt"), place.sealed("two", "throw-away.crt")),
         ),
         ("app/renamed.yaml", place.sealed("renamed", "newer.crt").replace("name: renamed", "name: other")),
+        (
+            "app/steering.yaml",
+            place
+                .sealed("x", "newer.crt")
+                .replace("    password: ", "    \"\\e[2J\\npassword\": ")
+                .replace("name: x", "name: \"\\ex\""),
+        ),
         ("app/chart.yaml", "kind: SealedSecret\n{{ if }}\n".to_owned()),
         ("app/homeless.yaml", place.sealed("x", "newer.crt").replace("  namespace: shop\n", "")),
     ] {
@@ -151,6 +158,7 @@ fn keys_are_listed_with_what_needs_them_and_never_shown() -> Result<(), Failure>
     let offline: Value = serde_json::from_str(&place.keys(&offline).stdout).unwrap();
     assert_eq!((needed.code, json.code), (Some(0), Some(0)), "{needed:?} {json:?}");
     insta::assert_snapshot!(masked(&format!("{}\n{}\n{}", listed.stdout, needed.stdout, json.stdout)));
+    assert!(!needed.stdout.contains('\u{1b}'), "{needed:?}");
     let of_old =
         offline["keys"].as_array().unwrap().iter().find(|key| key["name"] == "sealed-secrets-key-old").unwrap();
     assert_eq!(of_old["neededBy"][0]["file"], "old.yaml");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use waxwing_formats::sealed_secret::{ItemChange, PublicKey, SealedFile};
+use waxwing_plan::diff::printable;
 
 use super::report::{Action, Entry, State};
 use super::task::TaskError;
@@ -43,15 +44,14 @@ impl SealedTask {
         &self.file
     }
 
-    /// Says what there is to do with a file; nothing for one without SealedSecrets.
+    /// Says what there is to do with a file; nothing for one without SealedSecrets. One that speaks of them and can't be read may have some.
     pub(super) fn plan(
         file: &str,
         path: &Path,
         bytes: &[u8],
         resealing: &Resealing,
     ) -> Result<Option<(Self, Entry)>, TaskError> {
-        // Other text may speak of SealedSecrets too.
-        let Ok(parsed) = SealedFile::parse(bytes) else { return Ok(None) };
+        let parsed = SealedFile::parse(bytes).map_err(TaskError::InPlace)?;
         if parsed.objects().is_empty() {
             return Ok(None);
         }
@@ -128,9 +128,9 @@ fn is_blob(items: &[String]) -> bool {
 
 /// Writes which items do not open, each reason once.
 fn listed(closed: &[(String, Closed)]) -> String {
-    let mut by_reason: BTreeMap<Closed, Vec<&str>> = BTreeMap::new();
+    let mut by_reason: BTreeMap<Closed, Vec<String>> = BTreeMap::new();
     for (item, why) in closed {
-        by_reason.entry(*why).or_default().push(item);
+        by_reason.entry(*why).or_default().push(printable(item));
     }
     let texts = by_reason.iter().map(|(why, items)| format!("{}: {why}", items.join(", ")));
     texts.collect::<Vec<_>>().join("; ")

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use waxwing::source::{Files, TreeError};
 use waxwing_formats::sealed_secret::SealedFile;
+use waxwing_plan::diff::printable;
 
 use crate::cluster::{Ask, ClusterError, Connection};
 use crate::error::{Error, with_causes};
@@ -85,7 +86,7 @@ impl SealedSource {
     }
 
     fn pass_over(&mut self, name: &str, error: &dyn std::error::Error) {
-        self.unread.push(format!("{name}: {}", with_causes(error)));
+        self.unread.push(format!("{}: {}", printable(name), with_causes(error)));
     }
 
     /// Adds all SealedSecrets of the cluster that the user may list; a cluster that does not know the kind has none.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use waxwing_formats::sealed_secret::{DeprecatedSealedSecret, PublicKey, SealedItem};
+use waxwing_plan::diff::printable;
 
 use super::finding::{Found, Origin};
 use super::opener::{BLOB, Seen};
@@ -64,6 +65,7 @@ impl Needs {
                 }
                 Err(error) if error.is_of_the_object() => {
                     let place = file.unwrap_or_else(|| "in the cluster".to_owned());
+                    let (place, name) = (printable(&place), printable(&name));
                     needs.unread.push(format!("{place}, {name}: {error}"));
                 }
                 Err(error) => return Err(error),
@@ -121,10 +123,10 @@ impl std::fmt::Display for Need {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { file, object, item, closed, .. } = self;
         match file {
-            Some(file) => write!(f, "{file}: ")?,
+            Some(file) => write!(f, "{}: ", printable(file))?,
             None => f.write_str("in the cluster: ")?,
         }
-        write!(f, "{object}, {item}")?;
+        write!(f, "{}, {}", printable(object), printable(item))?;
         closed.map_or(Ok(()), |closed| write!(f, ": {closed}"))
     }
 }
