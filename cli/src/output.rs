@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
+use waxwing_plan::diff::printable;
 
 use crate::error::{Error, with_causes};
 
@@ -95,7 +96,12 @@ pub(crate) fn complain_of(error: &dyn std::error::Error, hint: Option<String>) {
     tell(&text);
 }
 
-/// Writes to standard error; where that is closed, nobody listens.
+/// Writes to standard error; where that is closed, nobody listens. Names that are told come from files of others, and may not steer the
+/// terminal.
 pub(crate) fn tell(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let text = text.split_inclusive(['\n', '\t']).map(|part| match part.char_indices().next_back() {
+        Some((at, end @ ('\n' | '\t'))) => format!("{}{end}", printable(part.get(..at).unwrap_or_default())),
+        _ => printable(part),
+    });
+    let _ = io::stderr().lock().write_all(text.collect::<String>().as_bytes());
 }

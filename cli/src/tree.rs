@@ -30,7 +30,7 @@ impl Tree {
     /// disk.
     ///
     /// # Errors
-    /// Fails when there is no repository, or it or the path can't be read.
+    /// Fails when there is no repository, or it or the path can't be read, or nobody knows the path.
     pub(crate) fn staged(path: &Path, index: Option<&Path>) -> Result<(RepoPath, Staged), CheckoutError> {
         let failed = |source| CheckoutError::Folder { path: path.to_owned(), source };
         let above = if path.is_dir() {
@@ -46,7 +46,11 @@ impl Tree {
                 file.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?
             }
         };
-        Ok((below, Staged::around(folder.root(), index)?))
+        let staged = Staged::around(folder.root(), index)?;
+        if path.symlink_metadata().is_err() && !staged.knows(&below) {
+            return Err(CheckoutError::NotThere(path.to_owned()));
+        }
+        Ok((below, staged))
     }
 }
 

@@ -112,7 +112,16 @@ fn the_controller_says_which_key_an_item_needs_and_seals_it_again_for_who_may() 
             "# of the shop\n{mixed}---\n# another one\n{}",
             scene.sealed("two", "throw-away.crt", "cluster-wide")
         );
-        for (name, text) in [("mixed.yaml", mixed.as_str()), ("new.yaml", &new)] {
+        let whole = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "whole", "namespace": "shop"},
+            "type": "example.com/login", "stringData": {"password": "hunter2", "user": "admin"}});
+        let words = ["--raw", "--name", "whole", "--namespace", "shop", "--cert"];
+        let call = scene.upstream.kubeseal(&words)?.arg(fixture("throw-away.crt"));
+        let blob = call.stdin(whole.to_string()).text()?;
+        let blob = format!(
+            "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {{name: whole, namespace: shop}}\nspec: {{data: {}}}\n",
+            blob.trim()
+        );
+        for (name, text) in [("mixed.yaml", mixed.as_str()), ("new.yaml", &new), ("blob.yaml", &blob)] {
             scene.folder.write(&format!("app/{name}"), text);
         }
         let listed = ["keys", "list", "--needed-by", app];
@@ -139,6 +148,7 @@ fn the_controller_says_which_key_an_item_needs_and_seals_it_again_for_who_may() 
             scene.folder.write("one.yaml", document);
             assert_eq!(scene.opened("one.yaml"), json!({"password": base64(b"hunter2"), "user": base64(b"admin")}));
         }
+        assert_eq!(scene.opened("app/blob.yaml"), json!({"password": base64(b"hunter2"), "user": base64(b"admin")}));
         // A ServiceAccount asks with a token that was put into its pod.
         let rotator = scene.cluster.kubeconfig_of_service_account("shop", "rotator")?;
         let own = scene.seal(&rotator, &["keys", "list", "--needed-by", app, "--token-file", "token"]);
@@ -146,7 +156,7 @@ fn the_controller_says_which_key_an_item_needs_and_seals_it_again_for_who_may() 
         let token = scene.cluster.kubectl(&["create", "token", "-n", "shop", "rotator", "--audience=waxwing"])?;
         scene.folder.write("token", token);
         let again = scene.seal(&rotator, &["rotate", "--dry-run", app, "--token-file", "token"]);
-        assert_eq!((again.code, again.stdout.lines().last()), (Some(0), Some("2 left")), "{again:?}");
+        assert_eq!((again.code, again.stdout.lines().last()), (Some(0), Some("3 left")), "{again:?}");
         refusals(&scene, &alice, &rotator)?;
         assert!(!controller.log().contains("eyJ") && !controller.log().contains("hunter2"));
         Ok(())

@@ -51,12 +51,17 @@ impl Desk {
         call.args(more).stdin(secret).text()
     }
 
-    /// Opens with the real kubeseal and a key.
+    /// Returns the values of what the real kubeseal opens with a key.
     fn opened(&self, name: &str, key: &str) -> Option<Value> {
+        self.secret(name, key).map(|secret| secret["data"].clone())
+    }
+
+    /// Opens with the real kubeseal and a key.
+    fn secret(&self, name: &str, key: &str) -> Option<Value> {
         let key = self.path(key);
         let call = self.upstream.kubeseal(&["--recovery-unseal", "--recovery-private-key", &key]).unwrap();
         let finished = call.stdin(self.text(name)).run().unwrap();
-        finished.status.success().then(|| serde_json::from_slice::<Value>(&finished.stdout).unwrap()["data"].clone())
+        finished.status.success().then(|| serde_json::from_slice(&finished.stdout).unwrap())
     }
 
     fn seal(&self, arguments: &[&str], stdin: &str) -> Ran {
@@ -200,6 +205,9 @@ fn what_can_not_be_edited_is_as_it_was_and_the_user_is_told_why() -> Result<(), 
         "echo '- swordfish' > \"$1\"",
         "printf -- '---\\na: swordfish\\n' >> \"$1\"",
         "echo 'x: [swordfish' >> \"$1\"",
+        "printf 'swordfish: a\\nswordfish: b\\n' >> \"$1\"",
+        "printf 'a: &a {swordfish: x}\\nswordfish: y\\n<<: *a\\n' >> \"$1\"",
+        "echo 'swordfish: 7' >> \"$1\"",
         "echo > \"$1\"",
         "echo 'a: swordfish' >> \"$1\"; echo '# mine' >> db.yaml",
         "exit 3",
@@ -237,12 +245,16 @@ fn items_of_older_keys_are_sealed_again_with_private_keys_and_all_else_stays() -
     );
     desk.folder.write("app/cut.yaml", old.replace("    user: ", "    user: '!' # "));
     desk.folder.write("app/text.yaml", "about: SealedSecret\n");
+    desk.folder.write("app/chart.yaml", "kind: SealedSecret\n{{ if }}\n");
+    // Names may not steer the terminal.
+    let steering = old.replace("    user: ", "    \"\\e[2J\\nuser\": ").replace("  name: db", "  name: \"\\e[2Jdb\"");
+    desk.folder.write("app/steering.yaml", steering);
     fs::remove_file(desk.path("db.yaml")).unwrap();
     let before = ["mixed.yaml", "new.yaml", "renamed.yaml", "rescoped.json", "cut.yaml"]
         .map(|name| desk.text(&format!("app/{name}")));
 
     let ran = desk.seal(&["rotate", "--dry-run", "app"], "");
-    let note = "note: 6 files with SealedSecrets not looked into: pass --service-account or --recovery-private-key\n";
+    let note = "note: 8 files with SealedSecrets not looked into: pass --service-account or --recovery-private-key\n";
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "no sealed files\n"));
     assert!(
         ran.stderr.starts_with("note: ") && ran.stderr.contains("files with SealedSecrets not looked into"),
@@ -251,7 +263,7 @@ fn items_of_older_keys_are_sealed_again_with_private_keys_and_all_else_stays() -
     let with = ["--recovery-private-key", "throw-away.key,newer.key", "--cert", "newer.crt"];
     let planned = desk.seal(&[&["rotate", "--dry-run"], &with[..], &["app"]].concat(), "");
     let done = desk.seal(&[&["rotate"], &with[..], &["app"]].concat(), "");
-    assert_eq!((planned.code, done.code), (Some(1), Some(1)), "three can't be rotated");
+    assert_eq!((planned.code, done.code), (Some(1), Some(1)), "five can't be rotated");
     insta::assert_snapshot!(format!("{}\n{}\n{}", planned.stdout, done.stdout, done.stderr));
 
     let after = desk.text("app/mixed.yaml");
@@ -263,11 +275,64 @@ fn items_of_older_keys_are_sealed_again_with_private_keys_and_all_else_stays() -
     }
     let now = ["new.yaml", "renamed.yaml", "rescoped.json", "cut.yaml"].map(|name| desk.text(&format!("app/{name}")));
     assert_eq!(now, before[1..], "what is right or does not open is left");
-    for name in ["renamed.yaml", "rescoped.json", "cut.yaml"] {
+    assert!(!done.stdout.contains('\u{1b}') && !done.stderr.contains('\u{1b}'), "{done:?}");
+    for name in ["renamed.yaml", "rescoped.json", "cut.yaml", "chart.yaml", "steering.yaml"] {
         fs::remove_file(desk.path(&format!("app/{name}"))).unwrap();
     }
     let again = desk.seal(&[&["rotate", "--dry-run", "-o", "json"], &with[..], &["app"]].concat(), "");
     let report: Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((again.code, &report["left"], &report["planned"]), (Some(0), &json!(3), &json!(0)), "{again:?}");
+    Ok(())
+}
+
+#[test]
+fn what_was_sealed_as_a_whole_is_sealed_again_as_a_whole_and_all_outside_of_spec_stays() -> Result<(), Failure> {
+    let desk = Desk::new()?;
+    let whole = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "shop", "labels": {"app": "shop"}},
+        "type": "example.com/login", "data": {"user": base64("admin")}, "stringData": {"password": "hunter2"}});
+    let blob = |text: &str| -> Result<String, Failure> {
+        let words = ["--raw", "--name", "db", "--namespace", "shop"];
+        Ok(desk.sealed(text, "throw-away.crt", &words)?.trim_end().to_owned())
+    };
+    let (blob, other) = (blob(&whole.to_string())?, blob("hunter2, but no Secret")?);
+    let head =
+        "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: db, namespace: shop} # of the shop\n";
+    let object = json!({"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"data": blob, "encryptedData": {}}});
+    let yaml = format!("# first\n{head}spec:\n  data: {blob}\n  template: {{type: ignored}}\n\n# last\nstatus: {{}}\n");
+    fs::create_dir(desk.path("app")).unwrap();
+    for (name, text) in [
+        ("block.yaml", yaml.clone()),
+        ("crlf.yaml", yaml.replace('\n', "\r\n")),
+        ("flow.yaml", format!("{head}spec: {{data: {blob}}}\n")),
+        ("line.json", object.to_string()),
+        ("lines.json", format!("{object:#}\n")),
+        ("several.yaml", format!("{head}spec:\n  data: |\n    {blob}\n---\n{}", desk.text("db.yaml"))),
+        ("other.yaml", format!("{head}spec:\n  data: {other}\n")),
+        ("both.yaml", format!("{head}spec:\n  data: {blob}\n  encryptedData: {{a: AgA=}}\n")),
+        ("anchor.yaml", format!("{head}spec: &spec\n  data: {blob}\nstatus: *spec\n")),
+    ] {
+        desk.folder.write(&format!("app/{name}"), text);
+    }
+    let refused = ["both.yaml", "anchor.yaml"].map(|name| format!("app/{name}"));
+    let before = refused.each_ref().map(|name| desk.text(name));
+    let with = ["--recovery-private-key", "throw-away.key,newer.key", "--cert", "newer.crt"];
+    let planned = desk.seal(&[&["rotate", "--dry-run"], &with[..], &["app"]].concat(), "");
+    let done = desk.seal(&[&["rotate"], &with[..], &["app"]].concat(), "");
+    assert_eq!((planned.code, done.code), (Some(1), Some(1)), "two can't be rotated: {planned:?} {done:?}");
+    insta::assert_snapshot!(format!("{}\n{}\n{}", planned.stdout, done.stdout, done.stderr));
+    assert_eq!(refused.each_ref().map(|name| desk.text(name)), before);
+    for name in ["block.yaml", "crlf.yaml", "flow.yaml", "line.json", "lines.json"] {
+        let opened = desk.secret(&format!("app/{name}"), "newer.key").unwrap();
+        let data = json!({"password": base64("hunter2"), "user": base64("admin")});
+        assert_eq!([&opened["data"], &opened["type"]], [&data, &json!("example.com/login")], "{name}");
+        assert_eq!(opened["metadata"]["labels"], json!({"app": "shop"}), "{name}");
+    }
+    let block = desk.text("app/block.yaml");
+    assert_eq!(desk.text("app/crlf.yaml").lines().count(), block.lines().count());
+    let hidden = |line: &str| line.split(": AQ").next().unwrap().to_owned();
+    insta::assert_snapshot!("block", block.lines().map(hidden).collect::<Vec<_>>().join("\n"));
+    fs::write(desk.path("one.yaml"), desk.text("app/several.yaml").split("---\n").last().unwrap()).unwrap();
+    assert_eq!(desk.opened("one.yaml", "newer.key").unwrap()["password"], base64("hunter2"), "its neighbour too");
     Ok(())
 }

@@ -132,6 +132,13 @@ fn keys_are_listed_with_what_needs_them_and_never_shown() -> Result<(), Failure>
             format!("{}---\n{}", place.sealed("one", "newer.crt"), place.sealed("two", "throw-away.crt")),
         ),
         ("app/renamed.yaml", place.sealed("renamed", "newer.crt").replace("name: renamed", "name: other")),
+        (
+            "app/steering.yaml",
+            place
+                .sealed("x", "newer.crt")
+                .replace("    password: ", "    \"\\e[2J\\npassword\": ")
+                .replace("name: x", "name: \"\\ex\""),
+        ),
         ("app/chart.yaml", "kind: SealedSecret\n{{ if }}\n".to_owned()),
         ("app/homeless.yaml", place.sealed("x", "newer.crt").replace("  namespace: shop\n", "")),
     ] {
@@ -151,6 +158,7 @@ fn keys_are_listed_with_what_needs_them_and_never_shown() -> Result<(), Failure>
     let offline: Value = serde_json::from_str(&place.keys(&offline).stdout).unwrap();
     assert_eq!((needed.code, json.code), (Some(0), Some(0)), "{needed:?} {json:?}");
     insta::assert_snapshot!(masked(&format!("{}\n{}\n{}", listed.stdout, needed.stdout, json.stdout)));
+    assert!(!needed.stdout.contains('\u{1b}'), "{needed:?}");
     let of_old =
         offline["keys"].as_array().unwrap().iter().find(|key| key["name"] == "sealed-secrets-key-old").unwrap();
     assert_eq!(of_old["neededBy"][0]["file"], "old.yaml");
@@ -179,6 +187,12 @@ fn a_key_stays_while_something_needs_it_and_is_put_out_of_use_or_deleted_after()
     tell(&[old, "--needed-by", "app"], 1);
     place.folder.write("app/db.yaml", "kind: SealedSecret\n{{ if }}\n");
     tell(&[old, "--needed-by", "app"], 1);
+    // By its size another key may have sealed what no key opens; `big` has another one.
+    let renamed = |certificate: &str| place.sealed("renamed", certificate).replace("name: renamed", "name: other");
+    place.folder.write("app/db.yaml", renamed("throw-away.crt"));
+    tell(&[old, "--needed-by", "app"], 1);
+    place.folder.write("app/db.yaml", renamed("big.crt"));
+    tell(&[old, "--needed-by", "app", "--dry-run"], 2);
     place.folder.write("app/db.yaml", place.sealed("db", "newer.crt"));
     assert_eq!(place.names().len(), 3);
     tell(&[old, "--needed-by", "app", "--dry-run"], 2);
@@ -290,11 +304,17 @@ fn what_is_missing_is_restored_and_another_key_of_the_same_name_is_never_touched
     // What there is by then: one of the keys, and one under another name that is out of use.
     to.add("sealed-secrets-key-old", "active", "throw-away.key", "throw-away.crt");
     to.add("other", "compromised", "big.key", "big.crt");
+    // The right certificate with another key, which opens nothing.
+    to.add("broken", "active", "big.key", "newer.crt");
     let planned = to.keys(&["restore", "--dry-run", file]);
-    assert_eq!((planned.code, to.names()), (Some(2), vec!["sealed-secrets-key-old".to_owned()]), "{planned:?}");
+    assert_eq!(
+        (planned.code, to.names()),
+        (Some(2), vec!["broken".to_owned(), "sealed-secrets-key-old".to_owned()]),
+        "{planned:?}"
+    );
     let done = to.keys(&["restore", file]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(to.names(), ["sealed-secrets-key-new", "sealed-secrets-key-old"]);
+    assert_eq!(to.names(), ["broken", "sealed-secrets-key-new", "sealed-secrets-key-old"]);
     let again = to.keys(&["restore", file]);
     insta::assert_snapshot!(format!(
         "{}\n{}{}\n{}{}",

@@ -61,6 +61,10 @@ fn folder(upstream: &Upstream) -> Folder {
     let templates =
         "  template:\n    data: {keys: '{{ range $key, $value := . }}{{ $key | upper | quote }}{{ end }}'}\n";
     folder.write("templates.yaml", sealed.replace("  template:\n", templates));
+    // The deprecated form, of which kubeseal opens nothing, whatever else is there.
+    for (name, data) in [("blob.yaml", "AgBx"), ("empty-blob.yaml", "''"), ("no-blob.yaml", "null")] {
+        folder.write(name, sealed.replace("spec:\n", &format!("spec:\n  data: {data}\n")));
+    }
     let key = fs::read_to_string(folder.path().join("cluster.key")).unwrap();
     let key = key.replace('\n', "\n    ");
     let backup = |name: &str| {
@@ -187,6 +191,7 @@ const WORKING: &[Row<'_>] = &[
     (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "sealed.json", "-o", "yaml"], "", &[]),
     (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "templates.yaml", "-o", "yaml"], "", &[]),
     (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "ns.yaml", "-w", "open.yaml"], "", &[]),
+    (&["--recovery-unseal", "--recovery-private-key", "cluster.key", "-f", "no-blob.yaml"], "", &[]),
     (&["--recovery-unseal", "--recovery-private-key", "backup.yaml", "-f", "cluster.yaml"], "", &[]),
     (
         &["--recovery-unseal", "--recovery-private-key", "list.yaml", "-f", "sealed.yaml", "--kubeconfig", "nowhere"],
@@ -290,6 +295,8 @@ const FAILING_OTHERWISE: &[Row<'_>] = &[
     (&["--cert", "cluster.pem", "--merge-into", "secret.yaml"], SECOND, &[]),
     (&["--recovery-unseal", "-f", "secret.yaml", "--recovery-private-key", "cluster.key"], "", &[]),
     (&["--recovery-unseal", "-f", "value", "--recovery-private-key", "cluster.key"], "", &[]),
+    (&["--recovery-unseal", "-f", "blob.yaml", "--recovery-private-key", "cluster.key"], "", &[]),
+    (&["--recovery-unseal", "-f", "empty-blob.yaml", "--recovery-private-key", "cluster.key"], "", &[]),
     (&["--recovery-unseal", "-f", "bare.yaml", "--recovery-private-key", "secret.yaml"], "", &[]),
 ];
 

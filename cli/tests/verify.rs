@@ -139,6 +139,58 @@ fn whatever_should_not_be_committed_is_named_and_not_shown() -> Result<(), Failu
     Ok(())
 }
 
+/// What the specification of SARIF 2.1.0 says of the objects that are written (sections 3.13, 3.14, 3.18, 3.19, 3.27 to 3.30, 3.33, 3.49, 3.4 and
+/// 3.11), with their properties that are used here: no object may have one that it does not define, and some have to be there (`!`). The official
+/// schema stands in no package that could be pinned.
+const SARIF: [(&str, &[(&str, &str)]); 11] = [
+    ("sarifLog", &[("$schema", "uri"), ("version!", "version"), ("runs!", "[run")]),
+    ("run", &[("tool!", "tool"), ("results", "[result")]),
+    ("tool", &[("driver!", "toolComponent")]),
+    ("toolComponent", &[("name!", "text"), ("version", "text"), ("rules", "[reportingDescriptor")]),
+    ("reportingDescriptor", &[("id!", "text"), ("shortDescription", "message"), ("help", "message")]),
+    ("result", &[("ruleId", "text"), ("level", "level"), ("message!", "message"), ("locations", "[location")]),
+    ("message", &[("text!", "text")]),
+    ("location", &[("physicalLocation", "physicalLocation"), ("logicalLocations", "[logicalLocation")]),
+    ("physicalLocation", &[("artifactLocation", "artifactLocation"), ("region", "region")]),
+    ("logicalLocation", &[("fullyQualifiedName", "text"), ("kind", "text")]),
+    ("artifactLocation", &[("uri", "uri"), ("uriBaseId", "text")]),
+];
+
+/// Says what of a value is not as the specification wants it.
+fn strays(value: &Value, kind: &str) -> Vec<String> {
+    if let Some(kind) = kind.strip_prefix('[') {
+        let Some(items) = value.as_array() else { return vec![format!("{value} is no list of {kind}")] };
+        let twice = items.iter().enumerate().any(|(at, item)| kind != "result" && items[..at].contains(item));
+        let twice = twice.then(|| format!("{kind} twice"));
+        return items.iter().flat_map(|item| strays(item, kind)).chain(twice).collect();
+    }
+    let Some((_, properties)) = SARIF.iter().find(|(name, _)| *name == kind) else {
+        let text = value.as_str().unwrap_or_default();
+        let is_right = match kind {
+            "version" => text == "2.1.0",
+            "level" => ["none", "note", "warning", "error"].contains(&text),
+            // RFC 3986: a reference has nothing else in it.
+            "uri" => !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/:%".contains(&b)),
+            "region" => value
+                .as_object()
+                .is_some_and(|fields| fields.keys().eq(["startLine"]) && value["startLine"].as_u64() > Some(0)),
+            _ => !text.is_empty(),
+        };
+        return (!is_right).then(|| format!("{value} is no {kind}")).into_iter().collect();
+    };
+    let Some(fields) = value.as_object() else { return vec![format!("{value} is no {kind}")] };
+    let known = |(name, _): &(&str, &str)| name.trim_end_matches('!').to_owned();
+    let names: Vec<_> = properties.iter().map(known).collect();
+    let unknown = fields.keys().filter(|name| !names.contains(name)).map(|name| format!("{kind} has {name}"));
+    let missing =
+        properties.iter().filter_map(|(name, _)| name.strip_suffix('!').filter(|name| !fields.contains_key(*name)));
+    let missing = missing.map(|name| format!("{kind} has no {name}"));
+    let below = properties.iter().flat_map(|(name, kind)| {
+        fields.get(name.trim_end_matches('!')).map(|value| strays(value, kind)).unwrap_or_default()
+    });
+    unknown.chain(missing).chain(below).collect()
+}
+
 #[test]
 fn scripts_get_json_and_code_scanning_gets_sarif() -> Result<(), Failure> {
     let tree = Tree::new()?;
@@ -161,6 +213,7 @@ fn scripts_get_json_and_code_scanning_gets_sarif() -> Result<(), Failure> {
     for result in run["results"].as_array().expect("results") {
         assert!(rules.contains(&&result["ruleId"]), "{result}");
     }
+    assert_eq!(strays(&log, "sarifLog"), Vec::<String>::new());
     let first = &run["results"][0];
     assert_eq!((&first["ruleId"], &first["level"]), (&json!("plain-secret"), &json!("error")));
     let location = &first["locations"][0];
@@ -190,6 +243,7 @@ fn each_finding_has_the_line_that_it_stands_on() -> Result<(), Failure> {
         let place = &result["locations"][0]["physicalLocation"];
         format!("{} {}", place["artifactLocation"]["uri"], place["region"]["startLine"]).replace('"', "")
     };
+    assert_eq!(strays(&log, "sarifLog"), Vec::<String>::new());
     let mut lines: Vec<_> = results.iter().map(at).collect();
     lines.sort();
     let wanted = [
@@ -257,7 +311,22 @@ fn as_a_hook_it_judges_what_is_staged_and_not_what_lies_on_the_disk() -> Result<
     stage("made/password.txt", "hunter2", "")?;
     let ran = tree.verify(&["--staged", "made"]);
     assert!(ran.code == Some(2) && ran.stdout.contains("made/password.txt: the secretGenerator"), "{ran:?}");
-    // A link to the rules is followed on the disk.
+    // What nobody knows is a mistake.
+    for unknown in ["ap", "app/lter.yaml"] {
+        let ran = tree.verify(&["--staged", unknown]);
+        assert!(ran.code == Some(1) && ran.stderr.contains("is neither on the disk nor staged"), "{ran:?}");
+    }
+    // A link to the rules that is not staged counts for nothing; one that is is followed on the disk.
+    tree.repo.write("linked/b.env", "PASSWORD=hunter2\n")?;
+    tree.repo.git(&["add", "linked/b.env"])?;
+    tree.repo.write(
+        "all-rules.yaml",
+        "creation_rules:\n- path_regex: env$\n  age: RECIPIENT\n".replace("RECIPIENT", &tree.own.recipient),
+    )?;
+    tree.repo.symlink("../all-rules.yaml", "linked/.sops.yaml")?;
+    assert_eq!(tree.verify(&["--staged", "linked"]).code, Some(0));
+    tree.repo.git(&["add", "linked/.sops.yaml"])?;
+    assert_eq!(tree.verify(&["--staged", "linked"]).code, Some(2));
     fs::rename(tree.repo.tree().join(".sops.yaml"), tree.repo.tree().join("rules.yaml")).expect("it can be renamed");
     tree.repo.symlink("rules.yaml", ".sops.yaml")?;
     tree.repo.git(&["add", "--all"])?;

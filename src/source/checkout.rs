@@ -26,6 +26,9 @@ pub enum CheckoutError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A path is named that nobody knows.
+    #[error("{} is neither on the disk nor staged nor in the last commit", .0.display())]
+    NotThere(PathBuf),
     /// There is a repository, and it can't be opened.
     #[error("the Git repository in {} cannot be opened", .0.display())]
     Repository(PathBuf),
@@ -50,6 +53,7 @@ impl CheckoutError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Folder { .. } => "name a folder that exists",
+            Self::NotThere(_) => "check how it is written",
             Self::Repository(_) => "check that `git status` works there",
             Self::NoRepository(_) => "name a folder to compare with",
             Self::Tree(_) => "check the names and permissions of the files there",

@@ -2,7 +2,7 @@
 //!
 //! For command lines only. Nothing is written, no program is started, and the repository's own configuration has no say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gix::hash::ObjectId;
@@ -22,6 +22,9 @@ pub struct Staged {
     root: PathBuf,
     objects: LocalObjects,
     files: BTreeMap<RepoPath, File>,
+    links: BTreeSet<RepoPath>,
+    /// What else the index has, or the last commit had.
+    others: BTreeSet<RepoPath>,
 }
 
 struct File {
@@ -50,7 +53,14 @@ impl Staged {
         let head = repository.head_tree_id_or_empty().map_err(|_| refused())?;
         let head = repository.index_from_tree(&head).map_err(|_| refused())?;
         let objects = LocalObjects::of(&repository).ok_or_else(refused)?;
-        Ok(Self { root: root.to_owned(), objects, files: files(&index, &head)? })
+        let files = files(&index, &head)?;
+        let links = index.entries().iter().filter(|entry| entry.mode == Mode::SYMLINK);
+        let links = links.filter(|entry| entry.stage() == Stage::Unconflicted);
+        let links = links.filter_map(|entry| named(entry.path(&index))).collect();
+        let of_index = index.entries().iter().filter_map(|entry| named(entry.path(&index)));
+        let of_head = head.entries().iter().filter_map(|entry| named(entry.path(&head)));
+        let others = of_index.chain(of_head).filter(|path| !files.contains_key(path)).collect();
+        Ok(Self { root: root.to_owned(), objects, files, links, others })
     }
 
     /// Returns the folder on the disk that paths are relative to.
@@ -67,6 +77,16 @@ impl Staged {
     /// Returns all files, whether they are changed or not.
     pub fn all(&self) -> impl Iterator<Item = &RepoPath> {
         self.files.keys()
+    }
+
+    /// Returns the links of the index.
+    pub fn links(&self) -> impl Iterator<Item = &RepoPath> {
+        self.links.iter()
+    }
+
+    /// Tells whether the index has something at or below `path`, or the last commit had.
+    pub fn knows(&self, path: &RepoPath) -> bool {
+        self.files.keys().chain(&self.others).any(|name| name.is_within(path))
     }
 
     /// Returns the bytes of a file.
@@ -91,11 +111,15 @@ fn files(index: &gix::index::State, head: &gix::index::State) -> Result<BTreeMap
             continue;
         }
         let name = entry.path(index);
-        let path = std::str::from_utf8(name).ok().and_then(|name| RepoPath::parse(name).ok());
+        let path = named(name);
         let refused = || TreeError::Name { folder: RepoPath::root(), name: format!("{name:?}") };
         let before = head.entry_by_path(name);
         let is_changed = before.is_none_or(|before| (before.id, before.mode) != (entry.id, entry.mode));
         files.insert(path.ok_or_else(refused)?, File { id: entry.id, is_changed });
     }
     Ok(files)
+}
+
+fn named(name: &[u8]) -> Option<RepoPath> {
+    std::str::from_utf8(name).ok().and_then(|name| RepoPath::parse(name).ok())
 }

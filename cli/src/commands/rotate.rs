@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use waxwing_formats::sealed_secret::PublicKey;
+use waxwing_plan::diff::printable;
 
 use crate::args::Outcome;
 use crate::certificate::CertificateArgs;
@@ -44,7 +45,7 @@ pub(crate) struct RotateArgs {
     #[arg(value_name = "FILE|DIR", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Show what would be done, without any key, and do nothing
+    /// Show what would be done, and do nothing; needs no key for files of sops, and for SealedSecrets somebody who can open them
     #[arg(long)]
     dry_run: bool,
 
@@ -155,7 +156,7 @@ fn carry_out(
     let is_watched = io::stderr().is_terminal();
     let done = rotation.carry_out(&Identities::through(Rc::new(services)), |at, file| {
         if is_watched {
-            progress(&format!("{at}/{all} {file}"));
+            progress(&format!("{at}/{all} {}", printable(file)));
         }
     });
     if is_watched {

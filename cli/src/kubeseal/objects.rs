@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use waxwing_formats::go_object::{GoType, Reading};
+use waxwing_formats::sealed_secret::DeprecatedSealedSecret;
 use waxwing_formats::yaml;
 use zeroize::Zeroizing;
 
@@ -24,6 +25,8 @@ pub(super) struct Object {
     pub(super) place: String,
     /// What stands there; it may hold plaintext.
     pub(super) value: Value,
+    /// Whether it is a SealedSecret of the deprecated form, also one whose blob is empty, which Go leaves out when it writes.
+    pub(super) is_deprecated: bool,
 }
 
 impl Input {
@@ -70,8 +73,9 @@ impl Input {
                 let found = found.and_then(Value::as_str).unwrap_or_default().to_owned();
                 return Err(Fault::OtherKind { place, wanted: kind, found });
             }
+            let is_deprecated = DeprecatedSealedSecret::is_deprecated(&value);
             match type_.read(value, reading) {
-                Ok(value) => Ok(Object { place, value }),
+                Ok(value) => Ok(Object { place, value, is_deprecated }),
                 Err(source_) => Err(Fault::Shape { place, source_ }),
             }
         };

@@ -34,7 +34,10 @@ struct Opened {
 
 impl Opened {
     fn of(object: &Object, keys: &[UnsealingKey]) -> Result<Self, Fault> {
-        let Object { place, value } = object;
+        let Object { place, value, is_deprecated } = object;
+        if *is_deprecated {
+            return Err(Fault::OlderForm);
+        }
         let template = value.pointer("/spec/template").unwrap_or(&Value::Null);
         let secret = json!({
             "apiVersion": "v1",
@@ -86,9 +89,6 @@ fn owner(object: &Value) -> Value {
 }
 
 fn data(object: &Value, template: &Value, keys: &[UnsealingKey]) -> Result<BTreeMap<String, SecretBytes>, Fault> {
-    if object.pointer("/spec/data").is_some() {
-        return Err(Fault::OlderForm);
-    }
     let binding = Binding::of(object);
     let (mut opened, mut closed) = (BTreeMap::new(), Closed::default());
     for (key, token) in object.pointer("/spec/encryptedData").and_then(Value::as_object).into_iter().flatten() {

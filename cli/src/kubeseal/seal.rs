@@ -65,7 +65,7 @@ impl<'a> Job<'a> {
     }
 
     fn seal_one(&self, object: Object) -> Result<Value, Fault> {
-        let Object { place, value } = object;
+        let Object { place, value, .. } = object;
         let is_empty = |field: &str| value.get(field).is_none();
         if is_empty("data") && is_empty("stringData") && !self.allow_empty {
             return Err(Fault::EmptyData);

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use waxwing_plan::diff::printable;
 
 use crate::error::with_causes;
 use crate::sealed::Change;
@@ -102,8 +103,8 @@ impl Entry {
             (State::Left, _) => "is left",
             (State::Failed, _) => "failed, and is as it was",
         };
-        let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let mut text = format!("{file} {what}{reason}\n");
+        let reason = reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
+        let mut text = format!("{} {what}{reason}\n", printable(file));
         let several = changes.iter().any(|change| change.group > 1);
         for change in changes {
             let group = if several { format!("group {}: ", change.group) } else { String::new() };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use waxwing_formats::sealed_secret::{ItemChange, PublicKey, SealedFile};
+use waxwing_plan::diff::printable;
 
 use super::report::{Action, Entry, State};
 use super::task::TaskError;
@@ -28,7 +29,7 @@ pub(super) struct SealedTask {
     path: PathBuf,
     /// As it was when it was planned.
     bytes: Vec<u8>,
-    /// Of each object the items that are to be sealed again.
+    /// Of each object the items that are to be sealed again; of one of the deprecated form its blob.
     old: Vec<Vec<String>>,
 }
 
@@ -43,15 +44,14 @@ impl SealedTask {
         &self.file
     }
 
-    /// Says what there is to do with a file; nothing for one without SealedSecrets.
+    /// Says what there is to do with a file; nothing for one without SealedSecrets. One that speaks of them and can't be read may have some.
     pub(super) fn plan(
         file: &str,
         path: &Path,
         bytes: &[u8],
         resealing: &Resealing,
     ) -> Result<Option<(Self, Entry)>, TaskError> {
-        // Other text may speak of SealedSecrets too.
-        let Ok(parsed) = SealedFile::parse(bytes) else { return Ok(None) };
+        let parsed = SealedFile::parse(bytes).map_err(TaskError::InPlace)?;
         if parsed.objects().is_empty() {
             return Ok(None);
         }
@@ -64,7 +64,6 @@ impl SealedTask {
                 match seen.key {
                     Err(why) => closed.push((seen.item, why)),
                     Ok(key) if key == resealing.newest.fingerprint().as_str() => {}
-                    Ok(_) if seen.item == BLOB => return Err(TaskError::Deprecated),
                     Ok(_) => of_object.push(seen.item),
                 }
             }
@@ -88,16 +87,22 @@ impl SealedTask {
     /// Seals again what was planned, and puts the result in the place of the file, unless that has changed since.
     pub(super) fn carry_out(&self, entry: Entry, resealing: &Resealing) -> Result<Entry, TaskError> {
         let parsed = SealedFile::parse(&self.bytes).map_err(TaskError::InPlace)?;
-        let mut changes = Vec::new();
+        let (mut changes, mut specs) = (Vec::new(), BTreeMap::new());
         for (index, (object, items)) in parsed.objects().iter().zip(&self.old).enumerate() {
+            let object = resealing.object(&object.manifest);
+            if is_blob(items) {
+                specs.insert(index, resealing.opener.seal_blob_again(&object, &resealing.newest)?);
+                continue;
+            }
             if items.is_empty() {
                 continue;
             }
-            let object = resealing.object(&object.manifest);
             let sealed: BTreeMap<_, _> = resealing.opener.seal_again(&object, items, &resealing.newest)?;
             let change = |(item, token)| ItemChange { object: index, item, token: Some(token) };
             changes.extend(sealed.into_iter().map(change));
         }
+        let text = parsed.with_specs(&specs).map_err(TaskError::InPlace)?;
+        let parsed = SealedFile::parse(text.as_bytes()).map_err(TaskError::InPlace)?;
         let text = parsed.with(&changes).map_err(TaskError::InPlace)?;
         sealed::replace_whole(&self.path, &self.bytes, text.as_bytes()).map_err(TaskError::Write)?;
         Ok(entry.done())
@@ -112,11 +117,16 @@ impl Resealing {
     }
 }
 
+/// Tells whether the one blob of the deprecated form is to be sealed again.
+fn is_blob(items: &[String]) -> bool {
+    items.iter().any(|item| item == BLOB)
+}
+
 /// Writes which items do not open, each reason once.
 fn listed(closed: &[(String, Closed)]) -> String {
-    let mut by_reason: BTreeMap<Closed, Vec<&str>> = BTreeMap::new();
+    let mut by_reason: BTreeMap<Closed, Vec<String>> = BTreeMap::new();
     for (item, why) in closed {
-        by_reason.entry(*why).or_default().push(item);
+        by_reason.entry(*why).or_default().push(printable(item));
     }
     let texts = by_reason.iter().map(|(why, items)| format!("{}: {why}", items.join(", ")));
     texts.collect::<Vec<_>>().join("; ")

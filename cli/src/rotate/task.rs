@@ -51,9 +51,6 @@ pub(super) enum TaskError {
     /// Its items can't be exchanged.
     #[error(transparent)]
     InPlace(InPlaceError),
-    /// It has one blob for all values.
-    #[error("it has the deprecated form with spec.data, which has no single items")]
-    Deprecated,
 }
 
 impl TaskError {
@@ -69,7 +66,6 @@ impl TaskError {
                 Some("seal these values again under the name, namespace and scope that the file has".to_owned())
             }
             Self::InPlace(error) => Some(error.hint().to_owned()),
-            Self::Deprecated => Some("seal the Secret again with `seal`".to_owned()),
         }
     }
 }

@@ -13,7 +13,15 @@ pub(crate) struct Configurations {
     /// By the folder of a file.
     found: HashMap<PathBuf, Option<Configuration>>,
     /// Of trees that are not read from the disk, by their root: the configurations in them, by their path.
-    elsewhere: HashMap<PathBuf, HashMap<PathBuf, Vec<u8>>>,
+    elsewhere: HashMap<PathBuf, HashMap<PathBuf, StagedRules>>,
+}
+
+/// A configuration of a tree that is not read from the disk.
+pub(crate) enum StagedRules {
+    /// A file with this text.
+    File(Vec<u8>),
+    /// A link; what it leads to counts as it lies on the disk.
+    Link,
 }
 
 impl Configurations {
@@ -24,7 +32,7 @@ impl Configurations {
     }
 
     /// Takes the configurations of a tree that is not read from the disk, by their cleaned paths. Above its root the disk counts.
-    pub(crate) fn of_tree(&mut self, root: PathBuf, configurations: HashMap<PathBuf, Vec<u8>>) {
+    pub(crate) fn of_tree(&mut self, root: PathBuf, configurations: HashMap<PathBuf, StagedRules>) {
         self.elsewhere.insert(root, configurations);
     }
 
@@ -46,10 +54,9 @@ impl Configurations {
         let within = folder.ancestors().take_while(|above| above.starts_with(root));
         for path in within.map(|above| above.join(CONFIGURATION)) {
             match configurations.get(&path) {
-                Some(text) => return Configuration::parse(&path, text).map(Some),
-                // Links are no files of the tree; what one leads to counts as it lies on the disk.
-                None if path.is_symlink() && path.exists() => return Configuration::read(&path).map(Some),
-                None => {}
+                Some(StagedRules::File(text)) => return Configuration::parse(&path, text).map(Some),
+                Some(StagedRules::Link) if path.exists() => return Configuration::read(&path).map(Some),
+                Some(StagedRules::Link) | None => {}
             }
         }
         root.parent().map_or(Ok(None), Configuration::find)

@@ -34,7 +34,7 @@ use waxwing_formats::sops::{
 };
 
 pub(crate) use changes::Change;
-pub(crate) use configurations::Configurations;
+pub(crate) use configurations::{Configurations, StagedRules};
 pub(crate) use creation::{CONFIGURATION, Configuration, Creation, CreationError, Expected, Keys, Layouts, cleaned};
 pub(crate) use destinations::{DestinationError, KvVersion};
 pub(crate) use disk::{Secrecy, create, read, replace, replace_whole, write};

@@ -3,6 +3,7 @@
 //! What is sealed can't be shown without the private key, so the editor gets a sheet with the names of the items and a word in the place of
 //! each value. New values are bound to what the file says: its name, namespace and scope.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -75,9 +76,16 @@ pub(crate) enum EditError {
         /// The file.
         path: PathBuf,
     },
-    /// What was written in the editor can't be read.
-    #[error("what was written is not well-formed YAML")]
-    Malformed(#[source] yaml::YamlError),
+    /// What was written in the editor can't be read. A key in it may be a piece of a value, so only the place is told.
+    #[error("what was written is not well-formed YAML, or has a key twice: line {line}, column {column}")]
+    Malformed {
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// The sheet has more or fewer parts than it had, or other ones.
     #[error("what was written has not one mapping for each SealedSecret, as it had")]
     Parts,
@@ -119,7 +127,7 @@ impl EditError {
             Self::Several { .. } => "edit the file without these flags: the editor gets all of them",
             Self::Deprecated { .. } => "seal the Secret again with `seal`",
             Self::NoNamespace { .. } => "pass --namespace, or write it into metadata.namespace",
-            Self::Malformed(error) => error.hint(),
+            Self::Malformed { hint, .. } => hint,
             Self::Parts => "keep the lines `---`, and write `name: value` between them",
             Self::BadName => "indent the lines of a value below a `|`; a name has letters, digits, `-`, `_` and `.`",
             Self::NotText { .. } => "put it in quotes, or write it below the name after a `|`",
@@ -128,6 +136,28 @@ impl EditError {
             Self::Seal { source, .. } => return source.hint().map(str::to_owned),
         };
         Some(text.to_owned())
+    }
+}
+
+impl From<yaml::YamlError> for EditError {
+    fn from(error: yaml::YamlError) -> Self {
+        Self::Malformed { line: error.line, column: error.column, hint: error.hint() }
+    }
+}
+
+impl EditError {
+    /// Names only items that the file has already: another name in a sheet may be a piece of a value.
+    fn naming_only(self, known: &BTreeSet<&str>) -> Self {
+        let shown = |item: String| if known.contains(item.as_str()) { item } else { "a new item".to_owned() };
+        match self {
+            Self::NotText { item } => Self::NotText { item: shown(item) },
+            Self::Nothing { item } => Self::Nothing { item: shown(item) },
+            Self::Seal { item, source } => Self::Seal { item: shown(item), source },
+            Self::InPlace { path, source: InPlaceError::NotInPlace { item } } => {
+                Self::InPlace { path, source: InPlaceError::NotInPlace { item: shown(item) } }
+            }
+            other => other,
+        }
     }
 }
 
@@ -170,7 +200,12 @@ impl Sheets {
 
     /// Seals what became of the text, and returns the new file.
     pub(crate) fn seal(&self, edited: &SecretBytes, key: &PublicKey) -> Result<String, EditError> {
-        let parts = yaml::manifests(edited.expose_secret()).map_err(EditError::Malformed)?;
+        let known = self.file.objects().iter().flat_map(names).collect();
+        self.seal_parts(edited, key).map_err(|error| error.naming_only(&known))
+    }
+
+    fn seal_parts(&self, edited: &SecretBytes, key: &PublicKey) -> Result<String, EditError> {
+        let parts = yaml::manifests(edited.expose_secret())?;
         if parts.iter().any(|part| part.index >= self.labels.len()) {
             return Err(EditError::Parts);
         }

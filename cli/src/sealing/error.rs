@@ -70,7 +70,8 @@ pub(crate) enum SealingError {
 impl SealingError {
     /// Tells whether it says something about one object, and not about whoever is asked.
     pub(crate) fn is_of_the_object(&self) -> bool {
-        matches!(self, Self::Closed | Self::Forbidden { .. } | Self::NoNamespace | Self::NotRead | Self::TooLarge)
+        use SealingError::{Closed, Forbidden, NoNamespace, NotRead, TooLarge};
+        matches!(self, Closed | Forbidden { .. } | NoNamespace | NotRead | TooLarge)
     }
 
     /// Tells whether it says something about whoever is asked, so that the next object would fare no better.

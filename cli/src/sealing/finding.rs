@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use waxwing::source::{Files, TreeError};
 use waxwing_formats::sealed_secret::SealedFile;
+use waxwing_plan::diff::printable;
 
 use crate::cluster::{Ask, ClusterError, Connection};
 use crate::error::{Error, with_causes};
@@ -20,13 +21,14 @@ pub(crate) enum Origin {
 }
 
 /// A SealedSecret.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) origin: Origin,
     pub(crate) object: Value,
 }
 
 /// What was found, and what may be one and could not be looked into.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SealedSource {
     pub(crate) found: Vec<Found>,
     /// Each with its place and why.
@@ -84,7 +86,7 @@ impl SealedSource {
     }
 
     fn pass_over(&mut self, name: &str, error: &dyn std::error::Error) {
-        self.unread.push(format!("{name}: {}", with_causes(error)));
+        self.unread.push(format!("{}: {}", printable(name), with_causes(error)));
     }
 
     /// Adds all SealedSecrets of the cluster that the user may list; a cluster that does not know the kind has none.

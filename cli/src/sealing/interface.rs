@@ -5,7 +5,6 @@
 //! Of an answer nothing is ever shown but names of items and words of closed lists.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -81,18 +80,15 @@ impl Interface {
         seen.collect()
     }
 
-    /// Has the items of a SealedSecret sealed again, and returns all of them by name.
-    pub(super) fn rotate(&self, object: &Value) -> Result<BTreeMap<String, String>, SealingError> {
+    /// Has the items of a SealedSecret sealed again, and returns its `spec`; one of the deprecated form comes back with a blob.
+    pub(super) fn rotate(&self, object: &Value) -> Result<Value, SealingError> {
         let answer = self.ask("rotate", "update", object)?;
         let Rotated { sealed_secret } = serde_json::from_slice(&answer.body).map_err(|_| SealingError::Strange)?;
         // What belongs to another object would never open.
         let is_same = ["/metadata/name", "/metadata/namespace"]
             .into_iter()
             .all(|field| sealed_secret.pointer(field) == object.pointer(field));
-        let items = sealed_secret.pointer("/spec/encryptedData").and_then(Value::as_object).filter(|_| is_same);
-        let items = items.ok_or(SealingError::Strange)?;
-        let text = |(name, token): (&String, &Value)| Some((name.clone(), token.as_str()?.to_owned()));
-        items.iter().map(text).collect::<Option<_>>().ok_or(SealingError::Strange)
+        sealed_secret.get("spec").filter(|_| is_same).cloned().ok_or(SealingError::Strange)
     }
 
     fn base(&self) -> String {

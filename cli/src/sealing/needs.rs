@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use waxwing_formats::sealed_secret::{DeprecatedSealedSecret, PublicKey, SealedItem};
+use waxwing_plan::diff::printable;
 
 use super::finding::{Found, Origin};
-use super::opener::Seen;
+use super::opener::{BLOB, Seen};
 use super::{Closed, Opener, SealedSource, SealingError};
 
 /// One item, and the key that it needs.
@@ -26,6 +28,9 @@ pub(crate) struct Need {
     /// Why no key opens it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) closed: Option<Closed>,
+    /// What is sealed, if it is well-formed.
+    #[serde(skip)]
+    sealed: Option<SealedItem>,
 }
 
 /// What is needed, and what could not be looked into.
@@ -51,9 +56,16 @@ impl Needs {
             };
             let name = name_of(&object);
             match opener.look(&object) {
-                Ok(seen) => needs.items.extend(seen.into_iter().map(|seen| Need::new(file.clone(), &name, seen))),
+                Ok(seen) => {
+                    let sealed = |item: &str| sealed(&object, item);
+                    needs.items.extend(seen.into_iter().map(|seen| {
+                        let sealed = sealed(&seen.item);
+                        Need::new(file.clone(), &name, seen, sealed)
+                    }));
+                }
                 Err(error) if error.is_of_the_object() => {
                     let place = file.unwrap_or_else(|| "in the cluster".to_owned());
+                    let (place, name) = (printable(&place), printable(&name));
                     needs.unread.push(format!("{place}, {name}: {error}"));
                 }
                 Err(error) => return Err(error),
@@ -68,22 +80,42 @@ impl Needs {
     }
 
     /// Returns the items that some key fits, or may fit, of which it is not told which. What was sealed for another name or namespace is not
-    /// among them: it can't be told from what was sealed for another cluster.
+    /// among them.
     pub(crate) fn unclear(&self) -> impl Iterator<Item = &Need> {
         self.items.iter().filter(|need| {
             use Closed::{Damaged, NotTried, OtherScope};
             matches!(need.closed, Some(Damaged | OtherScope | NotTried))
         })
     }
+
+    /// Returns the items that a key may have sealed for another name or namespace than stands there now: they don't open, other keys don't
+    /// open them either, as `others` has it of the same items, and by its size the key may fit. What was sealed for another cluster can't be
+    /// told from that.
+    pub(crate) fn astray<'n>(&'n self, others: &'n Self, key: Option<&'n PublicKey>) -> impl Iterator<Item = &'n Need> {
+        let is_elsewhere = |need: &Need| matches!(need.closed, Some(Closed::SealedElsewhere | Closed::NoKey));
+        let may_fit =
+            move |need: &Need| need.sealed.as_ref().is_none_or(|sealed| key.is_none_or(|key| sealed.may_be_for(key)));
+        let both = self.items.iter().zip(&others.items);
+        both.filter(move |(need, other)| is_elsewhere(need) && is_elsewhere(other) && may_fit(need))
+            .map(|(need, _)| need)
+    }
+}
+
+/// Returns what is sealed as an item, if it is well-formed.
+fn sealed(object: &Value, item: &str) -> Option<SealedItem> {
+    match item {
+        BLOB => DeprecatedSealedSecret::parse(object).ok()?.item().ok(),
+        item => SealedItem::parse(object.pointer("/spec/encryptedData")?.get(item)?.as_str()?).ok(),
+    }
 }
 
 impl Need {
-    fn new(file: Option<String>, object: &str, Seen { item, key, key_name }: Seen) -> Self {
+    fn new(file: Option<String>, object: &str, Seen { item, key, key_name }: Seen, sealed: Option<SealedItem>) -> Self {
         let (key, closed) = match key {
             Ok(key) => (Some(key), None),
             Err(closed) => (None, Some(closed)),
         };
-        Self { file, object: object.to_owned(), item, key, key_name, closed }
+        Self { file, object: object.to_owned(), item, key, key_name, closed, sealed }
     }
 }
 
@@ -91,10 +123,10 @@ impl std::fmt::Display for Need {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { file, object, item, closed, .. } = self;
         match file {
-            Some(file) => write!(f, "{file}: ")?,
+            Some(file) => write!(f, "{}: ", printable(file))?,
             None => f.write_str("in the cluster: ")?,
         }
-        write!(f, "{object}, {item}")?;
+        write!(f, "{}, {}", printable(object), printable(item))?;
         closed.map_or(Ok(()), |closed| write!(f, ": {closed}"))
     }
 }

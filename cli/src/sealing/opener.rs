@@ -97,20 +97,37 @@ impl Opener {
         newest: &PublicKey,
     ) -> Result<BTreeMap<String, String>, SealingError> {
         let mut sealed = match self {
-            Self::Controller(controller) => controller.rotate(object)?,
+            Self::Controller(controller) => tokens(&controller.rotate(object)?)?,
             Self::Keys(keys) => seal_again(object, items, keys, newest)?,
         };
         sealed.retain(|item, _| items.contains(item));
-        // Whoever answers has to have done it, with the key that it says it has.
         let old = |item: &str| object.pointer("/spec/encryptedData").and_then(|data| data.get(item)?.as_str());
-        let is_done = |newest: &PublicKey| {
-            let is_for_it = |token: &str| SealedItem::parse(token).is_ok_and(|token| token.may_be_for(newest));
-            let is_new = |item: &String, token: &String| old(item) != Some(token.as_str()) && is_for_it(token);
-            items.iter().all(|item| sealed.get(item).is_some_and(|token| is_new(item, token)))
+        let is_new = |item: &String, token: &String| old(item) != Some(token.as_str());
+        let is_done = items.iter().all(|item| sealed.get(item).is_some_and(|token| is_new(item, token)));
+        if is_done && self.are_for_the_newest(&sealed, newest)? { Ok(sealed) } else { Err(SealingError::Strange) }
+    }
+
+    /// Seals the one blob of the deprecated form again, whatever it holds, and returns the new `spec`.
+    pub(crate) fn seal_blob_again(&self, object: &Value, newest: &PublicKey) -> Result<Value, SealingError> {
+        let blob = match self {
+            Self::Controller(controller) => {
+                controller.rotate(object)?.get("data").and_then(Value::as_str).map(str::to_owned)
+            }
+            Self::Keys(keys) => Some(blob_again(object, keys, newest)?),
         };
-        // There may be a newer key by now.
-        let is_done = is_done(newest) || self.newest().transpose()?.is_some_and(|newest| is_done(&newest));
-        if is_done { Ok(sealed) } else { Err(SealingError::Strange) }
+        let mut spec = object.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
+        let blob = blob.filter(|blob| spec.get("data").is_some_and(|old| old != blob)).ok_or(SealingError::Strange)?;
+        let sealed = BTreeMap::from([(BLOB.to_owned(), blob.clone())]);
+        spec.insert("data".to_owned(), blob.into());
+        if self.are_for_the_newest(&sealed, newest)? { Ok(spec.into()) } else { Err(SealingError::Strange) }
+    }
+
+    /// Whoever answers has to have sealed with the key that it says it has; there may be a newer one by now.
+    fn are_for_the_newest(&self, sealed: &BTreeMap<String, String>, newest: &PublicKey) -> Result<bool, SealingError> {
+        let are_for = |newest: &PublicKey| {
+            sealed.values().all(|token| SealedItem::parse(token).is_ok_and(|token| token.may_be_for(newest)))
+        };
+        Ok(are_for(newest) || self.newest().transpose()?.is_some_and(|newest| are_for(&newest)))
     }
 
     /// Returns the key to seal with that the controller has, where it is asked.
@@ -120,6 +137,13 @@ impl Opener {
             Self::Keys(_) => None,
         }
     }
+}
+
+/// Returns the items of a `spec` that the controller made.
+fn tokens(spec: &Value) -> Result<BTreeMap<String, String>, SealingError> {
+    let items = spec.get("encryptedData").and_then(Value::as_object).ok_or(SealingError::Strange)?;
+    let text = |(name, token): (&String, &Value)| Some((name.clone(), token.as_str()?.to_owned()));
+    items.iter().map(text).collect::<Option<_>>().ok_or(SealingError::Strange)
 }
 
 fn look(object: &Value, keys: &[UnsealingKey]) -> Result<Vec<Seen>, SealingError> {
@@ -180,4 +204,12 @@ fn seal_again(
         sealed.insert(name.clone(), token);
     }
     Ok(sealed)
+}
+
+/// Opens the blob of the deprecated form and seals it again as it is.
+fn blob_again(object: &Value, keys: &[UnsealingKey], newest: &PublicKey) -> Result<String, SealingError> {
+    let blob = DeprecatedSealedSecret::parse(object).map_err(|_| SealingError::Closed)?;
+    let (item, label) = (blob.item().map_err(|_| SealingError::Closed)?, blob.label());
+    let (_, opened) = open(&item, &label, keys).map_err(|_| SealingError::Closed)?;
+    seal_item(newest, &label, &opened, &mut OsRng).map_err(SealingError::Seal)
 }

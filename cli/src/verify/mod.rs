@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use waxwing::source::{CheckoutError, Files, RepoPath, TreeError};
 
 use crate::error::Error;
-use crate::sealed::{CONFIGURATION, Configurations, cleaned};
+use crate::sealed::{CONFIGURATION, Configurations, StagedRules, cleaned};
 use crate::tree::Tree;
 use judge::{Judged, judge};
 use report::{Check, Finding};
@@ -96,8 +96,11 @@ impl Looked {
         let (below, staged) = Tree::staged(path, index.as_deref())?;
         let root = staged.root().to_owned();
         let named = staged.all().filter(|file| file.file_name() == Some(CONFIGURATION));
-        let read = named.map(|file| Ok((cleaned(&root.join(file.as_str())), staged.bytes(file)?)));
-        let read = read.collect::<Result<_, TreeError>>().map_err(CheckoutError::Tree)?;
+        let at = |file: &RepoPath| cleaned(&root.join(file.as_str()));
+        let read = named.map(|file| Ok((at(file), StagedRules::File(staged.bytes(file)?))));
+        let mut read = read.collect::<Result<HashMap<_, _>, TreeError>>().map_err(CheckoutError::Tree)?;
+        let links = staged.links().filter(|link| link.file_name() == Some(CONFIGURATION));
+        read.extend(links.map(|link| (at(link), StagedRules::Link)));
         configurations.of_tree(root.clone(), read);
         let files = staged.changed(&below);
         let others = staged.all().filter(|file| is_kustomization(file) && !files.contains(file));

@@ -29,7 +29,7 @@ mod renames;
 mod text;
 mod walk;
 
-pub use text::TextStyle;
+pub use text::{TextStyle, printable};
 
 /// What happens to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

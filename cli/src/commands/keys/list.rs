@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::{SpanRound, Timestamp, Unit};
 use serde::Serialize;
 use waxwing_keys::UnsealingKey;
+use waxwing_plan::diff::printable;
 
 use super::Places;
 use crate::cluster::{ClusterArgs, ClusterError};
@@ -157,8 +158,8 @@ impl Row {
         });
         let needed = self.needed_by.as_ref().map(|needs| needs.len().to_string());
         [
-            self.name.clone().unwrap_or_else(|| "?".to_owned()),
-            label,
+            self.name.as_deref().map_or_else(|| "?".to_owned(), printable),
+            printable(&label),
             self.not_before.map_or_else(|| "?".to_owned(), |since| age(since, now)),
             valid.unwrap_or_else(|| "?".to_owned()),
             needed.unwrap_or_default(),
@@ -183,11 +184,11 @@ impl Report {
         }
         for row in &self.keys {
             if let (Some(name), Some(problem)) = (&row.name, &row.problem) {
-                let _ = writeln!(text, "\n{name} is no key: {problem}");
+                let _ = writeln!(text, "\n{} is no key: {problem}", printable(name));
             }
             let needs = row.needed_by.as_deref().unwrap_or_default();
             let key = row.name.as_ref().or(row.fingerprint.as_ref()).map_or("", String::as_str);
-            list(&mut text, &format!("{key} is needed by"), needs);
+            list(&mut text, &format!("{} is needed by", printable(key)), needs);
         }
         list(&mut text, "no key opens", &self.closed);
         list(&mut text, "not looked into", &self.not_looked_into);

@@ -89,7 +89,8 @@ pub(super) fn run(args: &RestoreArgs) -> Result<Outcome, Error> {
 
 fn step(key: &KeySecret, present: &KeySecrets, connection: &Connection) -> Result<Step, Error> {
     let fingerprint = key.checked().ok();
-    let of = |secret: &KeySecret| secret.certificate().map(|found| found.public_key.fingerprint().to_string()).ok();
+    // A Secret with the certificate and another key, or a broken one, opens nothing.
+    let of = |secret: &KeySecret| secret.checked().ok();
     let leave = |secret: &KeySecret| Step::Leave { name: secret.name.clone(), is_active: secret.is_active() };
     // A Secret of this name without the label is not among the keys.
     let named = match present.0.iter().find(|secret| secret.name == key.name) {

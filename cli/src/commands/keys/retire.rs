@@ -1,7 +1,5 @@
 //! `seal keys retire`: a key that nothing needs any more is taken out of use, or deleted.
 
-use std::fmt::Write;
-
 use clap::Args;
 
 use super::Places;
@@ -9,14 +7,15 @@ use crate::args::Outcome;
 use crate::cluster::ClusterArgs;
 use crate::error::Error;
 use crate::output;
-use crate::sealing::{KeySecret, KeySecrets, Needs, Opener};
+use crate::sealing::{KeySecret, KeySecrets, Needs, Opener, SealedSource};
 use crate::verify::counted;
 
 /// Take a sealing key out of use, or delete it, if nothing needs it any more
 ///
 /// The key gets the label compromised, as the Sealed Secrets project does it, so that it opens nothing and can be put back by the label
 /// active. Say with --needed-by and --in-cluster where what is sealed may be; as long as an item there needs the key, or something could not
-/// be looked into, or it is the last key that opens, nothing is done. What older revisions in Git need is not looked at.
+/// be looked into, or no key opens an item that this one may have sealed for another name or namespace, or it is the last key that opens, nothing is
+/// done. What older revisions in Git need is not looked at.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RetireArgs {
@@ -89,6 +88,14 @@ pub(crate) enum RetireError {
         /// Each on a line.
         places: String,
     },
+    /// It may have sealed what no key opens.
+    #[error("no key opens these items, and {name} may have sealed them for another name or namespace:\n{items}")]
+    Astray {
+        /// The name of the Secret.
+        name: String,
+        /// Each on a line.
+        items: String,
+    },
     /// It is the last one.
     #[error("{name} is the only key that opens")]
     Last {
@@ -113,6 +120,9 @@ impl RetireError {
             }
             Self::Needed { .. } => "have them sealed again with `seal rotate --service-account`, or pass --force",
             Self::Unread { .. } => "mend what could not be looked into, or pass --force",
+            Self::Astray { .. } => {
+                "name only files of this cluster with --needed-by, and seal these again under their name; or pass --force"
+            }
             Self::Last { .. } => "make another key first; docs/operating.md says how",
             Self::Legacy { .. } => "pass --delete",
         }
@@ -130,10 +140,7 @@ pub(super) fn run(args: &RetireArgs) -> Result<Outcome, Error> {
     if secret.name == crate::sealing::LEGACY && !delete {
         return Err(RetireError::Legacy { name: name.clone() }.into());
     }
-    let source = places.look(&connection)?;
-    // The key itself says for sure what it opens.
-    let opener = Opener::Keys(secret.key().into_iter().collect());
-    check(args, &secrets, secret, &Needs::of(source, places.namespace.as_deref(), &opener)?)?;
+    check(args, &secrets, secret, places.look(&connection)?)?;
     if !*delete && !secret.is_active() {
         output::print(&format!("{name} is out of use already\n"))?;
         return Ok(Outcome::Done);
@@ -154,27 +161,43 @@ pub(super) fn run(args: &RetireArgs) -> Result<Outcome, Error> {
 }
 
 /// Sees that nothing needs the key, as far as that can be known.
-fn check(args: &RetireArgs, secrets: &KeySecrets, secret: &KeySecret, needs: &Needs) -> Result<(), Error> {
+fn check(args: &RetireArgs, secrets: &KeySecrets, secret: &KeySecret, source: SealedSource) -> Result<(), Error> {
     let name = || secret.name.clone();
-    let others = secrets.0.iter().filter(|other| other.name != secret.name && other.is_active());
-    let is_last = secret.is_active() && others.filter(|other| other.checked().is_ok()).count() == 0;
-    let fingerprint = secret.key().map(|key| key.fingerprint().to_string()).unwrap_or_default();
-    let (mut count, mut items) = (0, String::new());
-    for need in needs.of_key(&fingerprint) {
-        count += 1;
-        let _ = write!(items, "{}  {need}", if count > 1 { "\n" } else { "" });
+    let others = || secrets.0.iter().filter(|other| other.name != secret.name);
+    let is_last = secret.is_active() && !others().any(|other| other.is_active() && other.checked().is_ok());
+    if args.force {
+        return Ok(());
     }
-    let error = match () {
-        () if args.force => return Ok(()),
-        () if is_last => RetireError::Last { name: name() },
-        () if !args.places.are_some() => RetireError::NotLooked { name: name() },
-        () if count > 0 => RetireError::Needed { name: name(), count: counted(count, "item"), items },
-        () if !needs.unread.is_empty() || needs.unclear().next().is_some() => {
-            let unread = needs.unread.iter().map(|place| format!("  {place}"));
-            let places: Vec<_> = unread.chain(needs.unclear().map(|need| format!("  {need}"))).collect();
-            RetireError::Unread { name: name(), places: places.join("\n") }
-        }
-        () => return Ok(()),
-    };
-    Err(error.into())
+    if is_last {
+        return Err(RetireError::Last { name: name() }.into());
+    }
+    if !args.places.are_some() {
+        return Err(RetireError::NotLooked { name: name() }.into());
+    }
+    let namespace = args.places.namespace.as_deref();
+    // The key itself says for sure what it opens.
+    let needs = Needs::of(source.clone(), namespace, &Opener::Keys(secret.key().into_iter().collect()))?;
+    let fingerprint = secret.key().map(|key| key.fingerprint().to_string()).unwrap_or_default();
+    let needed: Vec<_> = needs.of_key(&fingerprint).collect();
+    if !needed.is_empty() {
+        let count = counted(needed.len(), "item");
+        return Err(RetireError::Needed { name: name(), count, items: lines(needed) }.into());
+    }
+    let unclear: Vec<_> = needs.unclear().collect();
+    if !needs.unread.is_empty() || !unclear.is_empty() {
+        let places = needs.unread.iter().map(ToString::to_string).chain(unclear.iter().map(ToString::to_string));
+        return Err(RetireError::Unread { name: name(), places: lines(places) }.into());
+    }
+    let others = Needs::of(source, namespace, &Opener::Keys(others().filter_map(|other| other.key().ok()).collect()))?;
+    let public = secret.certificate().ok().map(|certificate| certificate.public_key);
+    let astray: Vec<_> = needs.astray(&others, public.as_ref()).collect();
+    match astray.is_empty() {
+        true => Ok(()),
+        false => Err(RetireError::Astray { name: name(), items: lines(astray) }.into()),
+    }
+}
+
+/// Writes each on a line.
+fn lines(entries: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    entries.into_iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n")
 }

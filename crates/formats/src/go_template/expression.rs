@@ -137,3 +137,37 @@ fn nfa(pattern: &str) -> Option<NFA> {
     let syntax = syntax::Config::new().nest_limit(64);
     thompson::Compiler::new().configure(config).syntax(syntax).build(pattern).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what it takes to find one match of `(x)(x)...x*` in so many bytes; a heap that has less refuses it.
+    fn cost(groups: usize, length: usize) -> u64 {
+        let pattern = format!("{}x*", "(x)".repeat(groups));
+        let text = "x".repeat(length);
+        let suffices = |budget: u64| {
+            let mut compiling = Heap::new(u64::MAX);
+            let mut expression = Expression::compile(&mut compiling, pattern.as_bytes()).unwrap();
+            let mut heap = Heap::new(budget);
+            expression.find(&mut heap, &text, 0).is_ok()
+        };
+        let (mut too_little, mut enough) = (0_u64, 1_u64 << 40);
+        while too_little + 1 < enough {
+            let middle = too_little.midpoint(enough);
+            *(if suffices(middle) { &mut enough } else { &mut too_little }) = middle;
+        }
+        enough
+    }
+
+    #[test]
+    fn a_match_is_paid_for_by_its_length_times_what_its_groups_and_states_copy() {
+        // For each byte, the engine may copy both ends of each group for each state.
+        for (groups, length) in [(1, 200), (10, 200), (60, 200), (60, 2_000)] {
+            let (states, slots) = (2 * groups as u64, 2 * (groups as u64 + 1) * 8);
+            let copied = length as u64 * states * slots;
+            let cost = cost(groups, length);
+            assert!((copied / 64..copied).contains(&cost), "{groups} groups, {length} bytes: {cost} for {copied}");
+        }
+    }
+}

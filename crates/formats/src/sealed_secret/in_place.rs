@@ -3,13 +3,16 @@
 //!
 //! The places come from the positions that the YAML loader has (JSON is read as YAML's flow style). What was written is read again and
 //! compared with what it should be, so that a file in a style that is not understood here is refused and never damaged. Not here:
-//! what an item holds, and its key.
+//! what an item holds, and its key. `spec` exchanges all that is sealed of an object.
+
+mod spec;
 
 use std::ops::Range;
 use std::rc::Rc;
 
 use serde_json::Value;
 
+use self::spec::Spec;
 use super::SealedSecretManifest;
 use crate::KeyPath;
 use crate::yaml::load::{checked_text, load};
@@ -36,6 +39,7 @@ pub struct SealedObject {
     pub manifest: Value,
     pointer: Vec<Step>,
     items: Option<Items>,
+    spec: Option<Spec>,
 }
 
 /// A way down in a document.
@@ -97,6 +101,9 @@ pub enum InPlaceError {
         /// The name of the item.
         item: String,
     },
+    /// All that is sealed stands in a way in which it can't be exchanged.
+    #[error("spec can't be changed where it stands")]
+    SpecNotInPlace,
 }
 
 impl InPlaceError {
@@ -109,6 +116,7 @@ impl InPlaceError {
             Self::NotInPlace { .. } => {
                 "write spec.encryptedData as a plain mapping, without anchors, aliases and merge keys"
             }
+            Self::SpecNotInPlace => "write spec as a plain mapping, without anchors, aliases and merge keys",
         }
     }
 }
@@ -133,9 +141,11 @@ impl SealedFile {
             collect(&manifest.value, &mut Vec::new(), &mut found);
             for (pointer, value) in found {
                 let node = root.and_then(|document| down(&document.root, &pointer));
+                let mut offsets = Offsets::new(text, &starts);
+                let spec = node.and_then(|node| spec::spec(node, &mut offsets, text));
                 let items = node.and_then(|node| items(node, text, &starts));
                 let path = path(&pointer);
-                objects.push(SealedObject { document: manifest.index, path, manifest: value, pointer, items });
+                objects.push(SealedObject { document: manifest.index, path, manifest: value, pointer, items, spec });
             }
         }
         Ok(Self { mark, text: text.to_owned(), objects })
@@ -246,34 +256,54 @@ impl SealedFile {
     /// Writes texts into the places of ranges, and sees that nothing else has changed by it.
     fn edited(&self, edits: &[(Range<usize>, String)], changes: &[&ItemChange]) -> Result<Self, InPlaceError> {
         let item = || changes.first().map(|change| change.item.clone()).unwrap_or_default();
-        let not_in_place = || InPlaceError::NotInPlace { item: item() };
+        let file = self.edited_to(edits, |file| self.expected(changes, file));
+        file.ok_or_else(|| InPlaceError::NotInPlace { item: item() })
+    }
+
+    /// Writes texts into the places of ranges; nothing comes of it unless the documents are as expected then.
+    fn edited_to(
+        &self,
+        edits: &[(Range<usize>, String)],
+        expected: impl FnOnce(&Self) -> Option<Vec<yaml::ManifestDocument>>,
+    ) -> Option<Self> {
         let mut edits: Vec<_> = edits.iter().collect();
         edits.sort_by_key(|(range, _)| range.start);
         let (mut text, mut passed) = (String::with_capacity(self.text.len()), 0);
         for (range, new) in edits {
-            text.push_str(self.text.get(passed..range.start).ok_or_else(not_in_place)?);
+            text.push_str(self.text.get(passed..range.start)?);
             text.push_str(new);
             passed = range.end;
         }
-        text.push_str(self.text.get(passed..).ok_or_else(not_in_place)?);
-        let file = Self { mark: self.mark, ..Self::parse(text.as_bytes()).map_err(|_| not_in_place())? };
-        let is_as_wanted = yaml::manifests(text.as_bytes()).ok() == self.expected(changes, &file);
-        if is_as_wanted { Ok(file) } else { Err(not_in_place()) }
+        text.push_str(self.text.get(passed..)?);
+        let file = Self { mark: self.mark, ..Self::parse(text.as_bytes()).ok()? };
+        let is_as_wanted = yaml::manifests(text.as_bytes()).ok() == Some(expected(&file)?);
+        is_as_wanted.then_some(file)
     }
 
     /// Returns the documents as they should be after the changes, on the lines on which they are now.
     fn expected(&self, changes: &[&ItemChange], now: &Self) -> Option<Vec<yaml::ManifestDocument>> {
+        self.expected_with(now, |documents| {
+            changes.iter().try_for_each(|change| {
+                let object = self.objects.get(change.object)?;
+                let document = documents.iter_mut().find(|document| document.index == object.document)?;
+                let data = at(&mut document.value, &object.pointer)?.get_mut("spec")?.get_mut("encryptedData")?;
+                let data = data.as_object_mut()?;
+                match &change.token {
+                    Some(token) => drop(data.insert(change.item.clone(), token.as_str().into())),
+                    None => drop(data.remove(&change.item)),
+                }
+                Some(())
+            })
+        })
+    }
+
+    fn expected_with(
+        &self,
+        now: &Self,
+        change: impl FnOnce(&mut Vec<yaml::ManifestDocument>) -> Option<()>,
+    ) -> Option<Vec<yaml::ManifestDocument>> {
         let mut documents = yaml::manifests(self.text.as_bytes()).ok()?;
-        for change in changes {
-            let object = self.objects.get(change.object)?;
-            let document = documents.iter_mut().find(|document| document.index == object.document)?;
-            let data = at(&mut document.value, &object.pointer)?.get_mut("spec")?.get_mut("encryptedData")?;
-            let data = data.as_object_mut()?;
-            match &change.token {
-                Some(token) => drop(data.insert(change.item.clone(), token.as_str().into())),
-                None => drop(data.remove(&change.item)),
-            }
-        }
+        change(&mut documents)?;
         for (document, now) in documents.iter_mut().zip(yaml::manifests(now.text.as_bytes()).ok()?) {
             document.line = now.line;
         }

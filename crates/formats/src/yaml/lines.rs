@@ -1,30 +1,37 @@
 //! On which line of a YAML or JSON text a value stands, for reports. Not here: what the value is.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::load;
 use super::node::{Content, Node};
 
 /// The lines of a text.
-pub struct Lines(Vec<Rc<Node>>);
+pub struct Lines {
+    documents: Vec<Rc<Node>>,
+    /// The positions of the keys of each mapping that was looked into, by the address of its node, which `documents` keep alive.
+    keys: RefCell<HashMap<*const Node, HashMap<String, usize>>>,
+}
 
 impl Lines {
     /// Reads a text; nothing if it is neither YAML nor JSON.
     pub fn read(text: &[u8]) -> Option<Self> {
         super::check_length(text).ok()?;
-        Some(Self(load::load(text).ok()?.documents.into_iter().map(|document| document.root).collect()))
+        let documents = load::load(text).ok()?.documents.into_iter().map(|document| document.root).collect();
+        Some(Self { documents, keys: RefCell::default() })
     }
 
     /// Returns the line, from 1, of what a JSON pointer names in a document, from 0: where its key stands, or the item of a list. Of
     /// what is not there itself, since a merge key brings it, that of the collection around it.
     pub fn of(&self, document: usize, pointer: &str) -> Option<usize> {
-        let mut node = self.0.get(document)?;
+        let mut node = self.documents.get(document)?;
         let mut line = node.at.line;
         for step in pointer.split('/').skip(1) {
             let step = step.replace("~1", "/").replace("~0", "~");
             let next = match &node.content {
                 Content::Mapping { pairs, .. } => {
-                    let pair = pairs.iter().find(|(key, _)| key.text() == Some(&step));
+                    let pair = self.position(node, pairs, &step).and_then(|at| pairs.get(at));
                     pair.map(|(key, value)| (key.at.line, value))
                 }
                 Content::Sequence { items, .. } => {
@@ -37,6 +44,16 @@ impl Lines {
             (line, node) = (at, value);
         }
         Some(line)
+    }
+
+    /// Returns where a key stands first among those of a mapping. Each mapping is walked through once, however many keys are asked for.
+    fn position(&self, node: &Rc<Node>, pairs: &[(Rc<Node>, Rc<Node>)], key: &str) -> Option<usize> {
+        let mut keys = self.keys.borrow_mut();
+        let keys = keys.entry(Rc::as_ptr(node)).or_insert_with(|| {
+            let keys = pairs.iter().enumerate().rev().filter_map(|(at, (key, _))| Some((key.text()?.to_owned(), at)));
+            keys.collect()
+        });
+        keys.get(key).copied()
     }
 }
 
@@ -62,6 +79,10 @@ mod tests {
         }
         assert_eq!(lines.of(2, "/a"), None);
         assert_eq!(Lines::read(b"{\n\t\"a\": {\n\t\t\"b\": 1\n\t}\n}").unwrap().of(0, "/a/b"), Some(3));
+        // Quadratic work would take minutes here.
+        let many: String = (0..50_000).map(|key| format!("k{key}: 1\n")).collect();
+        let lines = Lines::read(many.as_bytes()).unwrap();
+        assert!((0..50_000).all(|key| lines.of(0, &format!("/k{key}")) == Some(key + 1)));
         assert!(Lines::read(b"a: [").is_none() && Lines::read(&[0xff]).is_none());
     }
 }

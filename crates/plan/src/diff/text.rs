@@ -164,7 +164,7 @@ impl TextStyle {
 }
 
 /// Writes characters that would steer a terminal, or turn the direction of a text, as escapes.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };

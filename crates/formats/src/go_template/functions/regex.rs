@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::super::error::Fault;
 use super::super::expression::Expression;
+use super::super::runes::runes;
 use super::super::value::{Heap, ListKind, Value};
 use super::{Arguments, Function, Param};
 use Param::{Int, Text};
@@ -116,14 +117,16 @@ fn expand(heap: &mut Heap, found: &Expression, text: &[u8], by: &[u8], out: &mut
             rest = after;
             continue;
         }
-        let Some((name, after)) = reference(rest) else {
+        let Some((name, after)) = reference(rest)? else {
             out.push(b'$');
             continue;
         };
         rest = after;
-        let group = match name.parse::<usize>() {
-            Ok(number) => found.group(number),
-            Err(_) => found.named_group(name),
+        // A number with a leading zero is a name, which no group has.
+        let is_name = name.len() > 1 && name.starts_with('0');
+        let group = match name.parse::<usize>().ok().filter(|_| !is_name) {
+            Some(number) => found.group(number),
+            None => found.named_group(name),
         };
         let group = group.and_then(|group| text.get(group)).unwrap_or_default();
         heap.pay_bytes(16 + group.len())?;
@@ -133,14 +136,19 @@ fn expand(heap: &mut Heap, found: &Expression, text: &[u8], by: &[u8], out: &mut
     Ok(())
 }
 
-/// Takes the name of a group: as long as it goes, or in braces.
-fn reference(text: &[u8]) -> Option<(&str, &[u8])> {
+/// Takes the name of a group: as long as it goes, or in braces. In Go letters and digits of all scripts belong to it, though no group is
+/// called so.
+fn reference(text: &[u8]) -> Result<Option<(&str, &[u8])>, Fault> {
     let braced = text.strip_prefix(b"{");
     let name = braced.unwrap_or(text);
     let len = name.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    let (name, after) = name.split_at_checked(len).filter(|_| len > 0)?;
-    let after = if braced.is_some() { after.strip_prefix(b"}")? } else { after };
-    Some((std::str::from_utf8(name).ok()?, after))
+    let (name, after) = name.split_at_checked(len).unwrap_or_default();
+    if runes(after).next().and_then(|rune| rune.char).is_some_and(char::is_alphanumeric) {
+        return Err(Fault::Refused("a group whose name is not ASCII"));
+    }
+    let after = if braced.is_some() { after.strip_prefix(b"}") } else { Some(after) };
+    let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+    Ok(name.zip(after))
 }
 
 fn split(heap: &mut Heap, args: &[Value]) -> Result<Value, Fault> {

@@ -12,7 +12,7 @@ use super::value::{Heap, Value};
 
 /// The widest field in bytes: what is larger would be padding only, and more than Rust's `format!` takes.
 const MAX_WIDTH: i64 = u16::MAX as i64;
-/// Go refuses numbers in a format from here on.
+/// Go takes no larger numbers from arguments, and no further digit behind a larger number in a format.
 const TOO_LARGE: i64 = 1_000_000;
 
 /// Formats `values` by `format`.
@@ -55,6 +55,8 @@ type Outcome = Result<(), Fault>;
 struct Rest<'f>(&'f [u8]);
 
 impl Rest<'_> {
+    const TOO_LARGE: i64 = i64::MAX;
+
     fn peek(&self) -> Option<u8> {
         self.0.first().copied()
     }
@@ -63,13 +65,17 @@ impl Rest<'_> {
         self.0 = self.0.get(count..).unwrap_or_default();
     }
 
-    /// Takes a number, if one stands here; one that is too large is none.
+    /// Takes a number, if one stands here. One with a further digit behind what is too large already is none to Go, which leaves the format
+    /// there; that is [`Self::TOO_LARGE`] here.
     fn number(&mut self) -> Option<i64> {
         let len = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let text = std::str::from_utf8(self.0.get(..len)?).ok().filter(|text| !text.is_empty())?;
-        let number = text.parse().ok().filter(|number| *number <= TOO_LARGE);
+        let digits = self.0.get(..len).filter(|digits| !digits.is_empty())?;
+        let number = digits.iter().fold(0, |number: i64, digit| match number {
+            number if number > TOO_LARGE => Self::TOO_LARGE,
+            number => number * 10 + i64::from(digit - b'0'),
+        });
         self.skip(len);
-        number
+        Some(number)
     }
 
     fn char(&mut self) -> Option<char> {
@@ -163,7 +169,7 @@ impl Printer<'_> {
             return false;
         };
         let mut inner = Rest(rest.0.get(1..close).unwrap_or_default());
-        let number = inner.number().filter(|_| inner.0.is_empty());
+        let number = inner.number().filter(|number| inner.0.is_empty() && *number != Rest::TOO_LARGE);
         rest.skip(close + 1);
         let index = number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
         match index.filter(|index| *index < self.values.len()) {
