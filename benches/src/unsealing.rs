@@ -7,6 +7,7 @@ use waxwing::render::{self, RenderOptions, Rendered, Scope};
 use waxwing::source::WorkingFolder;
 use waxwing::unsealing::{self, SyncKeys};
 use waxwing_formats::Salt;
+use waxwing_formats::reference::ForeignStores;
 use waxwing_plan::Manifest;
 
 use crate::error::{Error, other};
@@ -22,7 +23,7 @@ pub(crate) fn rendered(folder: &Path) -> Result<(Rendered, Duration), Error> {
         kustomize: "kustomize".into(),
         timeout: Duration::from_secs(60),
     };
-    let sources = render::read(&files, &path, &salt).map_err(first)?;
+    let sources = render::read(&files, &path, &salt, &ForeignStores::default()).map_err(first)?;
     let rendered = render::render(sources, &options, &salt, &|_| Some(Scope::Namespaced)).map_err(first)?;
     Ok((rendered, start.elapsed()))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{audit, cert, completion, edit, keys, new, plan, refs, rotate, seal, verify};
+use crate::commands::{audit, cert, completion, edit, keys, new, plan, refs, rotate, run, seal, verify};
 use crate::error::Error;
 use crate::kubeseal::{self, KubesealArgs};
 use crate::sops::{self, SopsArgs};
@@ -48,7 +48,7 @@ Exit codes:
   0  it worked
   1  it did not, and standard error says why; nothing was printed to standard output, but for what `seal rotate` did
   2  `seal plan` found changes, `seal verify` what should not be committed, `seal refs` what is no reference or none that is allowed, or --dry-run what would be done
-`seal sops` and `seal kubeseal` have the codes of sops and kubeseal; their help lists them.";
+`seal sops` and `seal kubeseal` have the codes of sops and kubeseal, and `seal run` that of its command; their help lists them.";
 
 #[derive(Subcommand)]
 #[command(defer = true)]
@@ -59,6 +59,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
     Refs(refs::RefsArgs),
+    Run(Box<run::RunArgs>),
     Edit(Box<edit::EditArgs>),
     Rotate(Box<rotate::RotateArgs>),
     Keys(keys::KeysArgs),
@@ -104,7 +105,7 @@ pub(crate) fn sops_command() -> clap::Command {
 /// Where a value is set or a command is given on the command line, a word in the wrong place may be that value, or a part of a
 /// command with a secret in it, so it is not shown.
 fn without_values(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    let is_one = |word: &OsString| ["set", "--set", "exec-env", "exec-file"].iter().any(|one| word == one);
+    let is_one = |word: &OsString| ["set", "--set", "exec-env", "exec-file", "run"].iter().any(|one| word == one);
     let takes_secrets = |word: &OsString| is_one(word) || word.as_encoded_bytes().starts_with(b"--set=");
     if words.iter().any(takes_secrets) {
         for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
@@ -195,6 +196,7 @@ impl Cli {
             Some(Command::Verify(args)) => verify::run(&args),
             Some(Command::Audit(args)) => audit::run(&args).map(|()| Outcome::Done),
             Some(Command::Refs(args)) => refs::run(&args),
+            Some(Command::Run(args)) => run::run(&args).map(|()| Outcome::Done),
             Some(Command::Edit(args)) => edit::run(*args).map(|()| Outcome::Done),
             Some(Command::Rotate(args)) => rotate::run(&args),
             Some(Command::Keys(args)) => keys::run(args),

@@ -7,6 +7,7 @@ use waxwing_formats::sealed_secret::{CertificateError, PlainSecretError, SealErr
 use crate::certificate::FetchError;
 use crate::cluster::ClusterError;
 use crate::commands::keys::RetireError;
+use crate::commands::run::NotRun;
 use crate::input::{InputError, ValueError};
 use crate::kubeseal;
 use crate::output::OutputError;
@@ -77,6 +78,15 @@ pub(crate) enum Error {
     /// A SealedSecret was not edited.
     #[error(transparent)]
     EditItems(#[from] EditError),
+    /// Nothing can be waited for on this machine.
+    #[error("nothing can be waited for on this machine: {0}")]
+    Waiting(std::io::ErrorKind),
+    /// Stores could not be asked for so many secrets.
+    #[error("nobody could be asked for {0} of the secrets")]
+    Unanswered(usize),
+    /// A command could not be run.
+    #[error(transparent)]
+    NotRun(NotRun),
 }
 
 impl Error {
@@ -84,6 +94,7 @@ impl Error {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Sops(fault) => fault.code(),
+            Self::NotRun(error) => error.code(),
             _ => 1,
         }
     }
@@ -109,6 +120,8 @@ impl Error {
             Self::Backup(error) => error.hint(),
             Self::Retire(error) => Some(error.hint().to_owned()),
             Self::EditItems(error) => error.hint(),
+            Self::Waiting(_) | Self::NotRun(_) => None,
+            Self::Unanswered(_) => Some("see each of them above".to_owned()),
         }
     }
 }

@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 Seals secrets so that they can be committed. Every command with its flags, as `--help` prints them.
 ";
 
-const COMMANDS: [&[&str]; 36] = [
+const COMMANDS: [&[&str]; 37] = [
     &[],
     &["cert"],
     &["new"],
@@ -30,6 +30,7 @@ const COMMANDS: [&[&str]; 36] = [
     &["refs"],
     &["refs", "list"],
     &["refs", "check"],
+    &["run"],
     &["edit"],
     &["rotate"],
     &["keys"],

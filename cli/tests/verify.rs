@@ -140,8 +140,8 @@ fn whatever_should_not_be_committed_is_named_and_not_shown() -> Result<(), Failu
 }
 
 /// What the specification of SARIF 2.1.0 says of the objects that are written (sections 3.13, 3.14, 3.18, 3.19, 3.27 to 3.30, 3.33, 3.49, 3.4 and
-/// 3.11), with their properties that are used here: no object may have one that it does not define, and some have to be there (`!`). The official
-/// schema stands in no package that could be pinned.
+/// 3.11), with their properties that are used here: no object may have one that it does not define, and some have to be there (`!`). The
+/// official schema itself is not at hand here.
 const SARIF: [(&str, &[(&str, &str)]); 11] = [
     ("sarifLog", &[("$schema", "uri"), ("version!", "version"), ("runs!", "[run")]),
     ("run", &[("tool!", "tool"), ("results", "[result")]),

@@ -34,7 +34,10 @@ pub use git_source::{GitReference, GitSource, GitSourceSpec, GitSourceStatus, Se
 pub use inventory::{Inventory, InventorySpec, SyncIdentity};
 pub use period::{ParsePeriodError, Period};
 pub use reason::Reason;
-pub use reference::{BackendKind, BackendRef, FieldPointer, KeySource, KindName, LocalRef, ParseKindNameError};
+pub use reference::{
+    BackendKind, BackendRef, EnginePath, FieldPointer, ForeignReferences, KeySource, KindName, LocalRef,
+    ParseKindNameError, ValsReferences,
+};
 pub use secret_backend::{
     Allow, AwsAuth, AwsBackend, AzureAuth, AzureBackend, AzureWorkloadIdentity, GcpAuth, GcpBackend,
     GcpWorkloadIdentity, SecretBackend, SecretBackendSpec, VaultBackend, WebIdentityAuth,

@@ -4,6 +4,7 @@
 //! cluster that allow its namespace.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -47,6 +48,73 @@ pub struct BackendRef {
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub name: String,
 }
+
+/// Which backends stand for the stores of other tools' references. Each must be one that `backends` names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignReferences {
+    /// The backend for the placeholders of argocd-vault-plugin that name a path, `<path:PATH#KEY#VERSION>`: the one that stands for the
+    /// store of its `AVP_TYPE`. Default: none, so they are text. Example: `vault`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub argocd_vault_plugin: Option<String>,
+
+    /// The backends for the references of vals, by their provider. Default: none, so they are text. Example: `{vault: vault}`.
+    #[serde(default)]
+    pub vals: ValsReferences,
+}
+
+/// The backends for the references of vals; those of a provider without one are text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub struct ValsReferences {
+    /// For `ref+vault://`. Example: `vault`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub vault: Option<String>,
+
+    /// For `ref+openbao://`. Example: `vault`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub openbao: Option<String>,
+
+    /// For `ref+awssecrets://`. Example: `aws`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub awssecrets: Option<String>,
+
+    /// For `ref+awsssm://`. Example: `aws`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub awsssm: Option<String>,
+
+    /// For `ref+gcpsecrets://`. Example: `google`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub gcpsecrets: Option<String>,
+
+    /// For `ref+azurekeyvault://`, by the vault that the reference names, since a backend is one vault. Default: none.
+    /// Example: `{shop-vault: azure}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub azurekeyvault: BTreeMap<String, String>,
+
+    /// The engines of KV version 2, behind which `data` goes in the path of `ref+vault://` and `ref+openbao://` where it does not stand
+    /// there: vals asks the server for that, and here the path has to be known before anyone is asked. Default: none. Example: `[secret]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "versionedEngines")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "set"))]
+    pub versioned_engines: Vec<EnginePath>,
+}
+
+/// The path at which an engine is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnginePath(
+    #[schemars(
+        length(min = 1, max = 256),
+        regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_.:@-]*(/[A-Za-z0-9_-][A-Za-z0-9_.:@-]*)*$")
+    )]
+    pub String,
+);
 
 /// A kind of backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waxwing_plan::IgnoreRule;
 
-use super::{BackendRef, FieldPointer, KeySource, KindName, LocalRef, Period, Reason};
+use super::{BackendRef, FieldPointer, ForeignReferences, KeySource, KindName, LocalRef, Period, Reason};
 
 /// The most failures that a status lists.
 pub const FAILURES_LIMIT: usize = 50;
@@ -116,6 +116,8 @@ pub struct SyncSpec {
 
     /// How secrets are opened and where they may go.
     #[serde(default)]
+    #[x_kube(validation = Rule::new(FOREIGN_RULE)
+        .message("foreignReferences names a backend that backends does not"))]
     pub secrets: Secrets,
 
     /// Whether to leave the cluster as it is. Default: `false`.
@@ -149,6 +151,30 @@ fn one_minute() -> Period {
 fn yes() -> bool {
     true
 }
+
+/// Says that a field is left out, or is the name of one of the backends.
+macro_rules! is_backend {
+    ($field:literal) => {
+        concat!("(!has(", $field, ") || (has(self.backends) && self.backends.exists(b, b.name == ", $field, ")))")
+    };
+}
+
+/// What stands for the store of another tool is one of the backends.
+const FOREIGN_RULE: &str = concat!(
+    "!has(self.foreignReferences) || (",
+    is_backend!("self.foreignReferences.argocdVaultPlugin"),
+    " && (!has(self.foreignReferences.vals) || (",
+    is_backend!("self.foreignReferences.vals.vault"),
+    " && ",
+    is_backend!("self.foreignReferences.vals.openbao"),
+    " && ",
+    is_backend!("self.foreignReferences.vals.awssecrets"),
+    " && ",
+    is_backend!("self.foreignReferences.vals.awsssm"),
+    " && ",
+    is_backend!("self.foreignReferences.vals.gcpsecrets"),
+    ")))"
+);
 
 /// What happens to objects that leave the revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -266,6 +292,12 @@ pub struct Secrets {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub backends: Vec<BackendRef>,
+
+    /// The references of other tools that are read as if they were `ref+store://`, and through which of `backends`. What in them says where a
+    /// store is or who logs in (`address`, `token_env`, `region`) is refused by name, and so is what has no counterpart. Default: none; they
+    /// are text, which in a Secret is clear text. Example: `{argocdVaultPlugin: vault, vals: {vault: vault, versionedEngines: [secret]}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_references: Option<ForeignReferences>,
 }
 
 /// What happens to a Secret that stands in Git unsealed.

@@ -14,6 +14,8 @@
 //! printable::<waxwing::cluster::Binding>();
 //! ```
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -148,9 +150,25 @@ impl Request {
         self.bindings.iter().map(|binding| (binding.pointer.as_str(), binding.provenance.as_slice()))
     }
 
+    /// Takes fields out, with all that was to stand in them.
+    pub fn leave(&mut self, fields: &[FieldPath]) {
+        for field in fields {
+            let Some((parent, _)) = field.as_str().rsplit_once('/') else { continue };
+            if let Some(Value::Object(parent)) = self.skeleton.pointer_mut(parent) {
+                field.segments().last().map(|name| parent.shift_remove(name));
+            }
+        }
+        let skeleton = &self.skeleton;
+        self.bindings.retain(|binding| skeleton.pointer(&binding.pointer).is_some());
+    }
+
     /// Returns the object without its secret values.
     pub fn skeleton(&self) -> &Value {
         &self.skeleton
+    }
+
+    fn by_place(&self) -> Bindings<'_> {
+        self.bindings.iter().rev().map(|binding| (binding.pointer.as_str(), binding)).collect()
     }
 
     /// Writes the body of the apply request: the only place where skeleton and secrets meet.
@@ -159,58 +177,67 @@ impl Request {
     ///
     /// Fails when a binding points nowhere in the skeleton, with its pointer.
     pub fn body(&self) -> Result<Bytes, UnboundPointer> {
+        let bindings = self.by_place();
         let mut size = Counter(0);
-        self.write(&self.skeleton, &mut String::new(), &mut size);
+        write(&self.skeleton, &bindings, &mut String::new(), &mut size);
         let mut buffer = Buffer { bytes: Zeroizing::new(Vec::with_capacity(size.0)) };
-        self.write(&self.skeleton, &mut String::new(), &mut buffer);
+        write(&self.skeleton, &bindings, &mut String::new(), &mut buffer);
         match self.bindings.iter().find(|binding| self.skeleton.pointer(&binding.pointer).is_none()) {
             Some(unbound) => Err(UnboundPointer(unbound.pointer.clone())),
             None => Ok(Bytes::from_owner(buffer.bytes)),
         }
     }
+}
 
-    fn write(&self, value: &Value, at: &mut String, out: &mut impl Sink) {
-        if let Some(binding) = self.bindings.iter().find(|binding| binding.pointer == *at) {
-            return out.secret(binding);
-        }
-        match value {
-            Value::Object(fields) => self.write_object(fields, at, out),
-            Value::Array(items) => self.write_array(items, at, out),
-            scalar => out.public(&scalar.to_string()),
-        }
-    }
+/// The bindings of one request by their pointers; of two at one place, the first.
+type Bindings<'a> = BTreeMap<&'a str, &'a Binding>;
 
-    fn write_object(&self, fields: &serde_json::Map<String, Value>, at: &mut String, out: &mut impl Sink) {
-        out.public("{");
-        for (position, (key, value)) in fields.iter().enumerate() {
-            if position > 0 {
-                out.public(",");
-            }
-            out.public(&Value::from(key.as_str()).to_string());
-            out.public(":");
-            let parent = at.len();
-            at.push('/');
-            at.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            self.write(value, at, out);
-            at.truncate(parent);
-        }
-        out.public("}");
+fn write(value: &Value, bindings: &Bindings<'_>, at: &mut String, out: &mut impl Sink) {
+    if let Some(binding) = bindings.get(at.as_str()) {
+        return out.secret(binding);
     }
+    match value {
+        Value::Object(fields) => write_object(fields, bindings, at, out),
+        Value::Array(items) => write_array(items, bindings, at, out),
+        scalar => out.public(&scalar.to_string()),
+    }
+}
 
-    fn write_array(&self, items: &[Value], at: &mut String, out: &mut impl Sink) {
-        out.public("[");
-        for (position, value) in items.iter().enumerate() {
-            if position > 0 {
-                out.public(",");
-            }
-            let parent = at.len();
-            at.push('/');
-            at.push_str(&position.to_string());
-            self.write(value, at, out);
-            at.truncate(parent);
+fn write_object(
+    fields: &serde_json::Map<String, Value>,
+    bindings: &Bindings<'_>,
+    at: &mut String,
+    out: &mut impl Sink,
+) {
+    out.public("{");
+    for (position, (key, value)) in fields.iter().enumerate() {
+        if position > 0 {
+            out.public(",");
         }
-        out.public("]");
+        out.public(&Value::from(key.as_str()).to_string());
+        out.public(":");
+        let parent = at.len();
+        at.push('/');
+        at.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        write(value, bindings, at, out);
+        at.truncate(parent);
     }
+    out.public("}");
+}
+
+fn write_array(items: &[Value], bindings: &Bindings<'_>, at: &mut String, out: &mut impl Sink) {
+    out.public("[");
+    for (position, value) in items.iter().enumerate() {
+        if position > 0 {
+            out.public(",");
+        }
+        let parent = at.len();
+        at.push('/');
+        at.push_str(&position.to_string());
+        write(value, bindings, at, out);
+        at.truncate(parent);
+    }
+    out.public("]");
 }
 
 /// A binding whose pointer leads nowhere in the object it was made for.
@@ -346,7 +373,7 @@ mod tests {
             vec![binding("/a", &value, Encoding::Text), binding("/b", &value, Encoding::Base64)],
         );
         let mut size = Counter(0);
-        request.write(&request.skeleton, &mut String::new(), &mut size);
+        write(&request.skeleton, &request.by_place(), &mut String::new(), &mut size);
         assert_eq!(request.body().unwrap().len(), size.0);
     }
 

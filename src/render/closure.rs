@@ -18,7 +18,7 @@ impl ClosureKey {
     }
 
     /// SHA-256 over length-prefixed parts: the renderer, the options, the files with their blob ids, the handles
-    /// (which hold the key of those of clear text) and the folders to build.
+    /// (which hold the key of those of clear text), the stores of other tools and the folders to build.
     pub(super) fn of(files: &SourceFiles, options: &RenderOptions) -> Self {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -33,6 +33,8 @@ impl ClosureKey {
         }
         part(b"handles");
         files.handles.iter().for_each(|(handle, _)| part(handle.as_str().as_bytes()));
+        // What stands for a store of another tool decides which text is a handle, also beyond the files.
+        part(format!("{:?}", files.foreign).as_bytes());
         part(b"roots");
         files.roots.iter().for_each(|root| part(root.as_str().as_bytes()));
         Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
-use waxwing_formats::reference::ReferenceError;
+use waxwing_formats::reference::{ForeignError, ReferenceError};
 use waxwing_formats::sealed_secret::ManifestError;
 use waxwing_formats::sops::SopsError;
 use waxwing_formats::yaml::YamlError;
@@ -175,9 +175,15 @@ pub enum Fault {
         pointer: String,
     },
 
+    /// An `apiVersion` that is neither a version nor a group and a version.
+    #[error("apiVersion is neither VERSION nor GROUP/VERSION")]
+    BadApiVersion,
     /// What begins as a reference to a store and is none.
     #[error("{0} ({name})", name = .0.name())]
     Reference(ReferenceError),
+    /// A reference of another tool that the Sync has read, and that can't be.
+    #[error("{0} ({name})", name = .0.name())]
+    Foreign(ForeignError),
     /// A reference that a sealed value is part of.
     #[error("a part of a reference is sealed")]
     SealedReference,
@@ -190,6 +196,13 @@ pub enum Fault {
     /// The annotation with a reference to something that has no entries.
     #[error("what is decoded has no entries to fill a Secret with")]
     ExpandsValue,
+
+    /// The annotation on a SealedSecret.
+    #[error("a SealedSecret is not filled with the entries of a secret in a store")]
+    ExpandsSealed,
+    /// A reference in what a SealedSecret says of itself.
+    #[error("a reference stands in the metadata of a SealedSecret, where none is resolved")]
+    ReferenceBesideSealed,
 
     /// Two files claim to be the folder's kustomization.
     #[error("the folder has both {0} and {1}")]
@@ -400,10 +413,14 @@ impl Fault {
             Self::PlaintextSecret | Self::PlaintextRendered { .. } => {
                 "seal it with `seal` or `sops`, or set spec.secrets.plaintext to Warn or Allow"
             }
+            Self::BadApiVersion => "write v1 for what Kubernetes has itself, and GROUP/VERSION for all else",
             Self::Reference(error) => error.hint(),
+            Self::Foreign(error) => error.hint(),
             Self::SealedReference => "write the reference in clear text: it is public, and gives no right to anything",
             Self::ReferenceNotEncoded => "write it under stringData, or as base64",
             Self::ExpandsOther => "take the annotation waxwing.dev/expand off, or refer to single values",
+            Self::ExpandsSealed => "put the annotation waxwing.dev/expand on a Secret of its own",
+            Self::ReferenceBesideSealed => "take it out, or put it into a Secret of its own",
             Self::ExpandsValue => "leave decode=base64 out of the annotation, or refer to the value under stringData",
             Self::TwoKustomizations(..) => "keep one of them",
             Self::FieldNotAllowed { .. } => {

@@ -36,6 +36,7 @@ impl Reader<'_> {
         self.plaintext.sort();
         self.plaintext.dedup();
         Ok(SourceFiles {
+            foreign: self.foreign.clone(),
             closure: self.closure(),
             documents: folder.documents,
             roots: folder.roots,

@@ -85,10 +85,10 @@ pub(super) fn manifest(
     Ok(Manifest { id, version, body: value, secrets: BTreeMap::new(), location })
 }
 
-/// Tells whether a value is a core `Secret`.
+/// Tells whether a value is a core `Secret`. The API server would take `/v1` for `v1`, so what claims that is looked at before it is refused.
 pub(super) fn is_secret(value: &Value) -> bool {
     value.get("kind").and_then(Value::as_str) == Some("Secret")
-        && value.get("apiVersion").and_then(Value::as_str) == Some("v1")
+        && value.get("apiVersion").and_then(Value::as_str).is_some_and(|version| matches!(version, "v1" | "/v1"))
 }
 
 /// Marks every string in which handles stand.
@@ -116,6 +116,9 @@ fn kind_and_version(value: &Value) -> Result<(GroupKind, String), Fault> {
     };
     let (api_version, kind) = (text("apiVersion")?, text("kind")?);
     let (group, version) = split_api_version(api_version);
+    if version.is_empty() || version.contains('/') || api_version.starts_with('/') {
+        return Err(Fault::BadApiVersion);
+    }
     Ok((GroupKind::new(group, kind), version.to_owned()))
 }
 

@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use waxwing_formats::reference::ForeignStores;
 use waxwing_formats::{Handle, Salt};
 use waxwing_plan::{self as plan, GroupKind, Manifest};
 
@@ -79,6 +80,7 @@ pub struct SourceFiles {
     unsure: UnsureValues,
     sops: Vec<SopsFile>,
     closure: BTreeMap<String, ObjectId>,
+    foreign: ForeignStores,
 }
 
 impl SourceFiles {
@@ -183,13 +185,19 @@ impl Rendered {
 /// Reads the folder at `path` and everything that it refers to, and puts handles where values are sealed.
 ///
 /// A folder with a kustomization is built by Kustomize. Of any other, the files that end in `.yaml`, `.yml` and `.json`
-/// are read, in its folders too, apart from hidden ones; folders in it with a kustomization are built.
+/// are read, in its folders too, apart from hidden ones; folders in it with a kustomization are built. `foreign` says which references of
+/// other tools are read as ours.
 ///
 /// # Errors
 ///
 /// Returns everything that is wrong with any file, not just the first.
-pub fn read(files: &dyn Files, path: &RepoPath, salt: &Salt) -> Result<SourceFiles, Vec<RenderError>> {
-    let mut reader = Reader::new(files, salt);
+pub fn read(
+    files: &dyn Files,
+    path: &RepoPath,
+    salt: &Salt,
+    foreign: &ForeignStores,
+) -> Result<SourceFiles, Vec<RenderError>> {
+    let mut reader = Reader::new(files, salt, foreign);
     let folder = reader.folder(path);
     reader.finish(folder)
 }

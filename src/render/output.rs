@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use waxwing_formats::reference::ForeignStores;
 use waxwing_formats::{KeyPath, Salt, SecretBytes, yaml};
 use waxwing_plan::{GroupKind, Location, Manifest, ObjectId};
 
@@ -12,7 +13,7 @@ use super::handles::{HandleTable, locate};
 use super::kustomize::TimeLimit;
 use super::manifests::{self, Scope, SourceDocument};
 use super::plaintext::{self, PlaintextSecret};
-use super::references::{self, Expansions};
+use super::references::{self, Expansions, Taking};
 use super::sealed_secrets::{self, SealedBindings};
 use super::secret_templates::Templates;
 use super::staging::Staging;
@@ -35,6 +36,7 @@ pub(super) fn render(
     let mut output = Output {
         options,
         salt,
+        foreign: files.foreign,
         scope_of: &|kind| scope_of(kind).or_else(|| defined.scope_of(kind)),
         handles: files.handles,
         plaintext: files.plaintext,
@@ -117,6 +119,7 @@ fn read_printed(place: &Place, printed: &[u8]) -> Result<Vec<SourceDocument>, Fa
 struct Output<'a> {
     options: &'a RenderOptions,
     salt: &'a Salt,
+    foreign: ForeignStores,
     scope_of: &'a dyn Fn(&GroupKind) -> Option<Scope>,
     handles: HandleTable,
     plaintext: Vec<PlaintextSecret>,
@@ -150,7 +153,8 @@ impl Output<'_> {
         let (sealed, templates) = sealed_secrets::become_secret(&mut manifest, place, &mut self.handles, self.salt)?;
         self.sealed.extend(sealed);
         self.templates.extend(templates);
-        match references::take_rendered(&mut manifest, place, &mut self.handles, self.salt) {
+        let taking = Taking { salt: self.salt, foreign: &self.foreign };
+        match references::take_rendered(&mut manifest, place, &mut self.handles, taking) {
             Ok(expansion) => {
                 self.expansions.extend(expansion.map(|expansion| (manifest.id.clone(), expansion)));
             }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use waxwing_formats::reference::ForeignStores;
 use waxwing_formats::sops::{self, Document, Sealed, SopsError, Store};
 use waxwing_formats::{Handle, Salt};
 
@@ -49,6 +50,7 @@ pub(super) struct Contents {
 pub(super) struct Reader<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) salt: &'a Salt,
+    pub(super) foreign: &'a ForeignStores,
     pub(super) errors: Vec<RenderError>,
     pub(super) handles: HandleTable,
     pub(super) plaintext: Vec<PlaintextSecret>,
@@ -68,10 +70,11 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(files: &'a dyn Files, salt: &'a Salt) -> Self {
+    pub(super) fn new(files: &'a dyn Files, salt: &'a Salt, foreign: &'a ForeignStores) -> Self {
         Self {
             files,
             salt,
+            foreign,
             errors: Vec::new(),
             handles: HandleTable::default(),
             plaintext: Vec::new(),

@@ -3,16 +3,19 @@
 //! Where a Secret, or what becomes one, has a text with references, that text is taken apart before a renderer sees it: what stands beside the
 //! references becomes handles too, and is no clear text to report. Everywhere else references are found after the render. By then all
 //! ciphertext is handles, so nothing that was sealed is looked at, and nobody asks a store before this is done. What begins as a reference
-//! and is none is refused, wherever it stands. Which text is one decides `waxwing_formats::reference`.
+//! and is none is refused, wherever it stands. Which text is one decides `waxwing_formats::reference`; which references of other tools are read as
+//! ours, the Sync.
 
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use waxwing_formats::reference::{Content, Reference, ReferenceError, decoded};
+use waxwing_formats::reference::{
+    Content, ForeignError, ForeignStores, Form, Piece, Reference, ReferenceError, decoded,
+};
 use waxwing_formats::{Handle, HandleInput, KeyPath, Salt, SecretBytes, Segment};
-use waxwing_plan::{Location, Manifest, ObjectId, SecretMark};
+use waxwing_plan::{EXPAND_ANNOTATION, Location, Manifest, ObjectId, SecretMark};
 
 use super::error::{Fault, Place, RenderError};
 use super::handles::{Embedding, HandleTable, Origin, locate};
@@ -21,10 +24,54 @@ use super::plaintext;
 use super::reader::Reader;
 
 /// The annotation that has a Secret filled with all entries of the secret that it refers to.
-pub const EXPAND: &str = "waxwing.dev/expand";
+pub const EXPAND: &str = EXPAND_ANNOTATION;
 
 /// What every reference has in it.
 const BEGIN: &str = "ref+";
+
+/// What every placeholder of argocd-vault-plugin begins with.
+const PLACEHOLDER: &str = "<path:";
+
+/// What decides which references are taken, and what tells clear text apart without showing it.
+#[derive(Clone, Copy)]
+pub(super) struct Taking<'a> {
+    pub(super) salt: &'a Salt,
+    /// The stores that stand for those of other tools.
+    pub(super) foreign: &'a ForeignStores,
+}
+
+impl Taking<'_> {
+    /// Tells whether a text may have references, or begin as one; most have none, and are not taken apart.
+    fn may_have_any(self, text: &str) -> bool {
+        text.contains(BEGIN) || (self.foreign.reads(Form::ArgocdVaultPlugin) && text.contains(PLACEHOLDER))
+    }
+
+    /// Returns the reference that a piece of a text is, if it is one.
+    fn reference(self, piece: &Piece<'_>) -> Result<Option<Reference>, Fault> {
+        let reference = match &piece.content {
+            Content::Text => return Ok(None),
+            Content::Malformed(error) => return Err(Fault::Reference(*error)),
+            Content::Reference(reference) => reference.clone(),
+            Content::Foreign(foreign) => match self.foreign.read(foreign).transpose().map_err(Fault::Foreign)? {
+                None => return Ok(None),
+                Some(mapped) if mapped.is_encoded => return Err(Fault::Foreign(ForeignError::Encoded)),
+                Some(mapped) => mapped.reference,
+            },
+        };
+        match piece.raw.contains(Handle::PREFIX) {
+            true => Err(Fault::SealedReference),
+            false => Ok(Some(reference)),
+        }
+    }
+
+    /// Returns the reference of a text that another tool replaces by the base64 of its value, as a value under `data` needs it.
+    fn encoded(self, data: &str) -> Option<Reference> {
+        let pieces = Reference::find(data);
+        let [Piece { content: Content::Foreign(foreign), .. }] = pieces.as_slice() else { return None };
+        let mapped = self.foreign.read(foreign)?.ok()?;
+        mapped.is_encoded.then_some(mapped.reference)
+    }
+}
 
 /// A Secret that is filled with all entries of a secret in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,32 +118,23 @@ pub(super) fn take(
     text: &str,
     (location, path): (&Location, &KeyPath),
     handles: &mut HandleTable,
+    taking: Taking<'_>,
     mut rest: impl FnMut(&mut HandleTable, &str, usize) -> String,
 ) -> Result<Option<String>, Fault> {
-    if !text.contains(BEGIN) {
+    if !taking.may_have_any(text) {
         return Ok(None);
     }
     let pieces = Reference::find(text);
-    let malformed = pieces.iter().find_map(|piece| match piece.content {
-        Content::Malformed(error) => Some(error),
-        _ => None,
-    });
-    if let Some(error) = malformed {
-        return Err(Fault::Reference(error));
-    }
-    if !pieces.iter().any(|piece| matches!(piece.content, Content::Reference(_))) {
+    let references = pieces.iter().map(|piece| taking.reference(piece)).collect::<Result<Vec<_>, _>>()?;
+    if references.iter().all(Option::is_none) {
         return Ok(None);
     }
     let mut taken = String::new();
-    for (position, piece) in pieces.into_iter().enumerate() {
-        match piece.content {
-            Content::Reference(reference) if piece.raw.contains(Handle::PREFIX) => {
-                drop(reference);
-                return Err(Fault::SealedReference);
-            }
-            Content::Reference(reference) => taken.push_str(&add(handles, location, path, reference)),
-            _ => taken.push_str(&rest(handles, piece.raw, position)),
-        }
+    for (position, (piece, reference)) in pieces.into_iter().zip(references).enumerate() {
+        taken.push_str(&match reference {
+            Some(reference) => add(handles, location, path, reference),
+            None => rest(handles, piece.raw, position),
+        });
     }
     Ok(Some(taken))
 }
@@ -106,12 +144,12 @@ pub(super) fn take_of_secret(
     text: &str,
     (location, path): (&Location, &KeyPath),
     handles: &mut HandleTable,
-    salt: &Salt,
+    taking: Taking<'_>,
 ) -> Result<Option<String>, Fault> {
-    take(text, (location, path), handles, |handles, beside, position| {
+    take(text, (location, path), handles, taking, |handles, beside, position| {
         // Two pieces of one text are two values.
         let path = path.index(position);
-        plaintext::add(handles, salt, location, path, SecretBytes::new(beside.as_bytes().to_vec()))
+        plaintext::add(handles, taking.salt, location, path, SecretBytes::new(beside.as_bytes().to_vec()))
     })
 }
 
@@ -120,11 +158,17 @@ pub(super) fn take_of_data(
     data: &str,
     at: (&Location, &KeyPath),
     handles: &mut HandleTable,
-    salt: &Salt,
+    taking: Taking<'_>,
 ) -> Result<Option<String>, Fault> {
+    if let Some(reference) = taking.encoded(data) {
+        return match data.contains(Handle::PREFIX) {
+            true => Err(Fault::SealedReference),
+            false => Ok(Some(STANDARD.encode(add(handles, at.0, at.1, reference)))),
+        };
+    }
     match decoded(data) {
-        Some(text) => Ok(take_of_secret(&text, at, handles, salt)?.map(|taken| STANDARD.encode(taken))),
-        None => take_of_secret(data, at, handles, salt),
+        Some(text) => Ok(take_of_secret(&text, at, handles, taking)?.map(|taken| STANDARD.encode(taken))),
+        None => take_of_secret(data, at, handles, taking),
     }
 }
 
@@ -138,7 +182,8 @@ impl Reader<'_> {
         may_be_base64: bool,
     ) -> Option<String> {
         let take = if may_be_base64 { take_of_data } else { take_of_secret };
-        take(text, (location, path), &mut self.handles, self.salt).unwrap_or_else(|fault| {
+        let taking = Taking { salt: self.salt, foreign: self.foreign };
+        take(text, (location, path), &mut self.handles, taking).unwrap_or_else(|fault| {
             self.refuse(Place::from(location).at(path.to_string()), fault);
             Some(String::new())
         })
@@ -159,28 +204,34 @@ pub(super) fn take_rendered(
     manifest: &mut Manifest,
     place: &Place,
     handles: &mut HandleTable,
-    salt: &Salt,
+    taking: Taking<'_>,
 ) -> Result<Option<Expansion>, Vec<RenderError>> {
     let location = manifest.location.clone().unwrap_or_else(|| Location {
         file: place.file.clone(),
         document: place.document.unwrap_or_default(),
         line: place.line.unwrap_or(1),
     });
-    let mut search =
-        Search { location: &location, place, handles, salt, is_secret: is_secret(&manifest.body), errors: Vec::new() };
+    let mut search = Search {
+        location: &location,
+        place,
+        handles,
+        taking,
+        is_secret: is_secret(&manifest.body),
+        errors: Vec::new(),
+    };
     let expansion = search.expansion(&manifest.body);
     // What a Secret has is base64; of the rest, most has nothing to look for.
-    if search.is_secret || mentions_any(&manifest.body) {
+    if search.is_secret || mentions_any(&manifest.body, taking) {
         search.value(&KeyPath::root(), &mut manifest.body);
     }
     if search.errors.is_empty() { Ok(expansion) } else { Err(search.errors) }
 }
 
-fn mentions_any(value: &Value) -> bool {
+fn mentions_any(value: &Value, taking: Taking<'_>) -> bool {
     match value {
-        Value::String(text) => text.contains(BEGIN),
-        Value::Array(items) => items.iter().any(mentions_any),
-        Value::Object(map) => map.values().any(mentions_any),
+        Value::String(text) => taking.may_have_any(text),
+        Value::Array(items) => items.iter().any(|item| mentions_any(item, taking)),
+        Value::Object(map) => map.values().any(|value| mentions_any(value, taking)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -189,7 +240,7 @@ struct Search<'a> {
     location: &'a Location,
     place: &'a Place,
     handles: &'a mut HandleTable,
-    salt: &'a Salt,
+    taking: Taking<'a>,
     is_secret: bool,
     errors: Vec<RenderError>,
 }
@@ -212,9 +263,15 @@ impl Search<'_> {
         }
         let at = (self.location, path);
         let is_data = self.is_secret && is_data(path);
-        let taken = match is_data && matches!(locate(text), Ok(None)) {
-            true => take_of_data(text, at, self.handles, self.salt),
-            false => take(text, at, self.handles, |_, beside, _| beside.to_owned()),
+        let beside = |_: &mut HandleTable, beside: &str, _| beside.to_owned();
+        let taken = match locate(text) {
+            Ok(None) if is_data => take_of_data(text, at, self.handles, self.taking),
+            // What a renderer put together of handles and other text.
+            Ok(Some(Embedding::Base64 { text, .. })) if is_data => {
+                let taken = take(&text, at, self.handles, self.taking, beside);
+                taken.map(|taken| taken.map(|taken| STANDARD.encode(taken)))
+            }
+            _ => take(text, at, self.handles, self.taking, beside),
         };
         let taken = taken.and_then(|taken| match is_data && self.is_not_encoded(taken.as_deref().unwrap_or(text)) {
             true => Err(Fault::ReferenceNotEncoded),
@@ -249,6 +306,35 @@ impl Search<'_> {
         };
         self.errors.push(RenderError::new(self.place.at(key_path), fault));
         None
+    }
+}
+
+/// Says what is wrong with the metadata of a SealedSecret, which nothing comes of: neither are references in it resolved, nor is the Secret
+/// filled from it.
+pub(super) fn refused_in_metadata(sealed: &Value, place: &Place) -> Option<RenderError> {
+    let metadata = sealed.get("metadata")?;
+    let annotation = metadata.get("annotations").and_then(|annotations| annotations.get(EXPAND));
+    if annotation.is_some() {
+        let at = place.at(child_pointer("/metadata/annotations", EXPAND));
+        return Some(RenderError::new(at, Fault::ExpandsSealed));
+    }
+    in_metadata(&KeyPath::root().key("metadata"), metadata)
+        .map(|(path, fault)| RenderError::new(place.at(path.to_string()), fault))
+}
+
+fn in_metadata(path: &KeyPath, value: &Value) -> Option<(KeyPath, Fault)> {
+    match value {
+        Value::String(text) if text.contains(BEGIN) => {
+            let fault = Reference::find(text).into_iter().find_map(|piece| match piece.content {
+                Content::Malformed(error) => Some(Fault::Reference(error)),
+                Content::Reference(_) => Some(Fault::ReferenceBesideSealed),
+                Content::Text | Content::Foreign(_) => None,
+            });
+            Some((path.clone(), fault?))
+        }
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| in_metadata(&path.index(index), item)),
+        Value::Object(map) => map.iter().find_map(|(key, value)| in_metadata(&path.key(key), value)),
+        _ => None,
     }
 }
 

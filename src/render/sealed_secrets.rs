@@ -17,6 +17,7 @@ use super::documents::add_sealed_item;
 use super::error::{Fault, Place, RenderError};
 use super::handles::{HandleTable, Origin, locate, mentions_handle};
 use super::plaintext::data_pointer;
+use super::references;
 use super::secret_templates::{self, Templates};
 
 /// What one item of a SealedSecret was sealed for.
@@ -45,6 +46,9 @@ pub(super) fn become_secret(
 ) -> Result<(SealedBindings, Templates), RenderError> {
     if !SealedSecretManifest::is_sealed_secret(&manifest.body) {
         return Ok(Default::default());
+    }
+    if let Some(error) = references::refused_in_metadata(&manifest.body, place) {
+        return Err(error);
     }
     let refuse = |fault: Fault| RenderError::new(place.clone(), fault);
     let origin = manifest.location.clone().unwrap_or_else(|| location_of(place));

@@ -68,6 +68,13 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
             "{sourceRef: {name: fleet}, secrets: {plaintext: Warn, keysFrom: [{secretRef: {name: sops-age}}]}, wait: false}",
         ),
         sync("{sourceRef: {name: fleet}, secrets: {backends: [{name: vault}, {kind: SecretBackend, name: aws}]}}"),
+        sync(
+            "{sourceRef: {name: fleet}, secrets: {backends: [{name: vault}, {name: aws}], foreignReferences: {argocdVaultPlugin: vault, \
+             vals: {vault: vault, awsssm: aws, azurekeyvault: {shop-vault: azure}, versionedEngines: [secret, team/kv-2]}}}}",
+        ),
+        sync(
+            "{sourceRef: {name: fleet}, secrets: {backends: [{name: vault}], foreignReferences: {argocdVaultPlugin: vault}}}",
+        ),
         backend(
             "{vault: {address: 'https://vault.example.com:8200', namespace: team-a, auth: {kubernetes: {mount: clusters/prod, \
              role: shop, audience: vault}}}, allow: {keys: ['transit/keys/{namespace}']}}",
@@ -154,6 +161,18 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (from("secrets: {keysFrom: [{}]}"), "spec.secrets.keysFrom[0].secretRef"),
         (from("secrets: {backends: [{kind: Secret, name: x}]}"), "Unsupported value: \"Secret\""),
         (from("secrets: {backends: [{}]}"), "spec.secrets.backends[0].name"),
+        (from("secrets: {foreignReferences: {argocdVaultPlugin: vault}}"), "names a backend that backends does not"),
+        (
+            from("secrets: {backends: [{name: vault}], foreignReferences: {vals: {awsssm: aws}}}"),
+            "names a backend that backends does not",
+        ),
+        (from("secrets: {foreignReferences: {vals: {exec: vault}}}"), "unknown field"),
+        (
+            from(
+                "secrets: {backends: [{name: v}], foreignReferences: {vals: {vault: v, versionedEngines: ['a/../b']}}}",
+            ),
+            "versionedEngines[0] in body should match",
+        ),
         (backend("{allow: {keys: [a]}}"), "exactly one of vault, aws, gcp and azure must be set"),
         (backend("{aws: {auth: {secretRef: {name: a}}}}"), "spec.allow"),
         (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {keys: []}}"), "keys or paths must be listed"),

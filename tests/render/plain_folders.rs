@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use waxwing::render::{PlaintextPolicy, Scope, judge, read, render};
 use waxwing::source::WorkingFolder;
+use waxwing_formats::reference::ForeignStores;
 use waxwing_plan::GroupKind;
 
 use crate::repository::{fetched, fixture, options, readable, repository, salt, told};
@@ -172,7 +173,7 @@ fn a_working_tree_renders_like_the_commit_that_it_becomes() -> Outcome {
     ])?;
     repository.git.symlink("../base/c.yaml", "apps/c.yaml")?;
     let (folder, path) = WorkingFolder::around(&repository.git.tree().join("apps"))?;
-    let uncommitted = read(&folder, &path, &salt()).map_err(|errors| told(&errors))?;
+    let uncommitted = read(&folder, &path, &salt(), &ForeignStores::default()).map_err(|errors| told(&errors))?;
     let committed = fetched(repository.git)?.read("apps").map_err(|errors| told(&errors))?;
     assert_eq!(path.as_str(), "apps");
     assert_eq!(uncommitted.closure(), committed.closure());
@@ -187,7 +188,9 @@ fn a_working_tree_is_not_left_through_its_links() -> Outcome {
     repository.git.symlink("loop.yaml", "apps/loop.yaml")?;
     repository.git.symlink("nothing.yaml", "apps/gone.yaml")?;
     let (folder, path) = WorkingFolder::around(&repository.git.tree().join("apps"))?;
-    let errors = read(&folder, &path, &salt()).err().ok_or("links out of the folder were followed")?;
+    let errors = read(&folder, &path, &salt(), &ForeignStores::default())
+        .err()
+        .ok_or("links out of the folder were followed")?;
     insta::assert_snapshot!(told(&errors));
     Ok(())
 }

@@ -12,7 +12,7 @@ use waxwing::cluster::ServiceAccount;
 use waxwing::render::{PlaintextPolicy, Rendered, judge};
 use waxwing::unsealing::{self, Answered, Begun, OpenError, ServiceAnswers, Stores, SyncKeys};
 use waxwing_formats::SecretBytes;
-use waxwing_formats::reference::StoredSecret;
+use waxwing_formats::reference::{ForeignStores, Form, Provider, StoreName, StoredSecret};
 use waxwing_keys::Keyring;
 use waxwing_plan::Manifest;
 
@@ -141,6 +141,13 @@ fn what_is_no_reference_or_stands_where_none_can_is_refused_with_its_place_and_a
         ("expanded from no reference", SECRET.replace('}', &format!(", {}", expand("hunter2")))),
         ("expanded from what vals reads", SECRET.replace('}', &format!(", {}", expand("ref+vault://kv/db")))),
         ("expanded from two", SECRET.replace('}', &format!(", {}", expand(&format!("{REFERENCE}+{REFERENCE}"))))),
+        (
+            "of a version that the server takes for v1",
+            SECRET.replace("apiVersion: v1", "apiVersion: /v1") + "stringData: {a: hunter2}\n",
+        ),
+        ("expanded from a SealedSecret", sealed(&format!("annotations: {{waxwing.dev/expand: '{REFERENCE}'}}"))),
+        ("beside what is sealed", sealed(&format!("labels: {{a: '{REFERENCE}'}}"))),
+        ("malformed beside what is sealed", sealed("annotations: {a: 'hunter2 ref+store://v/..'}")),
         ("expanded and decoded", SECRET.replace('}', &format!(", {}", expand("ref+store://v/a?decode=base64")))),
     ] {
         // A text under stringData that is base64 of anything is a value like any other.
@@ -152,6 +159,74 @@ fn what_is_no_reference_or_stands_where_none_can_is_refused_with_its_place_and_a
         }
     }
     assert!(!all.contains("hunter2"), "{all}");
+    insta::assert_snapshot!(all);
+    Ok(())
+}
+
+fn sealed(metadata: &str) -> String {
+    format!(
+        "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {{name: s, {metadata}}}\nspec: {{encryptedData: {{a: AgBy}}}}\n"
+    )
+}
+
+/// The stores that stand for those of other tools.
+fn foreign() -> ForeignStores {
+    let name = |name: &str| name.parse::<StoreName>().expect("a name");
+    ForeignStores::default()
+        .with(Form::ArgocdVaultPlugin, None, name("avp"))
+        .with(Form::Vals(Provider::Vault), None, name("vault"))
+        .with_versioned_engines(["secret".parse().expect("a path")])
+}
+
+#[test]
+fn references_of_other_tools_become_handles_where_the_sync_says_so_and_are_text_elsewhere() -> Outcome {
+    let Some(kustomize) = kustomize() else { return Ok(()) };
+    let encoded = STANDARD.encode("<path:secret/data/db#key>");
+    let secret = format!(
+        "{SECRET}data:\n  encoded: {encoded}\n  piped: '<path:secret/data/db#key#2 | base64encode>'\nstringData:\n  avp: <path:secret/data/db#key>\n  url: 'postgres://<path:secret/data/db#user>:<path:secret/data/db#key | base64decode>@db'\n  vals: 'secretref+vault://secret/db#/key'\n  later: 'a ref+vault://kv/db/key'\n"
+    );
+    let built = "resources: [s.yaml]\ngeneratorOptions: {disableNameSuffixHash: true}\nsecretGenerator:\n- {name: made, literals: ['key=<path:secret/data/db#key>', 'vals=ref+vault://secret/db#/key']}\n";
+    let config = format!("{CONFIG}data: {{avp: '<path:secret/data/db#key>', other: 'ref+awssecrets://db#/key'}}\n");
+    let files = [("p/kustomization.yaml", built), ("p/s.yaml", &secret), ("q/c.yaml", &config), ("q/s.yaml", &secret)];
+    let mut repository = repository(&files)?;
+    let text = repository.render_with("p", kustomize.clone()).map_err(|errors| told(&errors))?;
+    assert_eq!((text.references().len(), text.plaintext().len()), (0, 8), "{:?}", text.plaintext());
+    let before = text.closure_key().clone();
+    repository.foreign = foreign();
+    let rendered = repository.render_with("p", kustomize.clone()).map_err(|errors| told(&errors))?;
+    assert_ne!(before, *rendered.closure_key());
+    assert!(rendered.plaintext().is_empty(), "{:?}", rendered.plaintext());
+    let plain = repository.render("q").map_err(|errors| told(&errors))?;
+    insta::assert_snapshot!(format!("{}{}", readable(&rendered), readable(&plain)));
+    let bodies = opened(&plain, r#"{"user": "shop", "key": "c2VjcmV0"}"#).map_err(|errors| errors[0].to_string());
+    assert!(bodies.expect_err("a ConfigMap").contains("ConfigMap"));
+    let bodies = opened(&rendered, r#"{"user": "shop", "key": "c2VjcmV0"}"#).map_err(|errors| errors[0].to_string())?;
+    let body: serde_json::Value = serde_json::from_slice(bodies.last().expect("a body"))?;
+    for (key, wanted) in [("piped", "c2VjcmV0"), ("encoded", "c2VjcmV0"), ("url", "postgres://shop:secret@db")] {
+        assert_eq!(body["data"][key], STANDARD.encode(wanted), "{key}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_reference_of_another_tool_says_beyond_a_secret_and_its_value_is_refused_by_name() -> Outcome {
+    let mut all = String::new();
+    for text in [
+        "stringData: {a: 'ref+vault://secret/db?address=https://hunter2.example:8200#/key'}",
+        "stringData: {a: 'ref+vault://secret/db?token_env=HUNTER2#/key'}",
+        "stringData: {a: 'hunter2 <path:secret/data/db#key | jsonPath {.hunter2}>'}",
+        "stringData: {a: '<path:secret/data/db#key | base64encode>'}",
+        "stringData: {a: '<path:secret/data/../db#key>'}",
+        "data: {a: '<path:secret/data/db#key>'}",
+        "data: {a: 'hunter2<path:secret/data/db#key | base64encode>'}",
+    ] {
+        let mut repository = repository(&[("a.yaml", &format!("{SECRET}{text}\n"))])?;
+        repository.foreign = foreign();
+        let errors = repository.render("").err().ok_or(text)?;
+        all.push_str(&told(&errors));
+        all.push('\n');
+    }
+    assert!(!all.to_lowercase().contains("hunter2"), "{all}");
     insta::assert_snapshot!(all);
     Ok(())
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use waxwing::render::{self, Embedding, Origin, RenderError, RenderOptions, Rendered, Scope, SourceFiles};
 use waxwing::source::{Allowed, Credentials, Reference, Remote, RemoteUrl, RepoPath, Settings, Store, Tree};
 use waxwing_formats::Salt;
+use waxwing_formats::reference::ForeignStores;
 use waxwing_harness::{Failure, GitRepo, RunDir, Tools};
 use waxwing_plan::GroupKind;
 
@@ -17,6 +18,7 @@ pub(crate) struct Repository {
     pub(crate) git: GitRepo,
     _store: RunDir,
     pub(crate) tree: Arc<Tree>,
+    pub(crate) foreign: ForeignStores,
 }
 
 /// Commits files, given as path and content, and fetches them.
@@ -45,7 +47,7 @@ pub(crate) fn fetched(git: GitRepo) -> Result<Repository, Box<dyn Error>> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let fetched = runtime.block_on(store.fetch(Arc::new(remote), None))?;
-    Ok(Repository { git, _store: store_dir, tree: fetched.tree })
+    Ok(Repository { git, _store: store_dir, tree: fetched.tree, foreign: ForeignStores::default() })
 }
 
 /// Returns a fixture's bytes.
@@ -63,7 +65,7 @@ impl Repository {
     /// Reads a folder.
     pub(crate) fn read(&self, path: &str) -> Result<SourceFiles, Vec<RenderError>> {
         let path = RepoPath::parse(path).expect("the tests name well-formed paths");
-        render::read(&self.tree, &path, &salt())
+        render::read(&self.tree, &path, &salt(), &self.foreign)
     }
 
     /// Renders without Kustomize.

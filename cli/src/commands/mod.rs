@@ -10,5 +10,6 @@ pub(crate) mod new;
 pub(crate) mod plan;
 pub(crate) mod refs;
 pub(crate) mod rotate;
+pub(crate) mod run;
 pub(crate) mod seal;
 pub(crate) mod verify;

@@ -12,6 +12,7 @@ use rand_core::{OsRng, RngCore};
 use waxwing::render::{self, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, bindings};
 use waxwing::source::{CheckoutError, Files, RepoPath, TreeError, WorkingFolder, revision_in};
 use waxwing_formats::Salt;
+use waxwing_formats::reference::ForeignStores;
 use waxwing_plan::diff::{TextStyle, diff_sets};
 use waxwing_plan::{GroupKind, Manifest, builtin_scope, duplicates};
 
@@ -141,6 +142,7 @@ fn on_disk(folder: &Path) -> Result<(WorkingFolder, RepoPath), CheckoutError> {
 struct Renderer {
     options: RenderOptions,
     salt: Salt,
+    foreign: ForeignStores,
 }
 
 impl Renderer {
@@ -152,11 +154,11 @@ impl Renderer {
             kustomize: program(&args.kustomize),
             timeout: PATIENCE,
         };
-        Ok(Self { options, salt: Salt::new(bytes) })
+        Ok(Self { options, salt: Salt::new(bytes), foreign: ForeignStores::default() })
     }
 
     fn render(&self, files: &dyn Files, path: &RepoPath) -> Result<Rendered, Error> {
-        let files = render::read(files, path, &self.salt).map_err(several)?;
+        let files = render::read(files, path, &self.salt, &self.foreign).map_err(several)?;
         let rendered = render::render(files, &self.options, &self.salt, &scope_of).map_err(several)?;
         match duplicates(rendered.manifests()) {
             errors if errors.is_empty() => Ok(rendered),

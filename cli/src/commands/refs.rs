@@ -1,4 +1,4 @@
-//! `seal refs`: references into secret stores in the files of a tree, without asking any store.
+//! `seal refs`: references into secret stores in the files of a tree; stores are asked by `check --online` alone, and never for what is shown.
 
 use clap::{Args, Subcommand};
 
@@ -39,9 +39,15 @@ struct ListArgs {
 /// Check references against the backends in the same files
 ///
 /// As `seal refs list`, and holds each reference against the SecretBackends that stand in the files: there must be one of its name, and
-/// its spec.allow.paths must allow the path. Neither a cluster nor a store is asked, so whether the secret exists is not told.
+/// its spec.allow.paths must allow the path. References of vals and argocd-vault-plugin are held against what the Syncs in the files have read
+/// of them (spec.secrets.foreignReferences). Neither a cluster nor a store is asked, so whether the secret exists is not told.
 ///
-/// Exits with 0 where all references are well-formed and allowed, with 2 where one is not, and with 1 where files can't be read.
+/// With --online the stores are asked whether the secrets are there, with your own credentials: VAULT_ADDR, VAULT_TOKEN or what `vault login` and
+/// `bao login` leave, VAULT_NAMESPACE and VAULT_CACERT. Only backends that lead to the server in VAULT_ADDR are asked. Where the engine keeps versions,
+/// only its metadata is read, and whether a single value is in the secret is not told; elsewhere the secret is read, and never shown.
+///
+/// Exits with 0 where all references are well-formed and allowed, with 2 where one is not, or its secret is not there or not to be read, and with 1
+/// where files can't be read or a store could not be asked.
 #[derive(Args)]
 #[command(after_help = CHECK_EXAMPLES)]
 struct CheckArgs {
@@ -51,11 +57,16 @@ struct CheckArgs {
     /// Check for Syncs of this namespace [default: that of each backend]
     #[arg(short, long, value_name = "NAMESPACE")]
     namespace: Option<String>,
+
+    /// Ask the stores whether the secrets are there
+    #[arg(long)]
+    online: bool,
 }
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
   seal refs check clusters/prod
+  seal refs check --online clusters/prod
   seal refs check -n shop apps/shop backends";
 
 const EXAMPLES: &str = "\
@@ -65,13 +76,24 @@ Examples:
 
 /// Does what is asked for.
 pub(crate) fn run(args: &RefsArgs) -> Result<Outcome, Error> {
+    let mut unanswered = 0;
     let (args, report) = match &args.what {
         What::List(ListArgs { listed }) => (listed, list(&listed.paths)?),
-        What::Check(CheckArgs { listed, namespace }) => (listed, list(&listed.paths)?.check(namespace.as_deref())),
+        What::Check(CheckArgs { listed, namespace, online }) => {
+            let namespace = namespace.as_deref();
+            let mut report = list(&listed.paths)?.with_foreign(namespace).check(namespace);
+            if *online {
+                unanswered = report.ask()?;
+            }
+            (listed, report)
+        }
     };
     match args.output {
         ListForm::Text => output::print(&report.text())?,
         ListForm::Json => output::print(&output::json(&report)?)?,
+    }
+    if unanswered > 0 {
+        return Err(Error::Unanswered(unanswered));
     }
     Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
 }

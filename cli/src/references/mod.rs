@@ -1,17 +1,22 @@
 //! References into secret stores, found in the files of a tree; what is one decides `waxwing_formats::reference`.
 //!
 //! `mod.rs` goes through the files and the values in them, `report` holds what was found and writes it, `check` holds that against the
-//! backends in the same files. No store is asked. What a
-//! value is apart from its references is never shown, since it may be a secret in the clear.
+//! backends in the same files, without asking anyone. `stores` asks as the user: `online` whether secrets are there, `environment` for the values
+//! that a command gets. What a value is apart from its references is never shown, since it may be a secret in the clear.
 
 mod check;
+mod environment;
+mod online;
 mod report;
+mod stores;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use waxwing::api::Secrets;
+use waxwing::reconcile::foreign_stores;
 use waxwing::source::{Files, RepoPath};
-use waxwing_formats::reference::{Content, Reference, decoded};
+use waxwing_formats::reference::{Content, ForeignStores, Reference, decoded};
 use waxwing_formats::sops::Store;
 use waxwing_formats::{KeyPath, Segment, yaml};
 
@@ -19,8 +24,11 @@ use crate::error::{Error, with_causes};
 use crate::tree::Tree;
 use crate::verify::{Place, is_kustomization};
 use check::Backend;
+pub(crate) use environment::Variables;
 pub(crate) use report::Report;
 use report::{Entry, What};
+use stores::Store as Leading;
+pub(crate) use stores::UserStores;
 
 /// Lists the references in the files at or below some paths.
 ///
@@ -42,6 +50,28 @@ pub(crate) fn list(paths: &[PathBuf]) -> Result<Report, Error> {
     }
     Ok(report)
 }
+
+/// Finds the backends in the files at or below some paths, for references to be resolved as the user.
+///
+/// # Errors
+/// Fails when a path can't be read.
+pub(crate) fn stores_in(paths: &[PathBuf]) -> Result<UserStores, Error> {
+    let mut found = Vec::new();
+    for path in paths {
+        let tree = Tree::at(path)?;
+        for file in tree.files.iter().filter(|file| matches!(Look::of(file, !path.is_dir()), Some(Look::Manifests))) {
+            let Ok(blob) = tree.folder.bytes(file) else { continue };
+            if blob.bytes.windows(BACKEND.len()).any(|part| part == BACKEND) {
+                let documents = yaml::manifests(&blob.bytes).unwrap_or_default();
+                found.extend(documents.iter().filter_map(|document| Leading::of(&document.value)));
+            }
+        }
+    }
+    Ok(UserStores::new(found))
+}
+
+/// What stands in each file with a backend.
+const BACKEND: &[u8] = b"SecretBackend";
 
 /// How a file is looked into.
 #[derive(Clone, Copy)]
@@ -75,6 +105,8 @@ fn look_into(file: &RepoPath, bytes: &[u8], look: Look, report: &mut Report) {
                 for document in &documents {
                     let place = |path: &KeyPath| Place::value(file, (document.index, count), path);
                     report.backends.extend(Backend::of(&document.value, place(&KeyPath::root())));
+                    report.stores.extend(Leading::of(&document.value));
+                    report.foreign.extend(foreign_of(&document.value));
                     in_value(&document.value, &KeyPath::root(), &place, report);
                 }
             }
@@ -90,6 +122,15 @@ fn look_into(file: &RepoPath, bytes: &[u8], look: Look, report: &mut Report) {
         }
         Look::Whole => in_text(&text, false, &Place::file(file), report),
     }
+}
+
+/// Returns which references of other tools a Sync has read, with its namespace.
+fn foreign_of(document: &Value) -> Option<(Option<String>, ForeignStores)> {
+    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
+    let is_sync = text("/kind") == Some("Sync") && text("/apiVersion")?.starts_with("waxwing.dev/");
+    let secrets = document.pointer("/spec/secrets").filter(|_| is_sync)?;
+    let secrets: Secrets = serde_json::from_value(secrets.clone()).ok()?;
+    Some((text("/metadata/namespace").map(str::to_owned), foreign_stores(&secrets)))
 }
 
 fn has_any(text: &str) -> bool {
@@ -118,7 +159,12 @@ fn is_data(path: &KeyPath) -> bool {
 fn in_text(text: &str, is_base64: bool, place: &Place, report: &mut Report) {
     let mut offset = 0;
     for piece in Reference::find(text) {
-        let entry = |what| Entry { place: place.clone(), is_base64, offset, what, refused: None };
+        let foreign = match &piece.content {
+            Content::Foreign(foreign) => Some(foreign.clone()),
+            _ => None,
+        };
+        let entry =
+            |what| Entry { place: place.clone(), is_base64, offset, what, refused: None, in_store: None, foreign };
         report.found.extend(What::of(piece.content).map(entry));
         offset += piece.raw.len();
     }

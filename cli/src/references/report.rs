@@ -3,9 +3,13 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use waxwing_formats::reference::{Content, Decode, Foreign, Form, Need, Reference, ReferenceError, StoreName};
+use waxwing_formats::reference::{
+    Content, Decode, Foreign, ForeignStores, Form, Need, Reference, ReferenceError, StoreName,
+};
 
 use super::check::{Backend, Refused};
+use super::online::InStore;
+use super::stores::Store;
 use crate::verify::{Place, counted};
 
 /// What was looked at and what was found.
@@ -25,6 +29,12 @@ pub(crate) struct Report {
     /// The backends in the files.
     #[serde(skip)]
     pub(super) backends: Vec<Backend>,
+    /// Where they lead.
+    #[serde(skip)]
+    pub(super) stores: Vec<Store>,
+    /// Which references of other tools the Syncs in the files have read, by namespace.
+    #[serde(skip)]
+    pub(super) foreign: Vec<(Option<String>, ForeignStores)>,
 }
 
 /// A file that could not be looked into.
@@ -59,6 +69,12 @@ pub(super) struct Entry {
     /// Why it would not be resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<Refused>,
+    /// What the store has, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) in_store: Option<InStore>,
+    /// What another tool takes for a reference.
+    #[serde(skip)]
+    pub(super) foreign: Option<Foreign>,
 }
 
 /// What it is.
@@ -146,6 +162,27 @@ impl Report {
         self.not_usable.push(NotUsable { place, refused });
     }
 
+    /// Takes references of other tools for what they are to Syncs of a namespace, or of any.
+    pub(crate) fn with_foreign(mut self, namespace: Option<&str>) -> Self {
+        let mut stores = ForeignStores::default();
+        for (own, foreign) in std::mem::take(&mut self.foreign) {
+            if own.as_deref().zip(namespace).is_none_or(|(own, wanted)| own == wanted) {
+                stores.extend(foreign);
+            }
+        }
+        for entry in &mut self.found {
+            match entry.foreign.as_ref().and_then(|foreign| stores.read(foreign)) {
+                Some(Ok(mapped)) => entry.what = What::reference(&mapped.reference),
+                Some(Err(error)) => {
+                    let message = error.to_string();
+                    entry.what = What::Malformed { error: error.name(), message, hint: error.hint() };
+                }
+                None => {}
+            }
+        }
+        self
+    }
+
     /// Tells whether a reference is malformed, or would not be resolved.
     pub(crate) fn has_errors(&self) -> bool {
         self.errors() > 0
@@ -185,7 +222,13 @@ impl Entry {
         let place = format!("{}{}", self.place, if self.is_base64 { ", in base64" } else { "" });
         let _ = match &self.what {
             What::Reference { reference, .. } => match &self.refused {
-                None => writeln!(text, "{place}: {reference}"),
+                None => match &self.in_store {
+                    None => writeln!(text, "{place}: {reference}"),
+                    Some(InStore { version: Some(version) }) => {
+                        writeln!(text, "{place}: {reference}: version {version} is in the store")
+                    }
+                    Some(InStore { version: None }) => writeln!(text, "{place}: {reference}: it is in the store"),
+                },
                 Some(Refused { error, message, hint }) => {
                     writeln!(text, "error: {place}: {reference}: {message} ({error})\nhint: {hint}")
                 }

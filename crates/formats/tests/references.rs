@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use waxwing_formats::reference::{
-    Content, Decode, MAX_BYTES, PathPattern, Pointer, Reference, ReferenceError, SecretPath, StoreKind, StoreName,
-    decoded,
+    Content, Decode, ForeignStores, Form, MAX_BYTES, Mapped, PathPattern, Pointer, Provider, Reference, ReferenceError,
+    SecretPath, StoreKind, StoreName, decoded,
 };
 
 fn parsed(text: &str) -> Result<Reference, ReferenceError> {
@@ -321,4 +321,59 @@ fn debug_output_of_a_part_of_a_text_does_not_show_the_part() {
     let pieces = Reference::find("hunter2 ref+store://v/a ref+nobody://hunter3");
     let debug = format!("{pieces:?}");
     assert!(!debug.contains("hunter") && debug.contains("[REDACTED; 8 bytes]"), "{debug}");
+}
+
+/// The stores that stand for those of other tools.
+fn stores() -> ForeignStores {
+    let name = |name: &str| name.parse::<StoreName>().unwrap();
+    ForeignStores::default()
+        .with(Form::ArgocdVaultPlugin, None, name("avp"))
+        .with(Form::Vals(Provider::Vault), None, name("vault"))
+        .with(Form::Vals(Provider::AzureKeyVault), Some("shop-vault".to_owned()), name("azure"))
+        .with_versioned_engines(["secret".parse().unwrap(), "team/kv".parse().unwrap()])
+}
+
+#[test]
+fn references_of_other_tools_are_read_refused_by_name_or_left_alone() {
+    let mut table = String::new();
+    for text in [
+        "<path:secret/data/db#key>",
+        "<path:secret/data/db#key#3>",
+        "<path:secret/data/db#key | base64decode>",
+        "<path:secret/data/db#key | base64encode>",
+        "<path:secret/data/db#key | jsonPath {.a}>",
+        "<path:secret/data/../bank/db#key>",
+        "<path:secret/data/db#>",
+        "ref+vault://secret/db#/key",
+        "ref+vault://secret/data/db#/key",
+        "ref+vault://secret#/key",
+        "ref+vault://team/kv/db/key",
+        "ref+vault://kv1/db?version=2#/key",
+        "secretref+vault://secret/db#/key",
+        "ref+vault://secret/db?address=https://evil.example:8200#/key",
+        "ref+vault://secret/db?token_env=HUNTER2#/key",
+        "ref+vault://secret/db?namespace=bank#/key",
+        "ref+vault://secret/db?hunter2=hunter2#/key",
+        "ref+vault://secret/%2e%2e/db#/key",
+        "ref+vault://secret/a%2fb#/key",
+        "ref+azurekeyvault://shop-vault/db/0123",
+        "ref+azurekeyvault://other-vault/db",
+        "ref+openbao://secret/db#/key",
+        "ref+awssecrets://db?region=eu#/key",
+        "ref+exec://bin/sh",
+    ] {
+        let pieces = Reference::find(text);
+        let [piece] = pieces.as_slice() else { panic!("{text}") };
+        let Content::Foreign(foreign) = &piece.content else { panic!("{text}") };
+        let told = match stores().read(foreign) {
+            None => "text".to_owned(),
+            Some(Ok(Mapped { reference, is_encoded })) => {
+                format!("{reference}{}", if is_encoded { ", encoded" } else { "" })
+            }
+            Some(Err(error)) => format!("{}: {error}; {}", error.name(), error.hint()),
+        };
+        assert!(!told.contains("evil") && !told.contains("hunter2") && !told.contains("HUNTER2"), "{told}");
+        table.push_str(&format!("{text}\n  {told}\n"));
+    }
+    insta::assert_snapshot!(table);
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use crate::marks::EXPAND_ANNOTATION;
 use crate::{GroupKind, Manifest, ObjectId, PlanError};
 
 /// Which fields of which objects are left to others. What a rule doesn't name fits every object.
@@ -92,7 +93,7 @@ fn unescape(segment: &str) -> Option<String> {
     well_formed.then(|| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// Returns the fields of `manifest` that `rules` leave to others, those of them that it has.
+/// Returns the fields of `manifest` that `rules` leave to others, those of them that it has or may get.
 ///
 /// # Errors
 ///
@@ -100,7 +101,7 @@ fn unescape(segment: &str) -> Option<String> {
 pub(crate) fn left_to_others(manifest: &Manifest, rules: &[IgnoreRule]) -> Result<Vec<FieldPath>, PlanError> {
     let fitting = rules.iter().filter(|rule| rule.fits(&manifest.id)).flat_map(|rule| &rule.paths);
     let mut paths: Vec<FieldPath> = fitting.map(|path| path.of(&manifest.id.kind)).collect();
-    paths.retain(|path| manifest.body.pointer(&path.0).is_some());
+    paths.retain(|path| manifest.body.pointer(&path.0).is_some() || is_filled(manifest, path));
     paths.sort();
     paths.dedup();
     match paths.iter().find(|path| is_item(&manifest.body, path)) {
@@ -111,6 +112,15 @@ pub(crate) fn left_to_others(manifest: &Manifest, rules: &[IgnoreRule]) -> Resul
         }),
         None => Ok(paths),
     }
+}
+
+/// Tells whether a field may come into a Secret when it is sent: one with this annotation has entries that no manifest names.
+fn is_filled(manifest: &Manifest, path: &FieldPath) -> bool {
+    let annotations = manifest.body.pointer("/metadata/annotations");
+    let is_expanded = annotations.is_some_and(|annotations| annotations.get(EXPAND_ANNOTATION).is_some());
+    is_expanded
+        && manifest.id.kind == GroupKind::new("", "Secret")
+        && (path.0 == "/data" || path.0.starts_with("/data/"))
 }
 
 fn is_item(body: &Value, path: &FieldPath) -> bool {

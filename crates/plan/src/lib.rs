@@ -33,8 +33,8 @@ pub use inventory::Inventory;
 pub use live::{FieldMark, LiveMark, LiveMarkError, LiveOwner, ManagerMark, Touch};
 pub use manifest::mark;
 pub use marks::{
-    DRIFT_ANNOTATION, FIELD_MANAGER, OwnerMark, PRUNE_ANNOTATION, PruneMark, RECONCILE_ANNOTATION, SYNC_LABEL,
-    SYNC_NAME_ANNOTATION, Steering,
+    DRIFT_ANNOTATION, EXPAND_ANNOTATION, FIELD_MANAGER, OwnerMark, PRUNE_ANNOTATION, PruneMark, RECONCILE_ANNOTATION,
+    SYNC_LABEL, SYNC_NAME_ANNOTATION, Steering,
 };
 pub use object::{GroupKind, Location, Manifest, ObjectId, SecretMark, split_api_version};
 pub use proof::{AllApplied, AllHealthy};

@@ -22,6 +22,8 @@ pub const PRUNE_ANNOTATION: &str = "waxwing.dev/prune";
 pub const RECONCILE_ANNOTATION: &str = "waxwing.dev/reconcile";
 /// `Ignore` leaves what others changed on an object until Git changes it.
 pub const DRIFT_ANNOTATION: &str = "waxwing.dev/drift";
+/// The annotation of a Secret that is filled with the entries of a secret in a store.
+pub const EXPAND_ANNOTATION: &str = "waxwing.dev/expand";
 
 /// The identity of a Sync as it is marked on objects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use kube::runtime::reflector::ObjectRef;
+use waxwing_formats::reference::ForeignStores;
 use waxwing_plan::{GroupKind, Manifest};
 
 use crate::api::{Failure, GitSource, Plaintext, Reason, Sync};
 use crate::cluster::Kinds;
-use crate::reconcile::{Job, Progress, Trouble};
+use crate::reconcile::{Job, Progress, Trouble, foreign_stores};
 use crate::render::{self, Fault, PlaintextPolicy, RenderError, RenderOptions, Rendered, Scope, SourceFiles, judge};
 use crate::source::{CommitId, Confined, Fetched, ObjectId, RepoPath, TreeError};
 
@@ -23,13 +24,15 @@ struct Cached {
     /// The id of the Sync's folder, where nothing outside of it went in.
     folder: Option<ObjectId>,
     kinds: Arc<Kinds>,
+    foreign: ForeignStores,
     rendered: Arc<Rendered>,
 }
 
 impl RenderCache {
     /// Returns the render of a commit, which may be that of another commit with the same folder.
-    fn get(&self, sync: &ObjectRef<Sync>, fetched: &Fetched, path: &str, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
-        let (commit, folder, rendered) = self.last(sync, path, kinds)?;
+    fn get(&self, sync: &Sync, fetched: &Fetched, kinds: &Arc<Kinds>) -> Option<Arc<Rendered>> {
+        let path = &sync.spec.path;
+        let (commit, folder, rendered) = self.last(sync, kinds)?;
         if commit == fetched.revision.commit {
             return Some(rendered);
         }
@@ -37,14 +40,11 @@ impl RenderCache {
         same_folder.then_some(rendered)
     }
 
-    fn last(
-        &self,
-        sync: &ObjectRef<Sync>,
-        path: &str,
-        kinds: &Arc<Kinds>,
-    ) -> Option<(CommitId, Option<ObjectId>, Arc<Rendered>)> {
+    fn last(&self, sync: &Sync, kinds: &Arc<Kinds>) -> Option<(CommitId, Option<ObjectId>, Arc<Rendered>)> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached = cache.get(sync).filter(|cached| cached.path == path && Arc::ptr_eq(&cached.kinds, kinds))?;
+        let cached = cache.get(&ObjectRef::from_obj(sync))?;
+        let is_same = cached.path == sync.spec.path && cached.foreign == foreign_stores(&sync.spec.secrets);
+        let cached = Some(cached).filter(|cached| is_same && Arc::ptr_eq(&cached.kinds, kinds))?;
         Some((cached.commit, cached.folder, cached.rendered.clone()))
     }
 
@@ -112,8 +112,7 @@ pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Res
 /// Reads the files of the Sync's folder and all that they refer to.
 pub(in crate::reconcile) async fn read<'a>(job: &Job<'_>, fetched: &'a Fetched) -> Result<Sources<'a>, Trouble> {
     let kinds = job.context.kinds.get().await?;
-    let sync = ObjectRef::from_obj(job.sync);
-    match job.context.rendered.get(&sync, fetched, &job.sync.spec.path, &kinds) {
+    match job.context.rendered.get(job.sync, fetched, &kinds) {
         Some(rendered) if !has_unknown_kind(&rendered, &kinds) => Ok(Sources::Known(rendered)),
         _ => Ok(Sources::New(Box::new(files(job, fetched)?), fetched)),
     }
@@ -124,9 +123,10 @@ fn files(job: &Job<'_>, fetched: &Fetched) -> Result<Read, Trouble> {
         let hint = "correct spec.path: a folder of the repository, relative to its root";
         Trouble::lasting(Reason::PathEscapes, error, hint)
     })?;
+    let foreign = foreign_stores(&job.sync.spec.secrets);
     let read = || {
         let confined = Confined::new(&fetched.tree, &folder);
-        let files = render::read(&confined, &folder, &job.context.salt)?;
+        let files = render::read(&confined, &folder, &job.context.salt, &foreign)?;
         Ok(Read { files, confined: confined.is_so() })
     };
     tokio::task::block_in_place(read).map_err(|errors: Vec<RenderError>| trouble(&errors))
@@ -192,8 +192,11 @@ fn make_with(
         }
     };
     let (commit, path) = (fetched.revision.commit, job.sync.spec.path.clone());
+    let foreign = foreign_stores(&job.sync.spec.secrets);
     let folder = if confined { folder_id(fetched, &path) } else { None };
-    job.context.rendered.put(sync, Cached { commit, path, folder, kinds: kinds.clone(), rendered: rendered.clone() });
+    job.context
+        .rendered
+        .put(sync, Cached { commit, path, folder, kinds: kinds.clone(), foreign, rendered: rendered.clone() });
     Ok(rendered)
 }
 
@@ -252,9 +255,14 @@ fn reason(fault: &Fault) -> Reason {
         F::LeavesRepository { .. } | F::AbsoluteEntry { .. } => Reason::PathEscapes,
         F::SealedIdentity { .. } => Reason::BindingRefused,
         F::PlaintextSecret | F::PlaintextRendered { .. } => Reason::PlaintextRefused,
-        F::Reference(_) | F::SealedReference | F::ReferenceNotEncoded | F::ExpandsOther | F::ExpandsValue => {
-            Reason::ReferenceRefused
-        }
+        F::Reference(_)
+        | F::Foreign(_)
+        | F::SealedReference
+        | F::ReferenceNotEncoded
+        | F::ExpandsOther
+        | F::ExpandsSealed
+        | F::ReferenceBesideSealed
+        | F::ExpandsValue => Reason::ReferenceRefused,
         F::HandleInGit
         | F::CutsSealedValues
         | F::DamagedHandle { .. }
@@ -280,6 +288,7 @@ fn reason(fault: &Fault) -> Reason {
         F::Folder(error) | F::Tree(error) => tree_reason(error),
         F::Yaml(_)
         | F::NotAnObject { .. }
+        | F::BadApiVersion
         | F::GenerateName
         | F::SecretValueNotText
         | F::NotAMapping

@@ -88,6 +88,10 @@ fn in_stages(plan: &Plan, requests: Vec<Request>, seen: &Seen) -> Requests {
         request.presumed_absent = seen.presumed_absent.contains(&request.id);
         request.adopts = matches!(step.change, Change::Adopted { .. });
         request.left_to_others.clone_from(&step.left_to_others);
+        if live.is_some() {
+            // The manifest has none of them any more, but an expanded Secret got its entries just now.
+            request.leave(&step.left_to_others);
+        }
         match stages.last_mut() {
             Some((stage, requests)) if *stage == step.stage => requests.push(request),
             _ => stages.push((step.stage, vec![request])),

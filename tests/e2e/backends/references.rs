@@ -125,6 +125,9 @@ path "kv1/NS/*" { capabilities = ["read"] }
 
 pub(super) const OWN_PATHS: &str = "'secret/data/{namespace}/*', 'kv1/{namespace}/*'";
 
+/// What argocd-vault-plugin and vals read.
+const FOREIGN: &str = "data: {piped: '<path:secret/data/NS/db#password | base64encode>'}\nstringData:\n  url: 'postgres://<path:secret/data/NS/db#user>:<path:secret/data/NS/db#password#1>@db'\n  vals: ref+vault://secret/NS/db#/password";
+
 pub(super) fn secret(name: &str, fields: &str) -> String {
     format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\n{fields}\n")
 }
@@ -165,9 +168,13 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         ("app/built/bound.yaml", store.at(bound)),
         ("app/built/all.yaml", store.at(annotated)),
         ("app/built/sealed.yaml", sealed),
+        ("app/foreign.yaml", store.at(&secret("foreign", FOREIGN))),
     ];
     let commit = stage.commit(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
-    stage.sync("./app", "  backends: [{name: vault}]\n  bindInto: [ConfigMap]");
+    stage.sync(
+        "./app",
+        "  backends: [{name: vault}]\n  bindInto: [ConfigMap]\n  foreignReferences: {argocdVaultPlugin: vault, vals: {vault: vault, versionedEngines: [secret]}}",
+    );
     stage.applied(&commit);
     for (name, key, wanted) in [
         ("values", "password", "hunter-one"),
@@ -186,6 +193,9 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         ("all", "first", "hunter-1"),
         ("all", "second", "hunter-2"),
         ("all", "own", "shop"),
+        ("foreign", "piped", "hunter-one"),
+        ("foreign", "url", "postgres://shop:hunter-old@db"),
+        ("foreign", "vals", "hunter-one"),
     ] {
         assert_eq!(stage.secret_value(name, key).as_deref(), Some(wanted), "{key} of {name}");
     }
@@ -355,7 +365,11 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
     let using = |name: &str, path: &str| {
         secret(name, &store.at(&format!("stringData: {{password: 'ref+store://vault/{path}#/password'}}")))
     };
+    let filled = |left: &str, own: &str| store.write("filled", &json!({"left": left, "own": own}));
+    filled("hunter-first", "hunter-a");
+    let annotated = "apiVersion: v1\nkind: Secret\nmetadata: {name: filled, annotations: {waxwing.dev/expand: ref+store://vault/secret/data/NS/filled}}\n";
     let commit = stage.commit(&[
+        ("app/filled.yaml", &store.at(annotated)),
         ("app/db.yaml", &using("db", "secret/data/NS/db")),
         ("app/other.yaml", &using("other", "secret/data/NS/other")),
         ("app/pinned.yaml", &using("pinned", "secret/data/NS/db?version=1")),
@@ -363,7 +377,8 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
         // There is no such secret, and nobody is asked for what is left alone.
         ("app/left.yaml", &using("left, annotations: {waxwing.dev/reconcile: Disabled}", "secret/data/NS/none")),
     ]);
-    stage.sync("./app", "  backends: [{name: vault}]");
+    let ignore = "ignore: [{target: {kind: Secret, name: filled}, paths: [/data/left]}]";
+    stage.sync("./app", &format!("  backends: [{{name: vault}}]\n{ignore}"));
     stage.applied(&commit);
     assert!(!stage.has("secret/left"));
     let before = ["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}")));
@@ -374,6 +389,10 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
     assert_eq!(stage.secret_value("pinned", "password").as_deref(), Some("hunter-one"));
     store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"password": "hunter-newer"})).unwrap();
     store.value_is("legacy", "password", "hunter-newer");
+    // Entries that are left to others are sent once.
+    filled("hunter-second", "hunter-b");
+    store.value_is("filled", "own", "hunter-b");
+    assert_eq!(stage.secret_value("filled", "left").as_deref(), Some("hunter-first"));
 
     store.bao.ask(None, &store.at("secret/delete/NS/db"), &json!({"versions": [2]})).unwrap();
     let told = store.fails("ReferenceNotFound");

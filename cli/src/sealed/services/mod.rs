@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
 use waxwing_formats::{DataKey, SecretBytes, WrappedKey};
 use waxwing_keys::service_name::{AWS_KMS, AWS_STS, AZURE_KEY_VAULT, GCP_KMS, VAULT};
-use waxwing_keys::{ServiceError, ServiceKey, VaultKv};
+use waxwing_keys::{ServiceError, ServiceKey, VaultKv, VaultSecrets};
 
 /// What calls are waited for on; one, since clients keep their connections in it.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_all().build());
@@ -71,6 +71,11 @@ impl Secrets {
     }
 }
 
+/// Makes a client for the secrets of a server of Vault or OpenBao, in a namespace or in that of the environment.
+pub(crate) fn vault_secrets(address: &str, namespace: Option<&str>) -> Result<VaultSecrets, ServiceError> {
+    vault::secrets(address, namespace)
+}
+
 /// Returns what the user can do about an error, where there is something.
 pub(crate) fn hint(error: &ServiceError) -> Option<&'static str> {
     match error {
@@ -98,6 +103,6 @@ fn wait<T>(call: impl Future<Output = Result<T, ServiceError>>) -> Result<T, Ser
 ///
 /// # Errors
 /// Fails if nothing can be waited for on this machine.
-pub(super) fn block_on<T>(call: impl Future<Output = T>) -> Result<T, &'static io::Error> {
+pub(crate) fn block_on<T>(call: impl Future<Output = T>) -> Result<T, &'static io::Error> {
     RUNTIME.as_ref().map(|runtime| runtime.block_on(call))
 }

@@ -14,7 +14,9 @@ use std::sync::{Mutex, PoisonError};
 use reqwest::Url;
 use waxwing_formats::{DataKey, SecretBytes};
 use waxwing_keys::service_name::VAULT as SERVICE;
-use waxwing_keys::{Patience, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultKv, VaultTransit};
+use waxwing_keys::{
+    Patience, Proxies, ServiceClient, ServiceError, VaultAccess, VaultKey, VaultKv, VaultSecrets, VaultTransit,
+};
 use zeroize::Zeroizing;
 
 pub(super) const NO_CREDENTIALS: &str = "set VAULT_TOKEN, or log in with `vault login` or `bao login`";
@@ -38,6 +40,15 @@ fn client(key: &VaultKey) -> Result<VaultTransit, ServiceError> {
 /// Makes a client for secrets of a server, if it may be called.
 pub(super) fn kv(address: &str) -> Result<VaultKv, ServiceError> {
     VaultKv::new(connections()?, address, &access(address)?)
+}
+
+/// Makes a client for secrets that references lead to.
+pub(super) fn secrets(address: &str, namespace: Option<&str>) -> Result<VaultSecrets, ServiceError> {
+    let mut access = access(address)?;
+    if let Some(namespace) = namespace {
+        access.namespace = Some(namespace.to_owned());
+    }
+    VaultSecrets::new(connections()?, address, &access)
 }
 
 /// Returns the connections that were made before, if they trust the same authorities: to read those of the system takes longer than

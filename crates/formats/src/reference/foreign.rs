@@ -18,6 +18,8 @@ pub struct Foreign {
     pub names: Option<Result<Named, ReferenceError>>,
     /// What has to be mapped or has no counterpart, in the order in which it stands there.
     pub needs: Vec<Need>,
+    /// The vault of Azure that it names.
+    pub vault: Option<String>,
 }
 
 /// Whose form it is.
@@ -218,13 +220,13 @@ impl Foreign {
     pub(super) fn of_vals(provider: Provider, body: &str) -> Self {
         let form = Form::Vals(provider);
         if let Provider::Other(_) = provider {
-            return Self { form, names: None, needs: vec![Need::NoStore] };
+            return Self { form, names: None, needs: vec![Need::NoStore], vault: None };
         }
         let (body, fragment) = body.split_once('#').map_or((body, None), |(body, fragment)| (body, Some(fragment)));
         let (path, query) = body.split_once('?').unwrap_or((body, ""));
         let mut query = Query::read(query, provider);
         let names = query.names(provider, path, fragment);
-        Self { form, names: Some(names), needs: query.needs }
+        Self { form, names: Some(names), needs: query.needs, vault: query.vault }
     }
 
     /// Reads what stands between `<path:` and `>`.
@@ -239,7 +241,7 @@ impl Foreign {
                 name => needs.push(known(&MODIFIERS, name).map_or(Need::UnknownModifier, Need::Modifier)),
             }
         }
-        Self { form: Form::ArgocdVaultPlugin, names: Some(placed(place, decode)), needs }
+        Self { form: Form::ArgocdVaultPlugin, names: Some(placed(place, decode)), needs, vault: None }
     }
 }
 
@@ -262,11 +264,12 @@ struct Query {
     /// Of Parameter Store: the pointer is one into the value, and not the rest of the path.
     is_single: bool,
     needs: Vec<Need>,
+    vault: Option<String>,
 }
 
 impl Query {
     fn read(query: &str, provider: Provider) -> Self {
-        let mut read = Self { version: None, decode: None, is_single: false, needs: Vec::new() };
+        let mut read = Self { version: None, decode: None, is_single: false, needs: Vec::new(), vault: None };
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match (name, provider) {
@@ -299,7 +302,7 @@ impl Query {
             Provider::AwsSsm if !self.is_single => segments.append(&mut keys),
             Provider::AzureKeyVault => {
                 self.needs.push(Need::AzureVault);
-                segments.drain(..segments.len().min(1));
+                self.vault = segments.drain(..segments.len().min(1)).next();
                 self.version = if segments.len() > 1 { segments.pop().map(|text| text.parse()) } else { None };
             }
             Provider::AwsSsm | Provider::AwsSecrets | Provider::GcpSecrets | Provider::Other(_) => {}

@@ -75,16 +75,36 @@ impl VaultSecrets {
         if !engine.has_versions {
             return Ok(StoredVersion::Unnumbered);
         }
-        let place = engine.place_in(path)?;
-        let parts = engine.mount.iter().map(String::as_str).chain(["metadata"]).chain(place);
-        let answer = self.get(parts, None).await?;
-        let metadata: Metadata = read(&self.checked(answer)?)?;
+        let metadata = self.metadata(&engine, path).await?;
         let number = metadata.current_version;
         if number == 0 {
             return Err(StoreError::Missing { service: SERVICE });
         }
         let version = metadata.versions.get(&number.to_string()).ok_or(StoreError::Answer { service: SERVICE })?;
         Ok(StoredVersion::Numbered { number, times: version.times() })
+    }
+
+    /// Returns what there is of one version of a secret, without reading it.
+    ///
+    /// # Errors
+    /// Fails if there is no such version, or no versions, or the server does not say. One that was deleted has its times all the same.
+    pub async fn numbered(&self, path: &SecretPath, version: &Version) -> Result<StoredVersion, StoreError> {
+        let engine = self.engine(path).await?;
+        if !engine.has_versions {
+            return Err(StoreError::NoVersions { service: SERVICE });
+        }
+        let none = StoreError::NoSuchVersion { service: SERVICE };
+        let Some(number) = version.as_str().parse::<u64>().ok().filter(|number| *number > 0) else { return Err(none) };
+        let metadata = self.metadata(&engine, path).await?;
+        let found = metadata.versions.get(&number.to_string()).ok_or(none)?;
+        Ok(StoredVersion::Numbered { number, times: found.times() })
+    }
+
+    async fn metadata(&self, engine: &Engine, path: &SecretPath) -> Result<Metadata, StoreError> {
+        let place = engine.place_in(path)?;
+        let parts = engine.mount.iter().map(String::as_str).chain(["metadata"]).chain(place);
+        let answer = self.get(parts, None).await?;
+        read(&self.checked(answer)?)
     }
 
     /// Reads a secret: this version of it, or the newest.
