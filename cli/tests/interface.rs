@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::server::{serve_at, with_body};
 use support::{Folder, Ran, run, waxwing};
+use waxwing_formats::yaml;
 use waxwing_harness::{Cluster, Controller, Failure, OWN_ADDRESS, Upstream, eventually, in_own_network};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,10 +117,10 @@ fn the_controller_says_which_key_an_item_needs_and_seals_it_again_for_who_may() 
             "type": "example.com/login", "stringData": {"password": "hunter2", "user": "admin"}});
         let words = ["--raw", "--name", "whole", "--namespace", "shop", "--cert"];
         let call = scene.upstream.kubeseal(&words)?.arg(fixture("throw-away.crt"));
-        let blob = call.stdin(whole.to_string()).text()?;
+        let blob_before = call.stdin(whole.to_string()).text()?;
         let blob = format!(
             "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {{name: whole, namespace: shop}}\nspec: {{data: {}}}\n",
-            blob.trim()
+            blob_before.trim()
         );
         for (name, text) in [("mixed.yaml", mixed.as_str()), ("new.yaml", &new), ("blob.yaml", &blob)] {
             scene.folder.write(&format!("app/{name}"), text);
@@ -148,7 +149,13 @@ fn the_controller_says_which_key_an_item_needs_and_seals_it_again_for_who_may() 
             scene.folder.write("one.yaml", document);
             assert_eq!(scene.opened("one.yaml"), json!({"password": base64(b"hunter2"), "user": base64(b"admin")}));
         }
-        assert_eq!(scene.opened("app/blob.yaml"), json!({"password": base64(b"hunter2"), "user": base64(b"admin")}));
+        // A blob is sealed like an item, and opens as one.
+        let after = scene.text("app/blob.yaml");
+        assert!(!after.contains(blob_before.trim()), "{after}");
+        let mut object = yaml::manifests(after.as_bytes()).unwrap().remove(0).value;
+        object["spec"] = json!({"encryptedData": {"whole": object["spec"]["data"]}});
+        scene.folder.write("one.yaml", object.to_string());
+        assert_eq!(scene.opened("one.yaml")["whole"], base64(whole.to_string().as_bytes()));
         // A ServiceAccount asks with a token that was put into its pod.
         let rotator = scene.cluster.kubeconfig_of_service_account("shop", "rotator")?;
         let own = scene.seal(&rotator, &["keys", "list", "--needed-by", app, "--token-file", "token"]);

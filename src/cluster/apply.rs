@@ -232,8 +232,7 @@ impl Session<'_> {
     }
 
     async fn send_all(&self, requests: &[&Request], note: Note<'_>, applied: &mut Applied) {
-        let land = |request| async move { self.land(request).await.inspect(|landed| note(request, landed)) };
-        let results = each(requests, land).await;
+        let results = each(requests, |request| self.land(request, note)).await;
         for (request, result) in requests.iter().zip(results) {
             match result {
                 Ok(landed) => applied.landed.push(landed),
@@ -242,14 +241,11 @@ impl Session<'_> {
         }
     }
 
-    async fn land(&self, request: &Request) -> Result<Landed, Cause> {
+    async fn land(&self, request: &Request, note: Note<'_>) -> Result<Landed, Cause> {
         if request.adopts {
             self.adopt(request).await?;
         }
-        let mut answer = self.send(request, false).await?;
-        if request.live_version.is_none() && !request.left_to_others.is_empty() {
-            answer = self.release(request, Some(answer)).await?;
-        }
+        let answer = self.send(request, false).await?;
         let malformed = |_| Cause::Call(CallError::malformed(&request.id.to_string()));
         let mark = LiveMark::from_metadata(&answer).map_err(malformed)?;
         let verb = match &request.live_version {
@@ -257,7 +253,14 @@ impl Session<'_> {
             Some(version) if *version == mark.resource_version => Verb::Unchanged,
             Some(_) => Verb::Configured,
         };
-        Ok(Landed { id: request.id.clone(), verb, mark, adopted: request.adopts })
+        let mut landed = Landed { id: request.id.clone(), verb, mark, adopted: request.adopts };
+        // The values are there now, whatever comes of the rest.
+        note(request, &landed);
+        if request.live_version.is_none() && !request.left_to_others.is_empty() {
+            let answer = self.release(request, Some(answer)).await?;
+            landed.mark = LiveMark::from_metadata(&answer).map_err(malformed)?;
+        }
+        Ok(landed)
     }
 
     async fn adopt(&self, request: &Request) -> Result<(), Cause> {

@@ -142,7 +142,7 @@ pub enum Unresealed {
 
 impl Asked {
     /// Reads the one SealedSecret of a text, and takes it apart without its template. What that takes in memory is a few times the text
-    /// and no more than some 16 MiB beside it.
+    /// and no more than some tens of MiB beside it.
     ///
     /// # Errors
     ///

@@ -224,7 +224,9 @@ impl Election {
             taken = taking => taken,
             () = no_longer => Err(Trouble::Unanswered),
         };
-        self.is_unheard.store(matches!(taken, Err(Trouble::Unanswered)), Ordering::Relaxed);
+        // Of an error of the server nobody knows whether it was carried out.
+        let is_unheard = matches!(taken, Err(Trouble::Unanswered | Trouble::Refused(500..)));
+        self.is_unheard.store(is_unheard, Ordering::Relaxed);
         taken
     }
 

@@ -41,5 +41,5 @@ pub const API_VERSION: &str = "bitnami.com/v1alpha1";
 /// The `kind` of every SealedSecret.
 pub const KIND: &str = "SealedSecret";
 /// The most nodes, keys counted too, that a SealedSecret or the Secret in a sealed blob may have where anybody may send it: some four times
-/// as many as the largest has that fits the API server's storage, and some 16 MiB of memory.
+/// as many as the largest has that fits the API server's storage, and some tens of MiB of memory, with what aliases stand for.
 pub const MOST_NODES: usize = 40_000;
