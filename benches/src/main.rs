@@ -15,6 +15,7 @@ mod fairness;
 mod handover;
 mod objects;
 mod page;
+mod references;
 mod repository;
 mod requests;
 mod scale;
@@ -41,13 +42,14 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 type Bench = fn(Scale) -> Result<(), Error>;
 
 /// Each benchmark with its name.
-const BENCHES: [(&str, Bench); 11] = [
+const BENCHES: [(&str, Bench); 12] = [
     ("syncs", syncs::run),
     ("objects", objects::run),
     ("sealed", sealed::run),
     ("sealed-objects", sealed_objects::run),
     ("sops", sops::run),
     ("services", services::run),
+    ("references", references::run),
     ("command-line", command_line::run),
     ("drift", drift::run),
     ("repository", repository::run),
