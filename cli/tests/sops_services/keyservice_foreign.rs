@@ -116,7 +116,8 @@ fn a_service_that_is_away_refuses_or_answers_nonsense_is_a_clean_error_without_i
     let own = [("SOPS_AGE_KEY_FILE", "age.txt")];
     let sealed = stage.text(Theirs, folder.path(), &["encrypt", "--age", "<AGE>", "plain.yaml"], &own);
     std::fs::write(folder.path().join("sealed.yaml"), &sealed).unwrap();
-    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // An address of this machine that no server of a test takes, whose ports come and go.
+    let away = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
     let mut report = String::new();
     for (what, at) in [
         ("nobody is there", away),
