@@ -7,7 +7,7 @@ use waxwing_formats::SecretBytes;
 use waxwing_formats::sealed_secret::{Certificate, Scope, seal_item};
 
 use super::authenticated::{ROTATE, VERIFY, account, ask, own_token, with};
-use super::scene::{Scene, base64, key_operations, merge, shared, start};
+use super::scene::{Scene, base64, cleared, key_operations, merge, shared, start};
 use crate::act::message;
 use crate::stage::{Alone, PATIENCE, Stage};
 
@@ -97,9 +97,10 @@ fn a_blob_makes_its_secret_which_is_kept_so() {
 #[test]
 fn a_blob_that_was_opened_is_not_opened_again_at_a_start_unless_its_secret_was_touched() {
     let alone = Alone::new();
-    let mut controller = start(alone.cluster(), &[]);
+    let cluster = cleared(&alone);
+    let mut controller = start(cluster, &[]);
     let certificate = controller.get("/v1/cert.pem").unwrap().1;
-    let scene = Scene::on(alone.cluster(), "blobs", &certificate);
+    let scene = Scene::on(cluster, "blobs", &certificate);
     for name in ["one", "two", "three"] {
         scene.apply(&blob(&certificate, &scene.namespace, name, &own(name)));
     }

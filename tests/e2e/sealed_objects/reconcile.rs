@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use waxwing_harness::{Cluster, Controller, ControllerOptions, SealedSecretsController, eventually};
 
-use super::scene::{KEYS, Scene, add_key, base64, fixture, key_operations, start};
+use super::scene::{KEYS, Scene, add_key, base64, cleared, fixture, key_operations, start};
 use crate::stage::{Alone, PATIENCE};
 
 #[test]
@@ -149,8 +149,9 @@ fn putting_back_what_failed_once_still_leaves_what_others_added_and_counts_only_
 #[test]
 fn what_was_done_and_not_touched_costs_no_key_after_a_start_and_what_was_touched_meanwhile_is_put_back() {
     let alone = Alone::new();
-    let mut controller = start(alone.cluster(), &[]);
-    let scene = Scene::on(alone.cluster(), "restart", &controller.get("/v1/cert.pem").unwrap().1);
+    let cluster = cleared(&alone);
+    let mut controller = start(cluster, &[]);
+    let scene = Scene::on(cluster, "restart", &controller.get("/v1/cert.pem").unwrap().1);
     let names = ["one", "two", "three"];
     for name in names {
         scene.seal(name, &json!({"metadata": {"labels": {"app": "shop"}}, "stringData": {"a": name, "b": name}}));

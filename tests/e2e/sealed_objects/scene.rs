@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use waxwing_harness::{Cluster, ClusterOptions, Controller, SealedSecretsController, Upstream, eventually};
 
-use crate::stage::{PATIENCE, further_cluster, start_controller, workspace};
+use crate::stage::{Alone, PATIENCE, further_cluster, start_controller, workspace};
 
 /// The namespace of the sealing keys, where the Sealed Secrets controller has them.
 pub(super) const KEYS: &str = "kube-system";
@@ -34,6 +34,14 @@ pub(super) fn start_in(namespace: &str, cluster: &'static Cluster, arguments: &[
     SealedSecretsController::install(cluster).unwrap();
     let all = [&["--namespace", namespace, "--sealed-secrets"], arguments].concat();
     start_controller(cluster, &all).unwrap()
+}
+
+/// Takes away what SealedSecrets tests before left in this cluster, and returns it: what counts key operations counts its own only.
+pub(super) fn cleared(alone: &Alone) -> &'static Cluster {
+    let cluster = alone.cluster();
+    SealedSecretsController::install(cluster).unwrap();
+    cluster.kubectl(&["delete", "sealedsecrets.bitnami.com", "--all", "--all-namespaces"]).unwrap();
+    cluster
 }
 
 /// The cluster and controller that these tests share.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use waxwing_harness::{Cluster, Controller, SealedSecretsController, Upstream, eventually};
 
 use super::deprecated;
-use super::scene::{MANAGED, PATCH, Scene, base64, merge, start};
+use super::scene::{MANAGED, PATCH, Scene, base64, cleared, merge, start};
 use crate::stage::{Alone, PATIENCE};
 
 const SKIP: &str = "sealedsecrets.bitnami.com/skip-set-owner-references";
@@ -223,8 +223,7 @@ fn certificate(controller: &SealedSecretsController) -> String {
 #[test]
 fn an_installation_is_switched_over_and_back_and_what_comes_of_each_object_is_the_same() {
     let alone = Alone::new();
-    let cluster: &'static Cluster = alone.cluster();
-    cluster.kubectl(&["delete", "sealedsecrets.bitnami.com", "--all", "--all-namespaces", "--ignore-not-found"]).ok();
+    let cluster = cleared(&alone);
     let theirs = SealedSecretsController::start(cluster).unwrap();
     let certificate = certificate(&theirs);
     let scene = Scene::on(cluster, "switched", &certificate);
