@@ -53,7 +53,7 @@ pub use requests::{Binding, Encoding, Provenance, Request, Requests, StoredSourc
 pub use reviews::{Caller, caller, may_touch};
 pub use tokens::{TokenError, token_for};
 pub(crate) use watching::pauses;
-pub use watching::{Listings, objects, watching};
+pub use watching::{Listings, objects, pages, watching};
 
 /// The field manager of every apply.
 pub const FIELD_MANAGER: &str = "waxwing";

@@ -17,10 +17,17 @@ use serde::de::DeserializeOwned;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// After so long without a break the pauses begin anew; longer than any of them.
 const CALM: Duration = Duration::from_secs(30);
+/// How many objects one page of a list has.
+const PAGE: u32 = 50;
 
 /// Returns the pauses between the tries of a watch that breaks again and again: kube's own, but not as long.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send {
     ResetTimerBackoff::new(DefaultBackoff::default(), CALM).map(|pause| pause.min(LONGEST_PAUSE))
+}
+
+/// Returns how all objects of a kind are watched: listed in pages so short that a list takes little memory on its way.
+pub fn pages() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
 }
 
 /// Watches until it is dropped; after each error it pauses, longer and longer, and lists anew.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use watcher::Event;
 
 use crate::api::REQUESTED_AT;
-use crate::cluster::{Listings, Reach, code_of_watch, is_newer, objects, watching};
+use crate::cluster::{Listings, Reach, code_of_watch, is_newer, objects, pages, watching};
 
 type Events<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
 
@@ -148,7 +148,7 @@ where
         + Send
         + 'static,
 {
-    let watched = |api| watching(api, watcher::Config::default()).boxed();
+    let watched = |api| watching(api, pages()).boxed();
     match reach {
         Reach::Cluster => watched(Api::all(client.clone())),
         Reach::Namespaces(names) => {

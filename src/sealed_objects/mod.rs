@@ -22,14 +22,15 @@ mod status;
 mod turn;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::stream::select;
 use futures::{Stream, StreamExt};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiServer, Reach};
@@ -44,6 +45,9 @@ use secrets::{Secrets, Touched};
 
 /// How many SealedSecrets are worked on at the same time.
 const AT_ONCE: usize = 16;
+/// How many of them are opened at the same time: as many as there are processors, since more would only wait in threads of their own.
+static OPENED_AT_ONCE: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 /// How long the first turns wait for the list of Secrets, and how often somebody is told that SealedSecrets can't be listed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long what is gone may be remembered.

@@ -1,21 +1,26 @@
 //! SealedSecret as a resource of the cluster: its metadata, and spec and status as they are, since whoever may write one may write
 //! anything into it.
 //!
+//! All of them are kept while the controller runs, so spec and status are kept as text, a fifth of what their values take, and of
+//! `managedFields` only who wrote and when.
+//!
 //! The kind is that of `helm/sealed-secrets/crds` of sealed-secrets 0.40. What a spec means is `waxwing_formats::sealed_secret`.
 
 use std::borrow::Cow;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::core::NamespaceResourceScope;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use waxwing_formats::sealed_secret::{API_VERSION, KIND, ManifestError, Scope};
 
 use super::form::Form;
+use crate::cluster::drop_copies;
 
 /// The one condition of a SealedSecret.
 pub(super) const SYNCED: &str = "Synced";
@@ -25,15 +30,48 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 /// A SealedSecret.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SealedSecret {
-    /// Name, namespace, annotations.
-    #[serde(default)]
+    /// Name, namespace, annotations but for copies of the whole, and who wrote it when.
+    #[serde(default, deserialize_with = "without_fields")]
     pub metadata: ObjectMeta,
     /// What it says, well-formed or not.
     #[serde(default)]
-    pub spec: Value,
+    spec: Text,
     /// What was last said about it.
     #[serde(default)]
-    pub status: Value,
+    status: Text,
+}
+
+/// A value as its JSON text, which its copies share.
+#[derive(Clone, Debug)]
+struct Text(Arc<str>);
+
+impl Text {
+    fn value(&self) -> Value {
+        // It was written from a value.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self(Value::Null.to_string().into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Value::deserialize(deserializer)?.to_string().into()))
+    }
+}
+
+/// Reads metadata without what nobody looks at: which fields the writers have, and copies of the object.
+fn without_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let mut metadata = ObjectMeta::deserialize(deserializer)?;
+    drop_copies(&mut metadata);
+    for entry in metadata.managed_fields.iter_mut().flatten() {
+        (entry.api_version, entry.fields_type, entry.operation, entry.fields_v1) = (None, None, None, None);
+    }
+    Ok(metadata)
 }
 
 impl kube::Resource for SealedSecret {
@@ -66,6 +104,16 @@ impl kube::Resource for SealedSecret {
 }
 
 impl SealedSecret {
+    /// Returns what it says.
+    pub(super) fn spec(&self) -> Value {
+        self.spec.value()
+    }
+
+    /// Returns what was last said about it.
+    pub(super) fn status(&self) -> Value {
+        self.status.value()
+    }
+
     /// Takes it apart.
     pub(super) fn form(&self) -> Result<Form, ManifestError> {
         let metadata = json!({
@@ -73,7 +121,7 @@ impl SealedSecret {
             "namespace": self.metadata.namespace,
             "annotations": self.metadata.annotations,
         });
-        let manifest = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": self.spec});
+        let manifest = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": self.spec()});
         Form::parse(&manifest)
     }
 
@@ -94,20 +142,18 @@ impl SealedSecret {
         self.labels().get(INSTANCE).map(String::as_str).unwrap_or_default()
     }
 
-    /// Returns what its status says: `True`, `False`, or nothing yet.
-    pub(super) fn synced(&self) -> Option<&str> {
-        self.synced_condition()?.get("status")?.as_str()
-    }
-
-    pub(super) fn synced_condition(&self) -> Option<&Value> {
-        let conditions = self.status.get("conditions")?.as_array()?;
-        conditions.iter().find(|condition| condition.get("type").is_some_and(|kind| kind == SYNCED))
+    /// Tells whether its status says anything about whether it was done.
+    pub(super) fn is_told(&self) -> bool {
+        synced_condition(&self.status()).is_some_and(|synced| synced.get("status").is_some_and(Value::is_string))
     }
 
     /// Tells whether its status says that the spec as it is now was done.
     pub(super) fn is_done(&self) -> bool {
-        let observed = self.status.get("observedGeneration").and_then(Value::as_i64);
-        self.synced() == Some("True") && observed.is_some() && observed == self.metadata.generation
+        let status = self.status();
+        let observed = status.get("observedGeneration").and_then(Value::as_i64);
+        let is_synced =
+            synced_condition(&status).is_some_and(|synced| synced.get("status").is_some_and(|it| it == "True"));
+        is_synced && observed.is_some() && observed == self.metadata.generation
     }
 
     /// Returns when its status was last written, by the API server's clock.
@@ -140,4 +186,10 @@ impl SealedSecret {
         (self.metadata.deletion_timestamp.is_some(), is_rewound).hash(&mut hasher);
         Some(hasher.finish())
     }
+}
+
+/// Returns the condition of a status that says whether the SealedSecret was done.
+pub(super) fn synced_condition(status: &Value) -> Option<&Value> {
+    let conditions = status.get("conditions")?.as_array()?;
+    conditions.iter().find(|condition| condition.get("type").is_some_and(|kind| kind == SYNCED))
 }

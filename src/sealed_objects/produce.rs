@@ -35,7 +35,8 @@ impl<'a> Production<'a> {
 
     /// Tells whether the Secret is to belong to the SealedSecret. The template says so in either form.
     pub(super) fn is_owned(&self) -> bool {
-        let annotations = self.object.spec.pointer("/template/metadata/annotations");
+        let spec = self.object.spec();
+        let annotations = spec.pointer("/template/metadata/annotations");
         annotations.and_then(|annotations| annotations.get(SKIP_OWNER)).and_then(Value::as_str) != Some("true")
     }
 

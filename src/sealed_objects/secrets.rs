@@ -12,14 +12,14 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::object::SealedSecret;
 use super::ownership::{concerns_sealed_secrets, is_made_again};
-use crate::cluster::{Reach, code_of_watch, drop_copies, watching};
+use crate::cluster::{Reach, code_of_watch, drop_copies, pages, watching};
 
 /// Something happened to a Secret; the SealedSecret is the one of its name, whether there is one or not.
 #[derive(Clone, Debug)]
@@ -31,7 +31,8 @@ pub(super) struct Touched {
 
 /// The Secrets that have to do with SealedSecrets.
 pub(super) struct Secrets {
-    known: RwLock<HashMap<ObjectRef<SealedSecret>, Arc<ObjectMeta>>>,
+    /// As JSON, since what is kept of all of them is looked at for one at a time.
+    known: RwLock<HashMap<ObjectRef<SealedSecret>, Arc<str>>>,
     touched: mpsc::UnboundedSender<Touched>,
 }
 
@@ -41,8 +42,9 @@ impl Secrets {
     }
 
     /// Returns the metadata of the Secret of a SealedSecret's name, as far as it is known.
-    pub(super) fn get(&self, of: &ObjectRef<SealedSecret>) -> Option<Arc<ObjectMeta>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(of).cloned()
+    pub(super) fn get(&self, of: &ObjectRef<SealedSecret>) -> Option<ObjectMeta> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(of).cloned()?;
+        read(&known)
     }
 
     /// Follows until it is dropped; `filled` is cancelled once every namespace was listed, or can't be.
@@ -72,7 +74,7 @@ impl Secrets {
         namespace: Option<&str>,
         answered: mpsc::UnboundedSender<()>,
     ) {
-        let mut events = pin!(watching(api, watcher::Config::default()));
+        let mut events = pin!(watching(api, pages()));
         let (mut listed, mut first) = (HashSet::new(), Some(answered));
         let mut tell = || first.take().map(|answered| answered.send(()));
         let mut is_forbidden = false;
@@ -123,7 +125,7 @@ impl Secrets {
         {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             match concerns_sealed_secrets(&secret) {
-                true => drop(known.insert(name.clone(), Arc::new(secret))),
+                true => drop(known.insert(name.clone(), written(&secret))),
                 false => drop(known.remove(&name)),
             }
         }
@@ -132,7 +134,8 @@ impl Secrets {
 
     fn remove(&self, name: &ObjectRef<SealedSecret>, last: Option<&ObjectMeta>) {
         let known = self.known.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        let is_expected = last.or(known.as_deref()).is_some_and(is_made_again);
+        let known = known.as_deref().and_then(read);
+        let is_expected = last.or(known.as_ref()).is_some_and(is_made_again);
         self.tell(name.clone(), !is_expected);
     }
 
@@ -155,4 +158,13 @@ impl Secrets {
 fn name(secret: &ObjectMeta) -> ObjectRef<SealedSecret> {
     let name = ObjectRef::new(secret.name.as_deref().unwrap_or_default());
     name.within(secret.namespace.as_deref().unwrap_or_default())
+}
+
+fn written(secret: &ObjectMeta) -> Arc<str> {
+    // There are strings and numbers only: nothing in it can fail to be written, or to be read again.
+    serde_json::to_string(secret).unwrap_or_default().into()
+}
+
+fn read(known: &str) -> Option<ObjectMeta> {
+    serde_json::from_str(known).ok()
 }

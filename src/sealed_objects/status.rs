@@ -5,16 +5,17 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use waxwing_formats::sealed_secret::{API_VERSION, KIND};
 
-use super::object::{SYNCED, SealedSecret};
+use super::object::{SYNCED, SealedSecret, synced_condition};
 
 /// Returns the resource with the status that says what came of it, none where it says so already. What was `written` anew is told
 /// by the time alone, since what is newer than the status has not been looked at.
 pub(super) fn resource(object: &SealedSecret, trouble: Option<&str>, written: bool, now: Timestamp) -> Option<Value> {
-    let before = object.synced_condition();
+    let told = object.status();
+    let before = synced_condition(&told);
     let text = |field: &str| before.and_then(|before| before.get(field)?.as_str());
     let status = if trouble.is_none() { "True" } else { "False" };
     let turns = text("status") != Some(status);
-    let observed = object.status.get("observedGeneration").and_then(Value::as_i64);
+    let observed = told.get("observedGeneration").and_then(Value::as_i64);
     let says_so = !turns
         && text("message").unwrap_or_default() == trouble.unwrap_or_default()
         && observed == object.metadata.generation;
@@ -29,7 +30,7 @@ pub(super) fn resource(object: &SealedSecret, trouble: Option<&str>, written: bo
     synced.insert("lastUpdateTime".to_owned(), now.into());
     synced.insert("lastTransitionTime".to_owned(), since.into());
     synced.extend(trouble.map(|message| ("message".to_owned(), message.into())));
-    let others = object.status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    let others = told.get("conditions").and_then(Value::as_array).into_iter().flatten();
     let others = others.filter(|condition| condition.get("type").is_some_and(|kind| kind != SYNCED)).cloned();
     let conditions: Vec<Value> = [Value::Object(synced)].into_iter().chain(others).collect();
     let status = json!({"observedGeneration": object.metadata.generation, "conditions": conditions});

@@ -16,10 +16,10 @@ use super::events;
 use super::fields::Mark;
 use super::form::Contents;
 use super::memory::Done;
-use super::object::SealedSecret;
+use super::object::{SealedSecret, synced_condition};
 use super::ownership::{Hold, is_of_sync};
 use super::produce::Production;
-use super::{Objects, status};
+use super::{OPENED_AT_ONCE, Objects, status};
 use crate::cluster::{self, CallError, FIELD_MANAGER, is_newer};
 
 /// The longest pause between two tries of what passes unseen.
@@ -64,7 +64,7 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
         return Ok(Outcome::Unchanged);
     }
     // Of a SealedSecret that nobody has said anything of there is probably no Secret; if there is one, creating it says so.
-    if known.is_none() && object.synced().is_none() {
+    if known.is_none() && !object.is_told() {
         match look.write(None, false).await {
             Err(Trouble::Call(error)) if error.code() == Some(409) => {}
             written => return written,
@@ -88,6 +88,7 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
 async fn opened(objects: &Objects, object: &SealedSecret, production: &Production<'_>) -> Result<Contents, Trouble> {
     let (form, ring, hint) = (production.form.clone(), objects.keys.ring(), objects.memory.key(object));
     let whole = move || form.contents(&ring, hint.as_ref());
+    let _place = OPENED_AT_ONCE.acquire().await;
     tokio::task::spawn_blocking(whole).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
@@ -233,7 +234,8 @@ async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outco
         }
     }
     let event = async {
-        let told = object.synced_condition().and_then(|condition| condition.get("message")?.as_str());
+        let status = object.status();
+        let told = synced_condition(&status).and_then(|synced| synced.get("message")?.as_str());
         match came_to {
             Ok(Outcome::Written) => events::unsealed(objects, object).await,
             Err(trouble) if told != message.as_deref() => events::failed(objects, object, trouble).await,
