@@ -27,6 +27,7 @@ mod find;
 mod foreign;
 mod path;
 mod pattern;
+mod stored;
 mod value;
 
 use std::fmt;
@@ -37,7 +38,8 @@ pub use find::{Content, Piece, decoded};
 pub use foreign::{Foreign, Form, Named, Need, Provider};
 pub use path::{Pointer, SecretPath};
 pub use pattern::PathPattern;
-pub use value::{StoredSecret, ValueError};
+pub use stored::StoredSecret;
+pub use value::ValueError;
 
 /// The longest reference in bytes, with everything that belongs to it.
 pub const MAX_BYTES: usize = 2048;
