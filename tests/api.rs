@@ -93,7 +93,7 @@ fn schemas_carry_rules_with_a_message_each() {
         (Sync::crd(), "spec.path", 1),
         (Sync::crd(), "spec.ignore[].paths[]", 1),
         (Inventory::crd(), "spec", 1),
-        (SecretBackend::crd(), "spec", 2),
+        (SecretBackend::crd(), "spec", 3),
         (SecretBackend::crd(), "spec.allow", 1),
         (SecretBackend::crd(), "spec.refreshInterval", 2),
         (SecretBackend::crd(), "spec.vault.auth", 1),

@@ -29,7 +29,8 @@ pub use reason::Reason;
 pub use reference::{BackendKind, BackendRef, FieldPointer, KeySource, KindName, LocalRef, ParseKindNameError};
 pub use secret_backend::{
     Allow, AwsAuth, AwsBackend, AzureAuth, AzureBackend, AzureWorkloadIdentity, GcpAuth, GcpBackend,
-    GcpWorkloadIdentity, KubernetesAuth, SecretBackend, SecretBackendSpec, VaultAuth, VaultBackend, WebIdentityAuth,
+    GcpWorkloadIdentity, KubernetesAuth, KubernetesBackend, SecretBackend, SecretBackendSpec, VaultAuth, VaultBackend,
+    WebIdentityAuth,
 };
 pub use sync::{
     Counts, Drift, FAILURES_LIMIT, Failure, Ignore, IgnoreTarget, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus,

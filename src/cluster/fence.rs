@@ -260,7 +260,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
         config.default_retry = false;
-        let server = ApiServer::new(config, Arc::new(Metrics::new("0", &[])), fence.clone());
+        let server = ApiServer::new(config, Arc::new(Metrics::new("0", &[], &[])), fence.clone());
         (server.connect().unwrap(), listener)
     }
 

@@ -138,12 +138,9 @@ pub struct Metrics {
     pub sealed_objects: SealedObjects,
 }
 
-/// The stores of secrets that can be asked.
-const STORES: [&str; 1] = ["Vault"];
-
 impl Metrics {
     /// Starts with nothing counted, for a controller of this version.
-    pub fn new(version: &'static str, key_services: &[&'static str]) -> Self {
+    pub fn new(version: &'static str, key_services: &[&'static str], secret_stores: &[&'static str]) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process::started_now()));
         let build = Info::new([("version", version)]);
@@ -185,9 +182,9 @@ impl Metrics {
             drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
             drop(service_duration.get_or_create(&[("service", *service)]));
         }
-        for store in STORES {
-            drop(stores.get_or_create(&[("store", store), ("outcome", "read")]));
-            drop(store_duration.get_or_create(&[("store", store)]));
+        for store in secret_stores {
+            drop(stores.get_or_create(&[("store", *store), ("outcome", "read")]));
+            drop(store_duration.get_or_create(&[("store", *store)]));
         }
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {

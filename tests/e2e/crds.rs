@@ -66,6 +66,11 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
         ),
         stored("['secret/data/{namespace}/*', '*/..x/.y/...', 'kv/a b', 'kv/größe']", ""),
         stored("[a/b], keys: [transit/keys/a]", ", refreshInterval: 1h30m"),
+        backend(
+            "{aws: {region: us-gov-west-1, auth: {secretRef: {name: aws}}}, allow: {paths: ['secretsmanager/{namespace}/*', ssm/db]}}",
+        ),
+        backend("{gcp: {auth: {secretRef: {name: a}}}, allow: {paths: ['projects/acme/secrets/{namespace}']}}"),
+        backend("{kubernetes: {}, allow: {paths: ['shared/*', '{namespace}/db']}}"),
         backend("{aws: {auth: {secretRef: {name: aws}}}, allow: {keys: ['arn:aws:kms:eu-west-1:111122223333:key/*']}}"),
         backend(
             "{aws: {auth: {webIdentity: {roleArn: 'arn:aws:iam::111122223333:role/shop', audience: sts.amazonaws.com}}}, \
@@ -129,14 +134,20 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (from("secrets: {keysFrom: [{}]}"), "spec.secrets.keysFrom[0].secretRef"),
         (from("secrets: {backends: [{kind: Secret, name: x}]}"), "Unsupported value: \"Secret\""),
         (from("secrets: {backends: [{}]}"), "spec.secrets.backends[0].name"),
-        (backend("{allow: {keys: [a]}}"), "exactly one of vault, aws, gcp and azure must be set"),
+        (backend("{allow: {keys: [a]}}"), "exactly one of vault, aws, gcp, azure and kubernetes must be set"),
         (backend("{aws: {auth: {secretRef: {name: a}}}}"), "spec.allow"),
         (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {keys: []}}"), "keys or paths must be listed"),
         (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {}}"), "keys or paths must be listed"),
         (
             backend("{aws: {auth: {secretRef: {name: a}}}, allow: {paths: [a/b]}}"),
-            "allow.paths is for the secrets of vault",
+            "aws.region must be set where allow.paths is",
         ),
+        (
+            backend("{aws: {region: 'eu.west/1', auth: {secretRef: {name: a}}}, allow: {paths: [a/b]}}"),
+            "spec.aws.region in body should match",
+        ),
+        (backend("{kubernetes: {}, allow: {keys: [a]}}"), "allow.keys is for key services, which kubernetes is not"),
+        (backend("{kubernetes: {}, gcp: {auth: {secretRef: {name: a}}}, allow: {paths: [a]}}"), "exactly one of vault"),
         (stored("['secret/data/**']", ""), "spec.allow.paths[0] in body should match"),
         (stored("['secret/data/shop-*']", ""), "spec.allow.paths[0] in body should match"),
         (stored("['secret//data']", ""), "spec.allow.paths[0] in body should match"),

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use waxwing_formats::DataKey;
-use waxwing_formats::reference::{PathPattern, SecretPath};
-use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, VaultSecrets};
+use waxwing_formats::reference::{PathPattern, SecretPath, Stored};
+use waxwing_keys::service_name::{AWS_SECRETS, AZURE_KEY_VAULT, GCP_SECRETS, KUBERNETES, VAULT};
+use waxwing_keys::{AwsPath, GcpSecrets, Holder, KeyPattern, ServiceError, ServiceKey, StoreError};
 
 use super::aws::Aws;
 use super::azure::Azure;
 use super::gcp::Gcp;
+use super::kubernetes::ClusterSecrets;
 use super::reader::Reader;
+use super::store::Store;
 use super::vault::Vault;
 use super::{Tenant, Trouble};
 use crate::api::SecretBackendSpec;
@@ -33,9 +36,10 @@ pub(super) struct Backend {
 
 enum Service {
     Vault(Box<Vault>),
-    Aws(Aws),
+    Aws(Box<Aws>),
     Gcp(Box<Gcp>),
     Azure(Box<Azure>),
+    Kubernetes,
 }
 
 impl Backend {
@@ -71,11 +75,43 @@ impl Backend {
         self.allowed_paths.iter().any(|pattern| pattern.allows(path, namespace))
     }
 
-    /// Returns the store, logged in at; nothing if the service is none.
-    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Option<Result<&VaultSecrets, ServiceError>> {
+    /// Returns the store, logged in at.
+    pub(super) async fn store<'s>(&'s self, tenant: &'s Tenant<'_>) -> Result<Store<'s>, StoreError> {
+        Ok(match &self.service {
+            Service::Vault(server) => Store::Vault(server.secrets(tenant).await?),
+            Service::Aws(aws) => Store::Aws(aws.secrets(tenant).await?),
+            Service::Gcp(gcp) => Store::Gcp(gcp.secrets(tenant).await?),
+            Service::Azure(vault) => Store::Azure(vault.secrets(tenant).await?),
+            Service::Kubernetes => Store::Kubernetes(ClusterSecrets { session: &tenant.session }),
+        })
+    }
+
+    /// Returns what keeps the secret that a path leads to.
+    pub(super) fn keeper(&self, path: &SecretPath) -> &'static str {
         match &self.service {
-            Service::Vault(server) => Some(server.secrets(tenant).await),
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
+            Service::Vault(_) => VAULT,
+            Service::Aws(_) => AwsPath::of(path).map_or(AWS_SECRETS, |path| path.service()),
+            Service::Gcp(_) => GCP_SECRETS,
+            Service::Azure(_) => AZURE_KEY_VAULT,
+            Service::Kubernetes => KUBERNETES,
+        }
+    }
+
+    /// Tells whether a reference names a version that stays the same for ever.
+    pub(super) fn is_fixed(&self, stored: &Stored) -> bool {
+        stored.version.as_ref().is_some_and(|version| match &self.service {
+            Service::Vault(_) | Service::Azure(_) => true,
+            Service::Aws(_) => AwsPath::of(&stored.path).is_ok_and(|path| !path.may_move(version)),
+            Service::Gcp(_) => !GcpSecrets::may_move(version),
+            Service::Kubernetes => false,
+        })
+    }
+
+    /// Returns how many secrets one request asks for: of their versions, and of themselves.
+    pub(super) fn at_once(&self, stored: &Stored) -> (usize, usize) {
+        match (&self.service, &stored.version) {
+            (Service::Aws(_), None) => AwsPath::of(&stored.path).map_or((1, 1), |path| path.at_once()),
+            _ => (1, 1),
         }
     }
 
@@ -98,23 +134,24 @@ impl Backend {
 impl Service {
     /// Makes the service of a spec, with the version of the Secret that it logs in with, empty where there is none.
     async fn read(reader: &Reader<'_>, spec: &SecretBackendSpec) -> Result<(Self, String), Trouble> {
-        let SecretBackendSpec { vault, aws, gcp, azure, .. } = spec;
-        match (vault, aws, gcp, azure) {
-            (Some(vault), None, None, None) => {
+        let SecretBackendSpec { vault, aws, gcp, azure, kubernetes, .. } = spec;
+        match (vault, aws, gcp, azure, kubernetes) {
+            (Some(vault), None, None, None, None) => {
                 let (server, version) = Vault::read(reader, vault).await?;
                 Ok((Self::Vault(Box::new(server)), version))
             }
-            (None, Some(aws), None, None) => {
-                Aws::read(reader, aws).await.map(|(aws, version)| (Self::Aws(aws), version))
+            (None, Some(aws), None, None, None) => {
+                Aws::read(reader, aws).await.map(|(aws, version)| (Self::Aws(Box::new(aws)), version))
             }
-            (None, None, Some(gcp), None) => {
+            (None, None, Some(gcp), None, None) => {
                 let (gcp, version) = Gcp::read(reader, gcp).await?;
                 Ok((Self::Gcp(Box::new(gcp)), version))
             }
-            (None, None, None, Some(azure)) => {
+            (None, None, None, Some(azure), None) => {
                 let (vault, version) = Azure::read(reader, azure).await?;
                 Ok((Self::Azure(Box::new(vault)), version))
             }
+            (None, None, None, None, Some(_)) => Ok((Self::Kubernetes, String::new())),
             _ => Err(reader.incomplete("spec")),
         }
     }

@@ -10,7 +10,10 @@ mod azure;
 mod backend;
 mod gcp;
 mod hint;
+mod kubernetes;
 mod reader;
+mod store;
+mod store_hint;
 mod stores;
 mod vault;
 
@@ -26,7 +29,7 @@ use crate::cluster::{Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
 use reader::Reader;
-pub(super) use stores::Found;
+pub(super) use stores::{About, Found};
 
 /// The field that names backends.
 const FIELD: &str = "spec.secrets.backends";

@@ -58,53 +58,8 @@ impl Store {
         );
     }
 
-    /// Returns how often the store was asked, with this outcome.
     fn asked_store(&self, outcome: &str) -> u64 {
-        let (_, page) = self.controller.get("/metrics").unwrap();
-        let start = format!("waxwing_store_requests_total{{store=\"Vault\",outcome=\"{outcome}\"}} ");
-        page.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
-    }
-
-    /// Returns how many syncs failed; the next one reads anew what it sends.
-    fn failed_syncs(&self) -> u64 {
-        let (_, page) = self.controller.get("/metrics").unwrap();
-        let failed = page.lines().filter(|line| line.starts_with("waxwing_syncs_total{outcome=\"failed\""));
-        failed.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-    }
-
-    fn never_asked(&self) {
-        let (_, page) = self.controller.get("/metrics").unwrap();
-        let asked: Vec<_> = page
-            .lines()
-            .filter(|line| line.starts_with("waxwing_store_requests_total{") && !line.ends_with(" 0"))
-            .collect();
-        assert!(asked.is_empty(), "a store was asked: {asked:?}");
-    }
-
-    fn value_is(&self, secret: &str, key: &str, wanted: &str) {
-        let found = || match self.stage.secret_value(secret, key) {
-            Some(value) if value == wanted => Ok(()),
-            other => Err(format!(
-                "{key} of {secret} is {other:?}; {}",
-                condition(&self.stage.get("sync/app").unwrap(), "Ready")
-            )),
-        };
-        eventually(PATIENCE, "the value arrives", found).unwrap();
-    }
-
-    /// Waits until the Sync fails for a reason, and returns its failures as text.
-    fn fails(&self, reason: &str) -> String {
-        let sync = self.stage.sync_is(reason, |sync| condition(sync, "Ready")["reason"] == reason);
-        let failures = sync["status"]["failures"].as_array().cloned().unwrap_or_default();
-        let text = |failure: &Value, field: &str| failure[field].as_str().unwrap_or_default().to_owned();
-        let mut lines: Vec<String> = failures
-            .iter()
-            .map(|failure| {
-                format!("{} {}: {}", text(failure, "object"), text(failure, "reason"), text(failure, "message"))
-            })
-            .collect();
-        lines.sort();
-        lines.join("\n").replace(&self.stage.namespace, "NS")
+        self.world.asked_store("Vault", outcome)
     }
 
     fn version_of(&self, object: &str) -> String {
@@ -120,7 +75,7 @@ path "kv1/NS/*" { capabilities = ["read"] }
 
 const OWN_PATHS: &str = "'secret/data/{namespace}/*', 'kv1/{namespace}/*'";
 
-fn secret(name: &str, fields: &str) -> String {
+pub(super) fn secret(name: &str, fields: &str) -> String {
     format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\n{fields}\n")
 }
 
