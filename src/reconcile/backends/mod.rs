@@ -11,8 +11,11 @@ mod backend;
 mod check;
 mod gcp;
 mod hint;
+mod kubernetes;
 mod logins;
 mod reader;
+mod store;
+mod store_hint;
 mod stores;
 mod vault;
 mod vault_login;
@@ -33,7 +36,7 @@ use backend::Backend;
 pub(super) use check::check;
 pub use logins::Logins;
 use reader::Reader;
-pub(super) use stores::Found;
+pub(super) use stores::{About, Found};
 
 /// The field that names backends.
 const FIELD: &str = "spec.secrets.backends";
@@ -140,6 +143,9 @@ impl<'a> Backends<'a> {
 
     /// Notes whether the service lets the tenant in, which the backend's status says.
     async fn note_login(&self, backend: &Backend, problem: Option<&String>) {
+        if !backend.has_logins() {
+            return;
+        }
         let job = self.tenant.job;
         let which = WhichBackend {
             kind: backend.kind,

@@ -16,13 +16,13 @@ use super::change::session;
 use super::open::trouble;
 use super::planned::Seen;
 use crate::api::REQUESTED_AT;
-use crate::reconcile::backends::{Backends, Found};
+use crate::reconcile::backends::{About, Backends, Found};
 use crate::reconcile::versions::Versions;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
 use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
 
-/// How many secrets are asked for at the same time for one Sync.
+/// How many requests for secrets are made at the same time for one Sync.
 const ASKED_AT_ONCE: usize = 16;
 
 /// What a probe found, and the backends if it had to ask. Not `Debug`.
@@ -86,12 +86,10 @@ async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Stored>
         return Ok(Probed { versions: Arc::new(Versions::new(rendered, found)), backends: None });
     }
     let backends = Backends::read(job, session(job)?).await?;
-    let answers = futures::stream::iter(due).map(async |stored| {
-        let answer = backends.version(&stored).await;
-        (stored, answer)
-    });
+    let asked = futures::stream::iter(backends.together(due, About::Versions));
+    let answers = asked.map(async |together| backends.versions(together).await);
     let mut refused = BTreeMap::new();
-    for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await {
+    for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
         match answer {
             Ok(version) => drop(found.insert(stored, version)),
             Err(refusal) => drop(refused.insert(stored, refusal)),
@@ -140,11 +138,10 @@ pub(super) async fn read(
             &own
         }
     };
-    let answers = futures::stream::iter(needed).map(async |stored| {
-        let version = probed.versions.get(&stored).and_then(|Found { version, .. }| version.as_ref());
-        let answer = backends.read_secret(&stored, version).await;
-        (stored, answer)
-    });
+    let version_of = |stored: &Stored| probed.versions.get(stored).and_then(|Found { version, .. }| version.clone());
+    let asked = futures::stream::iter(backends.together(needed, About::Secrets));
+    let answers = asked.map(async |together| backends.read_secrets(together, version_of).await);
+    let answers = answers.buffer_unordered(ASKED_AT_ONCE).flat_map(futures::stream::iter);
     let mut size = 0;
     let within = |(stored, answer): (Stored, Result<Answered, StoreRefusal>)| {
         size += answer.as_ref().map_or(0, |answered| answered.secret.len());
@@ -154,7 +151,7 @@ pub(super) async fn read(
         });
         (stored, answer)
     };
-    let answers: BTreeMap<_, _> = answers.buffer_unordered(ASKED_AT_ONCE).map(within).collect().await;
+    let answers: BTreeMap<_, _> = answers.map(within).collect().await;
     let is_gone = |refusal: &StoreRefusal| refusal.kind == RefusalKind::NotFound;
     if answers.values().any(|answer| answer.as_ref().is_err_and(is_gone)) {
         // The version that was the newest may be none any more: the next try asks for it anew.
