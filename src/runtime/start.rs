@@ -21,7 +21,8 @@ use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, BackendStandings, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood,
-    Logins, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched, WatchedBackends,
+    Logins, Paces, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
+    WatchedBackends,
 };
 use crate::render::find_program;
 use crate::sealed_objects;
@@ -239,6 +240,7 @@ impl Parts {
             data_keys: DataKeyCache::new(MOST_DATA_KEYS, Duration::from_secs(args.data_key_lifetime.into())),
             backends: standings,
             logins: Arc::new(Logins::default()),
+            paces: Paces::default(),
             versions: VersionMemory::default(),
             salt,
             metrics,
