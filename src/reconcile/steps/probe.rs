@@ -95,16 +95,18 @@ async fn ask<'a>(
         false => job.context.versions.fresh(job, &intervals, Instant::now()),
     };
     found.retain(|stored, _| wanted.contains(stored));
-    let due: BTreeSet<Stored> = wanted.into_iter().filter(|stored| !found.contains_key(stored)).collect();
+    let sent = of_absent(rendered, seen);
+    let due: Vec<Stored> =
+        wanted.into_iter().filter(|stored| sent.contains(stored) || !found.contains_key(stored)).collect();
     if due.is_empty() {
         return Ok(Probed::before(Arc::new(Versions::new(rendered, found))));
     }
     let backends = Backends::read(job, session(job)?).await?;
-    let sent = of_absent(rendered, seen);
     let (both, due): (Vec<_>, Vec<_>) =
         due.into_iter().partition(|stored| sent.contains(stored) && backends.tells_both(stored));
+    let due: Vec<Stored> = due.into_iter().filter(|stored| !found.contains_key(stored)).collect();
     let mut refused = BTreeMap::new();
-    let read = read_newest(&backends, both, &mut found, &mut refused).await;
+    let read = read_with_versions(&backends, both, &mut found, &mut refused).await;
     let asked = futures::stream::iter(backends.together(due, About::Versions));
     let answers = asked.map(async |together| backends.versions(together).await);
     for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
@@ -117,7 +119,7 @@ async fn ask<'a>(
     let versions = Arc::new(Versions::new(rendered, found));
     match refused.is_empty() {
         true => Ok(Probed { versions, backends: Some(backends), read: Mutex::new(read) }),
-        false => Err(unresolved(rendered, &refused, &backends)),
+        false => Err(unresolved(rendered, &refused, &read, &backends)),
     }
 }
 
@@ -128,7 +130,7 @@ fn of_absent(rendered: &Rendered, seen: &Seen) -> BTreeSet<Stored> {
 }
 
 /// Reads secrets with their versions; returns as many as one sync may have.
-async fn read_newest(
+async fn read_with_versions(
     backends: &Backends<'_>,
     wanted: Vec<Stored>,
     found: &mut BTreeMap<Stored, Found>,
@@ -136,7 +138,7 @@ async fn read_newest(
 ) -> BTreeMap<Stored, Answered> {
     let (mut read, mut size) = (BTreeMap::new(), 0);
     let asked = futures::stream::iter(wanted).map(async |stored| {
-        let answer = backends.read_newest(&stored).await;
+        let answer = backends.read_with_version(&stored).await;
         (stored, answer)
     });
     let mut answers = std::pin::pin!(asked.buffer_unordered(ASKED_AT_ONCE));
@@ -162,9 +164,15 @@ fn is_requested(job: &Job<'_>) -> bool {
     requested.is_some() && requested != handled
 }
 
-fn unresolved(rendered: &Rendered, refused: &BTreeMap<Stored, StoreRefusal>, backends: &Backends<'_>) -> Trouble {
+fn unresolved(
+    rendered: &Rendered,
+    refused: &BTreeMap<Stored, StoreRefusal>,
+    read: &BTreeMap<Stored, Answered>,
+    backends: &Backends<'_>,
+) -> Trouble {
     let refusal_of = |reference: &Reference| refused.get(&reference.stored()).cloned();
-    let errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
+    let mut errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
+    errors.extend(unsealing::without_values(rendered, rendered.references().keys(), |stored| read.get(stored)));
     Trouble { soon: backends.outage(), ..trouble(&errors) }
 }
 
