@@ -20,7 +20,8 @@ use waxwing_formats::SecretBytes;
 use waxwing_keys::Keyring;
 
 use super::Shown;
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Held};
+use super::connections::UntilWritten;
 use super::limits::{Turn, Users};
 use super::refusal::{Refusal, json as answer};
 use crate::cluster::{CallError, Caller, caller, may_touch};
@@ -51,13 +52,15 @@ struct Interface {
 struct Admitted {
     asked: Asked,
     ring: Arc<Keyring>,
-    held: Held,
+    /// Held until the work is over, though whoever asked be gone.
+    place: OwnedSemaphorePermit,
+    kept: Kept,
 }
 
-/// What a request holds until its work is over, though whoever asked be gone: the place of its user, and one of all places.
-struct Held {
+/// What a request holds until its answer is written, or nobody is there any more to read it: the place of its user, and memory.
+struct Kept {
     _turn: Turn,
-    _place: OwnedSemaphorePermit,
+    memory: Held,
 }
 
 /// Returns the routes.
@@ -76,27 +79,24 @@ pub(super) fn routes(shown: Shown) -> Router {
 }
 
 async fn verified(State(interface): State<Arc<Interface>>, headers: HeaderMap, body: Body) -> Response {
-    let items = async {
+    let answered = async {
         let admitted = interface.admit("get", &headers, body).await?;
-        interface.work(admitted, |asked, ring| Ok(asked.inspect(ring))).await
+        let told = interface.clone();
+        interface.work(admitted, move |asked, ring| Ok(json!({"items": told.told(&asked.inspect(ring))}))).await
     };
-    match items.await {
-        Ok(items) => answer(StatusCode::OK, &json!({"items": interface.told(&items)})),
-        Err(refusal) => refusal.into_response(),
-    }
+    answered.await.unwrap_or_else(Refusal::into_response)
 }
 
 async fn rotated(State(interface): State<Arc<Interface>>, headers: HeaderMap, body: Body) -> Response {
-    let resealed = async {
-        let admitted = interface.admit("update", &headers, body).await?;
-        interface.work(admitted, |asked, ring| Ok(asked.reseal(ring)?)).await
+    let resealed = |asked: &Asked, ring: &Keyring| {
+        let (sealed_secret, resealed) = asked.reseal(ring)?;
+        Ok(json!({"sealedSecret": sealed_secret, "resealed": resealed}))
     };
-    match resealed.await {
-        Ok((sealed_secret, resealed)) => {
-            answer(StatusCode::OK, &json!({"sealedSecret": sealed_secret, "resealed": resealed}))
-        }
-        Err(refusal) => refusal.into_response(),
-    }
+    let answered = async {
+        let admitted = interface.admit("update", &headers, body).await?;
+        interface.work(admitted, resealed).await
+    };
+    answered.await.unwrap_or_else(Refusal::into_response)
 }
 
 impl Interface {
@@ -116,18 +116,14 @@ impl Interface {
             return Err(Refusal::Forbidden { verb });
         }
         let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
-        let held = Held { _turn: turn, _place: place };
-        let read = move || {
-            // Whole, with the memory that it holds: whoever goes away doesn't make room for others before this is over.
-            let body = body;
-            (Asked::read(&body.text), held)
-        };
-        let (asked, held) = blocking(read).await?;
+        // With all that it holds: whoever goes away doesn't make room for others before this is over.
+        let read = move || (Asked::read(&body.text), place, Kept { _turn: turn, memory: body.emptied() });
+        let (asked, place, kept) = blocking(read).await?;
         let asked = asked.map_err(Refusal::Reseal)?;
         if !asked.is(&named) {
             return Err(Refusal::Reseal(ResealError::Malformed));
         }
-        Ok(Admitted { asked, ring: self.shown.keys.ring(), held })
+        Ok(Admitted { asked, ring: self.shown.keys.ring(), place, kept })
     }
 
     /// Returns who shows a token, and the connection over which that was asked.
@@ -138,15 +134,24 @@ impl Interface {
         Ok((client, caller))
     }
 
-    /// Does the work that is asked for. Whoever goes away doesn't make room for others before it is over.
-    async fn work<T: Send + 'static>(
+    /// Does the work that is asked for, and answers. Whoever goes away doesn't make room for others before it is over.
+    async fn work(
         &self,
-        Admitted { asked, ring, held }: Admitted,
-        work: fn(&Asked, &Keyring) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+        Admitted { asked, ring, place, kept }: Admitted,
+        work: impl FnOnce(&Asked, &Keyring) -> Result<Value, Refusal> + Send + 'static,
+    ) -> Result<Response, Refusal> {
+        let bodies = self.bodies.clone();
         let done = move || {
-            let _held = held;
-            work(&asked, &ring)
+            let _place = place;
+            let (code, told) = match work(&asked, &ring) {
+                Ok(told) => (StatusCode::OK, told),
+                Err(refusal) => (refusal.code(), refusal.told()),
+            };
+            let text = told.to_string();
+            let memory = bodies.exchange(kept.memory, text.capacity())?;
+            let mut answer = answer(code, text);
+            answer.extensions_mut().insert(UntilWritten::new(Kept { memory, ..kept }));
+            Ok(answer)
         };
         blocking(done).await?
     }

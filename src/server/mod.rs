@@ -7,27 +7,30 @@
 
 mod authenticated;
 mod bodies;
+mod connections;
 mod limits;
 mod refusal;
 mod resealing;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use kube::Client;
-use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 use crate::cluster::ConnectError;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sealing::Keys;
+use connections::UntilWritten;
 pub use limits::Rate;
 
 /// Makes a connection to the API server.
@@ -60,28 +63,28 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The listener broke.
-    #[error("failed to serve on {address}")]
-    Serve {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 /// What is served: `/healthz` from the start, everything else once it is there.
-#[derive(Clone, Default)]
-pub struct Front(Arc<OnceLock<Router>>);
+#[derive(Clone)]
+pub struct Front {
+    metrics: Arc<Metrics>,
+    routes: Arc<OnceLock<Router>>,
+}
 
 impl Front {
+    /// Serves what is there from the start.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, routes: Arc::default() }
+    }
+
     /// Serves everything from now on.
     pub fn show(&self, shown: Shown) {
-        self.0.get_or_init(|| routes(shown));
+        self.routes.get_or_init(|| routes(shown));
     }
 
     async fn answer(self, request: Request) -> Response {
-        match self.0.get() {
+        match self.routes.get() {
             Some(routes) => routes.clone().call(request).await.unwrap_or_else(|never| match never {}),
             None => NOT_READY.into_response(),
         }
@@ -98,21 +101,22 @@ pub async fn serve(
     front: Front,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+    let listener = connections::listen(address).map_err(|source| ServeError::Listen { address, source })?;
     tracing::info!(%address, "serving probes, metrics and the sealing certificate");
+    let metrics = front.metrics.clone();
     let all = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(move |request| front.clone().answer(request));
-    let serving = axum::serve(listener, all).with_graceful_shutdown(stopped);
-    serving.await.map_err(|source| ServeError::Serve { address, source })
+    connections::serve(listener, all, metrics, stopped).await;
+    Ok(())
 }
 
 fn routes(shown: Shown) -> Router {
     let routes = Router::new()
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
-        .route("/metrics", get(metrics))
         .with_state(shown.clone())
+        .route("/metrics", get(metrics).with_state((shown.clone(), Arc::new(Semaphore::new(MOST_READERS)))))
         .merge(authenticated::routes(shown.clone()));
     match shown.resealing {
         Some(rate) => resealing::counted(routes.merge(resealing::routes(shown.clone(), rate)), shown),
@@ -122,6 +126,10 @@ fn routes(shown: Shown) -> Router {
 
 /// What `/readyz` answers before the controller works, and everything else before it can.
 const NOT_READY: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n");
+
+/// How many may read the metrics at the same time.
+const MOST_READERS: usize = 8;
+const TOO_MANY_READERS: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "others are reading the metrics\n");
 
 async fn ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
     match shown.ready.load(Ordering::Relaxed) {
@@ -138,10 +146,12 @@ async fn certificate(State(shown): State<Shown>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+/// Anybody may read the metrics, and not read them to their end.
+async fn metrics(State((shown, readers)): State<(Shown, Arc<Semaphore>)>) -> Response {
+    let Ok(place) = readers.try_acquire_owned() else { return TOO_MANY_READERS.into_response() };
     shown.metrics.sealing_key_operations(shown.keys.operations());
     match shown.metrics.text() {
-        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, METRICS_TYPE)], text),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new()),
+        Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], Extension(UntilWritten::new(place)), text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
