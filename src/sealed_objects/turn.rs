@@ -133,6 +133,8 @@ impl Look<'_> {
     /// Opens everything and writes it, over `live` where a Secret stands.
     async fn write(&self, live: Option<(&ObjectMeta, Hold)>, is_revert: bool) -> Result<Outcome, Trouble> {
         let Self { objects, object, production } = self;
+        // Before anything is opened, since nobody could have what comes of it.
+        objects.carrier.check()?;
         let mut contents = opened(objects, object, production).await?;
         let key = contents.key.take();
         let request = production.request(contents, live)?;
