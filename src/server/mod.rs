@@ -1,7 +1,8 @@
 //! The controller's own HTTP interface: probes, the sealing certificate and metrics, what `seal` asks about SealedSecrets, and, where
 //! SealedSecrets of the cluster are reconciled, what kubeseal asks about them.
 //!
-//! `/healthz` is served from the start, so that whoever waits for the lease or the API server is not taken for dead.
+//! `/healthz` and `/metrics` are served from the start, so that whoever waits for the lease or the API server is not taken for dead, and
+//! shows what he waits for.
 //!
 //! Everything here is public and needs no credentials but what is under `/v1/waxwing`; nothing here shows what is sealed.
 
@@ -65,27 +66,28 @@ pub enum ServeError {
     },
 }
 
-/// What is served: `/healthz` from the start, everything else once it is there.
+/// What is served: `/healthz` and `/metrics` from the start, everything else once it is there.
 #[derive(Clone)]
 pub struct Front {
     metrics: Arc<Metrics>,
-    routes: Arc<OnceLock<Router>>,
+    readers: Arc<Semaphore>,
+    shown: Arc<OnceLock<(Router, Arc<Keys>)>>,
 }
 
 impl Front {
     /// Serves what is there from the start.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, routes: Arc::default() }
+        Self { metrics, readers: Arc::new(Semaphore::new(MOST_READERS)), shown: Arc::default() }
     }
 
     /// Serves everything from now on.
     pub fn show(&self, shown: Shown) {
-        self.routes.get_or_init(|| routes(shown));
+        self.shown.get_or_init(|| (routes(shown.clone()), shown.keys));
     }
 
     async fn answer(self, request: Request) -> Response {
-        match self.routes.get() {
-            Some(routes) => routes.clone().call(request).await.unwrap_or_else(|never| match never {}),
+        match self.shown.get() {
+            Some((routes, _)) => routes.clone().call(request).await.unwrap_or_else(|never| match never {}),
             None => NOT_READY.into_response(),
         }
     }
@@ -106,6 +108,7 @@ pub async fn serve(
     let metrics = front.metrics.clone();
     let all = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(read_metrics).with_state(front.clone()))
         .fallback(move |request| front.clone().answer(request));
     connections::serve(listener, all, metrics, stopped).await;
     Ok(())
@@ -116,7 +119,6 @@ fn routes(shown: Shown) -> Router {
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
         .with_state(shown.clone())
-        .route("/metrics", get(metrics).with_state((shown.clone(), Arc::new(Semaphore::new(MOST_READERS)))))
         .merge(authenticated::routes(shown.clone()));
     match shown.resealing {
         Some(rate) => resealing::counted(routes.merge(resealing::routes(shown.clone(), rate)), shown),
@@ -147,10 +149,12 @@ async fn certificate(State(shown): State<Shown>) -> impl IntoResponse {
 }
 
 /// Anybody may read the metrics, and not read them to their end.
-async fn metrics(State((shown, readers)): State<(Shown, Arc<Semaphore>)>) -> Response {
+async fn read_metrics(State(Front { metrics, readers, shown }): State<Front>) -> Response {
     let Ok(place) = readers.try_acquire_owned() else { return TOO_MANY_READERS.into_response() };
-    shown.metrics.sealing_key_operations(shown.keys.operations());
-    match shown.metrics.text() {
+    if let Some((_, keys)) = shown.get() {
+        metrics.sealing_key_operations(keys.operations());
+    }
+    match metrics.text() {
         Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], Extension(UntilWritten::new(place)), text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
