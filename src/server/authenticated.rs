@@ -15,14 +15,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use kube::Client;
 use serde_json::{Map, Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use waxwing_formats::SecretBytes;
 use waxwing_keys::Keyring;
 
 use super::Shown;
 use super::bodies::{Bodies, Held};
 use super::connections::UntilWritten;
-use super::limits::{Turn, Users};
+use super::limits::{Line, Turn, Users};
 use super::refusal::{Refusal, json as answer};
 use crate::cluster::{CallError, Caller, caller, may_touch};
 use crate::sealed_objects::{Asked, ItemReport, Named, ResealError};
@@ -35,8 +35,12 @@ const AUDIENCE: &str = "waxwing";
 const LONGEST_TOKEN: usize = 16 << 10;
 /// How many callers are asked about at the same time.
 const REVIEWS_AT_ONCE: usize = 8;
+const REVIEWS_WAITING: usize = 64;
 /// How many requests are worked on at the same time.
 const AT_ONCE: usize = 4;
+const WORK_WAITING: usize = 32;
+/// How long a request waits for each of these, and for its caller's turn: `seal` waits 30 seconds for an answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// How long the API server may take to say who somebody is, or what they may do.
 const LONGEST_REVIEW: Duration = Duration::from_secs(10);
 
@@ -44,8 +48,8 @@ struct Interface {
     shown: Shown,
     bodies: Bodies,
     users: Users,
-    reviews: Semaphore,
-    places: Arc<Semaphore>,
+    reviews: Line,
+    places: Line,
 }
 
 /// A request that may be answered.
@@ -69,8 +73,8 @@ pub(super) fn routes(shown: Shown) -> Router {
         shown,
         bodies: Bodies::default(),
         users: Users::default(),
-        reviews: Semaphore::new(REVIEWS_AT_ONCE),
-        places: Arc::new(Semaphore::new(AT_ONCE)),
+        reviews: Line::new(REVIEWS_AT_ONCE, REVIEWS_WAITING),
+        places: Line::new(AT_ONCE, WORK_WAITING),
     };
     Router::new()
         .route("/v1/waxwing/verify", post(verified))
@@ -103,8 +107,12 @@ impl Interface {
     /// Lets a request in that is from somebody who may do `verb` to the SealedSecret in it.
     async fn admit(&self, verb: &'static str, headers: &HeaderMap, body: Body) -> Result<Admitted, Refusal> {
         let token = token(headers).ok_or(Refusal::Unauthenticated)?;
+        // The API server isn't asked about whom there is no place for.
+        if self.places.is_full() {
+            return Err(Refusal::TooMany);
+        }
         let (client, caller) = self.caller(token).await?;
-        let turn = self.users.admit(&caller.username, Instant::now()).ok_or(Refusal::TooMany)?;
+        let turn = self.users.turn(&caller.username, patience()).await.ok_or(Refusal::TooMany)?;
         let body = self.bodies.read(body).await?;
         // Of somebody who may not ask nothing is read but the names.
         let (named, body, turn) = blocking(move || (Named::read(&body.text), body, turn)).await?;
@@ -115,7 +123,7 @@ impl Interface {
         if !may {
             return Err(Refusal::Forbidden { verb });
         }
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
+        let place = self.places.wait(patience()).await.ok_or(Refusal::TooMany)?;
         // With all that it holds: whoever goes away doesn't make room for others before this is over.
         let read = move || (Asked::read(&body.text), place, Kept { _turn: turn, memory: body.emptied() });
         let (asked, place, kept) = blocking(read).await?;
@@ -128,7 +136,7 @@ impl Interface {
 
     /// Returns who shows a token, and the connection over which that was asked.
     async fn caller(&self, token: SecretBytes) -> Result<(Client, Caller), Refusal> {
-        let _review = self.reviews.try_acquire().map_err(|_| Refusal::TooMany)?;
+        let _review = self.reviews.wait(patience()).await.ok_or(Refusal::TooMany)?;
         let client = (self.shown.reviewer)().map_err(|_| Refusal::Unavailable)?;
         let caller = review(caller(&client, &token, AUDIENCE)).await?.ok_or(Refusal::Unauthenticated)?;
         Ok((client, caller))
@@ -181,6 +189,10 @@ fn token(headers: &HeaderMap) -> Option<SecretBytes> {
     let parts = bytes.split(|byte| *byte == b'.');
     let may_be_one = bytes.len() <= LONGEST_TOKEN && parts.clone().count() == 3 && parts.clone().all(is_part);
     may_be_one.then(|| SecretBytes::new(bytes.to_vec()))
+}
+
+fn patience() -> Instant {
+    Instant::now() + LONGEST_WAIT
 }
 
 async fn review<T>(asking: impl Future<Output = Result<T, CallError>>) -> Result<T, Refusal> {

@@ -101,12 +101,14 @@ impl Refusal {
             Self::Body(StatusCode::PAYLOAD_TOO_LARGE) => {
                 told("TooLarge", "the body has more than 4 MiB", "ask about one SealedSecret at a time")
             }
-            Self::Body(StatusCode::REQUEST_TIMEOUT) => {
-                told("TooSlow", "the body was not sent within 30 seconds", "try again")
-            }
+            Self::Body(StatusCode::REQUEST_TIMEOUT) => told(
+                "TooSlow",
+                "the body was not sent in time: 10 seconds and one for each 32 KiB, 30 at most",
+                "try again",
+            ),
             Self::Body(StatusCode::TOO_MANY_REQUESTS) | Self::TooMany => told(
                 "TooManyRequests",
-                "others are asking, or you are asking too often, or twice at the same time",
+                "others are asking, or you are asking too often, or too much at the same time",
                 "try again in a moment",
             ),
             Self::Body(_) => told("Malformed", "the body broke off or is malformed", "try again"),
