@@ -107,7 +107,7 @@ pub async fn start(args: Args) -> Result<(), StartError> {
 
 /// Works until `stop` is cancelled, from when it is known who leads.
 async fn work(args: &Args, cluster: &Cluster, stop: &CancellationToken) -> Result<(), StartError> {
-    let (front, ended) = (Front::default(), CancellationToken::new());
+    let (front, ended) = (Front::new(cluster.metrics.clone()), CancellationToken::new());
     let mut serving = pin!(server::serve(args.listen, front.clone(), ended.clone().cancelled_owned()));
     let prepared = async {
         cluster.standing.settled.cancelled().await;
