@@ -348,7 +348,7 @@ mod tests {
         let fence = Fence::closed();
         let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
         let client =
-            ApiServer::new(config, Arc::new(Metrics::new("0", &[])), fence.clone()).connect_to_write().unwrap();
+            ApiServer::new(config, Arc::new(Metrics::new("0", &[], &[])), fence.clone()).connect_to_write().unwrap();
         for _ in 0..2 {
             let read = Call::get("/api/v1/x").send(&client, &Identity::Controller);
             assert_eq!(read.await, Err(CallError::NotLeading(NotLeading)));
