@@ -104,7 +104,7 @@ pub struct SecretBackendSpec {
     #[x_kube(validation = Rule::new("duration(self) <= duration('24h')").message("it is at most 24h"))]
     pub refresh_interval: Period,
 
-    /// How much of the service all Syncs together may take. When it was away three times in a row, or asked to be left alone, nobody asks it
+    /// How much of the service all Syncs together may take. When it was away or asked too often three times in a row, nobody asks it
     /// for a while, whatever this says. Default: `{concurrentRequests: 32}`. Example: `{concurrentRequests: 8, requestsPerSecond: 50}`.
     #[serde(default, skip_serializing_if = "BackendLimits::is_default")]
     pub limits: BackendLimits,

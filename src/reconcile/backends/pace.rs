@@ -129,11 +129,11 @@ impl State {
             self.failures = self.failures.saturating_add(1);
             self.last_failure = Some(now);
         }
-        let pause = match self.failures.checked_sub(FAILURES) {
-            Some(further) => PAUSE.saturating_mul(2_u32.saturating_pow(further)).min(LONGEST_PAUSE),
-            None => Duration::ZERO,
-        };
-        self.closed_until = Some(now + pause.max(asked.min(LONGEST_ASKED)));
+        // Before, only the sync that was told so waits: it may be about what one login does.
+        if let Some(further) = self.failures.checked_sub(FAILURES) {
+            let pause = PAUSE.saturating_mul(2_u32.saturating_pow(further)).min(LONGEST_PAUSE);
+            self.closed_until = Some(now + pause.max(asked.min(LONGEST_ASKED)));
+        }
     }
 
     fn is_back(&mut self) {
@@ -218,8 +218,9 @@ mod tests {
     fn a_server_gets_the_time_that_it_asks_for_and_no_outage_is_too_long() {
         let (mut state, now) = state();
         state.away(Duration::from_secs(7), now, now);
+        assert_eq!(state.enter(now), Ok(false));
+        (1..FAILURES).for_each(|_| state.away(Duration::from_secs(7), now, now));
         assert_eq!(state.enter(now), Err(Duration::from_secs(7)));
-        state.is_back();
         state.away(Duration::MAX, now, now);
         assert_eq!(state.enter(now), Err(LONGEST_ASKED));
         state.failures = u32::MAX;
