@@ -161,9 +161,9 @@ fn a_comment_below_the_last_item_of_a_list_is_kept_whatever_the_item_is() {
 fn a_comment_that_sops_would_leave_in_the_clear_or_lose_is_sealed_in_the_block_where_it_stands() {
     let key = new_data_key(&mut OsRng).unwrap();
     let rule = Some((RuleKind::EncryptedRegex, "^a$"));
-    // The last three are nobody's with sops, the first two the file's.
+    // The first two sops finds in the file, the others nowhere.
     for text in [
-        "a:\n    - b: 1\n    # secret\nc: 2\n",
+        "a:\n    - b: 1\n    # secret\n",
         "a:\n    -\n        - 1\n    # secret\n",
         "a: [ # secret\n  1]\nc: 2\n",
         "a: { # secret\n  b: 1}\nc: 2\n",
