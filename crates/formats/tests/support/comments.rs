@@ -91,14 +91,15 @@ impl Listed {
     /// what is in the clear is where it stood, and either sops lost one, or one that it left in the clear is sealed.
     pub fn is_all_that_differs(&self, found: &str, by_sops: &str) -> bool {
         let clear = places(found);
-        let is_kept = clear.len() + found.matches(",type:comment]").count() >= self.stood.len();
+        // One that go-yaml's emitter writes to no place is lost by both.
+        let (kept, kept_there) = (clear.len() + found.matches(",type:comment]").count(), self.stood.len() - self.lost);
         let stands = clear.iter().all(|(number, block)| self.stood.get(number) == Some(block));
         if self.is_rule_elsewhere {
-            return is_kept && stands;
+            return kept >= kept_there && stands;
         }
         let is_sealed = self.leaked.iter().any(|number| !clear.contains_key(number));
         let is_same_apart = without_comments(found) == without_comments(by_sops);
-        is_kept && stands && (self.lost > 0 || is_sealed) && is_same_apart
+        kept >= kept_there && stands && (kept > kept_there || is_sealed) && is_same_apart
     }
 }
 
