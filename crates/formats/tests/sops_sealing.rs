@@ -158,6 +158,26 @@ fn a_comment_below_the_last_item_of_a_list_is_kept_whatever_the_item_is() {
 }
 
 #[test]
+fn a_comment_that_sops_would_leave_in_the_clear_or_lose_is_sealed_in_the_block_where_it_stands() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    let rule = Some((RuleKind::EncryptedRegex, "^a$"));
+    // The first two sops finds in the file, the others nowhere.
+    for text in [
+        "a:\n    - b: 1\n    # secret\n",
+        "a:\n    -\n        - 1\n    # secret\n",
+        "a: [ # secret\n  1]\nc: 2\n",
+        "a: { # secret\n  b: 1}\nc: 2\n",
+        "a:\n    - [ # secret\n      1]\n",
+    ] {
+        let plain = Plain::parse(text.as_bytes(), Store::Yaml).unwrap();
+        let sealed = seal(plain, &key, terms(rule)).unwrap().text(None).unwrap();
+        assert!(!sealed.contains("secret"), "{sealed}");
+        let whole = open(&sealed, Store::Yaml, &key).whole().unwrap();
+        assert!(String::from_utf8_lossy(whole.expose_secret()).contains("# secret"), "{text}\n{sealed}");
+    }
+}
+
+#[test]
 fn two_files_with_the_same_text_have_no_token_in_common() {
     let key = new_data_key(&mut OsRng).unwrap();
     let [one, other] = [(); 2].map(|()| sealed("a: same\n", Store::Yaml, &key));

@@ -4,6 +4,7 @@
 //! Source: sops 3.13.3, `stores/{yaml,json,dotenv,ini}/store.go`.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
@@ -11,25 +12,29 @@ use super::error::SopsError;
 use super::{Store, flat};
 use crate::ini;
 use crate::json::{self, JsonNumber};
-use crate::yaml::comments::{Attached, Comments};
+use crate::yaml::comments::{Attached, Comments, Reading};
 use crate::yaml::error::YamlErrorKind;
+use crate::yaml::is_empty;
+use crate::yaml::load::{self, Stream};
 use crate::yaml::node::{Content, Document, Node, Style};
 use crate::yaml::resolve::{Rules, Scalar, resolve};
-use crate::yaml::{is_empty, load};
 use crate::{KeyPath, Segment};
 
 /// An ordered tree.
+#[derive(Clone)]
 pub(crate) enum Raw {
     Scalar(Scalar),
     List(Vec<RawItem>),
     Map(Vec<RawEntry>),
 }
 
+#[derive(Clone)]
 pub(crate) enum RawItem {
     Comment(Comment),
     Value(Raw),
 }
 
+#[derive(Clone)]
 pub(crate) enum RawEntry {
     Comment(Comment),
     Pair(String, Raw),
@@ -94,9 +99,23 @@ pub(crate) fn check_length(bytes: &[u8], limit: usize) -> Result<(), SopsError> 
 /// Reads a YAML stream; the block is the first document's, those of the others are dropped as sops does.
 fn yaml(bytes: &[u8]) -> Result<File, SopsError> {
     let stream = load::load(bytes).map_err(SopsError::Text)?;
-    let attached = Attached::new(&stream);
-    let mut reader = Reader { document: 0, path: Vec::new(), scalar: yaml_scalar, attached: Some(&attached) };
+    let text = load::checked_text(bytes).map_err(SopsError::Text)?;
+    yaml_with(&stream, &Attached::new(&stream, text, Reading::Upstream))
+}
+
+fn yaml_with(stream: &Stream, attached: &Attached) -> Result<File, SopsError> {
+    let mut reader = Reader { document: 0, path: Vec::new(), scalar: yaml_scalar, attached: Some(attached) };
     file(&stream.documents, &mut reader)
+}
+
+/// Reads the documents of a YAML stream so that each comment is in the block that its column says; nothing if there are no
+/// comments.
+pub(crate) fn yaml_by_columns(bytes: &[u8]) -> Result<Option<Vec<Vec<RawEntry>>>, SopsError> {
+    let stream = load::load(bytes).map_err(SopsError::Text)?;
+    if stream.comments.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(yaml_with(&stream, &Attached::new(&stream, "", Reading::Columns))?.documents))
 }
 
 /// Reads JSON, one object and nothing after it.
@@ -295,10 +314,12 @@ impl Reader<'_> {
             push_items(&mut list, &own.line, false);
         }
         for (index, item) in items.iter().enumerate() {
-            let comments = self.comments(item);
+            let of_alias = self.comments_of_alias(item);
+            let is_alias = of_alias.is_some();
+            let comments = of_alias.unwrap_or_else(|| self.comments(item));
             push_items(&mut list, &comments.head, false);
             push_items(&mut list, &comments.line, true);
-            list.push(RawItem::Value(self.child(Segment::Index(index), item, false)?));
+            list.push(RawItem::Value(self.child(Segment::Index(index), item, is_alias)?));
             push_items(&mut list, &comments.foot, false);
         }
         if own_comments {
@@ -332,7 +353,7 @@ impl Reader<'_> {
         &mut self,
         key: String,
         key_node: &Node,
-        value: &Node,
+        value: &Rc<Node>,
         entries: &mut Vec<RawEntry>,
     ) -> Result<(), SopsError> {
         if key == BLOCK && self.path.is_empty() {
@@ -341,15 +362,17 @@ impl Reader<'_> {
             push_entries(entries, &comments.foot, false);
             return Ok(());
         }
-        let (of_key, of_value) = (self.comments(key_node), self.comments(value));
-        let is_scalar = matches!(value.content, Content::Scalar { .. });
+        let (of_key, of_alias) = (self.comments(key_node), self.comments_of_alias(value));
+        let is_alias = of_alias.is_some();
+        let of_value = of_alias.unwrap_or_else(|| self.comments(value));
+        let is_scalar = is_alias || matches!(value.content, Content::Scalar { .. });
         push_entries(entries, &of_key.head, false);
         push_entries(entries, &of_key.line, false);
         if is_scalar {
             push_entries(entries, &of_value.head, false);
             push_entries(entries, &of_value.line, true);
         }
-        let raw = self.child(Segment::Key(key.clone()), value, !is_scalar)?;
+        let raw = self.child(Segment::Key(key.clone()), value, is_alias || !is_scalar)?;
         entries.push(RawEntry::Pair(key, raw));
         if is_scalar {
             push_entries(entries, &of_value.foot, false);
@@ -371,6 +394,10 @@ impl Reader<'_> {
 
     fn comments(&self, node: &Node) -> Comments {
         self.attached.and_then(|attached| attached.of(node)).cloned().unwrap_or_default()
+    }
+
+    fn comments_of_alias(&self, link: &Rc<Node>) -> Option<Comments> {
+        self.attached.and_then(|attached| attached.of_alias(link)).cloned()
     }
 }
 
