@@ -189,10 +189,15 @@ fn sealed_here(
         return Ok(());
     }
     prop_assert_eq!(opened.store(), Store::Yaml, "{}\n{}", text, found);
-    let listed = Listed::of(text, shown, &whole, opened.terms().rule.as_ref());
+    let here = Document::parse(found.as_bytes(), Store::Yaml).unwrap();
+    let here = Keys::named(&NAMES).open(here).unwrap().whole().unwrap();
+    let here = comments::File { sealed: &found, opened: &String::from_utf8_lossy(here.expose_secret()) };
+    let there = comments::File { sealed: shown, opened: &whole };
+    let listed = Listed::of(text, there, opened.terms().rule.as_ref());
     oracle.listed.fetch_add(1, Ordering::Relaxed);
     let difference = different(&masked(&found), &masked(shown));
-    prop_assert!(listed.is_all_that_differs(&found, shown), "{listed:?}\n{difference}\n{text}");
+    prop_assert_eq!(comments::without_comments(&by_sops), comments::without_comments(&whole), "{}", found);
+    prop_assert_eq!(listed.fault(here, there), None, "{:?}\n{}\n{}", listed, difference, text);
     Ok(())
 }
 
@@ -219,7 +224,10 @@ fn sealed_again(
         token.find_iter(text).map(|found| found.as_str().to_owned()).collect::<BTreeSet<_>>()
     };
     let new = tokens(&found).into_iter().filter(|token| !shown.contains(token)).count();
-    prop_assert_eq!(new, 1, "{}\n{}", found, shown);
+    // A comment that sops left in the clear, and finds in a block to be sealed when it reads its own file, is new besides the code.
+    let comments = |text: &str| text.matches(",type:comment]").count();
+    let sealed_now = comments(&found).checked_sub(comments(shown));
+    prop_assert_eq!(Some(new), sealed_now.map(|now| now + 1), "{}\n{}", found, shown);
     if opened.store() == Store::Yaml && is_found {
         let arguments = ["rotate", "--filename-override", "x.yaml", "/dev/stdin"];
         let rotated = oracle.run(Path::new("/dev/null"), shown.as_bytes(), &arguments);

@@ -24,7 +24,8 @@ fn places(text: &str) -> BTreeMap<usize, Vec<String>> {
     let key = Regex::new(r"^([ -]*?)([a-z0-9_]+):( |$)").unwrap();
     let mut open: Vec<(usize, String)> = Vec::new();
     let mut found = BTreeMap::new();
-    for line in text.lines() {
+    // An empty line of a text stands in no column.
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let column = line.len() - line.trim_start().len();
         let is_own = line.trim_start().starts_with('#');
         open.retain(|(at, _)| *at < column);
@@ -58,13 +59,32 @@ pub fn is_what_sops_opened(whole: &str, by_sops: &str) -> bool {
     left.next().is_none() && more.len() == tokens && more.iter().all(|line| line.trim_start().starts_with('#'))
 }
 
+/// How often each comment stands in a text in the clear.
+fn counted(text: &str) -> BTreeMap<usize, usize> {
+    let comment = Regex::new(r"(?m)#[^#\n]*\[([0-9]+)\]$").unwrap();
+    let mut counted = BTreeMap::new();
+    for number in comment.captures_iter(text) {
+        *counted.entry(number[1].parse().unwrap()).or_default() += 1;
+    }
+    counted
+}
+
+/// A file as it is sealed, and opened again.
+#[derive(Clone, Copy)]
+pub struct File<'a> {
+    pub sealed: &'a str,
+    pub opened: &'a str,
+}
+
 /// What sops did to the comments of a file.
 #[derive(Debug)]
 pub struct Listed {
     /// Where each stood.
     stood: BTreeMap<usize, Vec<String>>,
-    /// How many are not in the file that it wrote.
-    lost: usize,
+    /// Where each is in what sops sealed.
+    went: BTreeMap<usize, Vec<String>>,
+    /// How often each is there.
+    kept: BTreeMap<usize, usize>,
     /// Those that it left in the clear in another block than that in which they stood.
     leaked: BTreeSet<usize>,
     /// Whether there is a rule about comments, and one went to another block, so that the rule is about other values.
@@ -72,39 +92,61 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Compares the text that sops sealed, what it wrote, and what it prints of that.
-    pub fn of(text: &str, sealed: &str, opened: &str, rule: Option<&Rule>) -> Self {
-        let (stood, went, clear) = (places(text), places(opened), places(sealed));
-        let tokens = sealed.matches(",type:comment]").count();
+    /// Compares the text that sops sealed, and what it made of it.
+    pub fn of(text: &str, by_sops: File<'_>, rule: Option<&Rule>) -> Self {
+        let (stood, went, clear) = (places(text), places(by_sops.opened), places(by_sops.sealed));
         let moved = |number: &usize| went.get(number).is_some_and(|block| Some(block) != stood.get(number));
         let about_comments = [RuleKind::EncryptedCommentRegex, RuleKind::UnencryptedCommentRegex];
         let is_about_comments = rule.is_some_and(|rule| about_comments.contains(&rule.kind()));
         Self {
-            lost: stood.len().saturating_sub(tokens + clear.len()),
             leaked: clear.keys().copied().filter(moved).collect(),
             is_rule_elsewhere: is_about_comments && stood.keys().any(moved),
+            kept: counted(by_sops.opened),
             stood,
+            went,
         }
     }
 
-    /// Tells whether what was sealed here differs from what sops wrote in what it did to comments, and in nothing else: nothing is lost,
-    /// what is in the clear is where it stood, and either sops lost one, or one that it left in the clear is sealed.
-    pub fn is_all_that_differs(&self, found: &str, by_sops: &str) -> bool {
-        let clear = places(found);
-        // One that go-yaml's emitter writes to no place is lost by both.
-        let (kept, kept_there) = (clear.len() + found.matches(",type:comment]").count(), self.stood.len() - self.lost);
-        let stands = clear.iter().all(|(number, block)| self.stood.get(number) == Some(block));
-        if self.is_rule_elsewhere {
-            return kept >= kept_there && stands;
-        }
-        let is_sealed = self.leaked.iter().any(|number| !clear.contains_key(number));
-        let is_same_apart = without_comments(found) == without_comments(by_sops);
-        kept >= kept_there && stands && (kept > kept_there || is_sealed) && is_same_apart
+    /// Names what is different here from what sops made of the same text, and is not in the list. Values and their order are the same,
+    /// each comment is there as often, or once where sops lost it, in the block in which it stood or in which sops has it, and one
+    /// that sops lost is there, or something that it left in the clear is sealed.
+    pub fn fault(&self, here: File<'_>, by_sops: File<'_>) -> Option<&'static str> {
+        let kept = counted(here.opened);
+        let found_more =
+            |(number, count): (&usize, &usize)| *count > self.kept.get(number).copied().unwrap_or_default();
+        let has_place = |(number, block): (&usize, &Vec<String>)| {
+            [self.stood.get(number), self.went.get(number)].contains(&Some(block))
+        };
+        let clear = places(here.sealed);
+        let is_comment_sealed = self.leaked.iter().any(|number| !clear.contains_key(number));
+        let (sealed, sealed_there) = (without_comments(here.sealed), without_comments(by_sops.sealed));
+        let is_value_sealed = self.is_rule_elsewhere && seals_more(&sealed, &sealed_there);
+        let faults = [
+            ("a value", without_comments(here.opened) != without_comments(by_sops.opened)),
+            ("which values are sealed", !self.is_rule_elsewhere && sealed != sealed_there),
+            ("a comment is lost", self.kept.iter().any(|(number, count)| kept.get(number) < Some(count))),
+            ("a comment is there twice", kept.iter().any(|(number, count)| *count > 1 && found_more((number, count)))),
+            ("where a comment is", !places(here.opened).iter().all(has_place)),
+            ("no reason", !(kept.iter().any(found_more) || is_comment_sealed || is_value_sealed)),
+        ];
+        faults.into_iter().find(|(_, is_fault)| *is_fault).map(|(fault, _)| fault)
     }
 }
 
+/// Tells whether a line with a token is only in the first of two sealed files.
+fn seals_more(here: &str, there: &str) -> bool {
+    let mut left: Vec<&str> = there.lines().collect();
+    here.lines().filter(|line| line.contains("ENC[")).any(|line| match left.iter().position(|other| *other == line) {
+        Some(at) => {
+            left.swap_remove(at);
+            false
+        }
+        None => true,
+    })
+}
+
 /// What is left of a sealed file, masked, without its comments; an item above which one stood goes on behind its dash.
-fn without_comments(sealed: &str) -> String {
+pub fn without_comments(sealed: &str) -> String {
     let is_comment =
         |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.contains("ENC[comment]");
     let masked = masked(sealed);
