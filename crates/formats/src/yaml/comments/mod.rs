@@ -6,6 +6,7 @@
 
 mod by_column;
 mod compose;
+mod cursor;
 mod scan;
 
 use std::collections::{BTreeMap, HashMap};

@@ -6,6 +6,8 @@
 
 use granit_parser::{ScalarStyle, Scanner, StrInput, TokenType};
 
+use super::cursor::{Cursor, Mark, is_blank, is_break};
+
 /// Lines of comments by their numbers in the text, from 1; 0 stands for an empty line between them.
 pub(super) type Lines = Vec<usize>;
 
@@ -88,13 +90,6 @@ pub(super) struct Scan<'a> {
     /// For each level of flow: a token that may turn out to be a key, and its line.
     keys: Vec<Option<(usize, Mark)>>,
     may_be_key: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Mark {
-    at: usize,
-    line: usize,
-    column: usize,
 }
 
 /// How far go-yaml looks ahead for the next comment, in bytes.
@@ -432,73 +427,6 @@ impl Groups {
         }
         self.done
     }
-}
-
-struct Cursor<'a> {
-    text: &'a [u8],
-    mark: Mark,
-    /// How many line breaks have come since the last character that is neither one nor blank.
-    breaks: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.text.get(self.mark.at..).unwrap_or_default()
-    }
-
-    /// The byte so far ahead; 0 behind the end.
-    fn byte(&self, ahead: usize) -> u8 {
-        self.text.get(self.mark.at + ahead).copied().unwrap_or_default()
-    }
-
-    /// Passes a character or a line break.
-    fn step(&mut self) {
-        match self.byte(0) {
-            b'\r' | b'\n' => {
-                self.mark.at += if self.rest().starts_with(b"\r\n") { 2 } else { 1 };
-                self.mark.line += 1;
-                self.mark.column = 0;
-                self.breaks += 1;
-            }
-            byte => {
-                self.mark.at += 1;
-                while self.byte(0) & 0xC0 == 0x80 {
-                    self.mark.at += 1;
-                }
-                self.mark.column += 1;
-                self.breaks = if is_blank(byte) { self.breaks } else { 0 };
-            }
-        }
-    }
-
-    fn advance(&mut self, to: usize) {
-        while self.mark.at < to.min(self.text.len()) {
-            self.step();
-        }
-    }
-
-    fn pass_line(&mut self) {
-        while !is_break(self.byte(0)) && self.mark.at < self.text.len() {
-            self.step();
-        }
-    }
-
-    /// Passes blanks and line breaks, and tells whether there were line breaks.
-    fn pass_blank(&mut self) -> bool {
-        let line = self.mark.line;
-        while is_blank(self.byte(0)) || is_break(self.byte(0)) {
-            self.step();
-        }
-        line < self.mark.line
-    }
-}
-
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-fn is_break(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n')
 }
 
 /// The tokens that stand in the text, and where each ends; indicators are one byte long, whatever the scanner says.
