@@ -158,6 +158,67 @@ fn a_comment_below_the_last_item_of_a_list_is_kept_whatever_the_item_is() {
 }
 
 #[test]
+fn a_comment_that_sops_would_leave_in_the_clear_or_lose_is_sealed_in_the_block_where_it_stands() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    let rule = Some((RuleKind::EncryptedRegex, "^a$"));
+    // The first two sops finds in the file, the others nowhere.
+    for text in [
+        "a:\n    - b: 1\n    # secret\n",
+        "a:\n    -\n        - 1\n    # secret\n",
+        "a: [ # secret\n  1]\nc: 2\n",
+        "a: { # secret\n  b: 1}\nc: 2\n",
+        "a:\n    - [ # secret\n      1]\n",
+    ] {
+        let plain = Plain::parse(text.as_bytes(), Store::Yaml).unwrap();
+        let sealed = seal(plain, &key, terms(rule)).unwrap().text(None).unwrap();
+        assert!(!sealed.contains("secret"), "{sealed}");
+        let whole = open(&sealed, Store::Yaml, &key).whole().unwrap();
+        assert!(String::from_utf8_lossy(whole.expose_secret()).contains("# secret"), "{text}\n{sealed}");
+    }
+}
+
+#[test]
+fn a_rule_about_comments_seals_what_a_reader_sees_below_one_where_sops_would_leave_it_in_the_clear() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    // sops loses the first comment, and gives the second to the block around the list.
+    for text in ["a: [ # mark\n  hunter2]\nc: 2\n", "a:\n    - {\n      # mark\n      b: hunter2}\nc: 2\n"] {
+        let plain = Plain::parse(text.as_bytes(), Store::Yaml).unwrap();
+        let rule = Some((RuleKind::EncryptedCommentRegex, "^ mark"));
+        let sealed = seal(plain, &key, terms(rule)).unwrap().text(None).unwrap();
+        assert!(!sealed.contains("hunter2") && sealed.contains("c: 2\n"), "{text}\n{sealed}");
+    }
+}
+
+/// Tens of thousands of comments, in the shapes in which each has something to do with those before it. A reading or writing that took time by
+/// the square of that would not end.
+#[test]
+fn tens_of_thousands_of_comments_are_read_and_written_whatever_their_shape() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    let columns: String = (0..15_000).map(|number| format!("{}# c\n", " ".repeat(number % 40))).collect();
+    let nest: String = (0..100).map(|depth| format!("{}a{depth}:\n", " ".repeat(depth))).collect();
+    let inner = " ".repeat(100);
+    let steps: String =
+        (0..3_000).map(|number| format!("{}# c\n{inner}k{number}: 1\n", " ".repeat(number % 100))).collect();
+    let brackets = format!("a: {}1{}", "[".repeat(100), "]".repeat(100));
+    for text in [
+        format!("a: 1\n{columns}b: 2\n"),
+        format!("{nest}{steps}"),
+        format!("a: [\n{}]\n", "  1, # c\n".repeat(15_000)),
+        format!("a: {{\n{}}}\n", (0..15_000).map(|number| format!("  k{number}: 1, # c\n")).collect::<String>()),
+        format!("{brackets}\n{}", "# c\n".repeat(30_000)),
+        format!("a:\n{}", "- 1 # c\n\n# d\n".repeat(30_000)),
+        format!("a: |\n{}", "  # text\n".repeat(50_000)),
+        format!("{}b: 1\n", "# c\n\n".repeat(30_000)),
+    ] {
+        let plain = Plain::parse(text.as_bytes(), Store::Yaml).unwrap();
+        let sealed =
+            seal(plain, &key, terms(Some((RuleKind::EncryptedRegex, "^nothing$")))).unwrap().text(None).unwrap();
+        let comments = |text: &str| text.matches("# c").count();
+        assert_eq!(comments(&sealed), comments(&text), "{}", &text[..100]);
+    }
+}
+
+#[test]
 fn two_files_with_the_same_text_have_no_token_in_common() {
     let key = new_data_key(&mut OsRng).unwrap();
     let [one, other] = [(); 2].map(|()| sealed("a: same\n", Store::Yaml, &key));

@@ -86,7 +86,7 @@ impl Part {
     /// Returns a file that has what stands in the part, if that is a mapping.
     pub fn into_mapping(self) -> Option<Plain> {
         match self.raw {
-            Raw::Map(entries) => Some(Plain { store: Store::Json, documents: vec![entries] }),
+            Raw::Map(entries) => Some(Plain { store: Store::Json, documents: vec![entries], by_columns: None }),
             Raw::Scalar(_) | Raw::List(_) => None,
         }
     }
@@ -102,7 +102,7 @@ impl Part {
             Raw::Scalar(Scalar::Bytes(bytes)) => return Ok(SecretBytes::new(bytes)),
             Raw::Map(entries) => {
                 let documents = std::iter::once(entries).chain(self.others).collect();
-                return Plain { store, documents }.write(store, indent);
+                return Plain { store, documents, by_columns: None }.write(store, indent);
             }
             part @ (Raw::Scalar(_) | Raw::List(_)) => part,
         };
@@ -170,6 +170,8 @@ impl Plain {
 
     /// Changes the first document, whose root stays a mapping.
     fn change_first<T>(&mut self, change: impl FnOnce(&mut Raw) -> T) -> T {
+        // With a change there is one reading left: that which seals no less than a reader would expect.
+        self.documents = self.by_columns.take().unwrap_or_else(|| std::mem::take(&mut self.documents));
         let mut root = Raw::Map(self.documents.first_mut().map(std::mem::take).unwrap_or_default());
         let done = change(&mut root);
         if let (Raw::Map(entries), Some(first)) = (root, self.documents.first_mut()) {

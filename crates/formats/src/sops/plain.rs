@@ -24,7 +24,10 @@ use crate::{KeyPath, SecretBytes};
 /// A file in the clear.
 pub struct Plain {
     pub(crate) store: Store,
+    /// With comments where sops finds them.
     pub(crate) documents: Vec<Vec<RawEntry>>,
+    /// With comments where they stand: a text that nobody has sealed or changed yet.
+    pub(crate) by_columns: Option<Vec<Vec<RawEntry>>>,
 }
 
 impl Plain {
@@ -43,7 +46,10 @@ impl Plain {
         match (file.block, file.documents.is_empty()) {
             (Some(_), _) => Err(SopsError::AlreadySealed),
             (None, true) => Err(SopsError::NothingToSeal),
-            (None, false) => Ok(Self { store, documents: file.documents }),
+            (None, false) => {
+                let by_columns = if store == Store::Yaml { raw::yaml_by_columns(bytes)? } else { None };
+                Ok(Self { store, documents: file.documents, by_columns })
+            }
         }
     }
 
@@ -57,7 +63,8 @@ impl Plain {
     pub fn parse_draft(bytes: &[u8], store: Store) -> Result<(Self, Terms), SopsError> {
         let file = raw::read(bytes, store, MAX_LOCAL_BYTES)?;
         let terms = Terms::draft(&file.block.ok_or(SopsError::NotSealed)?.into_map()?)?;
-        Ok((Self { store, documents: file.documents }, terms))
+        let by_columns = if store == Store::Yaml { raw::yaml_by_columns(bytes)? } else { None };
+        Ok((Self { store, documents: file.documents, by_columns }, terms))
     }
 
     /// Returns the format of the file.
@@ -97,7 +104,7 @@ impl Plain {
     /// of keys that stand in several documents the last one counts. Unlike there, mappings in lists stay mappings.
     pub fn into_one_mapping(self) -> Self {
         let entries = sorted(self.documents.into_iter().flatten().collect());
-        Self { store: self.store, documents: vec![entries] }
+        Self { store: self.store, documents: vec![entries], by_columns: None }
     }
 
     /// Writes the file in a format, with a level indented by so many spaces; if that is not said, by 4 in YAML and by a tab in
@@ -157,7 +164,7 @@ fn without_order(raw: Raw) -> Raw {
 /// Any bytes are one text under the key `data`.
 fn binary(bytes: &[u8]) -> Plain {
     let data = RawEntry::Pair("data".to_owned(), Raw::Scalar(Scalar::of_bytes(bytes.to_owned())));
-    Plain { store: Store::Binary, documents: vec![vec![data]] }
+    Plain { store: Store::Binary, documents: vec![vec![data]], by_columns: None }
 }
 
 impl<S: Open> Document<S> {
@@ -167,7 +174,7 @@ impl<S: Open> Document<S> {
             Tree::Map(entries) => self.entries(entries),
             Tree::Leaf(_) | Tree::List(_) => Vec::new(),
         });
-        Plain { store: self.store, documents: documents.collect() }
+        Plain { store: self.store, documents: documents.collect(), by_columns: None }
     }
 
     fn entries(&self, entries: &[Entry]) -> Vec<RawEntry> {

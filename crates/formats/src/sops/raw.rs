@@ -4,6 +4,7 @@
 //! Source: sops 3.13.3, `stores/{yaml,json,dotenv,ini}/store.go`.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
@@ -11,25 +12,29 @@ use super::error::SopsError;
 use super::{Store, flat};
 use crate::ini;
 use crate::json::{self, JsonNumber};
-use crate::yaml::comments::{Attached, Comments};
+use crate::yaml::comments::{Attached, Comments, Reading};
 use crate::yaml::error::YamlErrorKind;
+use crate::yaml::load::{self, Stream};
 use crate::yaml::node::{Content, Document, Node, Style};
 use crate::yaml::resolve::{Rules, Scalar, resolve};
-use crate::yaml::{is_empty, load};
+use crate::yaml::{MAX_WEIGHT, is_empty};
 use crate::{KeyPath, Segment};
 
 /// An ordered tree.
+#[derive(Clone)]
 pub(crate) enum Raw {
     Scalar(Scalar),
     List(Vec<RawItem>),
     Map(Vec<RawEntry>),
 }
 
+#[derive(Clone)]
 pub(crate) enum RawItem {
     Comment(Comment),
     Value(Raw),
 }
 
+#[derive(Clone)]
 pub(crate) enum RawEntry {
     Comment(Comment),
     Pair(String, Raw),
@@ -94,9 +99,22 @@ pub(crate) fn check_length(bytes: &[u8], limit: usize) -> Result<(), SopsError> 
 /// Reads a YAML stream; the block is the first document's, those of the others are dropped as sops does.
 fn yaml(bytes: &[u8]) -> Result<File, SopsError> {
     let stream = load::load(bytes).map_err(SopsError::Text)?;
-    let attached = Attached::new(&stream);
-    let mut reader = Reader { document: 0, path: Vec::new(), scalar: yaml_scalar, attached: Some(&attached) };
-    file(&stream.documents, &mut reader)
+    let text = load::checked_text(bytes).map_err(SopsError::Text)?;
+    yaml_with(&stream, &Attached::new(&stream, text, Reading::Upstream))
+}
+
+fn yaml_with(stream: &Stream, attached: &Attached) -> Result<File, SopsError> {
+    file(&stream.documents, &mut Reader::new(yaml_scalar, Some(attached)))
+}
+
+/// Reads the documents of a YAML stream so that each comment is in the block that its column says; nothing if there are no
+/// comments.
+pub(crate) fn yaml_by_columns(bytes: &[u8]) -> Result<Option<Vec<Vec<RawEntry>>>, SopsError> {
+    let stream = load::load(bytes).map_err(SopsError::Text)?;
+    if stream.comments.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(yaml_with(&stream, &Attached::new(&stream, "", Reading::Columns))?.documents))
 }
 
 /// Reads JSON, one object and nothing after it.
@@ -105,7 +123,7 @@ fn json(bytes: &[u8]) -> Result<File, SopsError> {
     if let [_, second, ..] = documents.as_slice() {
         return Err(SopsError::Text(second.root.error(1, YamlErrorKind::Syntax)));
     }
-    file(&documents, &mut Reader { document: 0, path: Vec::new(), scalar: json_scalar, attached: None })
+    file(&documents, &mut Reader::new(json_scalar, None))
 }
 
 /// Reads dotenv: a comment, or `KEY=value` with nothing trimmed; `\n` in a value is a line break.
@@ -243,24 +261,31 @@ struct Reader<'a> {
     path: Vec<Segment>,
     scalar: ScalarReader,
     attached: Option<&'a Attached>,
+    /// Bytes of comments, each with its sign, that there is still room for: an alias brings those of its anchor once more.
+    room: usize,
 }
 
-impl Reader<'_> {
+/// No comments.
+static NONE: Comments = Comments { head: Vec::new(), line: Vec::new(), foot: Vec::new() };
+
+impl<'a> Reader<'a> {
+    fn new(scalar: ScalarReader, attached: Option<&'a Attached>) -> Self {
+        Self { document: 0, path: Vec::new(), scalar, attached, room: MAX_WEIGHT }
+    }
+
     fn root(&mut self, root: &Node) -> Result<Vec<RawEntry>, SopsError> {
+        let mut entries = Vec::new();
         match &root.content {
-            Content::Mapping { .. } => {
-                let mut entries = Vec::new();
-                self.mapping(root, true, &mut entries)?;
-                Ok(entries)
-            }
+            Content::Mapping { .. } => self.mapping(root, true, &mut entries)?,
             _ if is_empty(root) => {
                 let Comments { head, line, foot } = self.comments(root);
-                let mut entries = Vec::new();
-                [head, line, foot].iter().for_each(|lines| push_entries(&mut entries, lines, false));
-                Ok(entries)
+                for lines in [head, line, foot] {
+                    self.push(&mut entries, lines, false, root)?;
+                }
             }
-            _ => Err(SopsError::RootNotMapping { document: self.document }),
+            _ => return Err(SopsError::RootNotMapping { document: self.document }),
         }
+        Ok(entries)
     }
 
     fn value(&mut self, node: &Node, own_comments: bool) -> Result<Raw, SopsError> {
@@ -291,18 +316,20 @@ impl Reader<'_> {
         let mut list = Vec::with_capacity(items.len());
         let own = self.comments(node);
         if own_comments {
-            push_items(&mut list, &own.head, false);
-            push_items(&mut list, &own.line, false);
+            self.push(&mut list, &own.head, false, node)?;
+            self.push(&mut list, &own.line, false, node)?;
         }
         for (index, item) in items.iter().enumerate() {
-            let comments = self.comments(item);
-            push_items(&mut list, &comments.head, false);
-            push_items(&mut list, &comments.line, true);
-            list.push(RawItem::Value(self.child(Segment::Index(index), item, false)?));
-            push_items(&mut list, &comments.foot, false);
+            let of_alias = self.comments_of_alias(item);
+            let is_alias = of_alias.is_some();
+            let comments = of_alias.unwrap_or_else(|| self.comments(item));
+            self.push(&mut list, &comments.head, false, item)?;
+            self.push(&mut list, &comments.line, true, item)?;
+            list.push(RawItem::Value(self.child(Segment::Index(index), item, is_alias)?));
+            self.push(&mut list, &comments.foot, false, item)?;
         }
         if own_comments {
-            push_items(&mut list, &own.foot, false);
+            self.push(&mut list, &own.foot, false, node)?;
         }
         Ok(list)
     }
@@ -313,8 +340,8 @@ impl Reader<'_> {
         };
         let own = self.comments(node);
         if own_comments {
-            push_entries(entries, &own.head, false);
-            push_entries(entries, &own.line, false);
+            self.push(entries, &own.head, false, node)?;
+            self.push(entries, &own.line, false, node)?;
         }
         let mut lines = HashMap::with_capacity(pairs.len());
         for (key_node, value) in pairs {
@@ -323,7 +350,7 @@ impl Reader<'_> {
             self.pair(key, key_node, value, entries)?;
         }
         if own_comments {
-            push_entries(entries, &own.foot, false);
+            self.push(entries, &own.foot, false, node)?;
         }
         Ok(())
     }
@@ -332,29 +359,31 @@ impl Reader<'_> {
         &mut self,
         key: String,
         key_node: &Node,
-        value: &Node,
+        value: &Rc<Node>,
         entries: &mut Vec<RawEntry>,
     ) -> Result<(), SopsError> {
         if key == BLOCK && self.path.is_empty() {
             let comments = self.comments(key_node);
-            push_entries(entries, &comments.head, false);
-            push_entries(entries, &comments.foot, false);
+            self.push(entries, &comments.head, false, key_node)?;
+            self.push(entries, &comments.foot, false, key_node)?;
             return Ok(());
         }
-        let (of_key, of_value) = (self.comments(key_node), self.comments(value));
-        let is_scalar = matches!(value.content, Content::Scalar { .. });
-        push_entries(entries, &of_key.head, false);
-        push_entries(entries, &of_key.line, false);
+        let (of_key, of_alias) = (self.comments(key_node), self.comments_of_alias(value));
+        let is_alias = of_alias.is_some();
+        let of_value = of_alias.unwrap_or_else(|| self.comments(value));
+        let is_scalar = is_alias || matches!(value.content, Content::Scalar { .. });
+        self.push(entries, &of_key.head, false, key_node)?;
+        self.push(entries, &of_key.line, false, key_node)?;
         if is_scalar {
-            push_entries(entries, &of_value.head, false);
-            push_entries(entries, &of_value.line, true);
+            self.push(entries, &of_value.head, false, key_node)?;
+            self.push(entries, &of_value.line, true, key_node)?;
         }
-        let raw = self.child(Segment::Key(key.clone()), value, !is_scalar)?;
+        let raw = self.child(Segment::Key(key.clone()), value, is_alias || !is_scalar)?;
         entries.push(RawEntry::Pair(key, raw));
         if is_scalar {
-            push_entries(entries, &of_value.foot, false);
+            self.push(entries, &of_value.foot, false, key_node)?;
         }
-        push_entries(entries, &of_key.foot, false);
+        self.push(entries, &of_key.foot, false, key_node)?;
         Ok(())
     }
 
@@ -369,8 +398,28 @@ impl Reader<'_> {
         self.path.iter().cloned().collect()
     }
 
-    fn comments(&self, node: &Node) -> Comments {
-        self.attached.and_then(|attached| attached.of(node)).cloned().unwrap_or_default()
+    fn comments(&self, node: &Node) -> &'a Comments {
+        self.attached.and_then(|attached| attached.of(node)).unwrap_or(&NONE)
+    }
+
+    fn comments_of_alias(&self, link: &Rc<Node>) -> Option<&'a Comments> {
+        self.attached.and_then(|attached| attached.of_alias(link))
+    }
+
+    /// Adds comments, if there is room for them.
+    fn push<T: From<Comment>>(
+        &mut self,
+        to: &mut Vec<T>,
+        lines: &[String],
+        inline: bool,
+        owner: &Node,
+    ) -> Result<(), SopsError> {
+        for text in lines {
+            let full = || SopsError::Text(owner.error(self.document, YamlErrorKind::TooLarge));
+            self.room = self.room.checked_sub(text.len() + 1).ok_or_else(full)?;
+            to.push(Comment { text: text.clone(), inline }.into());
+        }
+        Ok(())
     }
 }
 
@@ -406,10 +455,14 @@ fn check_merge(key: &Node, value: &Node, document: usize) -> Result<(), SopsErro
     Err(SopsError::Text(value.error(document, YamlErrorKind::MergeNotMapping)))
 }
 
-fn push_entries(entries: &mut Vec<RawEntry>, lines: &[String], inline: bool) {
-    entries.extend(lines.iter().map(|text| RawEntry::Comment(Comment { text: text.clone(), inline })));
+impl From<Comment> for RawEntry {
+    fn from(comment: Comment) -> Self {
+        Self::Comment(comment)
+    }
 }
 
-fn push_items(items: &mut Vec<RawItem>, lines: &[String], inline: bool) {
-    items.extend(lines.iter().map(|text| RawItem::Comment(Comment { text: text.clone(), inline })));
+impl From<Comment> for RawItem {
+    fn from(comment: Comment) -> Self {
+        Self::Comment(comment)
+    }
 }

@@ -16,12 +16,13 @@ use super::error::SopsError;
 use super::metadata::{Metadata, Recipient};
 use super::open::{self, OpenedValue};
 use super::plain::Plain;
+use super::raw::RawEntry;
 use super::rules::{Rule, RuleKind};
 use super::shamir::{self, KEY_LEN};
 use super::state::Open;
 use super::text::Text;
 use super::token::{Token, ValueKind};
-use super::tree::{self, Reading, Slot, SlotContent};
+use super::tree::{self, Reading, Slot, SlotContent, Tree};
 use super::unlock::UnlockError;
 use super::{Document, Leaf, Sealed};
 use crate::yaml::resolve::Scalar;
@@ -234,7 +235,7 @@ impl Plain {
         let cipher = cipher(key)?;
         let mut metadata = terms.metadata(now);
         let rule = metadata.terms.rule.as_ref();
-        let (trees, mut slots) = tree::grow(self.documents, rule, Reading::Clear)?;
+        let (trees, mut slots) = grow(self.documents, self.by_columns, rule)?;
         let code = open::code(&slots, &[], &metadata);
         let mut sealer = Sealer { cipher: &cipher, vectors, rng };
         for slot in &mut slots {
@@ -246,6 +247,49 @@ impl Plain {
         sealed.check_that_it_opens(&cipher)?;
         Ok(sealed)
     }
+}
+
+/// Numbers the leaves with comments where sops finds them, but of documents where that loses one, or leaves a comment or value in the
+/// clear that is to be sealed where it stands: there each comment is where it stands.
+fn grow(
+    documents: Vec<Vec<RawEntry>>,
+    by_columns: Option<Vec<Vec<RawEntry>>>,
+    rule: Option<&Rule>,
+) -> Result<(Vec<Tree>, Vec<Slot>), SopsError> {
+    let Some(by_columns) = by_columns else {
+        return tree::grow(documents, rule, Reading::Clear);
+    };
+    let mut chosen = Vec::with_capacity(documents.len());
+    for (found, standing) in documents.into_iter().zip(by_columns) {
+        let slots =
+            |entries: &Vec<RawEntry>| tree::grow(vec![entries.clone()], rule, Reading::Clear).map(|(_, slots)| slots);
+        let is_covered = covers(&slots(&found)?, &slots(&standing)?);
+        chosen.push(if is_covered { found } else { standing });
+    }
+    tree::grow(chosen, rule, Reading::Clear)
+}
+
+/// Tells whether a reading seals everything that another one seals, and has all of its comments.
+fn covers(found: &[Slot], standing: &[Slot]) -> bool {
+    let values = |slots| <[Slot]>::iter(slots).filter(|slot| !slot.is_comment).map(|slot| slot.selected);
+    let comments = counted(found);
+    values(found).zip(values(standing)).all(|(found, standing)| found || !standing)
+        && counted(standing).iter().all(|(text, [all, clear])| {
+            comments.get(text).is_some_and(|[found_all, found_clear]| found_all >= all && found_clear <= clear)
+        })
+}
+
+/// How often each comment is there, and how often in the clear.
+fn counted(slots: &[Slot]) -> HashMap<&str, [usize; 2]> {
+    let mut counted: HashMap<&str, [usize; 2]> = HashMap::new();
+    for slot in slots.iter().filter(|slot| slot.is_comment) {
+        if let SlotContent::Plain(Scalar::Text(text)) = &slot.content {
+            let [all, clear] = counted.entry(text).or_default();
+            *all += 1;
+            *clear += usize::from(!slot.selected);
+        }
+    }
+    counted
 }
 
 fn cipher(key: &DataKey) -> Result<Cipher, SealError> {

@@ -219,7 +219,7 @@ impl<'a> Emitter<'a> {
                 OutItem::Comment { text, inline: true } => inline.push(text),
                 OutItem::Comment { text, inline: false } => before.push(text),
                 OutItem::Value(value) => {
-                    let after = items.iter().skip(at + 1).filter(|_| at == last);
+                    let after = items.iter().skip(if at == last { at + 1 } else { items.len() });
                     let below = after.filter_map(comment_of_item).collect();
                     self.item(value, std::mem::take(&mut before), std::mem::take(&mut inline), below);
                 }

@@ -21,6 +21,13 @@ pub(crate) struct RawComment {
     pub(crate) inline: bool,
 }
 
+impl RawComment {
+    /// Tells whether this is what sops makes of a comment.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.text.starts_with("ENC[")
+    }
+}
+
 /// A stream: its documents, and its comments in source order, which belong to nobody yet.
 #[derive(Debug)]
 pub(crate) struct Stream {

@@ -11,6 +11,7 @@
     reason = "tests read fixtures"
 )]
 
+pub mod comments;
 pub mod damage;
 pub mod masked;
 pub mod random;
