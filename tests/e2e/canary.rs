@@ -80,7 +80,7 @@ const MARKS: [(&str, &str); 23] = [
     ("\"Event\"", "PathEscapes"),
     ("the answer to /metrics", "outcome=\"unwrapped\"} 2"),
     ("\"SecretBackend\"", "by-login"),
-    ("the answer to /metrics", "waxwing_store_requests_total{store=\"Vault\",outcome=\"version\"}"),
+    ("the answer to /metrics", "waxwing_store_requests_total{store=\"Vault\",outcome=\"read\"}"),
 ];
 
 #[test]
