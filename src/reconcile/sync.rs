@@ -155,7 +155,9 @@ fn pause(job: &Job<'_>, reason: Option<Reason>, trouble: Option<&Trouble>) -> Du
 /// before it had rest for as long as it has worked, however short `refreshInterval` is.
 fn due(job: &Job<'_>, interval: Duration) -> Duration {
     let rest = job.began.elapsed().max(SHORTEST_REST);
-    job.context.versions.due_in(&job.id.uid, Instant::now()).map_or(interval, |due| due.max(rest).min(interval))
+    let (uid, now) = (&job.id.uid, Instant::now());
+    let due = [job.context.versions.due_in(uid, now), job.context.leases.due_in(uid, now)].into_iter().flatten().min();
+    due.map_or(interval, |due| due.max(rest).min(interval))
 }
 
 /// Makes sure that the Sync can't vanish before what it applied was pruned.

@@ -3,6 +3,7 @@
 
 mod clouds;
 mod clusters;
+mod leases;
 mod logins;
 mod references;
 mod services;

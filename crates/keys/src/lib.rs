@@ -29,8 +29,8 @@ pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
 pub use services::{
     AwsAccess, AwsClients, AwsKey, AwsKms, AzureAccess, AzureKey, AzureKeyVault, AzureLogin, AzureProof, DataKeyCache,
     GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpKey, GcpKms, GcpLogin, Holder, Holdings, KeyPattern,
-    KeyPatternError, NoConnections, Origin, ParseOriginError, Patience, Proxies, ServiceClient, ServiceError,
-    ServiceKey, ServiceKeyError, StoreError, StoredVersion, Tokens, VaultAccess, VaultKey, VaultKv, VaultLogin,
-    VaultProof, VaultSecrets, VaultTransit, service_name,
+    KeyPatternError, LeaseId, Lifetime, MadeSecret, NoConnections, Origin, ParseOriginError, Patience, Proxies,
+    ServiceClient, ServiceError, ServiceKey, ServiceKeyError, StoreError, StoredVersion, Tokens, VaultAccess, VaultKey,
+    VaultKv, VaultLeases, VaultLogin, VaultProof, VaultSecrets, VaultTransit, service_name,
 };
 pub use unsealing_key::UnsealingKey;

@@ -13,6 +13,7 @@ use super::azure::Azure;
 use super::gcp::Gcp;
 use super::reader::{Named, Reader, label};
 use super::vault::Vault;
+use super::vault_leases::{Dynamic, Lease};
 use super::{Tenant, Trouble};
 use crate::api::{BackendKind, SecretBackendSpec};
 
@@ -98,6 +99,32 @@ impl Backend {
         match &self.service {
             Service::Vault(server) => server.read_secret(tenant, &self.holder, path, version).await,
             Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Err(NO_STORE),
+        }
+    }
+
+    /// Returns what it says of a path at which the store makes secrets; nothing of any other.
+    pub(super) fn makes(&self, path: &SecretPath, namespace: &str) -> Option<(&Vault, &Dynamic)> {
+        match &self.service {
+            Service::Vault(server) => server.makes(path, namespace).map(|dynamic| (&**server, dynamic)),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
+        }
+    }
+
+    /// Has the store make a secret.
+    pub(super) async fn issue(
+        &self,
+        tenant: &Tenant<'_>,
+        path: &SecretPath,
+    ) -> Result<(StoredSecret, Lease), StoreError> {
+        let (server, dynamic) = self.makes(path, tenant.job.namespace()).ok_or(NO_STORE)?;
+        server.issue(tenant, &self.holder, path, dynamic).await
+    }
+
+    /// Renews a lease of a secret that the store made; tells whether that was worth it.
+    pub(super) async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
+        match &self.service {
+            Service::Vault(server) => server.renew(lease).await,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Ok(false),
         }
     }
 

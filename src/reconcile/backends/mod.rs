@@ -8,13 +8,16 @@
 mod aws;
 mod azure;
 mod backend;
+mod carrier;
 mod check;
 mod gcp;
 mod hint;
+mod leased;
 mod logins;
 mod reader;
 mod stores;
 mod vault;
+mod vault_leases;
 mod vault_login;
 mod vault_server;
 
@@ -31,9 +34,11 @@ use crate::cluster::{self, Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
 pub(super) use check::check;
+pub(super) use leased::key as lease_key;
 pub use logins::Logins;
 use reader::Reader;
 pub(super) use stores::Found;
+pub(super) use vault_leases::Lease;
 
 /// The field that names backends.
 const FIELD: &str = "spec.secrets.backends";

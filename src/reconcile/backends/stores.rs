@@ -76,7 +76,7 @@ impl Backends<'_> {
     }
 
     /// Finds the backend that a reference goes through, if that allows it.
-    fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
+    pub(super) fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
         let (name, namespace) = (stored.store.as_str(), self.tenant.job.namespace());
         let refused = |fact: String, hint: String| StoreRefusal { kind: RefusalKind::NotAllowed, fact, hint };
         let (kind, named, entry) = match stored.kind {
@@ -101,7 +101,7 @@ impl Backends<'_> {
         }
     }
 
-    async fn ask_store<T>(
+    pub(super) async fn ask_store<T>(
         &self,
         backend: &Backend,
         what: &'static str,
@@ -136,7 +136,7 @@ impl Backends<'_> {
     }
 
     /// Puts into words what a store said, and remembers that it is away.
-    fn told<T>(&self, backend: &Backend, answer: Result<T, StoreError>) -> Result<T, StoreRefusal> {
+    pub(super) fn told<T>(&self, backend: &Backend, answer: Result<T, StoreError>) -> Result<T, StoreRefusal> {
         let account = &self.tenant.job.account;
         answer.map_err(|error| {
             match &error {
@@ -164,6 +164,7 @@ fn kind(error: &StoreError) -> RefusalKind {
         }
         StoreError::NoVersions { .. }
         | StoreError::NotASecret { .. }
+        | StoreError::NotMade { .. }
         | StoreError::TooLarge { .. }
         | StoreError::Malformed { .. } => RefusalKind::NotAllowed,
         StoreError::Throttled { .. } | StoreError::Unavailable { .. } | StoreError::Answer { .. } => {
@@ -188,6 +189,11 @@ fn hint(error: &StoreError, backend: &Backend, account: &str) -> String {
         StoreError::NoVersions { .. } => "leave the version out of the reference".to_owned(),
         StoreError::NotASecret { .. } => {
             "write ENGINE/data/NAME for KV version 2, and ENGINE/NAME for version 1".to_owned()
+        }
+        StoreError::NotMade { .. } => {
+            format!(
+                "correct the path, or spec.vault.dynamic of {backend}: it is for what ends, such as database/creds/ROLE"
+            )
         }
         StoreError::TooLarge { .. } => "keep less in one secret".to_owned(),
         StoreError::Throttled { .. } | StoreError::Unavailable { .. } => {

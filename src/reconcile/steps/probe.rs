@@ -13,17 +13,19 @@ use waxwing_formats::reference::{Reference, Stored};
 use waxwing_plan::{Manifest, ObjectId, Steering};
 
 use super::change::session;
+use super::leased;
 use super::open::trouble;
 use super::planned::Seen;
 use crate::api::REQUESTED_AT;
 use crate::reconcile::backends::{Backends, Found};
-use crate::reconcile::versions::Versions;
+use crate::reconcile::leases::Issued;
+use crate::reconcile::versions::{Pair, Versions};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
 use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
 
 /// How many secrets are asked for at the same time for one Sync.
-const ASKED_AT_ONCE: usize = 16;
+pub(super) const ASKED_AT_ONCE: usize = 16;
 
 /// What a probe found, and the backends if it had to ask. Not `Debug`.
 pub(in crate::reconcile) struct Probed<'a> {
@@ -46,7 +48,7 @@ pub(in crate::reconcile) async fn probe<'a>(
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Probed<'a>, Trouble> {
-    let wanted = unsealing::secrets_needed(rendered, with_versions(rendered, seen));
+    let wanted = leased::pairs(rendered, with_versions(rendered, seen));
     if wanted.is_empty() {
         job.context.versions.keep(job, BTreeMap::new());
         return Ok(Probed::before(Arc::default()));
@@ -73,19 +75,24 @@ fn with_versions<'a>(rendered: &'a Rendered, seen: &Seen) -> impl Iterator<Item 
     manifests.map(|manifest| &manifest.id)
 }
 
-async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Stored>) -> Result<Probed<'a>, Trouble> {
+async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Pair>) -> Result<Probed<'a>, Trouble> {
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     unsealing::check_places(rendered, &bind_into).map_err(|errors| trouble(&errors))?;
+    let mut made = leased::fresh(job, &wanted, is_requested(job));
+    let wanted: BTreeSet<Pair> = wanted.into_iter().filter(|pair| !made.contains_key(pair)).collect();
     let mut found = match is_requested(job) {
         true => BTreeMap::new(),
         false => job.context.versions.fresh(job, Instant::now()),
     };
-    found.retain(|stored, _| wanted.contains(stored));
-    let due: Vec<Stored> = wanted.into_iter().filter(|stored| !found.contains_key(stored)).collect();
+    let mut due: BTreeSet<Stored> = wanted.iter().map(|(_, stored)| stored.clone()).collect();
+    found.retain(|stored, _| due.contains(stored));
+    due.retain(|stored| !found.contains_key(stored));
     if due.is_empty() {
-        return Ok(Probed { versions: Arc::new(Versions::new(rendered, found)), backends: None });
+        return Ok(Probed { versions: Arc::new(Versions::new(rendered, found, made)), backends: None });
     }
     let backends = Backends::read(job, session(job)?).await?;
+    let (of_objects, due): (BTreeSet<Stored>, BTreeSet<Stored>) =
+        due.into_iter().partition(|stored| backends.makes(stored));
     let answers = futures::stream::iter(due).map(async |stored| {
         let answer = backends.version(&stored).await;
         (stored, answer)
@@ -98,8 +105,12 @@ async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Stored>
         }
     }
     job.context.versions.keep(job, found.clone());
+    let of_objects = wanted.into_iter().filter(|(_, stored)| of_objects.contains(stored)).collect();
+    let (looked, not_renewed) = leased::look(&backends, of_objects).await;
+    made.extend(looked);
+    refused.extend(not_renewed);
     match refused.is_empty() {
-        true => Ok(Probed { versions: Arc::new(Versions::new(rendered, found)), backends: Some(backends) }),
+        true => Ok(Probed { versions: Arc::new(Versions::new(rendered, found, made)), backends: Some(backends) }),
         false => Err(unresolved(rendered, &refused, &backends)),
     }
 }
@@ -112,7 +123,7 @@ fn is_requested(job: &Job<'_>) -> bool {
 }
 
 fn unresolved(rendered: &Rendered, refused: &BTreeMap<Stored, StoreRefusal>, backends: &Backends<'_>) -> Trouble {
-    let refusal_of = |reference: &Reference| refused.get(&reference.stored()).cloned();
+    let refusal_of = |_: &ObjectId, reference: &Reference| refused.get(&reference.stored()).cloned();
     let errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
     Trouble { soon: backends.outage(), ..trouble(&errors) }
 }
@@ -124,12 +135,14 @@ pub(super) async fn read(
     rendered: &Rendered,
     sent: &[&Manifest],
     probed: &Probed<'_>,
-) -> Result<(Stores, Option<Duration>), Trouble> {
-    let ids = sent.iter().map(|manifest| &manifest.id);
-    let needed =
-        unsealing::secrets_needed(rendered, ids.filter(|id: &&ObjectId| rendered.references().contains_key(*id)));
-    if needed.is_empty() {
-        return Ok((Stores::default(), None));
+) -> Result<Read, Trouble> {
+    let (made, needed): (BTreeSet<Pair>, BTreeSet<Pair>) =
+        leased::pairs(rendered, sent.iter().map(|manifest| &manifest.id))
+            .into_iter()
+            .partition(|pair| probed.versions.stamp(pair).is_some());
+    let needed: BTreeSet<Stored> = needed.into_iter().map(|(_, stored)| stored).collect();
+    if needed.is_empty() && made.is_empty() {
+        return Ok(Read::default());
     }
     let begun = Instant::now();
     let own;
@@ -160,5 +173,22 @@ pub(super) async fn read(
         // The version that was the newest may be none any more: the next try asks for it anew.
         job.context.versions.forget(&job.id.uid);
     }
-    Ok((Stores::new(answers, begun.elapsed()), backends.outage()))
+    // What is of no use would be made for nothing.
+    let made = match answers.values().all(Result::is_ok) {
+        true => Some(leased::issue(backends, &probed.versions, made).await),
+        false => None,
+    };
+    let (made, issued) = made.map(|made| (made.answers, made.issued)).unzip();
+    let stores = Stores::new(answers, begun.elapsed()).with_made(made);
+    Ok(Read { stores, issued: issued.unwrap_or_default(), away: backends.outage() })
+}
+
+/// What was read. Not `Debug`.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) stores: Stores,
+    /// What was made for single objects; it is ended when this goes.
+    pub(super) issued: Vec<Issued>,
+    /// How soon it may help to ask again, if a store was away.
+    pub(super) away: Option<Duration>,
 }

@@ -46,7 +46,10 @@ pub use gcp_login::{GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpLogin};
 pub use holdings::{Holder, Holdings};
 pub use origin::{Origin, ParseOriginError};
 pub use store_error::StoreError;
-pub use vault::{StoredVersion, VaultAccess, VaultKv, VaultLogin, VaultProof, VaultSecrets, VaultTransit};
+pub use vault::{
+    LeaseId, Lifetime, MadeSecret, StoredVersion, VaultAccess, VaultKv, VaultLeases, VaultLogin, VaultProof,
+    VaultSecrets, VaultTransit,
+};
 
 /// A key of AWS KMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
