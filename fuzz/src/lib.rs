@@ -243,6 +243,11 @@ pub fn stored(bytes: &[u8]) {
         Some(_) => return,
     };
     assert_eq!(value, wanted, "another value than serde_json finds");
+    let as_bytes = StoredSecret::of_bytes(SecretBytes::new(json.as_bytes().to_vec())).value(&pointer, None);
+    let as_bytes = as_bytes.ok().map(|value| value.expose_secret().to_vec());
+    let is_whole = pointer.keys().is_empty();
+    assert!(is_whole || as_bytes == wanted, "another value in bytes than in an answer");
+    assert!(!is_whole || as_bytes.as_deref() == Some(json.as_bytes()), "bytes are not as they were given");
 }
 
 fn assert_reads_back(reference: &Reference) {

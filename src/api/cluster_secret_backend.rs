@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Allow, AwsBackend, AzureBackend, BackendStatus, GcpBackend, Period, SecretBackendSpec, VaultBackend};
+use super::{
+    Allow, AwsBackend, AzureBackend, BackendStatus, GcpBackend, KubernetesBackend, Period, SecretBackendSpec,
+    VaultBackend,
+};
 
 /// A key service or a store of secrets, which namespaces may use it, and for what.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -67,10 +70,12 @@ use super::{Allow, AwsBackend, AzureBackend, BackendStatus, GcpBackend, Period, 
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.vault), has(self.aws), has(self.gcp), has(self.azure)].filter(set, set).size() == 1")
-        .message("exactly one of vault, aws, gcp and azure must be set"),
-    validation = Rule::new("!has(self.allow.paths) || self.allow.paths.size() == 0 || has(self.vault)")
-        .message("allow.paths is for the secrets of vault, so far the only one that references are resolved by")
+    validation = Rule::new("[has(self.vault), has(self.aws), has(self.gcp), has(self.azure), has(self.kubernetes)].filter(set, set).size() == 1")
+        .message("exactly one of vault, aws, gcp, azure and kubernetes must be set"),
+    validation = Rule::new("!has(self.aws) || has(self.aws.region) || !has(self.allow.paths) || self.allow.paths.size() == 0")
+        .message("aws.region must be set where allow.paths is: a path names none"),
+    validation = Rule::new("!has(self.kubernetes) || !has(self.allow.keys) || self.allow.keys.size() == 0")
+        .message("allow.keys is for key services, which kubernetes is not")
 )]
 pub struct ClusterSecretBackendSpec {
     /// A Vault or OpenBao server, as in a SecretBackend. Secrets that its login names are those of the Sync's namespace. Example:
@@ -91,6 +96,10 @@ pub struct ClusterSecretBackendSpec {
     /// `{vaultUrl: "https://shop.vault.azure.net", auth: {tenantId: shop.example, clientId: c, secretRef: {name: azure}}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure: Option<AzureBackend>,
+
+    /// Secrets of the cluster itself, as in a SecretBackend: read as the Sync's ServiceAccount, whatever namespace they are in. Example: `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesBackend>,
 
     /// Who may use what of it; all else is refused before anything is sent. Example:
     /// `{namespaces: {names: [shop, bank]}, paths: ["secret/data/{namespace}/*"]}`.
@@ -185,8 +194,8 @@ impl AllowedNamespaces {
 impl From<ClusterSecretBackendSpec> for SecretBackendSpec {
     /// Returns what a Sync of an allowed namespace may use of it.
     fn from(spec: ClusterSecretBackendSpec) -> Self {
-        let ClusterSecretBackendSpec { vault, aws, gcp, azure, allow, refresh_interval } = spec;
+        let ClusterSecretBackendSpec { vault, aws, gcp, azure, kubernetes, allow, refresh_interval } = spec;
         let ClusterAllow { keys, paths, .. } = allow;
-        Self { vault, aws, gcp, azure, allow: Allow { keys, paths }, refresh_interval }
+        Self { vault, aws, gcp, azure, kubernetes, allow: Allow { keys, paths }, refresh_interval }
     }
 }

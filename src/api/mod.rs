@@ -42,7 +42,7 @@ pub use reference::{
 };
 pub use secret_backend::{
     Allow, AwsAuth, AwsBackend, AzureAuth, AzureBackend, AzureWorkloadIdentity, GcpAuth, GcpBackend,
-    GcpWorkloadIdentity, SecretBackend, SecretBackendSpec, VaultBackend, WebIdentityAuth,
+    GcpWorkloadIdentity, KubernetesBackend, SecretBackend, SecretBackendSpec, VaultBackend, WebIdentityAuth,
 };
 pub use sync::{
     Counts, Drift, FAILURES_LIMIT, Failure, Ignore, IgnoreTarget, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus,

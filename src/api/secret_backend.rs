@@ -61,10 +61,12 @@ use super::{BackendStatus, DynamicSecrets, LocalRef, Period, VaultAuth};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.vault), has(self.aws), has(self.gcp), has(self.azure)].filter(set, set).size() == 1")
-        .message("exactly one of vault, aws, gcp and azure must be set"),
-    validation = Rule::new("!has(self.allow.paths) || self.allow.paths.size() == 0 || has(self.vault)")
-        .message("allow.paths is for the secrets of vault, so far the only one that references are resolved by")
+    validation = Rule::new("[has(self.vault), has(self.aws), has(self.gcp), has(self.azure), has(self.kubernetes)].filter(set, set).size() == 1")
+        .message("exactly one of vault, aws, gcp, azure and kubernetes must be set"),
+    validation = Rule::new("!has(self.aws) || has(self.aws.region) || !has(self.allow.paths) || self.allow.paths.size() == 0")
+        .message("aws.region must be set where allow.paths is: a path names none"),
+    validation = Rule::new("!has(self.kubernetes) || !has(self.allow.keys) || self.allow.keys.size() == 0")
+        .message("allow.keys is for key services, which kubernetes is not")
 )]
 pub struct SecretBackendSpec {
     /// A Vault or OpenBao server, for keys of its transit engines, secrets of its key/value engines, and what other engines make. Example:
@@ -72,20 +74,24 @@ pub struct SecretBackendSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultBackend>,
 
-    /// AWS, for keys of its key management service; the region is the one that a key's ARN names. Example:
-    /// `{auth: {webIdentity: {roleArn: "arn:aws:iam::111122223333:role/shop", audience: sts.amazonaws.com}}}`.
+    /// AWS, for keys of its key management service, secrets of Secrets Manager and parameters of the Parameter Store. Example:
+    /// `{region: eu-west-1, auth: {webIdentity: {roleArn: "arn:aws:iam::111122223333:role/shop", audience: sts.amazonaws.com}}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsBackend>,
 
-    /// Google Cloud, for keys of its key management service. Example:
+    /// Google Cloud, for keys of its key management service and secrets of Secret Manager. Example:
     /// `{auth: {secretRef: {name: google}}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gcp: Option<GcpBackend>,
 
-    /// A vault of Azure Key Vault, for its RSA keys. Example:
+    /// A vault of Azure Key Vault, for its RSA keys and its secrets. Example:
     /// `{vaultUrl: "https://shop.vault.azure.net", auth: {tenantId: shop.example, clientId: c, secretRef: {name: azure}}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure: Option<AzureBackend>,
+
+    /// Secrets of the cluster itself, read as the Sync's ServiceAccount: `NAMESPACE/NAME` is the path of one. Example: `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesBackend>,
 
     /// What may be used; all else is refused before anything is sent. Example:
     /// `{keys: ["transit/keys/{namespace}"], paths: ["secret/data/{namespace}/*"]}`.
@@ -119,9 +125,11 @@ pub struct Allow {
     #[schemars(length(max = 64), inner(length(min = 1, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
     pub keys: Vec<String>,
 
-    /// The secrets that references may lead to: paths as they stand in references, for Vault those of its API below `/v1`. They are
-    /// compared segment by segment, decoded: `*` stands for one whole segment and `{namespace}` for the namespace of the Sync; nothing
-    /// stands for several. Default: none, so references through this backend are refused. Example: `secret/data/{namespace}/*`.
+    /// The secrets that references may lead to: paths as they stand in references, for Vault those of its API below `/v1`, for AWS
+    /// `secretsmanager/NAME` and `ssm/NAME`, for Google Cloud `projects/P/secrets/S`, for Azure `secrets/NAME`, for Secrets of the cluster
+    /// `NAMESPACE/NAME`. They are compared segment by segment, decoded: `*` stands for one whole segment and `{namespace}` for the
+    /// namespace of the Sync; nothing stands for several. Default: none, so references through this backend are refused. Example:
+    /// `secret/data/{namespace}/*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -175,6 +183,12 @@ pub struct VaultBackend {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsBackend {
+    /// The region of the secrets and parameters that references lead to; the region of a key is the one that its ARN names. It must be set
+    /// where `allow.paths` is. Default: none. Example: `eu-west-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z]{2,4}(-[a-z]+)+-[0-9]+$"))]
+    pub region: Option<String>,
+
     /// How a Sync logs in. Example:
     /// `{webIdentity: {roleArn: "arn:aws:iam::111122223333:role/shop", audience: sts.amazonaws.com}}`.
     pub auth: AwsAuth,
@@ -264,6 +278,11 @@ pub struct GcpWorkloadIdentity {
     #[schemars(length(min = 3, max = 256), regex(pattern = r"^[a-z0-9-]+@[a-z0-9][a-z0-9.:-]*$"))]
     pub service_account: Option<String>,
 }
+
+/// Secrets of the cluster itself. It has no fields: who reads is the Sync's ServiceAccount, and `allow.paths` says what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubernetesBackend {}
 
 /// A vault of Azure Key Vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

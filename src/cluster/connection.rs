@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_counted_by_the_code_of_their_answer_and_nothing_of_their_path_is_kept() {
-        let metrics = Arc::new(Metrics::new("0", &[]));
+        let metrics = Arc::new(Metrics::new("0", &[], &[]));
         for code in [Some(200), Some(403), Some(403), None] {
             let mut service = Counting { metrics: metrics.clone(), pace: Arc::default() }.layer(Answer(code));
             let request = Request::get("/api/v1/namespaces/shop/secrets/hunter2").body(Body::empty()).unwrap();

@@ -263,7 +263,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
         config.default_retry = false;
-        let server = ApiServer::new(config, Arc::new(Metrics::new("0", &[])), fence.clone());
+        let server = ApiServer::new(config, Arc::new(Metrics::new("0", &[], &[])), fence.clone());
         (server.connect().unwrap(), listener)
     }
 
@@ -327,7 +327,7 @@ mod tests {
     async fn connections(connect: fn(&ApiServer) -> Result<Client, ConnectError>) -> usize {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let config = kube::Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
-        let client = connect(&ApiServer::new(config, Arc::new(Metrics::new("0", &[])), Fence::open())).unwrap();
+        let client = connect(&ApiServer::new(config, Arc::new(Metrics::new("0", &[], &[])), Fence::open())).unwrap();
         let count = AtomicUsize::new(0);
         let served = async {
             loop {

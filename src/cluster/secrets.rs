@@ -85,6 +85,20 @@ pub async fn read(client: &Client, identity: &Identity, namespace: &str, name: &
     Ok(Secret { data, version, created: wire.metadata.creation_timestamp })
 }
 
+/// Returns the uid and resourceVersion of one Secret, read as `identity`, without its values.
+///
+/// # Errors
+///
+/// As [`read`].
+pub async fn version(client: &Client, identity: &Identity, namespace: &str, name: &str) -> Result<String, SecretError> {
+    let path = path(namespace, name).ok_or_else(|| SecretError::Name { name: name.to_owned() })?;
+    let call = |source| SecretError::Call { namespace: namespace.to_owned(), name: name.to_owned(), source };
+    let asked = Call::get(&path).accept(METADATA_ONLY).privacy(Privacy::Secret);
+    let answer = asked.send(client, identity).await.map_err(call)?;
+    let field = |field: &str| answer.pointer(field).and_then(Value::as_str).unwrap_or_default();
+    Ok(format!("{} {}", field("/metadata/uid"), field("/metadata/resourceVersion")))
+}
+
 fn path(namespace: &str, name: &str) -> Option<String> {
     // The rules for names of ServiceAccounts and Secrets are the same (RFC 1123 subdomain).
     super::identity::ServiceAccount::new(namespace, name).ok()?;

@@ -140,12 +140,12 @@ pub struct Metrics {
     pub sealed_objects: SealedObjects,
 }
 
-/// The stores of secrets that can be asked.
-const STORES: [&str; 1] = ["Vault"];
+/// Where logins are counted: those that are shared and kept.
+const LOGGED_IN_AT: [&str; 1] = ["Vault"];
 
 impl Metrics {
     /// Starts with nothing counted, for a controller of this version.
-    pub fn new(version: &'static str, key_services: &[&'static str]) -> Self {
+    pub fn new(version: &'static str, key_services: &[&'static str], secret_stores: &[&'static str]) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process::started_now()));
         let build = Info::new([("version", version)]);
@@ -189,11 +189,13 @@ impl Metrics {
             drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
             drop(service_duration.get_or_create(&[("service", *service)]));
         }
-        for store in STORES {
-            drop(stores.get_or_create(&[("store", store), ("outcome", "read")]));
-            drop(store_duration.get_or_create(&[("store", store)]));
-            drop(logins.get_or_create(&[("service", store), ("outcome", "logged-in")]));
-            drop(login_duration.get_or_create(&[("service", store)]));
+        for store in secret_stores {
+            drop(stores.get_or_create(&[("store", *store), ("outcome", "read")]));
+            drop(store_duration.get_or_create(&[("store", *store)]));
+        }
+        for service in LOGGED_IN_AT {
+            drop(logins.get_or_create(&[("service", service), ("outcome", "logged-in")]));
+            drop(login_duration.get_or_create(&[("service", service)]));
         }
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {

@@ -11,7 +11,7 @@ use kube::runtime::events::Reporter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use waxwing_keys::service_name::KEY_SERVICES;
+use waxwing_keys::service_name::{KEY_SERVICES, STORES};
 use waxwing_keys::{DataKeyCache, Origin};
 
 use super::args::Args;
@@ -143,7 +143,7 @@ impl Cluster {
     async fn reach(args: &Args) -> Result<Self, StartError> {
         let timing = args.lease.timing()?;
         let config = configuration().await?;
-        let metrics = Metrics::new(VERSION, &KEY_SERVICES);
+        let metrics = Metrics::new(VERSION, &KEY_SERVICES, &STORES);
         let metrics = Arc::new(if args.sealing.sealed_secrets {
             metrics.with_sealed_objects(VERSION, !args.sealing.metrics_omit_secret_labels)
         } else {

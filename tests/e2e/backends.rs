@@ -1,6 +1,7 @@
 //! Proves that key services open SOPS files only through backends that allow it, as the tenant, and that nothing is lost while they
 //! are away. What all of these tests need is here; the services themselves are in the files below.
 
+mod cloud_references;
 mod clouds;
 mod clusters;
 mod leases;
@@ -9,10 +10,11 @@ mod references;
 mod services;
 mod vault;
 
-use waxwing_harness::Controller;
+use serde_json::Value;
+use waxwing_harness::{Controller, eventually};
 
 use crate::act::message;
-use crate::stage::{Alone, Stage, condition};
+use crate::stage::{Alone, PATIENCE, Stage, condition};
 use crate::watched::Needles;
 
 const PASSWORD: &str = "kind: Secret\napiVersion: v1\nmetadata: {name: NAME}\nstringData: {password: VALUE}\n";
@@ -49,9 +51,53 @@ impl World {
 
     /// Returns how often a service was asked, with this outcome.
     fn asked(&self, service: &str, outcome: &str) -> u64 {
+        self.counted(&format!("waxwing_key_service_requests_total{{service=\"{service}\",outcome=\"{outcome}\"}} "))
+    }
+
+    /// Returns how often a store was asked, with this outcome.
+    fn asked_store(&self, store: &str, outcome: &str) -> u64 {
+        self.counted(&format!("waxwing_store_requests_total{{store=\"{store}\",outcome=\"{outcome}\"}} "))
+    }
+
+    /// Returns the count that this line of the metrics begins with.
+    fn counted(&self, start: &str) -> u64 {
         let (_, page) = self.controller.get("/metrics").unwrap();
-        let start = format!("waxwing_key_service_requests_total{{service=\"{service}\",outcome=\"{outcome}\"}} ");
-        page.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
+        page.lines().find_map(|line| line.strip_prefix(start)?.parse().ok()).unwrap_or_default()
+    }
+
+    fn never_asked(&self) {
+        let (_, page) = self.controller.get("/metrics").unwrap();
+        let asked: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with("waxwing_store_requests_total{") && !line.ends_with(" 0"))
+            .collect();
+        assert!(asked.is_empty(), "a store was asked: {asked:?}");
+    }
+
+    fn value_is(&self, secret: &str, key: &str, wanted: &str) {
+        let found = || match self.stage.secret_value(secret, key) {
+            Some(value) if value == wanted => Ok(()),
+            other => Err(format!(
+                "{key} of {secret} is {other:?}; {}",
+                condition(&self.stage.get("sync/app").unwrap(), "Ready")
+            )),
+        };
+        eventually(PATIENCE, "the value arrives", found).unwrap();
+    }
+
+    /// Waits until the Sync fails for a reason, and returns its failures as text.
+    fn fails(&self, reason: &str) -> String {
+        let sync = self.stage.sync_is(reason, |sync| condition(sync, "Ready")["reason"] == reason);
+        let failures = sync["status"]["failures"].as_array().cloned().unwrap_or_default();
+        let text = |failure: &Value, field: &str| failure[field].as_str().unwrap_or_default().to_owned();
+        let mut lines: Vec<String> = failures
+            .iter()
+            .map(|failure| {
+                format!("{} {}: {}", text(failure, "object"), text(failure, "reason"), text(failure, "message"))
+            })
+            .collect();
+        lines.sort();
+        lines.join("\n").replace(&self.stage.namespace, "NS")
     }
 
     /// Looks for what nobody may learn in all that the controller wrote, at the level TRACE.

@@ -23,9 +23,14 @@ fn backend(spec: &str) -> String {
 }
 
 fn of_cluster(allow: &str) -> String {
+    leading_to("vault: {address: 'https://v:8200', auth: {tokenRef: {name: a}}}", allow)
+}
+
+/// Returns a backend of the cluster that leads to this service.
+fn leading_to(service: &str, allow: &str) -> String {
     format!(
         "apiVersion: waxwing.dev/v1alpha1\nkind: ClusterSecretBackend\nmetadata: {{name: tried}}\n\
-         spec: {{vault: {{address: 'https://v:8200', auth: {{tokenRef: {{name: a}}}}}}, allow: {allow}}}\n"
+         spec: {{{service}, allow: {allow}}}\n"
     )
 }
 
@@ -96,8 +101,18 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
         of_cluster(
             "{namespaces: {names: [shop, bank]}, paths: [secret/data/shared], keys: [transit/keys/a], shared: true}",
         ),
+        leading_to("kubernetes: {}", "{namespaces: {names: [shop]}, paths: ['shared/{namespace}']}"),
+        leading_to(
+            "aws: {region: eu-west-1, auth: {secretRef: {name: a}}}",
+            "{namespaces: {names: [shop]}, paths: ['ssm/{namespace}/*']}",
+        ),
         stored("['secret/data/{namespace}/*', '*/..x/.y/...', 'kv/a b', 'kv/größe']", ""),
         stored("[a/b], keys: [transit/keys/a]", ", refreshInterval: 1h30m"),
+        backend(
+            "{aws: {region: us-gov-west-1, auth: {secretRef: {name: aws}}}, allow: {paths: ['secretsmanager/{namespace}/*', ssm/db]}}",
+        ),
+        backend("{gcp: {auth: {secretRef: {name: a}}}, allow: {paths: ['projects/acme/secrets/{namespace}']}}"),
+        backend("{kubernetes: {}, allow: {paths: ['shared/*', '{namespace}/db']}}"),
         backend("{aws: {auth: {secretRef: {name: aws}}}, allow: {keys: ['arn:aws:kms:eu-west-1:111122223333:key/*']}}"),
         backend(
             "{aws: {auth: {webIdentity: {roleArn: 'arn:aws:iam::111122223333:role/shop', audience: sts.amazonaws.com}}}, \
@@ -173,14 +188,20 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
             ),
             "versionedEngines[0] in body should match",
         ),
-        (backend("{allow: {keys: [a]}}"), "exactly one of vault, aws, gcp and azure must be set"),
+        (backend("{allow: {keys: [a]}}"), "exactly one of vault, aws, gcp, azure and kubernetes must be set"),
         (backend("{aws: {auth: {secretRef: {name: a}}}}"), "spec.allow"),
         (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {keys: []}}"), "keys or paths must be listed"),
         (backend("{aws: {auth: {secretRef: {name: a}}}, allow: {}}"), "keys or paths must be listed"),
         (
             backend("{aws: {auth: {secretRef: {name: a}}}, allow: {paths: [a/b]}}"),
-            "allow.paths is for the secrets of vault",
+            "aws.region must be set where allow.paths is",
         ),
+        (
+            backend("{aws: {region: 'eu.west/1', auth: {secretRef: {name: a}}}, allow: {paths: [a/b]}}"),
+            "spec.aws.region in body should match",
+        ),
+        (backend("{kubernetes: {}, allow: {keys: [a]}}"), "allow.keys is for key services, which kubernetes is not"),
+        (backend("{kubernetes: {}, gcp: {auth: {secretRef: {name: a}}}, allow: {paths: [a]}}"), "exactly one of vault"),
         (stored("['secret/data/**']", ""), "spec.allow.paths[0] in body should match"),
         (stored("['secret/data/shop-*']", ""), "spec.allow.paths[0] in body should match"),
         (stored("['secret//data']", ""), "spec.allow.paths[0] in body should match"),
@@ -225,6 +246,28 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
             "spec.allow.namespaces.names[0] in body should match",
         ),
         (of_cluster("{namespaces: {names: [shop]}}"), "keys or paths must be listed"),
+        (
+            leading_to(
+                "kubernetes: {}, gcp: {auth: {secretRef: {name: a}}}",
+                "{namespaces: {names: [a]}, paths: ['{namespace}/a']}",
+            ),
+            "exactly one of vault, aws, gcp, azure and kubernetes must be set",
+        ),
+        (
+            leading_to("kubernetes: {}", "{namespaces: {names: [a]}, keys: ['{namespace}']}"),
+            "allow.keys is for key services, which kubernetes is not",
+        ),
+        (
+            leading_to("kubernetes: {}", "{namespaces: {names: [a]}, paths: [shared/db]}"),
+            "each of paths needs {namespace}",
+        ),
+        (
+            leading_to(
+                "aws: {auth: {secretRef: {name: a}}}",
+                "{namespaces: {names: [a]}, paths: ['ssm/{namespace}/a']}",
+            ),
+            "aws.region must be set where allow.paths is",
+        ),
         (of_cluster("{namespaces: {names: [shop]}, paths: ['a/{namespace}', a/b]}"), "each of paths needs {namespace}"),
         (of_cluster("{namespaces: {names: [shop]}, keys: ['transit/keys/*']}"), "each of keys needs {namespace}"),
         (

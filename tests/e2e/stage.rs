@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -39,24 +39,49 @@ pub(crate) fn further_cluster(options: ClusterOptions) -> &'static Cluster {
     cluster
 }
 
-/// The cluster of the tests that start a controller of their own, or want none: one of them at a time has it. Namespaces of the
-/// tests before may be there, with their Syncs suspended.
-pub(crate) struct Alone(MutexGuard<'static, Option<&'static Cluster>>);
+/// A cluster for one of the tests that start a controller of their own, or want none: no other test has it meanwhile. Namespaces of
+/// the tests before may be there, with their Syncs suspended.
+pub(crate) struct Alone(Option<&'static Cluster>);
+
+/// The clusters that nobody has, and how many more may be started: two in all, since most of these tests wait more than they work.
+struct Idle {
+    started: Vec<&'static Cluster>,
+    more: usize,
+}
+
+static IDLE: Mutex<Idle> = Mutex::new(Idle { started: Vec::new(), more: 2 });
+static GIVEN_BACK: Condvar = Condvar::new();
 
 impl Alone {
-    /// Waits until no other test has the cluster; the first one starts it.
+    /// Waits until there is a cluster that no other test has.
     pub(crate) fn new() -> Self {
-        static CLUSTER: Mutex<Option<&'static Cluster>> = Mutex::new(None);
-        let mut cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
-        if cluster.is_none() {
-            let options = ClusterOptions { controller_manager: true, audit: true, ..ClusterOptions::default() };
-            *cluster = Some(further_cluster(options));
+        let idle = IDLE.lock().unwrap();
+        let mut idle = GIVEN_BACK.wait_while(idle, |idle| idle.started.is_empty() && idle.more == 0).unwrap();
+        if let Some(cluster) = idle.started.pop() {
+            return Self(Some(cluster));
         }
-        Self(cluster)
+        idle.more -= 1;
+        drop(idle);
+        let mut alone = Self(None);
+        let options = ClusterOptions { controller_manager: true, audit: true, ..ClusterOptions::default() };
+        alone.0 = Some(further_cluster(options));
+        alone
     }
 
     pub(crate) fn cluster(&self) -> &'static Cluster {
         self.0.unwrap()
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let mut idle = IDLE.lock().unwrap();
+        match self.0 {
+            Some(cluster) => idle.started.push(cluster),
+            // It could not be started.
+            None => idle.more += 1,
+        }
+        GIVEN_BACK.notify_one();
     }
 }
 

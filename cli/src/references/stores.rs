@@ -146,6 +146,7 @@ fn store_hint(error: &StoreError) -> &'static str {
         StoreError::Missing { .. } => "correct the path, or write the secret",
         StoreError::NoSuchVersion { .. } => "correct the version, or leave it out for the newest",
         StoreError::Deleted { .. } => "undelete the version, or write a new one",
+        StoreError::Disabled { .. } => "enable or restore it, or refer to another version",
         StoreError::NoVersions { .. } => "leave the version out of the reference",
         StoreError::NotASecret { .. } => "write ENGINE/data/NAME for KV version 2, and ENGINE/NAME for version 1",
         StoreError::NotMade { .. } => "correct the path",

@@ -2,8 +2,8 @@
 //!
 //! A sealed document says which wrapped keys it has ([`KeyRequest`](waxwing_formats::KeyRequest)); what here holds
 //! private keys unwraps one or says why not ([`Refusal`](waxwing_formats::Refusal)). Private RSA operations happen
-//! nowhere else in the workspace. Beside that it reads and writes secrets of key/value engines of Vault, for `seal`
-//! alone. Reading key files from disk or from the cluster is the caller's business.
+//! nowhere else in the workspace. Beside that it reads secrets of stores, for references, and writes those of Vault, for `seal`.
+//! Reading key files from disk or from the cluster is the caller's business.
 
 mod age_identities;
 mod age_recipient;
@@ -27,10 +27,11 @@ pub use openpgp::{
 };
 pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
 pub use services::{
-    AwsAccess, AwsClients, AwsKey, AwsKms, AzureAccess, AzureKey, AzureKeyVault, AzureLogin, AzureProof, DataKeyCache,
-    GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpKey, GcpKms, GcpLogin, Holder, Holdings, KeyPattern,
-    KeyPatternError, LeaseId, Lifetime, MadeSecret, NoConnections, Origin, ParseOriginError, Patience, Proxies,
-    ServiceClient, ServiceError, ServiceKey, ServiceKeyError, StoreError, StoredVersion, Tokens, VaultAccess, VaultKey,
-    VaultKv, VaultLeases, VaultLogin, VaultProof, VaultSecrets, VaultTransit, service_name,
+    AwsAccess, AwsClients, AwsKey, AwsKms, AwsPath, AwsSecrets, AzureAccess, AzureKey, AzureKeyVault, AzureLogin,
+    AzureProof, AzureSecrets, DataKeyCache, GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpKey, GcpKms, GcpLogin,
+    GcpSecrets, Holder, Holdings, KeyPattern, KeyPatternError, LeaseId, Lifetime, MadeSecret, Newest, NoConnections,
+    Origin, ParseOriginError, Patience, Proxies, ServiceClient, ServiceError, ServiceKey, ServiceKeyError, StoreError,
+    StoredVersion, Tokens, VaultAccess, VaultKey, VaultKv, VaultLeases, VaultLogin, VaultProof, VaultSecrets,
+    VaultTransit, service_name,
 };
 pub use unsealing_key::UnsealingKey;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 use waxwing_formats::{DataKey, SecretBytes};
 use waxwing_keys::service_name::{AZURE_KEY_VAULT, ENTRA};
-use waxwing_keys::{AzureAccess, AzureKey, AzureKeyVault, AzureLogin, AzureProof, Origin, ServiceError};
+use waxwing_keys::{
+    AzureAccess, AzureKey, AzureKeyVault, AzureLogin, AzureProof, AzureSecrets, Origin, ServiceError, Tokens,
+};
 
 use super::reader::Reader;
 use super::{Tenant, Trouble, connections};
@@ -19,7 +21,13 @@ pub(super) struct Azure {
     origin: Origin,
     auth: AzureAuth,
     login: Login,
-    vaults: OnceCell<Result<AzureKeyVault, ServiceError>>,
+    vault: OnceCell<Result<LoggedIn, ServiceError>>,
+}
+
+/// The vault, with one login.
+struct LoggedIn {
+    keys: AzureKeyVault,
+    secrets: AzureSecrets,
 }
 
 enum Login {
@@ -42,7 +50,7 @@ impl Azure {
             }
             _ => return Err(reader.incomplete(AUTH)),
         };
-        Ok((Self { origin, auth: spec.auth.clone(), login, vaults: OnceCell::new() }, version))
+        Ok((Self { origin, auth: spec.auth.clone(), login, vault: OnceCell::new() }, version))
     }
 
     /// Tells whether a key is one of this vault.
@@ -50,13 +58,26 @@ impl Azure {
         key.vault().is_some() && key.vault_url.parse().as_ref() == Ok(&self.origin)
     }
 
+    /// Says which vault that is.
+    pub(super) fn place(&self) -> String {
+        self.origin.to_string()
+    }
+
     pub(super) async fn unwrap(&self, tenant: &Tenant<'_>, key: &AzureKey, enc: &str) -> Result<DataKey, ServiceError> {
-        let vaults = self.vaults.get_or_init(|| self.log_in(tenant)).await;
-        vaults.as_ref().map_err(Clone::clone)?.unwrap(key, enc).await
+        self.logged_in(tenant).await?.keys.unwrap(key, enc).await
+    }
+
+    /// Returns what reads secrets.
+    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Result<&AzureSecrets, ServiceError> {
+        Ok(&self.logged_in(tenant).await?.secrets)
+    }
+
+    async fn logged_in(&self, tenant: &Tenant<'_>) -> Result<&LoggedIn, ServiceError> {
+        self.vault.get_or_init(|| self.log_in(tenant)).await.as_ref().map_err(Clone::clone)
     }
 
     /// Gets ready to log in; which token is wanted, the vault says.
-    async fn log_in(&self, tenant: &Tenant<'_>) -> Result<AzureKeyVault, ServiceError> {
+    async fn log_in(&self, tenant: &Tenant<'_>) -> Result<LoggedIn, ServiceError> {
         let proof = match &self.login {
             Login::Secret(secret) => AzureProof::Secret(SecretBytes::concat(&[secret.expose_secret()])),
             Login::WorkloadIdentity(AzureWorkloadIdentity { audience }) => {
@@ -67,6 +88,8 @@ impl Azure {
         let access = AzureAccess { tenant: tenant_id, client: client_id, proof };
         let client = connections(AZURE_KEY_VAULT)?;
         let login = AzureLogin::new(client.clone(), tenant.key_services().azure_login.as_deref(), access)?;
-        Ok(AzureKeyVault::new(client, Arc::new(login)))
+        let tokens: Arc<dyn Tokens> = Arc::new(login);
+        let secrets = AzureSecrets::new(client.clone(), &self.origin.to_string(), Arc::clone(&tokens))?;
+        Ok(LoggedIn { keys: AzureKeyVault::new(client, tokens), secrets })
     }
 }

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use waxwing_formats::DataKey;
-use waxwing_formats::reference::{PathPattern, SecretPath, StoredSecret, Version};
-use waxwing_keys::{Holder, KeyPattern, ServiceError, ServiceKey, StoreError, StoredVersion};
+use waxwing_formats::reference::{PathPattern, SecretPath, Stored, StoredSecret};
+use waxwing_keys::service_name::{AWS_SECRETS, AZURE_KEY_VAULT, GCP_SECRETS, KUBERNETES, VAULT};
+use waxwing_keys::{AwsPath, GcpSecrets, Holder, KeyPattern, ServiceError, ServiceKey, StoreError};
 
 use super::aws::Aws;
 use super::azure::Azure;
 use super::gcp::Gcp;
+use super::kubernetes::ClusterSecrets;
 use super::reader::{Named, Reader, label};
+use super::store::Store;
 use super::vault::Vault;
 use super::vault_leases::{Dynamic, Lease};
 use super::{Tenant, Trouble};
 use crate::api::{BackendKind, SecretBackendSpec};
-
-const NO_STORE: StoreError = StoreError::Malformed { what: "the backend, which is no store," };
 
 /// One backend, with what it logs in with. Not `Debug`.
 pub(super) struct Backend {
@@ -37,9 +38,10 @@ pub(super) struct Backend {
 
 enum Service {
     Vault(Box<Vault>),
-    Aws(Aws),
+    Aws(Box<Aws>),
     Gcp(Box<Gcp>),
     Azure(Box<Azure>),
+    Kubernetes,
 }
 
 impl Backend {
@@ -81,24 +83,43 @@ impl Backend {
         self.allowed_paths.iter().any(|pattern| pattern.allows(path, namespace))
     }
 
-    /// Asks the store for the newest version of a secret.
-    pub(super) async fn newest(&self, tenant: &Tenant<'_>, path: &SecretPath) -> Result<StoredVersion, StoreError> {
+    /// Returns the store. A server of Vault logs the tenant in when it is asked; all others have done so by then.
+    pub(super) async fn store<'s>(&'s self, tenant: &'s Tenant<'s>) -> Result<Store<'s>, StoreError> {
+        Ok(match &self.service {
+            Service::Vault(server) => Store::Vault { server, tenant, holder: &self.holder },
+            Service::Aws(aws) => Store::Aws(aws.secrets(tenant).await?),
+            Service::Gcp(gcp) => Store::Gcp(gcp.secrets(tenant).await?),
+            Service::Azure(vault) => Store::Azure(vault.secrets(tenant).await?),
+            Service::Kubernetes => Store::Kubernetes(ClusterSecrets { session: &tenant.session }),
+        })
+    }
+
+    /// Returns what keeps the secret that a path leads to.
+    pub(super) fn keeper(&self, path: &SecretPath) -> &'static str {
         match &self.service {
-            Service::Vault(server) => server.newest(tenant, &self.holder, path).await,
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Err(NO_STORE),
+            Service::Vault(_) => VAULT,
+            Service::Aws(_) => AwsPath::of(path).map_or(AWS_SECRETS, |path| path.service()),
+            Service::Gcp(_) => GCP_SECRETS,
+            Service::Azure(_) => AZURE_KEY_VAULT,
+            Service::Kubernetes => KUBERNETES,
         }
     }
 
-    /// Has the store give a secret, of this version or the newest.
-    pub(super) async fn read_secret(
-        &self,
-        tenant: &Tenant<'_>,
-        path: &SecretPath,
-        version: Option<&Version>,
-    ) -> Result<StoredSecret, StoreError> {
-        match &self.service {
-            Service::Vault(server) => server.read_secret(tenant, &self.holder, path, version).await,
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Err(NO_STORE),
+    /// Tells whether a reference names a version that stays the same for ever.
+    pub(super) fn is_fixed(&self, stored: &Stored) -> bool {
+        stored.version.as_ref().is_some_and(|version| match &self.service {
+            Service::Vault(_) | Service::Azure(_) => true,
+            Service::Aws(_) => AwsPath::of(&stored.path).is_ok_and(|path| !path.may_move(version)),
+            Service::Gcp(_) => !GcpSecrets::may_move(version),
+            Service::Kubernetes => false,
+        })
+    }
+
+    /// Returns how many secrets one request asks for: of their versions, and of themselves.
+    pub(super) fn at_once(&self, stored: &Stored) -> (usize, usize) {
+        match (&self.service, &stored.version) {
+            (Service::Aws(_), None) => AwsPath::of(&stored.path).map_or((1, 1), |path| path.at_once()),
+            _ => (1, 1),
         }
     }
 
@@ -106,7 +127,7 @@ impl Backend {
     pub(super) fn makes(&self, path: &SecretPath, namespace: &str) -> Option<(&Vault, &Dynamic)> {
         match &self.service {
             Service::Vault(server) => server.makes(path, namespace).map(|dynamic| (&**server, dynamic)),
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) | Service::Kubernetes => None,
         }
     }
 
@@ -116,7 +137,8 @@ impl Backend {
         tenant: &Tenant<'_>,
         path: &SecretPath,
     ) -> Result<(StoredSecret, Lease), StoreError> {
-        let (server, dynamic) = self.makes(path, tenant.job.namespace()).ok_or(NO_STORE)?;
+        let (server, dynamic) =
+            self.makes(path, tenant.job.namespace()).ok_or(StoreError::Malformed { what: "spec.vault.dynamic" })?;
         server.issue(tenant, &self.holder, path, dynamic).await
     }
 
@@ -124,23 +146,33 @@ impl Backend {
     pub(super) async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
         match &self.service {
             Service::Vault(server) => server.renew(lease).await,
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => Ok(false),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) | Service::Kubernetes => Ok(false),
         }
     }
 
-    /// Says which server a version of a secret is of, whatever the backend is called.
+    /// Says which place a version of a secret is of, whatever the backend is called: another place has another secret of that path.
     pub(super) fn place(&self) -> String {
         match &self.service {
             Service::Vault(server) => server.place(),
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => String::new(),
+            Service::Aws(aws) => aws.place(),
+            Service::Azure(vault) => vault.place(),
+            // Its paths say the project, of which there is one of each name.
+            Service::Gcp(_) => String::new(),
+            // It has no version that stays the same.
+            Service::Kubernetes => String::new(),
         }
+    }
+
+    /// Tells whether somebody logs in there, as himself to the service and not to the cluster.
+    pub(super) const fn has_logins(&self) -> bool {
+        !matches!(self.service, Service::Kubernetes)
     }
 
     /// Returns when the token ends that the tenant has by now, if it is known to.
     pub(super) async fn token_expires_at(&self) -> Option<Timestamp> {
         match &self.service {
             Service::Vault(server) => server.token_expires_at().await,
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => None,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) | Service::Kubernetes => None,
         }
     }
 
@@ -148,7 +180,7 @@ impl Backend {
     pub(super) fn login_hint(&self, service: &str, account: &str) -> String {
         match &self.service {
             Service::Vault(server) => server.hint(account),
-            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) => format!(
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) | Service::Kubernetes => format!(
                 "see that {service} lets in what spec of {} logs in with, and that ServiceAccount {account} may create tokens of itself where \
                  that takes one",
                 self.label()
@@ -175,23 +207,24 @@ impl Backend {
 impl Service {
     /// Makes the service of a spec, with the version of the Secret that it logs in with, empty where there is none.
     async fn read(reader: &Reader<'_>, spec: &SecretBackendSpec) -> Result<(Self, String), Trouble> {
-        let SecretBackendSpec { vault, aws, gcp, azure, .. } = spec;
-        match (vault, aws, gcp, azure) {
-            (Some(vault), None, None, None) => {
+        let SecretBackendSpec { vault, aws, gcp, azure, kubernetes, .. } = spec;
+        match (vault, aws, gcp, azure, kubernetes) {
+            (Some(vault), None, None, None, None) => {
                 let (server, version) = Vault::read(reader, vault).await?;
                 Ok((Self::Vault(Box::new(server)), version))
             }
-            (None, Some(aws), None, None) => {
-                Aws::read(reader, aws).await.map(|(aws, version)| (Self::Aws(aws), version))
+            (None, Some(aws), None, None, None) => {
+                Aws::read(reader, aws).await.map(|(aws, version)| (Self::Aws(Box::new(aws)), version))
             }
-            (None, None, Some(gcp), None) => {
+            (None, None, Some(gcp), None, None) => {
                 let (gcp, version) = Gcp::read(reader, gcp).await?;
                 Ok((Self::Gcp(Box::new(gcp)), version))
             }
-            (None, None, None, Some(azure)) => {
+            (None, None, None, Some(azure), None) => {
                 let (vault, version) = Azure::read(reader, azure).await?;
                 Ok((Self::Azure(Box::new(vault)), version))
             }
+            (None, None, None, None, Some(_)) => Ok((Self::Kubernetes, String::new())),
             _ => Err(reader.incomplete("spec")),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 use waxwing_formats::DataKey;
 use waxwing_keys::service_name::{GCP_KMS, GCP_TOKENS};
-use waxwing_keys::{GcpAccess, GcpAccountKey, GcpKey, GcpKms, GcpLogin, ServiceError};
+use waxwing_keys::{GcpAccess, GcpAccountKey, GcpKey, GcpKms, GcpLogin, GcpSecrets, ServiceError, Tokens};
 
 use super::reader::Reader;
 use super::{Tenant, Trouble, connections};
@@ -17,7 +17,13 @@ const KEY_FILE: &str = "key.json";
 /// Google Cloud, as a Sync has it. Not `Debug`.
 pub(super) struct Gcp {
     login: Login,
-    kms: OnceCell<Result<GcpKms, ServiceError>>,
+    cloud: OnceCell<Result<LoggedIn, ServiceError>>,
+}
+
+/// Its services, with one login.
+struct LoggedIn {
+    kms: GcpKms,
+    secrets: GcpSecrets,
 }
 
 enum Login {
@@ -44,15 +50,23 @@ impl Gcp {
             }
             _ => return Err(reader.incomplete("spec.gcp.auth")),
         };
-        Ok((Self { login, kms: OnceCell::new() }, version))
+        Ok((Self { login, cloud: OnceCell::new() }, version))
     }
 
     pub(super) async fn unwrap(&self, tenant: &Tenant<'_>, key: &GcpKey, enc: &str) -> Result<DataKey, ServiceError> {
-        let kms = self.kms.get_or_init(|| self.log_in(tenant)).await;
-        kms.as_ref().map_err(Clone::clone)?.unwrap(key, enc).await
+        self.logged_in(tenant).await?.kms.unwrap(key, enc).await
     }
 
-    async fn log_in(&self, tenant: &Tenant<'_>) -> Result<GcpKms, ServiceError> {
+    /// Returns what reads secrets.
+    pub(super) async fn secrets(&self, tenant: &Tenant<'_>) -> Result<&GcpSecrets, ServiceError> {
+        Ok(&self.logged_in(tenant).await?.secrets)
+    }
+
+    async fn logged_in(&self, tenant: &Tenant<'_>) -> Result<&LoggedIn, ServiceError> {
+        self.cloud.get_or_init(|| self.log_in(tenant)).await.as_ref().map_err(Clone::clone)
+    }
+
+    async fn log_in(&self, tenant: &Tenant<'_>) -> Result<LoggedIn, ServiceError> {
         let access = match &self.login {
             Login::Key(key) => GcpAccess::Key(Arc::clone(key)),
             Login::WorkloadIdentity(GcpWorkloadIdentity { provider, audience, service_account }) => {
@@ -64,7 +78,8 @@ impl Gcp {
             }
         };
         let (client, endpoint) = (connections(GCP_KMS)?, tenant.key_services().gcp.as_deref());
-        let login = GcpLogin::new(client.clone(), endpoint, access)?;
-        GcpKms::new(client, endpoint.unwrap_or(GcpKms::ENDPOINT), Arc::new(login))
+        let tokens: Arc<dyn Tokens> = Arc::new(GcpLogin::new(client.clone(), endpoint, access)?);
+        let secrets = GcpSecrets::new(client.clone(), endpoint.unwrap_or(GcpSecrets::ENDPOINT), Arc::clone(&tokens))?;
+        Ok(LoggedIn { kms: GcpKms::new(client, endpoint.unwrap_or(GcpKms::ENDPOINT), tokens)?, secrets })
     }
 }

@@ -36,7 +36,7 @@ impl Backends<'_> {
             Due::Replacement => return Ok(leases.replace(job, &key)),
             Due::Renewal(lease) => lease,
         };
-        let renewed = self.ask_store(backend, "renewed", backend.renew(&lease)).await;
+        let renewed = self.ask_store(backend, VAULT, "renewed", backend.renew(&lease)).await;
         let is_worth_it = self.told(backend, renewed).map_err(|mut refusal| {
             let ends = lease.ends().saturating_duration_since(Instant::now());
             refusal.fact.push_str(&format!("; what {object} has of it {}", until(ends)));
@@ -54,7 +54,7 @@ impl Backends<'_> {
         stamp: &str,
     ) -> Result<(Answered, Issued), StoreRefusal> {
         let (backend, job) = (self.store(stored)?, self.tenant.job);
-        let issued = self.ask_store(backend, "issued", backend.issue(&self.tenant, &stored.path)).await;
+        let issued = self.ask_store(backend, VAULT, "issued", backend.issue(&self.tenant, &stored.path)).await;
         let (secret, lease) = self.told(backend, issued)?;
         let backend = full_label(backend.kind, job.namespace(), &backend.name);
         let answered = Answered { secret, version: stamp.to_owned(), backend };

@@ -12,9 +12,12 @@ mod carrier;
 mod check;
 mod gcp;
 mod hint;
+mod kubernetes;
 mod leased;
 mod logins;
 mod reader;
+mod store;
+mod store_hint;
 mod stores;
 mod vault;
 mod vault_leases;
@@ -37,7 +40,7 @@ pub(super) use check::check;
 pub(super) use leased::key as lease_key;
 pub use logins::Logins;
 use reader::Reader;
-pub(super) use stores::Found;
+pub(super) use stores::{About, Found};
 pub(super) use vault_leases::Lease;
 
 /// The field that names backends.
@@ -145,6 +148,9 @@ impl<'a> Backends<'a> {
 
     /// Notes whether the service lets the tenant in, which the backend's status says.
     async fn note_login(&self, backend: &Backend, problem: Option<&String>) {
+        if !backend.has_logins() {
+            return;
+        }
         let job = self.tenant.job;
         let which = WhichBackend {
             kind: backend.kind,

@@ -3,16 +3,16 @@
 //! A reference goes through the backend of its name, which the Sync must name too and which must allow the path; else nobody is called.
 //! What the store says is told apart and put into words here; of the secret itself nothing is said.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use waxwing_formats::reference::{StoreKind, Stored, Version};
+use waxwing_formats::reference::{StoreKind, Stored, StoredSecret, Version};
 use waxwing_formats::{Handle, HandleInput, KeyPath, SecretBytes};
-use waxwing_keys::service_name::VAULT;
-use waxwing_keys::{StoreError, StoredVersion};
+use waxwing_keys::{Newest, StoreError};
 
 use super::backend::Backend;
 use super::reader::{full_label, label, word};
-use super::{Backends, FIELD};
+use super::{Backends, FIELD, store_hint};
 use crate::api::BackendKind;
 use crate::unsealing::{Answered, RefusalKind, StoreRefusal};
 
@@ -27,45 +27,142 @@ pub(in crate::reconcile) struct Found {
     pub(in crate::reconcile) until: Instant,
 }
 
+/// What a store is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::reconcile) enum About {
+    /// Which versions there are.
+    Versions,
+    /// The secrets.
+    Secrets,
+}
+
 impl Backends<'_> {
-    /// Asks which version of a secret there is, without reading it where the store keeps versions.
-    pub(in crate::reconcile) async fn version(&self, stored: &Stored) -> Result<Found, StoreRefusal> {
+    /// Puts together what is asked for by one request, where the store has one for several; all else stands alone.
+    pub(in crate::reconcile) fn together(
+        &self,
+        wanted: impl IntoIterator<Item = Stored>,
+        about: About,
+    ) -> Vec<Vec<Stored>> {
+        let (mut groups, mut all) = (BTreeMap::<_, Vec<Stored>>::new(), Vec::new());
+        for stored in wanted {
+            let most = self.store(&stored).map_or((1, 1), |backend| backend.at_once(&stored));
+            let most = if about == About::Versions { most.0 } else { most.1 };
+            match (most, self.store(&stored)) {
+                (2.., Ok(backend)) => {
+                    let whose = (backend.label(), backend.keeper(&stored.path));
+                    let group = groups.entry(whose).or_default();
+                    group.push(stored);
+                    if group.len() >= most {
+                        all.push(std::mem::take(group));
+                    }
+                }
+                _ => all.push(vec![stored]),
+            }
+        }
+        all.extend(groups.into_values().filter(|group| !group.is_empty()));
+        all
+    }
+
+    /// Asks which versions of some secrets there are, which [`Backends::together`] put together.
+    pub(in crate::reconcile) async fn versions(
+        &self,
+        wanted: Vec<Stored>,
+    ) -> Vec<(Stored, Result<Found, StoreRefusal>)> {
+        let mut several = match (wanted.first().map(|stored| self.store(stored)), wanted.len()) {
+            (Some(Ok(backend)), 2..) => {
+                let paths: Vec<_> = wanted.iter().map(|stored| &stored.path).collect();
+                let keeper = paths.first().map_or("", |path| backend.keeper(path));
+                let ask = async { backend.store(&self.tenant).await?.newest_of(&paths).await };
+                self.ask_store(backend, keeper, "version", ask).await.unwrap_or_default()
+            }
+            _ => BTreeMap::new(),
+        };
+        let mut answers = Vec::with_capacity(wanted.len());
+        for (place, stored) in wanted.into_iter().enumerate() {
+            let answer = match (several.remove(&place), self.store(&stored)) {
+                (Some(newest), Ok(backend)) => self.found(backend, &stored, newest),
+                _ => self.version(&stored).await,
+            };
+            answers.push((stored, answer));
+        }
+        answers
+    }
+
+    /// Asks which version of a secret there is, without reading it where the store says it otherwise.
+    async fn version(&self, stored: &Stored) -> Result<Found, StoreRefusal> {
         let backend = self.store(stored)?;
-        if let Some(version) = &stored.version {
-            // Nobody is asked, so that what the backend leads to has to be part of it: another server has another secret there.
+        if let Some(version) = stored.version.as_ref().filter(|_| backend.is_fixed(stored)) {
+            // Nobody is asked, so that what the backend leads to has to be part of it: another place has another secret there.
             let stamp = format!("{} of {}", version.as_str(), backend.place());
             return Ok(Found { stamp, version: Some(version.clone()), until: Instant::now() + backend.refresh });
         }
-        let newest = self.ask_store(backend, "version", backend.newest(&self.tenant, &stored.path)).await;
+        let ask = async { backend.store(&self.tenant).await?.newest(&stored.path, stored.version.as_ref()).await };
+        let newest = self.ask_store(backend, backend.keeper(&stored.path), "version", ask).await;
+        let newest = match self.told(backend, newest)? {
+            Some(newest) => newest,
+            None => Newest::Read { version: None, secret: self.read_secret(stored, None).await?.secret },
+        };
+        self.found(backend, stored, newest)
+    }
+
+    /// Makes of a version what tells it from any other. Of a secret, that is a digest under the key of this installation.
+    fn found(&self, backend: &Backend, stored: &Stored, newest: Newest) -> Result<Found, StoreRefusal> {
         // From when it has answered, so that one that is slower than that is not asked without a pause.
         let until = Instant::now() + backend.refresh;
-        match self.told(backend, newest)? {
-            StoredVersion::Numbered { number, times } => {
-                let version = number.to_string().parse().map_err(|_| self.unusable(backend))?;
-                Ok(Found { stamp: format!("{number} {times}"), version: Some(version), until })
+        let (version, mark) = match newest {
+            Newest::Told { version, mark } => (version, mark),
+            Newest::Read { version, secret } => {
+                let mark = secret.digested(|object| self.stamp(stored, object));
+                (version, mark.map_err(|_| self.unusable(backend, stored))?)
             }
-            StoredVersion::Unnumbered => {
-                let answered = self.read_secret(stored, None).await?;
-                let stamp = answered.secret.digested(|object| self.stamp(stored, object));
-                let stamp = stamp.map_err(|_| self.unusable(backend))?;
-                Ok(Found { stamp, version: None, until })
+        };
+        let parts = [version.as_ref().map_or("", Version::as_str), &mark].into_iter().filter(|part| !part.is_empty());
+        Ok(Found { stamp: parts.collect::<Vec<_>>().join(" "), version, until })
+    }
+
+    /// Reads some secrets of these versions, which [`Backends::together`] put together.
+    pub(in crate::reconcile) async fn read_secrets(
+        &self,
+        wanted: Vec<Stored>,
+        version_of: impl Fn(&Stored) -> Option<Version>,
+    ) -> Vec<(Stored, Result<Answered, StoreRefusal>)> {
+        let versions: Vec<Option<Version>> = wanted.iter().map(version_of).collect();
+        let mut several = match (wanted.first().map(|stored| self.store(stored)), wanted.len()) {
+            (Some(Ok(backend)), 2..) => {
+                let all: Vec<_> =
+                    wanted.iter().map(|stored| &stored.path).zip(versions.iter().map(Option::as_ref)).collect();
+                let keeper = all.first().map_or("", |(path, _)| backend.keeper(path));
+                let read = async { backend.store(&self.tenant).await?.read_of(&all).await };
+                self.ask_store(backend, keeper, "read", read).await.unwrap_or_default()
             }
+            _ => BTreeMap::new(),
+        };
+        let mut answers = Vec::with_capacity(wanted.len());
+        for (place, (stored, version)) in wanted.into_iter().zip(&versions).enumerate() {
+            let answer = match (several.remove(&place), self.store(&stored)) {
+                (Some(secret), Ok(backend)) => {
+                    let version = version.as_ref().map(|version| version.as_str().to_owned());
+                    Ok(self.answered(backend, secret, version.unwrap_or_default()))
+                }
+                _ => self.read_secret(&stored, version.as_ref()).await,
+            };
+            answers.push((stored, answer));
         }
+        answers
     }
 
     /// Reads a secret, of this version.
-    pub(in crate::reconcile) async fn read_secret(
-        &self,
-        stored: &Stored,
-        version: Option<&Version>,
-    ) -> Result<Answered, StoreRefusal> {
+    async fn read_secret(&self, stored: &Stored, version: Option<&Version>) -> Result<Answered, StoreRefusal> {
         let backend = self.store(stored)?;
-        let read = backend.read_secret(&self.tenant, &stored.path, version);
-        let secret = self.ask_store(backend, "read", read).await;
-        let secret = self.told(backend, secret)?;
-        let version = version.map(|version| version.as_str().to_owned()).unwrap_or_default();
+        let read = async { backend.store(&self.tenant).await?.read(&stored.path, version).await };
+        let read = self.ask_store(backend, backend.keeper(&stored.path), "read", read).await;
+        let (secret, version) = self.told(backend, read)?;
+        Ok(self.answered(backend, secret, version))
+    }
+
+    fn answered(&self, backend: &Backend, secret: StoredSecret, version: String) -> Answered {
         let backend = full_label(backend.kind, self.tenant.job.namespace(), &backend.name);
-        Ok(Answered { secret, version, backend })
+        Answered { secret, version, backend }
     }
 
     /// Tells one value from another without showing it: a digest under the key of this installation.
@@ -104,6 +201,7 @@ impl Backends<'_> {
     pub(super) async fn ask_store<T>(
         &self,
         backend: &Backend,
+        keeper: &'static str,
         what: &'static str,
         ask: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -112,10 +210,10 @@ impl Backends<'_> {
         }
         let begun = Instant::now();
         let left = self.tenant.job.deadline.saturating_duration_since(begun);
-        let late = StoreError::Unavailable { service: VAULT, why: "it does not answer in time".to_owned() };
+        let late = StoreError::Unavailable { service: keeper, why: "it does not answer in time".to_owned() };
         let answer = tokio::time::timeout(left, ask).await.unwrap_or(Err(late));
         let outcome = answer.as_ref().map_or_else(StoreError::word, |_| what);
-        self.tenant.job.context.metrics.asked_store(VAULT, outcome, begun.elapsed());
+        self.tenant.job.context.metrics.asked_store(keeper, outcome, begun.elapsed());
         match &answer {
             Err(StoreError::NoCredentials { why, .. }) => self.note_login(backend, Some(why)).await,
             Err(
@@ -137,69 +235,22 @@ impl Backends<'_> {
 
     /// Puts into words what a store said, and remembers that it is away.
     pub(super) fn told<T>(&self, backend: &Backend, answer: Result<T, StoreError>) -> Result<T, StoreRefusal> {
-        let account = &self.tenant.job.account;
         answer.map_err(|error| {
             match &error {
                 StoreError::Unavailable { .. } | StoreError::Answer { .. } => self.is_away_for(Duration::ZERO),
                 StoreError::Throttled { retry_after, .. } => self.is_away_for(retry_after.unwrap_or_default()),
                 _ => {}
             }
-            let hint = hint(&error, backend, &account.to_string());
-            StoreRefusal { kind: kind(&error), fact: format!("{}: {error}", backend.label()), hint }
+            self.refused(backend, &error)
         })
     }
 
-    fn unusable(&self, backend: &Backend) -> StoreRefusal {
-        let error = StoreError::Answer { service: VAULT };
-        let fact = format!("{}: {error}", backend.label());
-        StoreRefusal { kind: kind(&error), fact, hint: hint(&error, backend, "") }
+    fn unusable(&self, backend: &Backend, stored: &Stored) -> StoreRefusal {
+        self.refused(backend, &StoreError::Answer { service: backend.keeper(&stored.path) })
     }
-}
 
-fn kind(error: &StoreError) -> RefusalKind {
-    match error {
-        StoreError::NoCredentials { .. } | StoreError::Denied { .. } => RefusalKind::Denied,
-        StoreError::Missing { .. } | StoreError::NoSuchVersion { .. } | StoreError::Deleted { .. } => {
-            RefusalKind::NotFound
-        }
-        StoreError::NoVersions { .. }
-        | StoreError::NotASecret { .. }
-        | StoreError::NotMade { .. }
-        | StoreError::TooLarge { .. }
-        | StoreError::Malformed { .. } => RefusalKind::NotAllowed,
-        StoreError::Throttled { .. } | StoreError::Unavailable { .. } | StoreError::Answer { .. } => {
-            RefusalKind::Unavailable
-        }
-    }
-}
-
-fn hint(error: &StoreError, backend: &Backend, account: &str) -> String {
-    let (login, backend) = (backend, backend.label());
-    match error {
-        StoreError::NoCredentials { service, .. } => login.login_hint(service, account),
-        StoreError::Denied { .. } => format!(
-            "let the login of {backend} read the path, and with KV version 2 its metadata; see also that an engine is mounted there"
-        ),
-        StoreError::Missing { .. } => "correct the path, or write the secret; what runs keeps running".to_owned(),
-        StoreError::NoSuchVersion { .. } => "correct the version, or leave it out for the newest".to_owned(),
-        StoreError::Deleted { .. } => {
-            "undelete the version, write a new one, or take the reference out of Git; what runs keeps running"
-                .to_owned()
-        }
-        StoreError::NoVersions { .. } => "leave the version out of the reference".to_owned(),
-        StoreError::NotASecret { .. } => {
-            "write ENGINE/data/NAME for KV version 2, and ENGINE/NAME for version 1".to_owned()
-        }
-        StoreError::NotMade { .. } => {
-            format!(
-                "correct the path, or spec.vault.dynamic of {backend}: it is for what ends, such as database/creds/ROLE"
-            )
-        }
-        StoreError::TooLarge { .. } => "keep less in one secret".to_owned(),
-        StoreError::Throttled { .. } | StoreError::Unavailable { .. } => {
-            "it is tried again; what runs keeps running".to_owned()
-        }
-        StoreError::Answer { service } => format!("see that what answers there is {service}"),
-        StoreError::Malformed { .. } => format!("correct what {backend} says"),
+    fn refused(&self, backend: &Backend, error: &StoreError) -> StoreRefusal {
+        let hint = store_hint::of(error, backend, &self.tenant.job.account.to_string());
+        StoreRefusal { kind: store_hint::kind(error), fact: format!("{}: {error}", backend.label()), hint }
     }
 }

@@ -64,17 +64,23 @@ pub(super) struct Made {
     pub(super) issued: Vec<Issued>,
 }
 
-/// Has secrets made for objects that are sent.
-pub(super) async fn issue(backends: &Backends<'_>, versions: &Versions, wanted: BTreeSet<Pair>) -> Made {
+/// Has secrets made for objects that are sent, of up to `room` bytes together.
+pub(super) async fn issue(
+    backends: &Backends<'_>,
+    versions: &Versions,
+    wanted: BTreeSet<Pair>,
+    mut room: usize,
+) -> Made {
     let asked = futures::stream::iter(wanted).map(async |pair| {
         let issued = backends.issue(&pair.0, &pair.1, versions.stamp(&pair).unwrap_or_default()).await;
         (pair, issued)
     });
     let mut made = Made::default();
     for (pair, issued) in asked.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await {
-        let answer = issued.map(|(answered, issued)| {
+        let answer = issued.and_then(|(answered, issued)| {
+            room = room.checked_sub(answered.secret.len()).ok_or_else(StoreRefusal::too_much)?;
             made.issued.push(issued);
-            answered
+            Ok(answered)
         });
         made.answers.insert(pair, answer);
     }

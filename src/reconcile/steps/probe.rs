@@ -17,14 +17,14 @@ use super::leased;
 use super::open::trouble;
 use super::planned::Seen;
 use crate::api::REQUESTED_AT;
-use crate::reconcile::backends::{Backends, Found};
+use crate::reconcile::backends::{About, Backends, Found};
 use crate::reconcile::leases::Issued;
 use crate::reconcile::versions::{Pair, Versions};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
 use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
 
-/// How many secrets are asked for at the same time for one Sync.
+/// How many requests for secrets are made at the same time for one Sync.
 pub(super) const ASKED_AT_ONCE: usize = 16;
 
 /// What a probe found, and the backends if it had to ask. Not `Debug`.
@@ -93,12 +93,10 @@ async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Pair>) 
     let backends = Backends::read(job, session(job)?).await?;
     let (of_objects, due): (BTreeSet<Stored>, BTreeSet<Stored>) =
         due.into_iter().partition(|stored| backends.makes(stored));
-    let answers = futures::stream::iter(due).map(async |stored| {
-        let answer = backends.version(&stored).await;
-        (stored, answer)
-    });
+    let asked = futures::stream::iter(backends.together(due, About::Versions));
+    let answers = asked.map(async |together| backends.versions(together).await);
     let mut refused = BTreeMap::new();
-    for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await {
+    for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
         match answer {
             Ok(version) => drop(found.insert(stored, version)),
             Err(refusal) => drop(refused.insert(stored, refusal)),
@@ -153,11 +151,10 @@ pub(super) async fn read(
             &own
         }
     };
-    let answers = futures::stream::iter(needed).map(async |stored| {
-        let version = probed.versions.get(&stored).and_then(|Found { version, .. }| version.as_ref());
-        let answer = backends.read_secret(&stored, version).await;
-        (stored, answer)
-    });
+    let version_of = |stored: &Stored| probed.versions.get(stored).and_then(|Found { version, .. }| version.clone());
+    let asked = futures::stream::iter(backends.together(needed, About::Secrets));
+    let answers = asked.map(async |together| backends.read_secrets(together, version_of).await);
+    let answers = answers.buffer_unordered(ASKED_AT_ONCE).flat_map(futures::stream::iter);
     let mut size = 0;
     let within = |(stored, answer): (Stored, Result<Answered, StoreRefusal>)| {
         size += answer.as_ref().map_or(0, |answered| answered.secret.len());
@@ -167,7 +164,7 @@ pub(super) async fn read(
         });
         (stored, answer)
     };
-    let answers: BTreeMap<_, _> = answers.buffer_unordered(ASKED_AT_ONCE).map(within).collect().await;
+    let answers: BTreeMap<_, _> = answers.map(within).collect().await;
     let is_gone = |refusal: &StoreRefusal| refusal.kind == RefusalKind::NotFound;
     if answers.values().any(|answer| answer.as_ref().is_err_and(is_gone)) {
         // The version that was the newest may be none any more: the next try asks for it anew.
@@ -175,7 +172,7 @@ pub(super) async fn read(
     }
     // What is of no use would be made for nothing.
     let made = match answers.values().all(Result::is_ok) {
-        true => Some(leased::issue(backends, &probed.versions, made).await),
+        true => Some(leased::issue(backends, &probed.versions, made, MOST_OF_A_SYNC.saturating_sub(size)).await),
         false => None,
     };
     let (made, issued) = made.map(|made| (made.answers, made.issued)).unzip();

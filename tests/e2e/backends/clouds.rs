@@ -9,14 +9,14 @@ use super::{PASSWORD, World};
 use crate::stage::{Alone, Stage};
 
 /// For whom tokens of ServiceAccounts are made here.
-const GOOGLE_AUDIENCE: &str = "https://iam.googleapis.com/clusters";
-const AZURE_AUDIENCE: &str = "api://AzureADTokenExchange";
+pub(super) const GOOGLE_AUDIENCE: &str = "https://iam.googleapis.com/clusters";
+pub(super) const AZURE_AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// A tenant whose keys live in both clouds.
-struct Clouds {
-    world: World,
-    google: FakeGcpKms,
-    azure: FakeKeyVault,
+pub(super) struct Clouds {
+    pub(super) world: World,
+    pub(super) google: FakeGcpKms,
+    pub(super) azure: FakeKeyVault,
     /// The tenant's key at Google.
     gcp: String,
     /// The tenant's key at Azure, with its version.
@@ -27,6 +27,11 @@ impl Clouds {
     /// Starts a controller that finds Google and the logins of Azure where the operator says, and the vault through a proxy of its
     /// environment, under its real name.
     fn new(name: &str, origins: &str) -> Self {
+        Self::with(name, origins, &[])
+    }
+
+    /// The same, with further arguments.
+    pub(super) fn with(name: &str, origins: &str, more: &[&str]) -> Self {
         let alone = Alone::new();
         let stage = Stage::on(alone.cluster(), name);
         let (google, azure) = (FakeGcpKms::start().unwrap(), FakeKeyVault::start().unwrap());
@@ -36,7 +41,7 @@ impl Clouds {
         fs::write(&authorities, google.ca_pem() + &azure.ca_pem()).unwrap();
         let (at_google, at_login) = (google.url(), azure.authority_url());
         let mut flags = vec!["--allow-file-sources", "--gcp-endpoint", &at_google, "--azure-login-endpoint", &at_login];
-        flags.extend(["--log-level", "trace"]);
+        flags.extend(["--log-level", "trace"].iter().chain(more));
         flags.extend(["--backend-origin", origins].into_iter().filter(|_| !origins.is_empty()));
         let mut options = ControllerOptions::new(env!("CARGO_BIN_EXE_waxwing"), &flags);
         options.environment = vec![
@@ -102,7 +107,7 @@ impl Clouds {
 }
 
 /// The login by a token of the ServiceAccount, as itself or as a service account.
-fn pool(audience: &str, more: &str) -> String {
+pub(super) fn pool(audience: &str, more: &str) -> String {
     format!("{{workloadIdentity: {{provider: {}, audience: '{audience}'{more}}}}}", FakeGcpKms::PROVIDER)
 }
 

@@ -64,52 +64,12 @@ impl Store {
 
     /// Returns how often the store was asked, with this outcome.
     pub(super) fn asked_store(&self, outcome: &str) -> u64 {
-        self.counted(&format!("waxwing_store_requests_total{{store=\"Vault\",outcome=\"{outcome}\"}} "))
+        self.world.asked_store("Vault", outcome)
     }
 
     /// Returns how often somebody logged in at the store.
     pub(super) fn logins(&self) -> u64 {
-        self.counted("waxwing_logins_total{service=\"Vault\",outcome=\"logged-in\"} ")
-    }
-
-    fn counted(&self, start: &str) -> u64 {
-        let (_, page) = self.controller.get("/metrics").unwrap();
-        page.lines().find_map(|line| line.strip_prefix(start)?.parse().ok()).unwrap_or_default()
-    }
-
-    pub(super) fn never_asked(&self) {
-        let (_, page) = self.controller.get("/metrics").unwrap();
-        let asked: Vec<_> = page
-            .lines()
-            .filter(|line| line.starts_with("waxwing_store_requests_total{") && !line.ends_with(" 0"))
-            .collect();
-        assert!(asked.is_empty(), "a store was asked: {asked:?}");
-    }
-
-    pub(super) fn value_is(&self, secret: &str, key: &str, wanted: &str) {
-        let found = || match self.stage.secret_value(secret, key) {
-            Some(value) if value == wanted => Ok(()),
-            other => Err(format!(
-                "{key} of {secret} is {other:?}; {}",
-                condition(&self.stage.get("sync/app").unwrap(), "Ready")
-            )),
-        };
-        eventually(PATIENCE, "the value arrives", found).unwrap();
-    }
-
-    /// Waits until the Sync fails for a reason, and returns its failures as text.
-    pub(super) fn fails(&self, reason: &str) -> String {
-        let sync = self.stage.sync_is(reason, |sync| condition(sync, "Ready")["reason"] == reason);
-        let failures = sync["status"]["failures"].as_array().cloned().unwrap_or_default();
-        let text = |failure: &Value, field: &str| failure[field].as_str().unwrap_or_default().to_owned();
-        let mut lines: Vec<String> = failures
-            .iter()
-            .map(|failure| {
-                format!("{} {}: {}", text(failure, "object"), text(failure, "reason"), text(failure, "message"))
-            })
-            .collect();
-        lines.sort();
-        lines.join("\n").replace(&self.stage.namespace, "NS")
+        self.world.counted("waxwing_logins_total{service=\"Vault\",outcome=\"logged-in\"} ")
     }
 
     fn version_of(&self, object: &str) -> String {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use waxwing_harness::{Cluster, Controller, SealedSecretsController, Upstream, eventually};
+use waxwing_harness::{Controller, SealedSecretsController, Upstream, eventually};
 
 use super::deprecated;
 use super::scene::{MANAGED, PATCH, Scene, base64, cleared, merge, start};

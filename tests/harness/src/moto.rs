@@ -1,4 +1,4 @@
-//! Runs moto, which answers as AWS does, for KMS and STS.
+//! Runs moto, which answers as AWS does, for KMS, STS, Secrets Manager and the Parameter Store.
 //!
 //! What it is not: as strict as AWS. It takes any credentials, and lets disabled keys decrypt; a wrong key is an error of another
 //! name.
@@ -84,14 +84,34 @@ impl Moto {
         self.process.kill();
     }
 
-    /// Asks KMS for something. Which service and region are meant stands in the signature, which nobody checks.
+    /// Asks Secrets Manager for something, such as `CreateSecret`.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn secrets(&self, region: &str, operation: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(region, "secretsmanager", &format!("secretsmanager.{operation}"), body)
+    }
+
+    /// Asks the Parameter Store for something, such as `PutParameter`.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses.
+    pub fn parameters(&self, region: &str, operation: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(region, "ssm", &format!("AmazonSSM.{operation}"), body)
+    }
+
     fn kms(&self, region: &str, operation: &str, body: &Value) -> Result<Value, Failure> {
-        let scope = format!("AKIAOFATEST/20260101/{region}/kms/aws4_request");
+        self.ask(region, "kms", &format!("TrentService.{operation}"), body)
+    }
+
+    /// Asks a service for something. Which one and which region are meant stands in the signature, which nobody checks.
+    fn ask(&self, region: &str, service: &str, target: &str, body: &Value) -> Result<Value, Failure> {
+        let scope = format!("AKIAOFATEST/20260101/{region}/{service}/aws4_request");
         let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none");
         let headers = [
             ("Content-Type", "application/x-amz-json-1.1"),
-            ("X-Amz-Target", &format!("TrentService.{operation}")),
-            ("Authorization", &signed),
+            ("X-Amz-Target", target),
+            ("Authorization", signed.as_str()),
         ];
         ask(self.port, "POST", "/", &headers, body)
     }

@@ -307,8 +307,25 @@ impl Query {
             }
             Provider::AwsSsm | Provider::AwsSecrets | Provider::GcpSecrets | Provider::Other(_) => {}
         }
+        if !segments.is_empty() {
+            segments = within(provider, segments);
+        }
         let (path, pointer) = (SecretPath::new(segments)?, Pointer::new(keys)?);
         Ok(Named { path, pointer, version: self.version.take().transpose()?, decode: self.decode })
+    }
+}
+
+/// Says in the path what the provider says there, as backends have it.
+fn within(provider: Provider, segments: Vec<String>) -> Vec<String> {
+    let behind = |service: &str| [service.to_owned()].into_iter().chain(segments.clone()).collect();
+    match (provider, segments.as_slice()) {
+        (Provider::AwsSecrets, _) => behind("secretsmanager"),
+        (Provider::AwsSsm, _) => behind("ssm"),
+        (Provider::AzureKeyVault, _) => behind("secrets"),
+        (Provider::GcpSecrets, [project, secret]) => {
+            ["projects", project.as_str(), "secrets", secret.as_str()].map(str::to_owned).to_vec()
+        }
+        _ => segments,
     }
 }
 

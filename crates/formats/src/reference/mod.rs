@@ -28,6 +28,7 @@ mod foreign;
 mod mapped;
 mod path;
 mod pattern;
+mod stored;
 mod value;
 
 use std::fmt;
@@ -39,7 +40,8 @@ pub use foreign::{Foreign, Form, Named, Need, Provider};
 pub use mapped::{ForeignError, ForeignStores, Mapped};
 pub use path::{Pointer, SecretPath};
 pub use pattern::PathPattern;
-pub use value::{StoredSecret, ValueError};
+pub use stored::StoredSecret;
+pub use value::ValueError;
 
 /// The longest reference in bytes, with everything that belongs to it.
 pub const MAX_BYTES: usize = 2048;

@@ -1,9 +1,8 @@
-//! What a reference takes out of a secret that a store gave: one value of a JSON object, or the object.
+//! Takes one value out of a JSON text, or the entries of an object in it.
 //!
-//! The object is kept as the store wrote it, in memory that is wiped, and read anew for each value, so that nothing but what is asked
-//! for is copied. A text gives its bytes, a whole number, `true` and `false` what stands there, an object or array its JSON without
+//! The text is read anew for each value, so that nothing but what is asked for is copied. A text gives its bytes, a whole number, `true` and `false` what stands there, an object or array its JSON without
 //! blanks. Numbers that can't be written back as they stand (fractions, and those beyond 64 bits) are refused instead of rounded.
-//! Nothing of what comes out is ever looked at for references. Not here: stores.
+//! Nothing of what comes out is ever looked at for references. Not here: stores, and what they gave (`stored.rs`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +14,6 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Decode, Pointer};
 use crate::SecretBytes;
 
 /// Why a secret has no value for a reference; none of it quotes the secret.
@@ -27,6 +25,12 @@ pub enum ValueError {
     /// The value can't be taken as it stands: it has a number that would be rounded, or is nested too deeply.
     #[error("the value has a number that can't be taken over exactly, or is nested too deeply")]
     Inexact,
+    /// The pointer leads into a secret that is no JSON.
+    #[error("the secret is not JSON, so nothing in it can be pointed to")]
+    NotJson,
+    /// The secret has several values, and the reference points to none of them.
+    #[error("the secret has several values, and the reference has no pointer to one of them")]
+    NoPointer,
     /// The value is to be decoded and is not base64.
     #[error("the value is not base64")]
     NotBase64,
@@ -49,6 +53,8 @@ impl ValueError {
                 "correct the pointer behind # in the reference, or add the value to the secret in the store"
             }
             Self::Inexact => "keep the value in the store as text",
+            Self::NotJson => "leave out # and what stands behind it, for the secret as it is",
+            Self::NoPointer => "write #/KEY behind the path",
             Self::NotBase64 => "leave decode=base64 out of the reference, or correct the value in the store",
             Self::NotAnObject => "expand a secret, or an object in one",
             Self::BadKey => "refer to the values one by one, under keys that a Secret can have",
@@ -57,94 +63,50 @@ impl ValueError {
     }
 }
 
-/// A secret as a store gave it: an object somewhere in a JSON text. Not printable beyond its length.
-pub struct StoredSecret {
-    json: SecretBytes,
-    /// The keys that lead to the object.
-    within: &'static [&'static str],
-}
-
-impl fmt::Debug for StoredSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoredSecret({:?})", self.json)
-    }
-}
-
 /// The longest key that a Secret can have (`ConfigMapKey` of k8s.io/apimachinery, which Secrets are checked by too).
 const MAX_KEY: usize = 253;
 /// The most entries that one Secret is filled with; the API server takes 1 MiB of them.
 const MAX_ENTRIES: usize = 10_000;
 
-impl StoredSecret {
-    /// Takes an answer of a store, in which `within` leads to the secret.
-    pub fn new(json: SecretBytes, within: &'static [&'static str]) -> Self {
-        Self { json, within }
-    }
-
-    /// Returns the value that a pointer leads to; the object itself where it has no keys.
-    ///
-    /// # Errors
-    /// Fails if there is none, or if it can't be taken or decoded.
-    pub fn value(&self, pointer: &Pointer, decode: Option<Decode>) -> Result<SecretBytes, ValueError> {
-        let keys = self.keys_to(pointer);
-        let value = walk(self.json.expose_secret(), At { keys: &keys, take: Take::Value, room: self.json.len() })?;
-        let Found::Value(value) = value.ok_or(ValueError::NoValue)? else { return Err(ValueError::NoValue) };
-        match decode {
-            None => Ok(value),
-            Some(Decode::Base64) => decoded(value.expose_secret()),
-        }
-    }
-
-    /// Returns all entries of the object that a pointer leads to, as a Secret would have them.
-    ///
-    /// # Errors
-    /// Fails if there is no object, or if a key or value in it can't be taken. Entries that are `null` are none.
-    pub fn entries(&self, pointer: &Pointer) -> Result<Vec<(String, SecretBytes)>, ValueError> {
-        let keys = self.keys_to(pointer);
-        let found = walk(self.json.expose_secret(), At { keys: &keys, take: Take::Entries, room: self.json.len() })?;
-        let entries = match found.ok_or(ValueError::NoValue)? {
-            Found::Entries(entries) => entries,
-            Found::TooManyEntries => return Err(ValueError::TooMany),
-            Found::Value(_) | Found::NoEntries => return Err(ValueError::NotAnObject),
-        };
-        let is_key = |key: &str| {
-            let is_of_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(is_of_key) && ![".", ".."].contains(&key)
-        };
-        match entries.keys().all(|key| is_key(key)) {
-            true => Ok(entries.into_iter().collect()),
-            false => Err(ValueError::BadKey),
-        }
-    }
-
-    /// Returns how many bytes were answered.
-    pub fn len(&self) -> usize {
-        self.json.len()
-    }
-
-    /// Tells whether nothing was answered.
-    pub fn is_empty(&self) -> bool {
-        self.json.is_empty()
-    }
-
-    /// Returns what a digest makes of the secret alone: not of what stands around it in the answer, which may differ each time.
-    ///
-    /// # Errors
-    /// Fails if there is none.
-    pub fn digested<T>(&self, digest: impl FnOnce(&SecretBytes) -> T) -> Result<T, ValueError> {
-        let at = At { keys: self.within, take: Take::Rounded, room: self.json.len() };
-        match walk(self.json.expose_secret(), at)? {
-            Some(Found::Value(object)) => Ok(digest(&object)),
-            _ => Err(ValueError::NoValue),
-        }
-    }
-
-    fn keys_to<'a>(&'a self, pointer: &'a Pointer) -> Vec<&'a str> {
-        self.within.iter().copied().chain(pointer.keys().iter().map(String::as_str)).collect()
+/// Returns the value that keys lead to in a JSON text; the whole of it where there are none.
+pub(super) fn value_at(json: &[u8], keys: &[&str]) -> Result<SecretBytes, ValueError> {
+    match walk(json, At { keys, take: Take::Value, room: json.len() })? {
+        Some(Found::Value(value)) => Ok(value),
+        _ => Err(ValueError::NoValue),
     }
 }
 
-fn decoded(text: &[u8]) -> Result<SecretBytes, ValueError> {
+/// Returns the same, in which numbers may be rounded.
+pub(super) fn rounded_at(json: &[u8], keys: &[&str]) -> Result<SecretBytes, ValueError> {
+    match walk(json, At { keys, take: Take::Rounded, room: json.len() })? {
+        Some(Found::Value(value)) => Ok(value),
+        _ => Err(ValueError::NoValue),
+    }
+}
+
+/// Returns the entries of the object that keys lead to in a JSON text.
+pub(super) fn entries_at(json: &[u8], keys: &[&str]) -> Result<BTreeMap<String, SecretBytes>, ValueError> {
+    match walk(json, At { keys, take: Take::Entries, room: json.len() })?.ok_or(ValueError::NoValue)? {
+        Found::Entries(entries) => Ok(entries),
+        Found::TooManyEntries => Err(ValueError::TooMany),
+        Found::Value(_) | Found::NoEntries => Err(ValueError::NotAnObject),
+    }
+}
+
+/// Takes entries that a Secret can have.
+pub(super) fn for_a_secret(entries: BTreeMap<String, SecretBytes>) -> Result<Vec<(String, SecretBytes)>, ValueError> {
+    let is_key = |key: &str| {
+        let is_of_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(is_of_key) && ![".", ".."].contains(&key)
+    };
+    match entries.keys().all(|key| is_key(key)) {
+        true => Ok(entries.into_iter().collect()),
+        false => Err(ValueError::BadKey),
+    }
+}
+
+/// Decodes base64, with blanks and line breaks around it.
+pub(super) fn decoded(text: &[u8]) -> Result<SecretBytes, ValueError> {
     let text: Zeroizing<Vec<u8>> = Zeroizing::new(text.trim_ascii().to_vec());
     let mut bytes = Zeroizing::new(vec![0; text.len()]);
     let length = STANDARD.decode_slice(text.as_slice(), &mut bytes).map_err(|_| ValueError::NotBase64)?;
@@ -423,6 +385,7 @@ impl<'de> Visitor<'de> for Printed<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Decode, Pointer, StoredSecret};
     use super::*;
 
     const ANSWER: &str = r#"{"request_id":"x","ratio":1.5,"data":{"data":{"user":"shop","pass":"p\u00e4\n\"w","port":5432,

@@ -138,12 +138,12 @@ where
 }
 
 /// Sorts by the code of the error, and where that is not known by the status.
-fn by_code(service: &'static str, code: Option<&str>, status: u16) -> ServiceError {
+pub(super) fn by_code(service: &'static str, code: Option<&str>, status: u16) -> ServiceError {
     let is_code = |code: &&str| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let named = code.filter(is_code);
     let code = named.map_or_else(|| status.to_string(), str::to_owned);
     match (named.unwrap_or_default(), status) {
-        ("NotFoundException" | "NotFound", _) => ServiceError::NotFound { service, code },
+        ("NotFoundException" | "NotFound" | "ResourceNotFoundException", _) => ServiceError::NotFound { service, code },
         ("ThrottlingException" | "Throttling" | "LimitExceededException" | "RequestLimitExceeded", _) => {
             ServiceError::Throttled { service, code, retry_after: None }
         }

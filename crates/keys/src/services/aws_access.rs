@@ -43,24 +43,40 @@ impl AwsKms {
         session: &str,
     ) -> Result<Self, ServiceError> {
         let region = key.region().ok_or(ServiceError::Malformed { what: "the ARN" })?;
-        let config = || {
-            let mut config = SdkConfig::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new(region.to_owned()))
-                .timeout_config(timeouts());
-            config.set_endpoint_url(endpoint.map(str::to_owned));
-            config
-        };
-        let credentials = match access {
-            AwsAccess::Keys { id, secret, token } => {
-                let token = token.as_ref().map(text).transpose()?;
-                Credentials::new(text(id)?, text(secret)?, token, None, "SecretBackend")
-            }
-            AwsAccess::WebIdentity { role, token } => exchanged(&config().build(), role, token, session).await?,
-        };
-        let config = config().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
+        let credentials = SharedCredentialsProvider::new(access.credentials(endpoint, region, session).await?);
+        let config = configuration(endpoint, region).into_builder().credentials_provider(credentials).build();
         Self::for_key(&config, key, session).await
     }
+}
+
+impl AwsAccess {
+    /// Returns credentials to sign with in a region, for which a token is exchanged.
+    pub(super) async fn credentials(
+        &self,
+        endpoint: Option<&str>,
+        region: &str,
+        session: &str,
+    ) -> Result<Credentials, ServiceError> {
+        match self {
+            Self::Keys { id, secret, token } => {
+                let token = token.as_ref().map(text).transpose()?;
+                Ok(Credentials::new(text(id)?, text(secret)?, token, None, "SecretBackend"))
+            }
+            Self::WebIdentity { role, token } => {
+                exchanged(&configuration(endpoint, region), role, token, session).await
+            }
+        }
+    }
+}
+
+/// Says where AWS is, and nothing of who calls it.
+fn configuration(endpoint: Option<&str>, region: &str) -> SdkConfig {
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .timeout_config(timeouts());
+    config.set_endpoint_url(endpoint.map(str::to_owned));
+    config.build()
 }
 
 async fn exchanged(

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use serde::Deserialize;
-use waxwing_formats::DataKey;
+use waxwing_formats::{DataKey, SecretBytes};
 
 use super::exchange::{Answer, Body, Request, ServiceClient, Tokens};
 use super::secret_text::{self, SecretText};
@@ -21,7 +21,7 @@ use super::service_name::AZURE_KEY_VAULT as SERVICE;
 use super::{AzureKey, ServiceError};
 
 /// The API that is spoken.
-const VERSION: (&str, &str) = ("api-version", "7.4");
+pub(super) const VERSION: (&str, &str) = ("api-version", "7.4");
 
 /// Calls vaults.
 #[derive(Clone)]
@@ -95,8 +95,14 @@ impl AzureKeyVault {
         self.call(Method::POST, url, Some(body)).await
     }
 
-    /// Sends a request with a token. The first to a vault goes without one, and without what it is about, to learn which it wants.
     async fn call(&self, method: Method, url: Url, body: Option<Body>) -> Result<Answer, ServiceError> {
+        let token = self.token(&method, &url).await?;
+        let answer = self.send(method, url, &token, body).await?;
+        if answer.status == 200 { Ok(answer) } else { Err(failure(&answer)) }
+    }
+
+    /// Returns a token for a vault. The first request to one goes without any, and without what it is about, to learn which it wants.
+    pub(super) async fn token(&self, method: &Method, url: &Url) -> Result<SecretBytes, ServiceError> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let known = self.scopes.lock().unwrap_or_else(PoisonError::into_inner).get(&host).cloned();
         let scope = match known {
@@ -107,11 +113,19 @@ impl AzureKeyVault {
                 scope
             }
         };
-        let token = self.tokens.token(&scope).await?;
+        self.tokens.token(&scope).await
+    }
+
+    /// Sends a request with a token, and returns its answer, whatever that is.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        token: &SecretBytes,
+        body: Option<Body>,
+    ) -> Result<Answer, ServiceError> {
         let headers = HeaderMap::new();
-        let request = Request { service: SERVICE, method, url, token: Some(&token), headers, body };
-        let answer = self.client.ask(&request).await?;
-        if answer.status == 200 { Ok(answer) } else { Err(failure(&answer)) }
+        self.client.ask(&Request { service: SERVICE, method, url, token: Some(token), headers, body }).await
     }
 
     async fn scope(&self, method: Method, url: Url) -> Result<String, ServiceError> {
@@ -174,12 +188,14 @@ fn version_of<'a>(id: &'a str, key: &AzureKey) -> Option<&'a str> {
 }
 
 /// Maps an error by its status. Of its codes the inner one says more.
-fn failure(answer: &Answer) -> ServiceError {
+pub(super) fn failure(answer: &Answer) -> ServiceError {
     let failed = serde_json::from_slice::<Failed>(answer.body.expose_secret()).ok().map(|failed| failed.error);
     let code = failed.map(|error| error.innererror.map_or(error.code, |inner| inner.code));
     match (answer.status, code.as_deref()) {
         // The caller may use the key, but nobody may now.
-        (403, Some(code @ "KeyDisabled")) => ServiceError::Refused { service: SERVICE, code: format!("403 {code}") },
+        (403, Some(code @ ("KeyDisabled" | "SecretDisabled"))) => {
+            ServiceError::Refused { service: SERVICE, code: format!("403 {code}") }
+        }
         (_, code) => answer.failure(SERVICE, code),
     }
 }

@@ -212,6 +212,21 @@ impl Body {
         Self { kind: "application/json", bytes: joined(parts) }
     }
 
+    /// Makes a body as the JSON protocol 1.1 of AWS wants it.
+    pub(super) fn aws_json(text: &[u8]) -> Self {
+        Self { kind: "application/x-amz-json-1.1", bytes: joined(&[text]) }
+    }
+
+    /// Returns what is sent.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the media type.
+    pub(super) const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// Makes a form of its fields (WHATWG URL, `application/x-www-form-urlencoded`).
     pub(super) fn form(fields: &[(&str, &[u8])]) -> Self {
         // Three characters for each byte at the most, so that the buffer never grows.

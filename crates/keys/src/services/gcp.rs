@@ -99,11 +99,15 @@ impl GcpKms {
     }
 }
 
-/// Maps an error of `google.rpc` by its status (`google/rpc/code.proto`).
 fn failure(answer: &Answer) -> ServiceError {
+    failure_of(SERVICE, answer)
+}
+
+/// Maps an error of `google.rpc` by its status (`google/rpc/code.proto`).
+pub(super) fn failure_of(service: &'static str, answer: &Answer) -> ServiceError {
     let failed = serde_json::from_slice::<Failed>(answer.body.expose_secret()).ok();
     let code = failed.map(|failed| failed.error.status);
-    answer.failure(SERVICE, code.as_deref().filter(|code| CODES.contains(code)))
+    answer.failure(service, code.as_deref().filter(|code| CODES.contains(code)))
 }
 
 /// A key that is disabled refuses to wrap, too.
@@ -172,13 +176,13 @@ struct Status {
 /// A number of 64 bits, which JSON has as a text; a number is read too (the JSON mapping of Protocol Buffers).
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Checksum {
+pub(super) enum Checksum {
     Text(String),
     Number(u32),
 }
 
 impl Checksum {
-    fn is_of(&self, bytes: &[u8]) -> bool {
+    pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
         let said = match self {
             Self::Text(text) => text.parse().ok(),
             Self::Number(number) => Some(*number),

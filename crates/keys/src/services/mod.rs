@@ -1,24 +1,30 @@
 //! Keys that live in key services: AWS KMS, Google Cloud KMS, Azure Key Vault, and transit engines of Vault or OpenBao.
 //!
 //! Here is how command lines, rules and files name such a key; which of them may be used (`allowed`), what a call can end with
-//! (`error`), and what is kept of it, for whom (`cache`, `holdings`). Each service has a file that calls it; `exchange` sends for those that have no library
-//! of their own, and `gcp_login` and `azure_login` make tokens of credentials that are at hand. `vault::kv` reads and writes what
-//! `seal` publishes, and `vault::secrets` reads what references name (`store_error`); neither has to do with keys but for the server.
+//! (`error`), and what is kept of it, for whom (`cache`, `holdings`). Each service has a file that calls it; `exchange` sends for those that have
+//! no library of their own, and `gcp_login` and `azure_login` make tokens of credentials that are at hand. `vault::kv` reads and writes what
+//! `seal` publishes; `vault::secrets`, `aws_secrets`, `gcp_secrets` and `azure_secrets` read what references name (`newest`,
+//! `store_error`): they have nothing to do with keys but for the login.
 //! What is not here: where credentials come from, and which addresses may be called; whoever makes a client decides both.
 //! Source: the `MasterKey` types of sops 3.13.3 (`kms`, `gcpkms`, `azkv`, `hcvault`).
 
 mod allowed;
 mod aws;
 mod aws_access;
+mod aws_caller;
 mod aws_clients;
+mod aws_secrets;
 mod azure;
 mod azure_login;
+mod azure_secrets;
 mod cache;
 mod error;
 mod exchange;
 mod gcp;
 mod gcp_login;
+mod gcp_secrets;
 mod holdings;
+mod newest;
 mod oauth;
 mod origin;
 mod secret_text;
@@ -36,14 +42,18 @@ pub use allowed::{KeyPattern, KeyPatternError};
 pub use aws::AwsKms;
 pub use aws_access::AwsAccess;
 pub use aws_clients::AwsClients;
+pub use aws_secrets::{AwsPath, AwsSecrets};
 pub use azure::AzureKeyVault;
 pub use azure_login::{AzureAccess, AzureLogin, AzureProof};
+pub use azure_secrets::AzureSecrets;
 pub use cache::DataKeyCache;
 pub use error::ServiceError;
 pub use exchange::{NoConnections, Patience, Proxies, ServiceClient, Tokens};
 pub use gcp::GcpKms;
 pub use gcp_login::{GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpLogin};
+pub use gcp_secrets::GcpSecrets;
 pub use holdings::{Holder, Holdings};
+pub use newest::Newest;
 pub use origin::{Origin, ParseOriginError};
 pub use store_error::StoreError;
 pub use vault::{
@@ -233,7 +243,7 @@ impl AzureKey {
     }
 
     /// Tells whether a text is the version of a key.
-    fn is_version(text: &str) -> bool {
+    pub(in crate::services) fn is_version(text: &str) -> bool {
         (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 }

@@ -14,6 +14,17 @@ pub const GCP_TOKENS: &str = "Google's token service";
 pub const AZURE_KEY_VAULT: &str = "Azure Key Vault";
 /// What gives out the access tokens of Azure.
 pub const ENTRA: &str = "Microsoft Entra ID";
+/// What keeps secrets for AWS.
+pub const AWS_SECRETS: &str = "AWS Secrets Manager";
+/// What keeps parameters for AWS: the Parameter Store of Systems Manager.
+pub const AWS_PARAMETERS: &str = "AWS Parameter Store";
+/// What keeps secrets for Google Cloud.
+pub const GCP_SECRETS: &str = "Google Secret Manager";
+/// Secrets of the cluster itself.
+pub const KUBERNETES: &str = "Kubernetes";
 
 /// Those that unwrap data keys.
 pub const KEY_SERVICES: [&str; 4] = [AWS_KMS, AZURE_KEY_VAULT, GCP_KMS, VAULT];
+
+/// Those that keep secrets which references lead to.
+pub const STORES: [&str; 6] = [AWS_PARAMETERS, AWS_SECRETS, AZURE_KEY_VAULT, GCP_SECRETS, KUBERNETES, VAULT];

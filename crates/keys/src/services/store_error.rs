@@ -44,14 +44,20 @@ pub enum StoreError {
         /// The store.
         service: &'static str,
     },
+    /// The secret is there, and is not given out: it, or that version of it, is disabled, destroyed or scheduled for deletion.
+    #[error("{service} has disabled the secret or that version of it, or is about to delete it")]
+    Disabled {
+        /// The store.
+        service: &'static str,
+    },
     /// A version is asked for where there are none.
-    #[error("the engine of {service} that the path leads to keeps no versions")]
+    #[error("{service} keeps no versions of what the path leads to")]
     NoVersions {
         /// The store.
         service: &'static str,
     },
     /// The path leads to something that does not keep secrets to be read: another engine, or another part of the engine.
-    #[error("the path does not lead to a secret of a key/value engine of {service}: {why}")]
+    #[error("the path does not lead to a secret of {service}: {why}")]
     NotASecret {
         /// The store.
         service: &'static str,
@@ -110,6 +116,22 @@ impl StoreError {
         matches!(self, Self::Denied { .. })
     }
 
+    /// Says why no answer was read: one that is not read to its end is too large.
+    pub(super) fn of_asking(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Answer { service } => Self::TooLarge { service },
+            error => error.into(),
+        }
+    }
+
+    /// Says of a version that was asked for what is said of a secret.
+    pub(super) fn of_version(self) -> Self {
+        match self {
+            Self::Missing { service } => Self::NoSuchVersion { service },
+            error => error,
+        }
+    }
+
     /// Returns its kind in a word, as metrics count it.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -117,6 +139,7 @@ impl StoreError {
             Self::Denied { .. } => "denied",
             Self::Missing { .. } | Self::NoSuchVersion { .. } => "not-found",
             Self::Deleted { .. } => "deleted",
+            Self::Disabled { .. } => "disabled",
             Self::NoVersions { .. } | Self::NotASecret { .. } | Self::NotMade { .. } => "refused",
             Self::TooLarge { .. } => "too-large",
             Self::Throttled { .. } => "throttled",

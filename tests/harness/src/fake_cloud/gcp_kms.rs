@@ -1,4 +1,4 @@
-//! A fake of Google Cloud KMS: symmetric keys that encrypt and decrypt, with checksums, and the tokens for them.
+//! A fake of Google Cloud: symmetric keys of KMS that encrypt and decrypt, with checksums, secrets of Secret Manager, and the tokens for them.
 //!
 //! Source: the REST reference of Cloud KMS v1 (`projects.locations.keyRings.cryptoKeys.encrypt`, `.decrypt`), `google/rpc/code.proto` and
 //! AIP-193 for errors, the JSON mapping of Protocol Buffers (numbers of 64 bits are texts).
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::gcp_secrets::GcpSecrets;
 use super::gcp_tokens::{EMAIL, GcpTokens};
 use super::trust::Trust;
 use super::{Answer, Asked, Cloud, CloudRecord, damaged, random_bytes, spoiled};
@@ -20,7 +21,7 @@ use crate::certificates::Authority;
 use crate::failure::Failure;
 use crate::tls_server::{TlsServer, lock};
 
-/// Is a running fake of Google Cloud KMS; it ends when this value is dropped.
+/// Is a running fake of Google Cloud KMS and Secret Manager; it ends when this value is dropped.
 pub struct FakeGcpKms {
     desk: Arc<Desk>,
     authority_pem: String,
@@ -29,6 +30,7 @@ pub struct FakeGcpKms {
 
 struct Desk {
     keys: Mutex<BTreeMap<String, Key>>,
+    secrets: GcpSecrets,
     tokens: GcpTokens,
     record: CloudRecord,
 }
@@ -56,6 +58,7 @@ impl FakeGcpKms {
         let url = format!("https://127.0.0.1:{}", server.port());
         let desk = Desk {
             keys: Mutex::default(),
+            secrets: GcpSecrets::default(),
             tokens: GcpTokens::new(&format!("{url}/token")),
             record: CloudRecord::default(),
         };
@@ -96,6 +99,21 @@ impl FakeGcpKms {
         if let Some(key) = lock(&self.desk.keys).get_mut(id) {
             key.state = "DESTROYED";
         }
+    }
+
+    /// Adds a version to a secret, and returns the secret's resource id, `projects/fake/secrets/NAME`.
+    pub fn add_secret(&self, name: &str, data: &[u8]) -> String {
+        self.desk.secrets.add(name, data)
+    }
+
+    /// Says in which state (`ENABLED`, `DISABLED`, `DESTROYED`) a version of a secret is from now on; the first has the number 1.
+    pub fn set_secret_state(&self, name: &str, number: usize, state: &'static str) {
+        self.desk.secrets.set_state(name, number, state);
+    }
+
+    /// Deletes a secret with all of its versions, and makes it anew with a first one.
+    pub fn remake_secret(&self, name: &str, data: &[u8]) {
+        self.desk.secrets.remake(name, data);
     }
 
     /// Trusts a ServiceAccount, `system:serviceaccount:NAMESPACE:NAME`, of the cluster with these public keys (a JSON Web Key Set), by
@@ -179,16 +197,17 @@ impl Cloud for Desk {
         let throttled =
             || refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Cryptographic requests'.");
         let denied = || {
-            refusal(
-                403,
-                "PERMISSION_DENIED",
-                &format!("Permission 'cloudkms.cryptoKeyVersions.useTo' denied on '{id}'."),
-            )
+            let right =
+                if verb == "access" { "secretmanager.versions.access" } else { "cloudkms.cryptoKeyVersions.useTo" };
+            refusal(403, "PERMISSION_DENIED", &format!("Permission '{right}' denied on '{id}'."))
         };
         if let Some(answer) = spoiled(&self.record.mood, throttled, denied) {
             return answer;
         }
         let is_damaged = self.record.is_damaging();
+        if let Some(answer) = self.secrets.answer(asked, id, verb, is_damaged) {
+            return answer;
+        }
         let keys = lock(&self.keys);
         let body = asked.json().unwrap_or_default();
         match (keys.get(id), verb) {
@@ -287,7 +306,7 @@ fn opened(key: &Key, ciphertext: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// CRC-32C bit by bit (RFC 3720, section 12.1 and appendix B.4).
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| (crc >> 1) ^ (0x82F6_3B78 & (crc & 1).wrapping_neg());
     !bytes.iter().fold(!0, |crc: u32, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }

@@ -4,7 +4,7 @@
 //! leads such names here: `NAME.vault.azure.net` and `login.microsoftonline.com` as everywhere, and `vault.foreign.example`, which
 //! wants a token for what is not its own.
 //!
-//! Source: the REST reference of Key Vault 7.4 and 2025-07-01 (`get key`, `encrypt`, `decrypt`), its pages on authentication, on error
+//! Source: the REST reference of Key Vault 7.4 and 2025-07-01 (`get key`, `encrypt`, `decrypt`, `get secret`), its pages on authentication, on error
 //! codes and on throttling.
 
 use std::collections::BTreeMap;
@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 
 use super::trust::Trust;
 use super::vault_key::VaultKey;
+use super::vault_secrets::VaultSecrets;
 use super::vault_tokens::{AUTHORITY, CLIENT, TENANT, VaultTokens};
-use super::{Answer, Asked, Cloud, CloudRecord, damaged, spoiled, with_header};
+use super::{Answer, Asked, Cloud, CloudRecord, damaged, random_bytes, spoiled, with_header};
 use crate::certificates::Authority;
 use crate::connect_proxy::ConnectProxy;
 use crate::failure::Failure;
@@ -39,6 +40,7 @@ pub struct FakeKeyVault {
 
 struct Desk {
     keys: Mutex<BTreeMap<String, Key>>,
+    secrets: VaultSecrets,
     tokens: VaultTokens,
     record: CloudRecord,
 }
@@ -64,7 +66,12 @@ impl FakeKeyVault {
         let names = ["fake.vault.azure.net", AUTHORITY, "vault.foreign.example", "127.0.0.1"];
         let server = TlsServer::new(&authority.server(&names)?)?;
         let hosts = names.map(|name| (name.to_owned(), server.port()));
-        let desk = Desk { keys: Mutex::default(), tokens: VaultTokens::new()?, record: CloudRecord::default() };
+        let desk = Desk {
+            keys: Mutex::default(),
+            secrets: VaultSecrets::default(),
+            tokens: VaultTokens::new()?,
+            record: CloudRecord::default(),
+        };
         let proxy = ConnectProxy::start(hosts)?;
         let fake = Self { desk: Arc::new(desk), authority_pem: authority.pem(), server, proxy };
         fake.restart()?;
@@ -104,6 +111,21 @@ impl FakeKeyVault {
     /// Deletes a key.
     pub fn delete_key(&self, name: &str) {
         lock(&self.desk.keys).remove(name);
+    }
+
+    /// Adds a version to a secret, and returns the version.
+    ///
+    /// # Errors
+    /// [`Failure::Tls`] when no random bytes are to be had.
+    pub fn add_secret(&self, name: &str, value: &str) -> Result<String, Failure> {
+        let version: String = random_bytes(16)?.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.desk.secrets.add(name, version.clone(), value);
+        Ok(version)
+    }
+
+    /// Disables or enables a version of a secret.
+    pub fn enable_secret(&self, name: &str, version: &str, is_enabled: bool) {
+        self.desk.secrets.enable(name, version, is_enabled);
     }
 
     /// Lets a ServiceAccount, `system:serviceaccount:NAMESPACE:NAME`, of the cluster with these public keys (a JSON Web Key Set) be the
@@ -211,6 +233,11 @@ impl Cloud for Desk {
 impl Desk {
     fn served(&self, host: &str, asked: &Asked, is_damaged: bool) -> Answer {
         let segments: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
+        match (asked.method.clone(), segments.as_slice()) {
+            (Method::GET, ["secrets", name]) => return self.secrets.answer(host, name, ""),
+            (Method::GET, ["secrets", name, version]) => return self.secrets.answer(host, name, version),
+            _ => {}
+        }
         let (name, version, verb) = match (asked.method.clone(), segments.as_slice()) {
             (Method::GET, ["keys", name]) => (name, "", None),
             (Method::GET, ["keys", name, version]) => (name, *version, None),
@@ -277,7 +304,7 @@ fn challenge() -> Answer {
     with_header(answer, http::header::WWW_AUTHENTICATE, &challenge)
 }
 
-fn refusal(status: u16, code: &str, message: &str, inner: Option<&str>) -> Answer {
+pub(super) fn refusal(status: u16, code: &str, message: &str, inner: Option<&str>) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut error = json!({"code": code, "message": message});
     if let (Some(inner), Some(error)) = (inner, error.as_object_mut()) {

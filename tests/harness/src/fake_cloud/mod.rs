@@ -1,14 +1,16 @@
-//! Fakes of the key services that nobody can run: Google Cloud KMS and Azure Key Vault, on loopback, with real cryptography, and with
+//! Fakes of the services that nobody can run: Google Cloud KMS and Secret Manager, and Azure Key Vault, on loopback, with real cryptography, and with
 //! the paths, fields and errors that their documentation has.
 //!
 //! They are fakes: what they do was written from documentation and from what the clients of sops 3.13.3 send, and nobody has compared
 //! them with the services. They share no code with our clients. What they are not: complete, or a place to keep a secret.
 
 mod gcp_kms;
+mod gcp_secrets;
 mod gcp_tokens;
 mod key_vault;
 mod trust;
 mod vault_key;
+mod vault_secrets;
 mod vault_tokens;
 
 use std::convert::Infallible;

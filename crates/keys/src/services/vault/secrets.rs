@@ -238,7 +238,7 @@ impl Mount {
             ("kv", Some("2")) => Ok(Engine { mount, has_versions: true }),
             ("kv", None | Some("" | "1")) | ("generic", _) => Ok(Engine { mount, has_versions: false }),
             ("kv", _) => Err(not_a_secret("the engine is of a version that nobody knows")),
-            _ => Err(not_a_secret("the engine is of another type")),
+            _ => Err(not_a_secret("the engine is of another type than key/value")),
         }
     }
 }
