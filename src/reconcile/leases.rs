@@ -19,6 +19,9 @@ use super::job::Job;
 use super::report::whole_seconds;
 use crate::api::{LEASES_LIMIT, LeaseStatus};
 
+/// How long a lease is left alone at least that could not be renewed.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// Which secret of which object it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LeaseKey {
@@ -78,6 +81,8 @@ struct Held {
     ends: (Instant, Timestamp),
     /// When it is renewed or replaced.
     due: Instant,
+    /// Before that it is not tried again for its own sake.
+    not_before: Instant,
     /// Whether the Sync asks for it.
     is_asked_for: bool,
 }
@@ -106,6 +111,7 @@ impl Held {
             ends: (ends, expires_at.0),
             // Nobody can renew it any more.
             due: now + early(ends.saturating_duration_since(now)) / 2,
+            not_before: now,
             is_asked_for: false,
         };
         (LeaseKey { object, backend, path }, held)
@@ -113,6 +119,12 @@ impl Held {
 }
 
 impl Leases {
+    /// Notes that nothing is asked for that a Sync does not ask for from now on.
+    pub(super) fn ask_anew(&self, job: &Job<'_>) {
+        let mut all = self.all();
+        of_sync(&mut all, job, Instant::now()).held.values_mut().for_each(|held| held.is_asked_for = false);
+    }
+
     /// Returns what tells the secret that an object has, or is to get, from any other; nothing where the store has to be asked about it.
     pub(super) fn fresh(&self, job: &Job<'_>, key: &LeaseKey, is_requested: bool) -> Option<String> {
         let (mut all, now) = (self.all(), Instant::now());
@@ -153,6 +165,14 @@ impl Leases {
         let ends = held.lease.as_ref()?.ends();
         (held.ends, held.due) = ((ends, on_the_clock(ends, now)), now + early(ends.saturating_duration_since(now)));
         Some(held.stamp.clone())
+    }
+
+    /// Notes that a lease could not be renewed: it is tried again while there is time, a few times.
+    pub(super) fn put_off(&self, job: &Job<'_>, key: &LeaseKey) {
+        let (mut all, now) = (self.all(), Instant::now());
+        if let Some(held) = of_sync(&mut all, job, now).held.get_mut(key) {
+            held.not_before = now + held.ends.0.saturating_duration_since(now).max(SHORTEST_PAUSE * 6) / 6;
+        }
     }
 
     /// Notes that an object is to get another secret, and returns what will tell it from the one before.
@@ -221,7 +241,7 @@ impl Leases {
         let all = self.all();
         let of_sync = all.syncs.get(sync)?;
         let held = of_sync.held.iter().filter(|(key, held)| held.is_asked_for && !of_sync.wanted.contains_key(key));
-        held.map(|(_, held)| held.due.saturating_duration_since(now)).min()
+        held.map(|(_, held)| held.due.max(held.not_before).saturating_duration_since(now)).min()
     }
 
     /// Returns what a Sync has, for its status; none where that was not looked at since the start.
@@ -284,6 +304,7 @@ impl Sending {
                 issued: (now, Timestamp::now()),
                 ends: (ends, on_the_clock(ends, now)),
                 due: now + early(ends.saturating_duration_since(now)),
+                not_before: now,
                 is_asked_for: true,
             };
             of_sync.wanted.remove(&key);
@@ -328,4 +349,42 @@ fn random() -> String {
     // Without random numbers, what is as good as one.
     let number = if is_random { u64::from_be_bytes(bytes) } else { Timestamp::now().as_nanosecond() as u64 };
     format!("{number:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_good_for_long_is_renewed_before_two_thirds_of_that_are_over_and_not_all_at_once() {
+        let left = Duration::from_secs(3600);
+        let all: BTreeSet<Duration> = (0..100).map(|_| early(left)).collect();
+        assert!(all.iter().all(|early| (left * 3 / 5..=left * 2 / 3).contains(early)), "{all:?}");
+        assert!(all.len() > 10, "{all:?}");
+        assert_eq!(early(Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_an_earlier_controller_wrote_down_is_replaced_in_time_whatever_the_clock_says_by_now() {
+        let now = Instant::now();
+        let time = |seconds: i64| Time(whole_seconds(Timestamp::now() + jiff::SignedDuration::from_secs(seconds)));
+        let text = |text: &str| text.to_owned();
+        let status = |issued: i64, expires: i64| LeaseStatus {
+            object: text("Secret/shop/db"),
+            backend: text("SecretBackend vault"),
+            path: text("database/creds/shop"),
+            id: text("0123456789abcdef"),
+            issued_at: time(issued),
+            expires_at: time(expires),
+        };
+        for (issued, expires, latest) in
+            [(-60, 60, 20), (-120, -60, 0), (60, 30, 10), (-1, i64::from(u32::MAX), u64::MAX)]
+        {
+            let status = status(issued, expires);
+            let (key, held) = Held::recalled(&status, now);
+            assert!(held.due.saturating_duration_since(now) <= Duration::from_secs(latest), "{issued} {expires}");
+            assert!(held.lease.is_none() && held.generation.is_none(), "it is asked about, and can't be renewed");
+            assert_eq!(held.status(&key), status);
+        }
+    }
 }

@@ -48,6 +48,12 @@ impl Versions {
         Self { of_objects: of_objects.collect(), found, made }
     }
 
+    /// Returns the same with others of the secrets that stores make for single objects.
+    pub(super) fn with_made(&self, rendered: &Rendered, made: BTreeMap<Pair, String>) -> Self {
+        let made = self.made.clone().into_iter().chain(made).collect();
+        Self::new(rendered, self.found.clone(), made)
+    }
+
     /// Returns the version of a secret.
     pub(super) fn get(&self, stored: &Stored) -> Option<&Found> {
         self.found.get(stored)

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use waxwing_formats::reference::Stored;
 use waxwing_plan::{Manifest, ObjectId};
 
+use super::change::session;
 use super::probe::ASKED_AT_ONCE;
 use crate::reconcile::Job;
 use crate::reconcile::backends::{Backends, lease_key};
@@ -31,6 +32,7 @@ pub(super) fn fresh(job: &Job<'_>, pairs: &BTreeSet<Pair>, is_requested: bool) -
     if job.context.leases.is_without(job) {
         return BTreeMap::new();
     }
+    job.context.leases.ask_anew(job);
     let fresh = pairs.iter().filter_map(|pair| {
         let stamp = job.context.leases.fresh(job, &lease_key(&pair.0, &pair.1), is_requested)?;
         Some((pair.clone(), stamp))
@@ -55,6 +57,32 @@ pub(super) async fn look(
         }
     }
     (stamps, refused)
+}
+
+/// Holds what the objects of the last good revision have: renews what is due, and returns which of these objects are to get another, with the
+/// versions that say so; nothing where none is. What can't be renewed now is tried again later.
+pub(in crate::reconcile) async fn hold_leases(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    versions: &Versions,
+    objects: &BTreeSet<ObjectId>,
+) -> Option<(Versions, BTreeSet<ObjectId>)> {
+    let made = pairs(rendered, objects.iter()).into_iter().filter(|pair| versions.stamp(pair).is_some()).collect();
+    let mut stamps = fresh(job, &made, false);
+    let due: Vec<Pair> = made.into_iter().filter(|pair| !stamps.contains_key(pair)).collect();
+    if !due.is_empty() {
+        let session = session(job).ok()?;
+        // Why that fails, the walk says.
+        let backends = Backends::read(job, session).await.ok()?;
+        let (looked, refused) = look(&backends, due).await;
+        for refusal in refused.values() {
+            tracing::warn!(hint = refusal.hint, "{}", refusal.fact);
+        }
+        stamps.extend(looked);
+    }
+    stamps.retain(|pair, stamp| versions.stamp(pair) != Some(stamp));
+    let replaced: BTreeSet<ObjectId> = stamps.keys().map(|(object, _)| object.clone()).collect();
+    (!replaced.is_empty()).then(|| (versions.with_made(rendered, stamps), replaced))
 }
 
 /// What was made for the objects that are sent. Not `Debug`.

@@ -51,6 +51,7 @@ pub(in crate::reconcile) async fn probe<'a>(
     let wanted = leased::pairs(rendered, with_versions(rendered, seen));
     if wanted.is_empty() {
         job.context.versions.keep(job, BTreeMap::new());
+        job.context.leases.ask_anew(job);
         return Ok(Probed::before(Arc::default()));
     }
     let asked = ask(job, rendered, wanted).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use waxwing_harness::{Postgres, eventually};
 
 use super::references::{OWN, Store, secret};
-use crate::stage::{PATIENCE, start_controller};
+use crate::stage::{PATIENCE, condition, start_controller};
 
 const POLICY: &str = r#"
 path "database/creds/*" { capabilities = ["read"] }
@@ -174,15 +174,21 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     }
 
     // Renewed, with the login that carries it; the Secret stays as it is.
-    let renewed = || match scene.leases().as_slice() {
-        [lease] if !lease["last_renewal"].is_null() => Ok(lease["id"].as_str().unwrap().to_owned()),
-        leases => Err(format!("{leases:?}")),
+    let renewed = || match (scene.leases().as_slice(), database.users(MADE).unwrap().as_slice(), scene.user()) {
+        ([lease], [name], Some(user)) if !lease["last_renewal"].is_null() && *name == user.name => {
+            Ok((lease["id"].as_str().unwrap().to_owned(), user))
+        }
+        (leases, users, _) => Err(format!("{leases:?} {users:?}")),
     };
-    let lease = eventually(PATIENCE, "the lease is renewed", renewed).unwrap();
-    assert_eq!(scene.user().as_ref(), Some(&user), "a renewal made another");
+    let (lease, user) = eventually(PATIENCE, "the lease is renewed", renewed).unwrap();
 
-    // Where the server lets it be renewed no more, another is made without a commit, and the one before goes soon.
+    // Where the server lets it be renewed no more, another is made without a commit, also while the newest can't be applied; and the one
+    // before goes soon.
+    stage.commit(&[("app/broken.yaml", "kind: {")]);
     let next = scene.another_user(&[&user]);
+    assert_eq!(condition(&stage.get("sync/app").unwrap(), "Ready")["reason"], "RenderFailed");
+    let commit = stage.remove(&["app/broken.yaml"]);
+    stage.applied(&commit);
     let gone = || match database.lets_in(&user.name, &user.password) {
         false => Ok(()),
         true => Err("it is still let in"),
@@ -190,7 +196,7 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     eventually(PATIENCE, "the user before goes", gone).unwrap();
 
     // A controller that ends in order leaves the workload what it has, and the next one has another made in time.
-    scene.lease_for("20s", "20s");
+    scene.lease_for("12s", "12s");
     scene.drift();
     scene.another_user(&[&user, &next]);
     assert!(!store.controller.log().contains(&lease), "the log has a lease");
