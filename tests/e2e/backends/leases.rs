@@ -170,7 +170,8 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     for name in
         ["waxwing_sync_leases", "waxwing_sync_oldest_lease_age_seconds", "waxwing_sync_first_lease_ends_in_seconds"]
     {
-        assert!(page.lines().any(|line| line.starts_with(&format!("{name}{{"))), "{name}");
+        let line = format!("{name}{{namespace=\"{}\",name=\"app\"}} ", stage.namespace);
+        assert!(page.lines().any(|other| other.starts_with(&line)), "{name}");
     }
 
     // Renewed, with the login that carries it; the Secret stays as it is.
