@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use waxwing_plan::{Change, ObjectId, Plan, Step};
 
 use super::job::Job;
-use super::steps::{Probed, apply, decide, dry_run, hold_leases, live, record, refused, unseal};
+use super::steps::{Probed, apply, decide, dry_run, hold_leases, leases_as_applied, live, record, refused, unseal};
 use super::sync_status::Progress;
 use super::trouble::{Trouble, of_apply};
 use super::versions::Versions;
@@ -64,7 +64,8 @@ pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress, trouble: &Troub
     let Some(Good { revision, rendered, versions, .. }) = good else { return Ok(()) };
     let mut held = Progress::default();
     held.attempt(revision, None);
-    let result = revert(job, &rendered, versions, &mut held).await;
+    let may_ask = trouble.reason != Reason::StoreUnavailable;
+    let result = revert(job, &rendered, versions, may_ask, &mut held).await;
     progress.holds(held);
     result
 }
@@ -87,12 +88,14 @@ async fn revert(
     job: &Job<'_>,
     rendered: &Rendered,
     versions: Arc<Versions>,
+    may_ask: bool,
     held: &mut Progress,
 ) -> Result<(), Trouble> {
     let known = record::load(job).await?;
     let live = live(job, rendered, &known, held).await?;
+    let versions = leases_as_applied(job, rendered, versions);
     let plan = decide(job, rendered, &versions, &known, &live).map_err(|errors| refused(&errors))?;
-    let (drift, versions) = match hold_leases(job, rendered, &versions, &settled(&plan)).await {
+    let (drift, versions) = match hold_leases(job, rendered, &versions, &settled(&plan), may_ask).await {
         None => (plan.drift_alone(), versions),
         Some((versions, replaced)) => {
             let plan = decide(job, rendered, &versions, &known, &live).map_err(|errors| refused(&errors))?;

@@ -19,8 +19,8 @@ use super::job::Job;
 use super::report::whole_seconds;
 use crate::api::{LEASES_LIMIT, LeaseStatus};
 
-/// How long a lease is left alone at least that could not be renewed.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a lease is left alone, if nothing else is to be done, that could not be renewed and has ended.
+const AFTER_THE_END: Duration = Duration::from_secs(30);
 
 /// Which secret of which object it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,8 +134,17 @@ impl Leases {
         }
         let held = of_sync.held.get_mut(key)?;
         held.is_asked_for = true;
+        if held.due <= now {
+            held.not_before = now + pause(held.ends.0.saturating_duration_since(now));
+        }
         let is_current = held.due > now && held.generation == job.sync.metadata.generation;
         (is_current && !is_requested).then(|| held.stamp.clone())
+    }
+
+    /// Returns what tells the secret that an object has from any other; nothing where it has none.
+    pub(super) fn applied(&self, job: &Job<'_>, key: &LeaseKey) -> Option<String> {
+        let mut all = self.all();
+        of_sync(&mut all, job, Instant::now()).held.get(key).map(|held| held.stamp.clone())
     }
 
     /// Tells whether a Sync has nothing that was made, and is to get nothing.
@@ -163,16 +172,9 @@ impl Leases {
         let (mut all, now) = (self.all(), Instant::now());
         let held = of_sync(&mut all, job, now).held.get_mut(key)?;
         let ends = held.lease.as_ref()?.ends();
-        (held.ends, held.due) = ((ends, on_the_clock(ends, now)), now + early(ends.saturating_duration_since(now)));
+        held.ends = (ends, on_the_clock(ends, now));
+        (held.due, held.not_before) = (now + early(ends.saturating_duration_since(now)), now);
         Some(held.stamp.clone())
-    }
-
-    /// Notes that a lease could not be renewed: it is tried again while there is time, a few times.
-    pub(super) fn put_off(&self, job: &Job<'_>, key: &LeaseKey) {
-        let (mut all, now) = (self.all(), Instant::now());
-        if let Some(held) = of_sync(&mut all, job, now).held.get_mut(key) {
-            held.not_before = now + held.ends.0.saturating_duration_since(now).max(SHORTEST_PAUSE * 6) / 6;
-        }
     }
 
     /// Notes that an object is to get another secret, and returns what will tell it from the one before.
@@ -336,6 +338,11 @@ fn early(left: Duration) -> Duration {
     // Without random numbers it is two thirds.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     left * 2 / 3 - left / 15 * u32::from(byte[0]) / 255
+}
+
+/// Returns how long a lease is left alone that is being renewed, should that fail: it is tried a few times.
+fn pause(left: Duration) -> Duration {
+    if left.is_zero() { AFTER_THE_END } else { (left / 6).max(Duration::from_secs(1)) }
 }
 
 fn on_the_clock(time: Instant, now: Instant) -> Timestamp {

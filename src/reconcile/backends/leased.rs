@@ -38,7 +38,6 @@ impl Backends<'_> {
         };
         let renewed = self.ask_store(backend, VAULT, "renewed", backend.renew(&lease)).await;
         let is_worth_it = self.told(backend, renewed).map_err(|mut refusal| {
-            leases.put_off(job, &key);
             let ends = lease.ends().saturating_duration_since(Instant::now());
             refusal.fact.push_str(&format!("; what {object} has of it {}", until(ends)));
             refusal

@@ -18,6 +18,9 @@ use super::vault::Vault;
 use super::{PATIENCE, Tenant, Trouble};
 use crate::api::DynamicSecrets;
 
+/// What is good for longer than this is replaced all the same.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// The stand-in for the tenant's namespace.
 const NAMESPACE: &str = "{namespace}";
 
@@ -151,7 +154,7 @@ fn length(lifetime: Lifetime) -> Duration {
         Lifetime::For(length) => length,
         Lifetime::Until(second) => {
             let left = second.saturating_sub(Timestamp::now().as_second());
-            Duration::from_secs(u64::try_from(left).unwrap_or_default())
+            Duration::from_secs(u64::try_from(left).unwrap_or_default()).min(LONGEST)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! only looks makes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use waxwing_formats::reference::Stored;
@@ -32,7 +33,6 @@ pub(super) fn fresh(job: &Job<'_>, pairs: &BTreeSet<Pair>, is_requested: bool) -
     if job.context.leases.is_without(job) {
         return BTreeMap::new();
     }
-    job.context.leases.ask_anew(job);
     let fresh = pairs.iter().filter_map(|pair| {
         let stamp = job.context.leases.fresh(job, &lease_key(&pair.0, &pair.1), is_requested)?;
         Some((pair.clone(), stamp))
@@ -59,6 +59,23 @@ pub(super) async fn look(
     (stamps, refused)
 }
 
+/// Returns versions with the secrets that objects have by now, which may have been replaced since these were applied.
+pub(in crate::reconcile) fn leases_as_applied(
+    job: &Job<'_>,
+    rendered: &Rendered,
+    versions: Arc<Versions>,
+) -> Arc<Versions> {
+    if job.context.leases.is_without(job) {
+        return versions;
+    }
+    let applied = pairs(rendered, rendered.references().keys()).into_iter().filter_map(|pair| {
+        let stamp = job.context.leases.applied(job, &lease_key(&pair.0, &pair.1))?;
+        versions.stamp(&pair).is_some().then_some((pair, stamp))
+    });
+    let applied = applied.collect();
+    Arc::new(versions.with_made(rendered, applied))
+}
+
 /// Holds what the objects of the last good revision have: renews what is due, and returns which of these objects are to get another, with the
 /// versions that say so; nothing where none is. What can't be renewed now is tried again later.
 pub(in crate::reconcile) async fn hold_leases(
@@ -66,11 +83,12 @@ pub(in crate::reconcile) async fn hold_leases(
     rendered: &Rendered,
     versions: &Versions,
     objects: &BTreeSet<ObjectId>,
+    may_ask: bool,
 ) -> Option<(Versions, BTreeSet<ObjectId>)> {
     let made = pairs(rendered, objects.iter()).into_iter().filter(|pair| versions.stamp(pair).is_some()).collect();
     let mut stamps = fresh(job, &made, false);
     let due: Vec<Pair> = made.into_iter().filter(|pair| !stamps.contains_key(pair)).collect();
-    if !due.is_empty() {
+    if may_ask && !due.is_empty() {
         let session = session(job).ok()?;
         // Why that fails, the walk says.
         let backends = Backends::read(job, session).await.ok()?;

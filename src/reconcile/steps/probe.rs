@@ -49,9 +49,9 @@ pub(in crate::reconcile) async fn probe<'a>(
     progress: &mut Progress,
 ) -> Result<Probed<'a>, Trouble> {
     let wanted = leased::pairs(rendered, with_versions(rendered, seen));
+    job.context.leases.ask_anew(job);
     if wanted.is_empty() {
         job.context.versions.keep(job, BTreeMap::new());
-        job.context.leases.ask_anew(job);
         return Ok(Probed::before(Arc::default()));
     }
     let asked = ask(job, rendered, wanted).await;

@@ -26,6 +26,9 @@ use crate::services::{ServiceError, StoreError};
 /// The most bytes that are read of an answer.
 const MAX_SECRET: usize = 1024 * 1024;
 
+/// What is good for longer than this (in seconds) is taken to be good for this long.
+const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
+
 /// Where the server itself is, and no engine that anybody mounted.
 const OF_THE_SERVER: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
@@ -107,7 +110,7 @@ impl VaultLeases {
         let renewed = self.0.call(self.0.below(["sys", "leases", "renew"])?, object(&[("lease_id", public(text)?)])?);
         let Some(answer) = unless_refused(renewed.await)? else { return Ok(None) };
         let renewed: Renewed = parse(&answer)?;
-        Ok(Some(Duration::from_secs(renewed.lease_duration)))
+        Ok(Some(seconds(renewed.lease_duration)))
     }
 
     /// Renews the token of this client, and returns how long it is good for from now; nothing where the server does not.
@@ -118,7 +121,7 @@ impl VaultLeases {
         let renewed = self.0.call(self.0.below(["auth", "token", "renew-self"])?, Body::json(&[b"{}"]));
         let Some(answer) = unless_refused(renewed.await)? else { return Ok(None) };
         let OfToken { auth } = parse(&answer)?;
-        Ok(Some(Duration::from_secs(auth.lease_duration)))
+        Ok(Some(seconds(auth.lease_duration)))
     }
 }
 
@@ -142,7 +145,7 @@ fn made(answer: Answer) -> Result<MadeSecret, StoreError> {
         match (id, data.expiration) {
             (Some(_), _) if lease_duration == 0 => return Err(not_made("what it gives has no end")),
             (Some(id), _) => {
-                let lifetime = Lifetime::For(Duration::from_secs(lease_duration));
+                let lifetime = Lifetime::For(seconds(lease_duration));
                 (Some(LeaseId { id, is_renewable: renewable }), lifetime)
             }
             (None, Some(Expiration::At(second))) => (None, Lifetime::Until(second)),
@@ -150,6 +153,10 @@ fn made(answer: Answer) -> Result<MadeSecret, StoreError> {
         }
     };
     Ok(MadeSecret { secret: StoredSecret::new(answer.body, &["data"]), lease, lifetime })
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(LONGEST))
 }
 
 fn parse<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, StoreError> {
@@ -221,10 +228,13 @@ mod tests {
         let own = answered(r#"{"lease_id":"","lease_duration":0,"data":{"expiration":1893456000,"private_key":"k"}}"#);
         let own = own.ok().unwrap();
         assert!(own.lease.is_none() && own.lifetime == Lifetime::Until(1_893_456_000));
+        let long = answered(r#"{"lease_id":"a","lease_duration":18446744073709551615,"data":{}}"#).ok().unwrap();
+        assert_eq!(long.lifetime, Lifetime::For(Duration::from_secs(LONGEST)));
         for (body, wanted) in [
             (r#"{"lease_id":"","lease_duration":2764800,"data":{"password":"p"}}"#, "neither a lease nor an end"),
             (r#"{"data":{"expiration":"2030-01-01"}}"#, "neither a lease nor an end"),
             (r#"{"lease_id":"a","lease_duration":0,"data":{}}"#, "no end"),
+            (r#"{"lease_id":"a","lease_duration":-1,"data":{}}"#, "can't be read"),
             (r#"{"lease_id":"a","lease_duration":60,"data":null}"#, "can't be read"),
             ("[]", "can't be read"),
         ] {

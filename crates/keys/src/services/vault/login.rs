@@ -17,6 +17,9 @@ use super::{Answer, Body, Enveloped, SERVICE, VaultTransit, is_name, read, unrea
 use crate::services::ServiceError;
 use crate::services::secret_text::SecretText;
 
+/// A token that is good for longer than this (in seconds) is taken to be good for this long.
+const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
+
 /// What somebody proves with who he is.
 pub enum VaultProof<'a> {
     /// A signed token of a ServiceAccount, for a role; of methods of the types `kubernetes` and `jwt`.
@@ -68,7 +71,7 @@ impl VaultTransit {
         let LoggedIn { client_token, lease_duration, num_uses, token_type } = login.auth;
         Ok(VaultLogin {
             token: client_token.to_secret(),
-            lifetime: (lease_duration > 0).then(|| Duration::from_secs(lease_duration)),
+            lifetime: (lease_duration > 0).then(|| Duration::from_secs(lease_duration.min(LONGEST))),
             is_for_many_uses: num_uses == 0,
             is_revocable: token_type != "batch",
         })
@@ -95,7 +98,7 @@ impl VaultTransit {
         let answer = self.call(self.below(["sys", "wrapping", "unwrap"])?, Body::json(&[b"{}"])).await;
         let answer = answer.map_err(refused)?;
         let Enveloped { data: Unwrapped { secret_id, secret_id_ttl } } = read(&answer)?;
-        Ok((secret_id.to_secret(), (secret_id_ttl > 0).then(|| Duration::from_secs(secret_id_ttl))))
+        Ok((secret_id.to_secret(), (secret_id_ttl > 0).then(|| Duration::from_secs(secret_id_ttl.min(LONGEST)))))
     }
 
     /// Asks whether the server answers and is unsealed, be it the active one or a standby.
