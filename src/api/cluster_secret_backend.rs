@@ -9,8 +9,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Allow, AwsBackend, AzureBackend, BackendStatus, GcpBackend, KubernetesBackend, Period, SecretBackendSpec,
-    VaultBackend,
+    Allow, AwsBackend, AzureBackend, BackendLimits, BackendStatus, GcpBackend, KubernetesBackend, Period,
+    SecretBackendSpec, VaultBackend,
 };
 
 /// A key service or a store of secrets, which namespaces may use it, and for what.
@@ -110,6 +110,11 @@ pub struct ClusterSecretBackendSpec {
     #[serde(default = "five_minutes")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('24h')").message("it is at most 24h"))]
     pub refresh_interval: Period,
+
+    /// How much of the service all Syncs together may take. When it was away three times in a row, or asked to be left alone, nobody asks it
+    /// for a while, whatever this says. Default: `{concurrentRequests: 32}`. Example: `{concurrentRequests: 8, requestsPerSecond: 50}`.
+    #[serde(default, skip_serializing_if = "BackendLimits::is_default")]
+    pub limits: BackendLimits,
 }
 
 const fn five_minutes() -> Period {
@@ -122,7 +127,7 @@ const fn five_minutes() -> Period {
 #[x_kube(
     validation = Rule::new("(has(self.keys) && self.keys.size() > 0) || (has(self.paths) && self.paths.size() > 0)")
         .message("keys or paths must be listed"),
-    validation = Rule::new("self.shared || !has(self.keys) || self.keys.all(key, key.contains('{namespace}'))")
+    validation = Rule::new("self.shared || !has(self.keys) || self.keys.all(key, key.split('+arn:')[0].contains('{namespace}'))")
         .message("each of keys needs {namespace}, or shared: true, by which all of the namespaces may use the same"),
     validation = Rule::new("self.shared || !has(self.paths) || self.paths.all(path, path.contains('{namespace}'))")
         .message("each of paths needs {namespace}, or shared: true, by which all of the namespaces may use the same")
@@ -131,8 +136,8 @@ pub struct ClusterAllow {
     /// The namespaces whose Syncs may use it. Example: `{names: [shop, bank]}`.
     pub namespaces: AllowedNamespaces,
 
-    /// The keys, as in a SecretBackend. `{namespace}`, the namespace of the Sync, must stand in each of them, unless `shared` is set.
-    /// Default: none. Example: `transit/keys/{namespace}`.
+    /// The keys, as in a SecretBackend. `{namespace}`, the namespace of the Sync, must stand in each of them, of AWS in the
+    /// ARN of the key itself, unless `shared` is set. Default: none. Example: `transit/keys/{namespace}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
     pub keys: Vec<String>,
@@ -194,8 +199,8 @@ impl AllowedNamespaces {
 impl From<ClusterSecretBackendSpec> for SecretBackendSpec {
     /// Returns what a Sync of an allowed namespace may use of it.
     fn from(spec: ClusterSecretBackendSpec) -> Self {
-        let ClusterSecretBackendSpec { vault, aws, gcp, azure, kubernetes, allow, refresh_interval } = spec;
+        let ClusterSecretBackendSpec { vault, aws, gcp, azure, kubernetes, allow, refresh_interval, limits } = spec;
         let ClusterAllow { keys, paths, .. } = allow;
-        Self { vault, aws, gcp, azure, kubernetes, allow: Allow { keys, paths }, refresh_interval }
+        Self { vault, aws, gcp, azure, kubernetes, allow: Allow { keys, paths }, refresh_interval, limits }
     }
 }

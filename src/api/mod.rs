@@ -5,6 +5,8 @@
 //! changing a list of conditions. The YAML in `crds/` and `docs/crd-reference.md` are generated from these types, so a
 //! doc comment here is what a user reads in `kubectl explain`.
 
+#[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+mod backend_limits;
 mod backend_status;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 #[expect(clippy::duplicated_attributes, reason = "two columns may have the same type")]
@@ -29,6 +31,7 @@ mod vault_auth;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 mod vault_dynamic;
 
+pub use backend_limits::BackendLimits;
 pub use backend_status::{BackendStatus, LOGINS_LIMIT, LoginStatus};
 pub use cluster_secret_backend::{AllowedNamespaces, ClusterAllow, ClusterSecretBackend, ClusterSecretBackendSpec};
 pub use conditions::{ConditionType, NewCondition, Status, condition, remove_condition, set_condition};

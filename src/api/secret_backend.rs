@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BackendStatus, DynamicSecrets, LocalRef, Period, VaultAuth};
+use super::{BackendLimits, BackendStatus, DynamicSecrets, LocalRef, Period, VaultAuth};
 
 /// A key service or a store of secrets, and what of it may be used.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -103,6 +103,11 @@ pub struct SecretBackendSpec {
     #[serde(default = "five_minutes")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('24h')").message("it is at most 24h"))]
     pub refresh_interval: Period,
+
+    /// How much of the service all Syncs together may take. When it was away three times in a row, or asked to be left alone, nobody asks it
+    /// for a while, whatever this says. Default: `{concurrentRequests: 32}`. Example: `{concurrentRequests: 8, requestsPerSecond: 50}`.
+    #[serde(default, skip_serializing_if = "BackendLimits::is_default")]
+    pub limits: BackendLimits,
 }
 
 const fn five_minutes() -> Period {

@@ -89,8 +89,8 @@ impl BackendStandings {
     }
 
     /// Forgets the backends that are gone.
-    pub(super) fn keep(&self, alive: &HashSet<String>) {
-        self.all().retain(|uid, _| alive.contains(uid));
+    pub(super) fn forget(&self, gone: &HashSet<String>) {
+        self.all().retain(|uid, _| !gone.contains(uid));
     }
 
     fn listed(&self, uid: &str) -> Vec<LoginStatus> {

@@ -15,7 +15,7 @@ use waxwing_keys::DataKeyCache;
 use waxwing_plan::OwnerMark;
 
 use super::backend_status::BackendStandings;
-use super::backends::{KeyServices, Logins};
+use super::backends::{KeyServices, Logins, Paces};
 use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
 use super::hold::LastGood;
@@ -105,6 +105,8 @@ pub struct Context {
     pub logins: Arc<Logins>,
     /// What stores made for objects.
     pub leases: Leases,
+    /// How often backends are asked.
+    pub paces: Paces,
     /// Which versions the secrets have that references lead to.
     pub versions: VersionMemory,
     /// The key of handles for values that aren't ciphertext.

@@ -70,7 +70,7 @@ pub async fn run(
         give_turns(select(syncs, others), of_syncs, |sync| sync::reconcile(sync, context.clone())),
     );
     let WatchedBackends { own, of_cluster } = backends;
-    let known = Known { own: own.cache(), of_cluster: of_cluster.cache(), filled: [own.filled(), of_cluster.filled()] };
+    let known = Known { own: own.cache(), of_cluster: of_cluster.cache() };
     let BackendNews { own: of_own, of_cluster: of_others } = heard.backends;
     let turns = futures::future::join(
         say_of_backends(own, of_own, &context, &stop),
@@ -124,31 +124,33 @@ async fn say_of_backends<B>(
     }
 }
 
-/// The backends that are known.
+/// The backends that are known. A kind that can't be watched has none.
 struct Known {
     own: Store<SecretBackend>,
     of_cluster: Store<ClusterSecretBackend>,
-    filled: [CancellationToken; 2],
 }
 
 impl Known {
-    /// Returns the uids of all backends, once they are known.
-    fn alive(&self) -> Option<HashSet<String>> {
-        let is_known = self.filled.iter().all(CancellationToken::is_cancelled);
+    /// Returns the uids of all of them.
+    fn uids(&self) -> HashSet<String> {
         let own = self.own.state().into_iter().filter_map(|backend| backend.uid());
-        let of_cluster = self.of_cluster.state().into_iter().filter_map(|backend| backend.uid());
-        is_known.then(|| own.chain(of_cluster).collect())
+        own.chain(self.of_cluster.state().into_iter().filter_map(|backend| backend.uid())).collect()
     }
 }
 
-/// Takes data keys and tokens out of memory soon after their time is over, or their backend gone.
+/// Takes data keys and tokens out of memory soon after their time is over, or their backend gone: one that was known and is not any more.
+/// One that is not known yet may be in use already.
 async fn expire(context: &Context, backends: &Known) {
+    let mut known = HashSet::new();
     loop {
         tokio::time::sleep(EXPIRING).await;
-        if let Some(alive) = backends.alive() {
-            context.data_keys.forget(|holder| !alive.contains(&holder.backend));
-            context.logins.keep_those_of(&alive);
-            context.backends.keep(&alive);
+        let now = backends.uids();
+        let gone: HashSet<String> = known.difference(&now).cloned().collect();
+        known = now;
+        if !gone.is_empty() {
+            context.data_keys.forget(|holder| gone.contains(&holder.backend));
+            context.logins.forget_those_of(&gone);
+            context.backends.forget(&gone);
         }
         context.data_keys.expire(Instant::now());
         context.logins.expire(Instant::now());

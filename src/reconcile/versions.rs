@@ -70,6 +70,45 @@ impl Versions {
     }
 }
 
+/// How often references want their secrets asked about, where they say it.
+pub(super) struct Intervals(BTreeMap<Stored, Interval>);
+
+struct Interval {
+    /// The shortest that one of them wants.
+    shortest: Duration,
+    /// Whether all of them say how often; those that don't leave it to the backend.
+    is_of_all: bool,
+}
+
+impl Intervals {
+    /// Gathers what the references of a render say.
+    pub(super) fn of(rendered: &Rendered) -> Self {
+        let references = || rendered.references().values().flatten().map(|placed| &placed.reference);
+        let mut all = BTreeMap::<Stored, Interval>::new();
+        for (reference, refresh) in references().filter_map(|reference| Some((reference, reference.refresh?))) {
+            let wanted = Interval { shortest: refresh.interval(), is_of_all: true };
+            let interval = all.entry(reference.stored()).or_insert(wanted);
+            interval.shortest = interval.shortest.min(refresh.interval());
+        }
+        if !all.is_empty() {
+            for reference in references().filter(|reference| reference.refresh.is_none()) {
+                all.entry(reference.stored()).and_modify(|interval| interval.is_of_all = false);
+            }
+        }
+        Self(all)
+    }
+
+    /// Returns until when that counts which was found.
+    fn until(&self, stored: &Stored, found: &Found) -> Instant {
+        let refresh = match self.0.get(stored) {
+            None => found.refresh,
+            Some(Interval { shortest, is_of_all: true }) => *shortest,
+            Some(Interval { shortest, is_of_all: false }) => found.refresh.min(*shortest),
+        };
+        found.asked + refresh
+    }
+}
+
 /// What each Sync was told last, by its uid.
 #[derive(Default)]
 pub struct VersionMemory(Mutex<HashMap<String, Told>>);
@@ -77,31 +116,36 @@ pub struct VersionMemory(Mutex<HashMap<String, Told>>);
 struct Told {
     generation: Option<i64>,
     found: BTreeMap<Stored, Found>,
+    /// When the first of them has to be asked for again.
+    due: Option<Instant>,
 }
 
 impl VersionMemory {
     /// Returns what this Sync was told under the spec that it has, and that still counts.
-    pub(super) fn fresh(&self, job: &Job<'_>, now: Instant) -> BTreeMap<Stored, Found> {
+    pub(super) fn fresh(&self, job: &Job<'_>, intervals: &Intervals, now: Instant) -> BTreeMap<Stored, Found> {
         let all = self.all();
         let told = all.get(&job.id.uid).filter(|told| told.generation == job.sync.metadata.generation);
-        let found = told.into_iter().flat_map(|told| &told.found).filter(|(_, found)| found.until > now);
+        let found = told
+            .into_iter()
+            .flat_map(|told| &told.found)
+            .filter(|(stored, found)| intervals.until(stored, found) > now);
         found.map(|(stored, found)| (stored.clone(), found.clone())).collect()
     }
 
     /// Keeps what this Sync was told, in place of all that it was told before.
-    pub(super) fn keep(&self, job: &Job<'_>, found: BTreeMap<Stored, Found>) {
+    pub(super) fn keep(&self, job: &Job<'_>, intervals: &Intervals, found: BTreeMap<Stored, Found>) {
         let generation = job.sync.metadata.generation;
+        let due = found.iter().map(|(stored, found)| intervals.until(stored, found)).min();
         match found.is_empty() {
             true => drop(self.all().remove(&job.id.uid)),
-            false => drop(self.all().insert(job.id.uid.clone(), Told { generation, found })),
+            false => drop(self.all().insert(job.id.uid.clone(), Told { generation, found, due })),
         }
     }
 
     /// Returns how soon some of it has to be asked for again; none where there is nothing.
     pub(super) fn due_in(&self, sync: &str, now: Instant) -> Option<Duration> {
         let all = self.all();
-        let first = all.get(sync)?.found.values().map(|found| found.until).min()?;
-        Some(first.saturating_duration_since(now))
+        Some(all.get(sync)?.due?.saturating_duration_since(now))
     }
 
     /// Forgets a Sync that is gone.

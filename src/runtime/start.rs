@@ -21,7 +21,7 @@ use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, BackendStandings, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood,
-    Leases, Logins, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
+    Leases, Logins, Paces, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
     WatchedBackends,
 };
 use crate::render::find_program;
@@ -241,6 +241,7 @@ impl Parts {
             backends: standings,
             logins: Arc::new(Logins::default()),
             leases: Leases::default(),
+            paces: Paces::default(),
             versions: VersionMemory::default(),
             salt,
             metrics,

@@ -50,6 +50,9 @@ fn references_are_found_where_they_stand_and_end_where_they_say() {
         "ref+clusterstore://aws/prod/db",
         "ref+store://vault/secret/db?version=3&decode=base64#/tls/key",
         "ref+store://vault/secret/db?decode=base64&version=3#/tls/key",
+        "ref+store://v/a?refresh=10s&version=3",
+        "ref+store://v/a?refresh=120s",
+        "ref+store://v/a?refresh=1440m",
         "postgres://ref+store://v/db#/user+:ref+store://v/db#/password+@db:5432/shop",
         "ref+store://v/a+ref+store://v/b",
         "A=ref+store://v/a#/x\nB=ref+store://v/b#/y\r\n",
@@ -107,6 +110,15 @@ fn what_only_begins_as_a_reference_is_malformed_and_said_why_without_its_text() 
         "ref+store://v/a%0a",
         "ref+store://v/a%e2%80%ae",
         "ref+store://v/a\0",
+        "ref+store://v/a?refresh=0s",
+        "ref+store://v/a?refresh=25h",
+        "ref+store://v/a?refresh=99999h",
+        "ref+store://v/a?refresh=000060s",
+        "ref+store://v/a?refresh=60",
+        "ref+store://v/a?refresh=s",
+        "ref+store://v/a?refresh=1m30s",
+        "ref+store://v/a?refresh=+60s",
+        "ref+store://v/a?refresh=1m&refresh=1m",
         "ref+store://v/a?",
         "ref+store://v/a?region=eu",
         "ref+store://v/a?version=1&version=2",
@@ -233,6 +245,7 @@ prop_compose! {
         path in prop::collection::vec(segment(), 1..4),
         version in prop::option::of("[A-Za-z0-9._-]{1,8}"),
         is_encoded in any::<bool>(),
+        refresh in prop::option::of(1..=86_400_u32),
         keys in prop::collection::vec(key(), 0..3),
     ) -> Reference {
         Reference {
@@ -241,6 +254,7 @@ prop_compose! {
             path: SecretPath::new(path).unwrap(),
             version: version.map(|version| version.parse().unwrap()),
             decode: is_encoded.then_some(Decode::Base64),
+            refresh: refresh.map(|seconds| format!("{seconds}s").parse().unwrap()),
             pointer: Pointer::new(keys).unwrap(),
         }
     }

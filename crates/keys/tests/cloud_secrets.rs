@@ -267,6 +267,7 @@ async fn what_aws_is_sent_is_signed_and_nothing_of_its_answers_is_told_but_the_c
         ("400 Bad Request", error("ValidationException")),
         ("400 Bad Request", error("hunter2 hunter2")),
         ("500 Internal Server Error", error("InternalServiceError")),
+        ("500 Internal Server Error", error("hunter2")),
         ("503 Service Unavailable", "<html>hunter2</html>".to_owned()),
         ("429 Too Many Requests", "hunter2".to_owned()),
         ("307 Temporary Redirect", String::new()),

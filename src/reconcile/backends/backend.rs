@@ -1,6 +1,6 @@
 //! One backend: what it allows, who holds what was unwrapped through it, and the service that it leads to.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use super::aws::Aws;
 use super::azure::Azure;
 use super::gcp::Gcp;
 use super::kubernetes::ClusterSecrets;
+use super::pace::Pace;
 use super::reader::{Named, Reader, label};
 use super::store::Store;
 use super::vault::Vault;
@@ -31,6 +32,8 @@ pub(super) struct Backend {
     pub(super) store_closed: OnceLock<StoreError>,
     /// How often it is asked for versions.
     pub(super) refresh: Duration,
+    /// How often all Syncs together ask it.
+    pub(super) pace: Arc<Pace>,
     allowed: Vec<KeyPattern>,
     allowed_paths: Vec<PathPattern>,
     service: Service,
@@ -49,6 +52,7 @@ impl Backend {
         let Named { uid, generation, spec } = reader.backend().await?;
         let (allowed, allowed_paths) = (reader.patterns(&spec)?, reader.path_patterns(&spec)?);
         let refresh = spec.refresh_interval.get();
+        let pace = reader.tenant.job.context.paces.of(&uid, generation, &spec.limits);
         let (service, secret) = Service::read(reader, &spec).await?;
         let holder = Holder {
             account: reader.tenant.job.account.to_string(),
@@ -58,7 +62,7 @@ impl Backend {
         };
         let (closed, store_closed) = (OnceLock::new(), OnceLock::new());
         let (kind, name) = (reader.kind, reader.name.to_owned());
-        Ok(Self { kind, name, holder, closed, store_closed, refresh, allowed, allowed_paths, service })
+        Ok(Self { kind, name, holder, closed, store_closed, refresh, pace, allowed, allowed_paths, service })
     }
 
     /// Says which backend it is, to somebody who knows of which namespace.
@@ -113,6 +117,11 @@ impl Backend {
             Service::Gcp(_) => !GcpSecrets::may_move(version),
             Service::Kubernetes => false,
         })
+    }
+
+    /// Tells whether it gives a secret together with which version of it that is.
+    pub(super) fn tells_both(&self) -> bool {
+        matches!(self.service, Service::Vault(_))
     }
 
     /// Returns how many secrets one request asks for: of their versions, and of themselves.

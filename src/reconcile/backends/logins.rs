@@ -74,6 +74,11 @@ impl Token {
         self.since >= time
     }
 
+    /// Tells whether it has ended by itself.
+    pub(super) fn is_over(&self) -> bool {
+        self.ends_at.is_some_and(|end| Instant::now() >= end)
+    }
+
     /// Returns when it ends by itself, if that is known.
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
@@ -88,8 +93,7 @@ impl Token {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        let is_over = self.ends_at.is_some_and(|end| Instant::now() >= end);
-        if self.is_revocable && !is_over {
+        if self.is_revocable && !self.is_over() {
             self.ends.begin(self.server.clone(), self.secret());
         }
     }
@@ -197,9 +201,9 @@ impl Logins {
     }
 
     /// Ends the tokens, and forgets the secret ids, of backends that are gone.
-    pub(in crate::reconcile) fn keep_those_of(&self, alive: &HashSet<String>) {
-        drop(self.tokens().forget(|holder, _| !alive.contains(&holder.backend)));
-        drop(self.secret_ids().forget(|holder, _| !alive.contains(&holder.backend)));
+    pub(in crate::reconcile) fn forget_those_of(&self, gone: &HashSet<String>) {
+        drop(self.tokens().forget(|holder, _| gone.contains(&holder.backend)));
+        drop(self.secret_ids().forget(|holder, _| gone.contains(&holder.backend)));
     }
 
     /// Takes out of memory what is out of time.

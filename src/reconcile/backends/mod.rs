@@ -15,6 +15,7 @@ mod hint;
 mod kubernetes;
 mod leased;
 mod logins;
+mod pace;
 mod reader;
 mod store;
 mod store_hint;
@@ -39,6 +40,8 @@ use backend::Backend;
 pub(super) use check::check;
 pub(super) use leased::key as lease_key;
 pub use logins::Logins;
+pub use pace::Paces;
+use pace::Place;
 use reader::Reader;
 pub(super) use stores::{About, Found};
 pub(super) use vault_leases::Lease;
@@ -66,6 +69,12 @@ pub struct KeyServices {
     /// Where tokens for Azure are issued, if not where they usually are.
     pub azure_login: Option<String>,
 }
+
+/// What is said of a service that takes longer than the sync may.
+const LATE: &str = "it does not answer in time";
+
+/// How long a service is given a rest that was asked too often, and does not say for how long.
+const AT_ONCE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The backends of one Sync. Not `Debug`.
 pub(super) struct Backends<'a> {
@@ -126,11 +135,19 @@ impl<'a> Backends<'a> {
         if let Some(error) = backend.closed.get() {
             return Err(error.clone());
         }
-        let (service, begun) = (key.service(), Instant::now());
+        let service = key.service();
+        let away = |why: &str| ServiceError::Unavailable { service, why: why.to_owned() };
+        let place = self.place(backend).await.map_err(away)?;
+        let begun = Instant::now();
         let left = self.tenant.job.deadline.saturating_duration_since(begun);
         let answer = tokio::time::timeout(left, backend.unwrap(&self.tenant, key, enc)).await;
-        let late = ServiceError::Unavailable { service, why: "it does not answer in time".to_owned() };
-        let answer = answer.unwrap_or(Err(late));
+        let answer = answer.unwrap_or_else(|_| Err(away(LATE)));
+        match &answer {
+            Err(ServiceError::Throttled { retry_after, .. }) => place.away(retry_after.unwrap_or(AT_ONCE_AGAIN)),
+            Err(ServiceError::Unavailable { .. }) if begun.elapsed() < left => place.away(Duration::ZERO),
+            Err(ServiceError::Unavailable { .. }) => drop(place),
+            _ => place.answered(),
+        }
         let outcome = answer.as_ref().map_or_else(ServiceError::word, |_| "unwrapped");
         self.tenant.job.context.metrics.asked_service(service, outcome, begun.elapsed());
         match &answer {
@@ -140,10 +157,25 @@ impl<'a> Backends<'a> {
             }
             Err(_) => {}
         }
-        if let Err(error @ (ServiceError::Unavailable { .. } | ServiceError::NoCredentials { .. })) = &answer {
+        if let Err(
+            error @ (ServiceError::Unavailable { .. }
+            | ServiceError::NoCredentials { .. }
+            | ServiceError::Throttled { .. }),
+        ) = &answer
+        {
             backend.closed.get_or_init(|| error.clone());
         }
         answer
+    }
+
+    /// Waits until the backend may be asked, or says why it is not.
+    async fn place<'b>(&self, backend: &'b Backend) -> Result<Place<'b>, &'static str> {
+        let left = self.tenant.job.deadline.saturating_duration_since(Instant::now());
+        let place = tokio::time::timeout(left, backend.pace.place()).await.map_err(|_| LATE)?;
+        place.map_err(|left| {
+            self.is_away_for(left);
+            "it was away a moment ago, and is given a rest"
+        })
     }
 
     /// Notes whether the service lets the tenant in, which the backend's status says.
@@ -194,11 +226,17 @@ impl Tenant<'_> {
     async fn token(&self, audience: &str, service: &'static str) -> Result<SecretBytes, ServiceError> {
         let token = token_for(&self.session.client, &self.job.account, audience).await;
         token.map_err(|error| {
-            let why = match &error {
-                TokenError::OwnAudience { .. } => error.to_string(),
-                TokenError::Call { source, .. } => format!("{error}: {source}"),
-            };
-            ServiceError::NoCredentials { service, why }
+            match &error {
+                TokenError::OwnAudience { .. } => ServiceError::NoCredentials { service, why: error.to_string() },
+                TokenError::Call { source, .. } => {
+                    let why = format!("{error}: {source}");
+                    // That says nothing of the tenant: neither what he holds nor his standing suffers.
+                    match source.passes() {
+                        Some(_) => ServiceError::Unavailable { service, why },
+                        None => ServiceError::NoCredentials { service, why },
+                    }
+                }
+            }
         })
     }
 }

@@ -34,9 +34,7 @@ impl Store<'_> {
         match self {
             Self::Vault { server, tenant, holder } => match server.newest(tenant, holder, path).await? {
                 StoredVersion::Numbered { number, times } => {
-                    let version = number.to_string().parse();
-                    let version = version.map_err(|_| StoreError::Malformed { what: "the number of a version" })?;
-                    Ok(Some(Newest::Told { version: Some(version), mark: times }))
+                    Ok(Some(Newest::Told { version: Some(numbered(number)?), mark: times }))
                 }
                 StoredVersion::Unnumbered => Ok(None),
             },
@@ -63,6 +61,18 @@ impl Store<'_> {
         Ok((secret, version.map(|version| version.as_str().to_owned()).unwrap_or_default()))
     }
 
+    /// Reads the newest version of a secret, and returns with it which one that is; nothing of a store where that is two questions.
+    pub(super) async fn read_newest(&self, path: &SecretPath) -> Result<Option<Current>, StoreError> {
+        let Self::Vault { server, tenant, holder } = self else { return Ok(None) };
+        let (version, secret) = server.read_newest(tenant, holder, path).await?;
+        Ok(Some(match version {
+            StoredVersion::Numbered { number, times } => {
+                Current { version: Some(numbered(number)?), mark: Some(times), secret }
+            }
+            StoredVersion::Unnumbered => Current { version: None, mark: None, secret },
+        }))
+    }
+
     /// Returns the newest versions of several secrets, by their place in the list; what is not among them has to be asked for by itself.
     pub(super) async fn newest_of(&self, paths: &[&SecretPath]) -> Result<BTreeMap<usize, Newest>, StoreError> {
         match self {
@@ -81,4 +91,17 @@ impl Store<'_> {
             _ => Ok(BTreeMap::new()),
         }
     }
+}
+
+/// A secret with which version of it that is. Not `Debug`.
+pub(super) struct Current {
+    /// What it is read by; none of a store that keeps no versions.
+    pub(super) version: Option<Version>,
+    /// What tells the version from another of the same name; where there is none, only the secret does.
+    pub(super) mark: Option<String>,
+    pub(super) secret: StoredSecret,
+}
+
+fn numbered(number: u64) -> Result<Version, StoreError> {
+    number.to_string().parse().map_err(|_| StoreError::Malformed { what: "the number of a version" })
 }

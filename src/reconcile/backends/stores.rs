@@ -12,19 +12,22 @@ use waxwing_keys::{Newest, StoreError};
 
 use super::backend::Backend;
 use super::reader::{full_label, label, word};
-use super::{Backends, FIELD, store_hint};
+use super::store::Current;
+use super::{AT_ONCE_AGAIN, Backends, FIELD, LATE, store_hint};
 use crate::api::BackendKind;
 use crate::unsealing::{Answered, RefusalKind, StoreRefusal};
 
-/// Which version of a secret there is, and for how long that counts. All of it is public.
+/// Which version of a secret there is, and when that was asked. All of it is public.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::reconcile) struct Found {
     /// What tells this version from any other, also from one of the same number.
     pub(in crate::reconcile) stamp: String,
     /// The version to read; none of a store that keeps none.
     pub(in crate::reconcile) version: Option<Version>,
-    /// When the store is asked again.
-    pub(in crate::reconcile) until: Instant,
+    /// When the store was asked.
+    pub(in crate::reconcile) asked: Instant,
+    /// How often its backend is asked, where references don't say it.
+    pub(in crate::reconcile) refresh: Duration,
 }
 
 /// What a store is asked for.
@@ -94,7 +97,12 @@ impl Backends<'_> {
         if let Some(version) = stored.version.as_ref().filter(|_| backend.is_fixed(stored)) {
             // Nobody is asked, so that what the backend leads to has to be part of it: another place has another secret there.
             let stamp = format!("{} of {}", version.as_str(), backend.place());
-            return Ok(Found { stamp, version: Some(version.clone()), until: Instant::now() + backend.refresh });
+            return Ok(Found {
+                stamp,
+                version: Some(version.clone()),
+                asked: Instant::now(),
+                refresh: backend.refresh,
+            });
         }
         let ask = async { backend.store(&self.tenant).await?.newest(&stored.path, stored.version.as_ref()).await };
         let newest = self.ask_store(backend, backend.keeper(&stored.path), "version", ask).await;
@@ -107,17 +115,32 @@ impl Backends<'_> {
 
     /// Makes of a version what tells it from any other. Of a secret, that is a digest under the key of this installation.
     fn found(&self, backend: &Backend, stored: &Stored, newest: Newest) -> Result<Found, StoreRefusal> {
-        // From when it has answered, so that one that is slower than that is not asked without a pause.
-        let until = Instant::now() + backend.refresh;
-        let (version, mark) = match newest {
-            Newest::Told { version, mark } => (version, mark),
-            Newest::Read { version, secret } => {
-                let mark = secret.digested(|object| self.stamp(stored, object));
-                (version, mark.map_err(|_| self.unusable(backend, stored))?)
-            }
+        match newest {
+            Newest::Told { version, mark } => Ok(found(backend, version, &mark)),
+            Newest::Read { version, secret } => Ok(found(backend, version, &self.digest(backend, stored, &secret)?)),
+        }
+    }
+
+    fn digest(&self, backend: &Backend, stored: &Stored, secret: &StoredSecret) -> Result<String, StoreRefusal> {
+        secret.digested(|object| self.stamp(stored, object)).map_err(|_| self.unusable(backend, stored))
+    }
+
+    /// Tells whether a secret and which version of it is the newest are one question.
+    pub(in crate::reconcile) fn tells_both(&self, stored: &Stored) -> bool {
+        stored.version.is_none() && self.store(stored).is_ok_and(Backend::tells_both)
+    }
+
+    /// Reads the newest version of a secret, and returns with it which one that is, where [`Backends::tells_both`].
+    pub(in crate::reconcile) async fn read_newest(&self, stored: &Stored) -> Result<(Found, Answered), StoreRefusal> {
+        let backend = self.store(stored)?;
+        let read = async { backend.store(&self.tenant).await?.read_newest(&stored.path).await };
+        let read = self.ask_store(backend, backend.keeper(&stored.path), "read", read).await;
+        let Some(Current { version, mark, secret }) = self.told(backend, read)? else {
+            return Err(self.unusable(backend, stored));
         };
-        let parts = [version.as_ref().map_or("", Version::as_str), &mark].into_iter().filter(|part| !part.is_empty());
-        Ok(Found { stamp: parts.collect::<Vec<_>>().join(" "), version, until })
+        let mark = mark.map_or_else(|| self.digest(backend, stored, &secret), Ok)?;
+        let name = version.as_ref().map(|version| version.as_str().to_owned()).unwrap_or_default();
+        Ok((found(backend, version, &mark), self.answered(backend, secret, name)))
     }
 
     /// Reads some secrets of these versions, which [`Backends::together`] put together.
@@ -208,10 +231,17 @@ impl Backends<'_> {
         if let Some(error) = backend.store_closed.get() {
             return Err(error.clone());
         }
+        let away = |why: &str| StoreError::Unavailable { service: keeper, why: why.to_owned() };
+        let place = self.place(backend).await.map_err(away)?;
         let begun = Instant::now();
         let left = self.tenant.job.deadline.saturating_duration_since(begun);
-        let late = StoreError::Unavailable { service: keeper, why: "it does not answer in time".to_owned() };
-        let answer = tokio::time::timeout(left, ask).await.unwrap_or(Err(late));
+        let answer = tokio::time::timeout(left, ask).await.unwrap_or_else(|_| Err(away(LATE)));
+        match &answer {
+            Err(StoreError::Throttled { retry_after, .. }) => place.away(retry_after.unwrap_or(AT_ONCE_AGAIN)),
+            Err(StoreError::Unavailable { .. }) if begun.elapsed() < left => place.away(Duration::ZERO),
+            Err(StoreError::Unavailable { .. }) => drop(place),
+            _ => place.answered(),
+        }
         let outcome = answer.as_ref().map_or_else(StoreError::word, |_| what);
         self.tenant.job.context.metrics.asked_store(keeper, outcome, begun.elapsed());
         match &answer {
@@ -253,4 +283,11 @@ impl Backends<'_> {
         let hint = store_hint::of(error, backend, &self.tenant.job.account.to_string());
         StoreRefusal { kind: store_hint::kind(error), fact: format!("{}: {error}", backend.label()), hint }
     }
+}
+
+fn found(backend: &Backend, version: Option<Version>, mark: &str) -> Found {
+    let parts = [version.as_ref().map_or("", Version::as_str), mark].into_iter().filter(|part| !part.is_empty());
+    let stamp = parts.collect::<Vec<_>>().join(" ");
+    // From when it has answered, so that one that is slower than that is not asked without a pause.
+    Found { stamp, version, asked: Instant::now(), refresh: backend.refresh }
 }

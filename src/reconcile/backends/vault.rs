@@ -117,6 +117,22 @@ impl Vault {
         }
     }
 
+    /// Reads the newest version of a secret, and returns with it which one that is.
+    pub(super) async fn read_newest(
+        &self,
+        tenant: &Tenant<'_>,
+        holder: &Holder,
+        path: &SecretPath,
+    ) -> Result<(StoredVersion, StoredSecret), StoreError> {
+        let server = self.logged_in(tenant, holder).await?;
+        let answer = server.secrets.read_newest(path).await;
+        let is_denied = answer.as_ref().is_err_and(StoreError::is_denied);
+        match self.logged_in_anew(tenant, holder, &server, is_denied).await {
+            None => answer,
+            Some(server) => server?.secrets.read_newest(path).await,
+        }
+    }
+
     async fn logged_in(&self, tenant: &Tenant<'_>, holder: &Holder) -> Result<Arc<LoggedIn>, ServiceError> {
         let mut current = self.current.lock().await;
         if let Some(known) = &*current {
@@ -127,8 +143,8 @@ impl Vault {
         server
     }
 
-    /// Returns the server with another token, where that one was not let in and is older than this sync: it may have ended, or be of before
-    /// a change of its role.
+    /// Returns the server with another token, where that one was not let in and has ended, or is older than this sync: it may have been
+    /// ended, or be of before a change of its role.
     async fn logged_in_anew(
         &self,
         tenant: &Tenant<'_>,
@@ -145,7 +161,7 @@ impl Vault {
             Some(other) => return Some(other.clone()),
             None => {}
         }
-        let token = used.token.as_ref().filter(|token| !token.is_newer_than(self.began))?;
+        let token = used.token.as_ref().filter(|token| token.is_over() || !token.is_newer_than(self.began))?;
         tenant.job.context.logins.lose(token);
         let server = self.log_in(tenant, holder).await;
         *current = Some(server.clone());

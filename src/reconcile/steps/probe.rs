@@ -1,10 +1,10 @@
 //! References into stores: asks which versions there are before a plan is made, and reads what the plan sends.
 //!
-//! A version is asked for when it was not, or when the backend's `refreshInterval` is over; a value is read only for what is sent, once for
-//! each secret, and ends with the sync. Every reference that fails is told at once. The asking itself is in `backends`.
+//! A version is asked for when it was not, or when the time that its backend or a reference gives it is over; a value is read only for what
+//! is sent, once for each secret, and ends with the sync. Of an object that is not there yet it is read at once, where a store gives both. Every reference that fails is told at once. The asking itself is in `backends`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -19,7 +19,7 @@ use super::planned::Seen;
 use crate::api::REQUESTED_AT;
 use crate::reconcile::backends::{About, Backends, Found};
 use crate::reconcile::leases::Issued;
-use crate::reconcile::versions::{Pair, Versions};
+use crate::reconcile::versions::{Intervals, Pair, Versions};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
 use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
@@ -31,12 +31,20 @@ pub(super) const ASKED_AT_ONCE: usize = 16;
 pub(in crate::reconcile) struct Probed<'a> {
     pub(in crate::reconcile) versions: Arc<Versions>,
     backends: Option<Backends<'a>>,
+    /// What was read to learn its version.
+    read: Mutex<BTreeMap<Stored, Answered>>,
 }
 
 impl Probed<'_> {
     /// Takes versions that were found before.
     pub(in crate::reconcile) fn before(versions: Arc<Versions>) -> Self {
-        Self { versions, backends: None }
+        Self { versions, backends: None, read: Mutex::default() }
+    }
+
+    /// Returns what was read already of some secrets, once.
+    fn take(&self, needed: &BTreeSet<Stored>) -> BTreeMap<Stored, Answered> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        needed.iter().filter_map(|stored| read.remove_entry(stored)).collect()
     }
 }
 
@@ -51,10 +59,10 @@ pub(in crate::reconcile) async fn probe<'a>(
     let wanted = leased::pairs(rendered, with_versions(rendered, seen));
     job.context.leases.ask_anew(job);
     if wanted.is_empty() {
-        job.context.versions.keep(job, BTreeMap::new());
+        job.context.versions.keep(job, &Intervals::of(rendered), BTreeMap::new());
         return Ok(Probed::before(Arc::default()));
     }
-    let asked = ask(job, rendered, wanted).await;
+    let asked = ask(job, rendered, seen, wanted).await;
     if let Err(trouble) = &asked {
         progress.unsealed(Some(trouble));
     }
@@ -76,42 +84,87 @@ fn with_versions<'a>(rendered: &'a Rendered, seen: &Seen) -> impl Iterator<Item 
     manifests.map(|manifest| &manifest.id)
 }
 
-async fn ask<'a>(job: &'a Job<'a>, rendered: &Rendered, wanted: BTreeSet<Pair>) -> Result<Probed<'a>, Trouble> {
+async fn ask<'a>(
+    job: &'a Job<'a>,
+    rendered: &Rendered,
+    seen: &Seen,
+    wanted: BTreeSet<Pair>,
+) -> Result<Probed<'a>, Trouble> {
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     unsealing::check_places(rendered, &bind_into).map_err(|errors| trouble(&errors))?;
     let mut made = leased::fresh(job, &wanted, is_requested(job));
     let wanted: BTreeSet<Pair> = wanted.into_iter().filter(|pair| !made.contains_key(pair)).collect();
+    let intervals = Intervals::of(rendered);
     let mut found = match is_requested(job) {
         true => BTreeMap::new(),
-        false => job.context.versions.fresh(job, Instant::now()),
+        false => job.context.versions.fresh(job, &intervals, Instant::now()),
     };
     let mut due: BTreeSet<Stored> = wanted.iter().map(|(_, stored)| stored.clone()).collect();
     found.retain(|stored, _| due.contains(stored));
     due.retain(|stored| !found.contains_key(stored));
     if due.is_empty() {
-        return Ok(Probed { versions: Arc::new(Versions::new(rendered, found, made)), backends: None });
+        return Ok(Probed::before(Arc::new(Versions::new(rendered, found, made))));
     }
     let backends = Backends::read(job, session(job)?).await?;
     let (of_objects, due): (BTreeSet<Stored>, BTreeSet<Stored>) =
         due.into_iter().partition(|stored| backends.makes(stored));
+    let sent = of_absent(rendered, seen);
+    let (both, due): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|stored| sent.contains(stored) && backends.tells_both(stored));
+    let mut refused = BTreeMap::new();
+    let read = read_newest(&backends, both, &mut found, &mut refused).await;
     let asked = futures::stream::iter(backends.together(due, About::Versions));
     let answers = asked.map(async |together| backends.versions(together).await);
-    let mut refused = BTreeMap::new();
     for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
         match answer {
             Ok(version) => drop(found.insert(stored, version)),
             Err(refusal) => drop(refused.insert(stored, refusal)),
         }
     }
-    job.context.versions.keep(job, found.clone());
+    job.context.versions.keep(job, &intervals, found.clone());
     let of_objects = wanted.into_iter().filter(|(_, stored)| of_objects.contains(stored)).collect();
     let (looked, not_renewed) = leased::look(&backends, of_objects).await;
     made.extend(looked);
     refused.extend(not_renewed);
+    let versions = Arc::new(Versions::new(rendered, found, made));
     match refused.is_empty() {
-        true => Ok(Probed { versions: Arc::new(Versions::new(rendered, found, made)), backends: Some(backends) }),
+        true => Ok(Probed { versions, backends: Some(backends), read: Mutex::new(read) }),
         false => Err(unresolved(rendered, &refused, &backends)),
     }
+}
+
+/// Returns the secrets of objects that are not there, so that they will be sent.
+fn of_absent(rendered: &Rendered, seen: &Seen) -> BTreeSet<Stored> {
+    let is_absent = |id: &&ObjectId| seen.live.get(*id).is_none_or(Option::is_none);
+    unsealing::secrets_needed(rendered, rendered.references().keys().filter(is_absent))
+}
+
+/// Reads secrets with their versions; returns as many as one sync may have.
+async fn read_newest(
+    backends: &Backends<'_>,
+    wanted: Vec<Stored>,
+    found: &mut BTreeMap<Stored, Found>,
+    refused: &mut BTreeMap<Stored, StoreRefusal>,
+) -> BTreeMap<Stored, Answered> {
+    let (mut read, mut size) = (BTreeMap::new(), 0);
+    let asked = futures::stream::iter(wanted).map(async |stored| {
+        let answer = backends.read_newest(&stored).await;
+        (stored, answer)
+    });
+    let mut answers = std::pin::pin!(asked.buffer_unordered(ASKED_AT_ONCE));
+    while let Some((stored, answer)) = answers.next().await {
+        match answer {
+            Ok((version, answered)) => {
+                found.insert(stored.clone(), version);
+                size += answered.secret.len();
+                if size <= MOST_OF_A_SYNC {
+                    read.insert(stored, answered);
+                }
+            }
+            Err(refusal) => drop(refused.insert(stored, refusal)),
+        }
+    }
+    read
 }
 
 /// Tells whether somebody asked for a reconcile, which is to see what is new everywhere.
@@ -144,6 +197,8 @@ pub(super) async fn read(
         return Ok(Read::default());
     }
     let begun = Instant::now();
+    let read = probed.take(&needed);
+    let needed = needed.into_iter().filter(|stored| !read.contains_key(stored));
     let own;
     let backends = match &probed.backends {
         Some(backends) => backends,
@@ -156,7 +211,7 @@ pub(super) async fn read(
     let asked = futures::stream::iter(backends.together(needed, About::Secrets));
     let answers = asked.map(async |together| backends.read_secrets(together, version_of).await);
     let answers = answers.buffer_unordered(ASKED_AT_ONCE).flat_map(futures::stream::iter);
-    let mut size = 0;
+    let mut size: usize = read.values().map(|answered| answered.secret.len()).sum();
     let within = |(stored, answer): (Stored, Result<Answered, StoreRefusal>)| {
         size += answer.as_ref().map_or(0, |answered| answered.secret.len());
         let answer = answer.and_then(|answered| match size > MOST_OF_A_SYNC {
@@ -165,7 +220,8 @@ pub(super) async fn read(
         });
         (stored, answer)
     };
-    let answers: BTreeMap<_, _> = answers.map(within).collect().await;
+    let mut answers: BTreeMap<_, _> = answers.map(within).collect().await;
+    answers.extend(read.into_iter().map(|(stored, answered)| (stored, Ok(answered))));
     let is_gone = |refusal: &StoreRefusal| refusal.kind == RefusalKind::NotFound;
     if answers.values().any(|answer| answer.as_ref().is_err_and(is_gone)) {
         // The version that was the newest may be none any more: the next try asks for it anew.

@@ -151,8 +151,8 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
             &json!({"Name": format!("NS/many-{number}"), "SecretString": format!("hunter-{number}")}),
         );
     }
-    ["/NS/a", "/NS/b"].iter().for_each(|name| stores.parameter(REGION, name, "hunter-parameter"));
-    stores.parameter(OTHER_REGION, "/NS/a", "hunter-elsewhere");
+    ["/NS/a", "/NS/b", "/NS/c"].iter().for_each(|name| stores.parameter(REGION, name, "hunter-parameter"));
+    stores.parameter(OTHER_REGION, "/NS/c", "hunter-elsewhere");
     stores.clouds.google.add_secret(&name, br#"{"password":"hunter-google"}"#);
     stores.clouds.azure.add_secret(&name, "hunter-azure").unwrap();
     stores.share("hunter-cluster");
@@ -165,8 +165,7 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
   whole: ref+store://aws/secretsmanager/NS/db
   a: ref+store://aws/ssm/NS/a
   url: postgres://shop:ref+store://aws/ssm/NS/b+@db
-  elsewhere: ref+clusterstore://aws/ssm/NS/a
-  elsewhere-pinned: ref+clusterstore://aws/ssm/NS/a?version=1
+  elsewhere: ref+clusterstore://aws/ssm/NS/c
   vals: ref+awsssm://NS/a
   vals-aws: ref+awssecrets://NS/db#/password
   vals-google: ref+gcpsecrets://fake/NS#/password
@@ -179,8 +178,10 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
     let many: String =
         (0..21).map(|number| format!("\n  m{number}: ref+store://aws/secretsmanager/NS/many-{number}")).collect();
     let all = "apiVersion: v1\nkind: Secret\nmetadata: {name: all, annotations: {waxwing.dev/expand: 'ref+store://cluster/NS-shared/db'}}\n";
+    let pinned = "stringData: {elsewhere: 'ref+clusterstore://aws/ssm/NS/c?version=1'}";
     let commit = stage.commit(&[
         ("app/values.yaml", &secret("values", &stores.at(values))),
+        ("app/pinned.yaml", &secret("pinned", &stores.at(pinned))),
         ("app/many.yaml", &secret("many", &stores.at(&format!("stringData:{many}")))),
         ("app/all.yaml", &stores.at(all)),
     ]);
@@ -197,7 +198,6 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
         ("vals-aws", "hunter-one"),
         ("vals-google", "hunter-google"),
         ("vals-azure", "hunter-azure"),
-        ("elsewhere-pinned", "hunter-elsewhere"),
         ("google", "hunter-google"),
         ("pinned", "hunter-google"),
         ("azure", "hunter-azure"),
@@ -206,6 +206,7 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
     ] {
         assert_eq!(stage.secret_value("values", key).as_deref(), Some(wanted), "{key}");
     }
+    assert_eq!(stage.secret_value("pinned", "elsewhere").as_deref(), Some("hunter-elsewhere"));
     assert_eq!(stage.secret_value("many", "m20").as_deref(), Some("hunter-20"));
     assert_eq!(stage.secret_value("all", "password").as_deref(), Some("hunter-cluster"));
     // Twenty secrets are read by one request, ten parameters are asked for by one, and what has a version of its own stands alone;
@@ -249,8 +250,8 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
     // A version of the same number is another one where the backend leads to another place.
     stores.backend_of_cluster(REGION);
     stage.request();
-    world.value_is("values", "elsewhere", "hunter-newest");
-    world.value_is("values", "elsewhere-pinned", "hunter-parameter");
+    world.value_is("values", "elsewhere", "hunter-parameter");
+    world.value_is("pinned", "elsewhere", "hunter-parameter");
     world.told_nothing(&[
         "hunter-one",
         "hunter-old",

@@ -163,8 +163,8 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
     assert_eq!(STANDARD.decode(values["data"]["binary"].as_str().unwrap()).unwrap(), [0, 1, 255]);
     assert_eq!(stage.get("configmap/bound").unwrap()["data"]["user"], "shop");
     assert_eq!(stage.get("secret/all").unwrap()["data"].as_object().unwrap().len(), 3);
-    // Each secret and version once, and that of the engine without versions twice: to see whether it is another.
-    assert_eq!((store.asked_store("version"), store.asked_store("read")), (4, 6));
+    // Each secret and version once: what is new is read at once, and the answer says which version it is.
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 5));
     let log = store.controller.log();
     let record = log.lines().find(|line| line.contains("waxwing::audit") && line.contains("/values")).unwrap();
     for part in ["SecretBackend ", "/vault", "ref+store://vault/", "#/password", "reference", "version"] {
@@ -318,7 +318,9 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
 fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_blanks_nothing() {
     let store = Store::new("refs-fresh", OWN);
     let stage = &store.stage;
-    store.vault(OWN_PATHS, ", refreshInterval: 1s");
+    // References say how often they are looked at; what doesn't waits for the backend.
+    store.vault(OWN_PATHS, ", refreshInterval: 1h");
+    store.write("still", &json!({"password": "hunter-still"}));
     store.write("db", &json!({"password": "hunter-one"}));
     store.write("other", &json!({"password": "hunter-other"}));
     store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"password": "hunter-legacy"})).unwrap();
@@ -327,13 +329,14 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
     };
     let filled = |left: &str, own: &str| store.write("filled", &json!({"left": left, "own": own}));
     filled("hunter-first", "hunter-a");
-    let annotated = "apiVersion: v1\nkind: Secret\nmetadata: {name: filled, annotations: {waxwing.dev/expand: ref+store://vault/secret/data/NS/filled}}\n";
+    let annotated = "apiVersion: v1\nkind: Secret\nmetadata: {name: filled, annotations: {waxwing.dev/expand: ref+store://vault/secret/data/NS/filled?refresh=1s}}\n";
     let commit = stage.commit(&[
         ("app/filled.yaml", &store.at(annotated)),
-        ("app/db.yaml", &using("db", "secret/data/NS/db")),
-        ("app/other.yaml", &using("other", "secret/data/NS/other")),
-        ("app/pinned.yaml", &using("pinned", "secret/data/NS/db?version=1")),
-        ("app/legacy.yaml", &using("legacy", "kv1/NS/legacy")),
+        ("app/db.yaml", &using("db", "secret/data/NS/db?refresh=1s")),
+        ("app/other.yaml", &using("other", "secret/data/NS/other?refresh=1s")),
+        ("app/pinned.yaml", &using("pinned", "secret/data/NS/db?version=1&refresh=1s")),
+        ("app/legacy.yaml", &using("legacy", "kv1/NS/legacy?refresh=1s")),
+        ("app/still.yaml", &using("still", "secret/data/NS/still")),
         // There is no such secret, and nobody is asked for what is left alone.
         ("app/left.yaml", &using("left, annotations: {waxwing.dev/reconcile: Disabled}", "secret/data/NS/none")),
     ]);
@@ -343,6 +346,7 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
     assert!(!stage.has("secret/left"));
     let before = ["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}")));
 
+    store.write("still", &json!({"password": "hunter-moved"}));
     store.write("db", &json!({"password": "hunter-two"}));
     store.value_is("db", "password", "hunter-two");
     assert_eq!(["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}"))), before);
@@ -353,6 +357,7 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
     filled("hunter-second", "hunter-b");
     store.value_is("filled", "own", "hunter-b");
     assert_eq!(stage.secret_value("filled", "left").as_deref(), Some("hunter-first"));
+    assert_eq!(stage.secret_value("still", "password").as_deref(), Some("hunter-still"));
 
     store.bao.ask(None, &store.at("secret/delete/NS/db"), &json!({"versions": [2]})).unwrap();
     let told = store.fails("ReferenceNotFound");
@@ -365,7 +370,7 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
     store.fails("ReferenceNotFound");
     store.write("db", &json!({"password": "hunter-three"}));
     store.value_is("db", "password", "hunter-three");
-    store.told_nothing(&["hunter-one", "hunter-two", "hunter-three", "hunter-newer"]);
+    store.told_nothing(&["hunter-one", "hunter-two", "hunter-three", "hunter-newer", "hunter-still", "hunter-moved"]);
 }
 
 #[test]
@@ -377,13 +382,13 @@ fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged
     let commit = store.stage.commit(&[("app/db.yaml", &using), ("app/settings.yaml", &config_map("settings", "a"))]);
     store.stage.sync("./app", "  backends: [{name: vault}]");
     store.stage.applied(&commit);
-    assert_eq!((store.asked_store("version"), store.asked_store("read")), (1, 1));
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 1));
 
     // What is not due is not asked for, so that a commit goes through whatever the store does.
     store.bao.stop();
     let commit = store.stage.commit(&[("app/settings.yaml", &config_map("settings", "b"))]);
     store.stage.applied(&commit);
-    assert_eq!((store.asked_store("version"), store.asked_store("read")), (1, 1));
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 1));
 
     // Somebody asks for a look at everything.
     let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": "now"}}});

@@ -46,7 +46,7 @@ pub enum ReferenceError {
     #[error("a control character or an invisible one is encoded")]
     ControlCharacter,
     /// A parameter is not one that references have.
-    #[error("a parameter is none of version and decode")]
+    #[error("a parameter is none of version, decode and refresh")]
     UnknownParameter,
     /// A parameter stands twice.
     #[error("a parameter stands twice")]
@@ -57,6 +57,9 @@ pub enum ReferenceError {
     /// The value is to be decoded from something else than base64.
     #[error("values are decoded from base64 only")]
     BadDecode,
+    /// The time between two questions is no time, or not between a second and a day.
+    #[error("the time between two questions is not between a second and a day")]
+    BadRefresh,
     /// What stands behind `#` does not begin with a slash.
     #[error("the pointer behind # does not begin with a slash")]
     PointerWithoutSlash,
@@ -70,7 +73,7 @@ pub enum ReferenceError {
 
 impl ReferenceError {
     /// All of them, in the order in which they are described.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownScheme,
         Self::SecretPrefix,
         Self::TooLong,
@@ -88,6 +91,7 @@ impl ReferenceError {
         Self::RepeatedParameter,
         Self::BadVersion,
         Self::BadDecode,
+        Self::BadRefresh,
         Self::PointerWithoutSlash,
         Self::EmptyKey,
         Self::BadTilde,
@@ -113,6 +117,7 @@ impl ReferenceError {
             Self::RepeatedParameter => "repeated-parameter",
             Self::BadVersion => "bad-version",
             Self::BadDecode => "bad-decode",
+            Self::BadRefresh => "bad-refresh",
             Self::PointerWithoutSlash => "pointer-without-slash",
             Self::EmptyKey => "empty-key",
             Self::BadTilde => "bad-tilde",
@@ -140,11 +145,12 @@ impl ReferenceError {
             Self::NotUtf8 => "encode the bytes of the character's UTF-8",
             Self::ControlCharacter => "take the character out",
             Self::UnknownParameter => {
-                "write version and decode only; where a store is and who logs in says its SecretBackend"
+                "write version, decode and refresh only; where a store is and who logs in says its SecretBackend"
             }
             Self::RepeatedParameter => "keep one of the two",
             Self::BadVersion => "write up to 128 letters, digits, -, _ and .",
             Self::BadDecode => "write decode=base64, or leave it out",
+            Self::BadRefresh => "write refresh= and a whole number of s, m or h, such as refresh=30s",
             Self::PointerWithoutSlash => "write #/KEY, or leave out the # for the whole value",
             Self::EmptyKey => "write #/KEY, or leave out the # for the whole value",
             Self::BadTilde => "write ~0 for a ~ in a key and ~1 for a slash in one",

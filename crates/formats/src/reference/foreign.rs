@@ -212,7 +212,7 @@ impl Foreign {
         let Named { path, pointer, version, decode } = self.names.clone()?.ok()?;
         let is_same = !self.needs.iter().any(|need| need.has_no_counterpart());
         let kind = StoreKind::Namespaced;
-        let native = Reference { kind, store: store.clone(), path, version, decode, pointer };
+        let native = Reference { kind, store: store.clone(), path, version, decode, refresh: None, pointer };
         (is_same && native.to_string().len() <= MAX_BYTES).then_some(native)
     }
 

@@ -6,7 +6,8 @@
 //! path      = segment *( "/" segment )
 //! segment   = 1*( literal / escape )          decoded once: not ".", "..", no slash, backslash, "%" or control character
 //! query     = parameter [ "&" parameter ]     each at most once
-//! parameter = "version=" 1*128( ALPHA / DIGIT / "-" / "_" / "." ) / "decode=base64"
+//! parameter = "version=" 1*128( ALPHA / DIGIT / "-" / "_" / "." ) / "decode=base64" / "refresh=" period
+//! period    = 1*5DIGIT ( "s" / "m" / "h" )    from a second to a day
 //! pointer   = 1*( "/" key )                   RFC 6901, section 6: percent-encoding first, then "~0" and "~1"
 //! key       = 1*( literal / escape )
 //! literal   = ALPHA / DIGIT / "-" / "." / "_" / "~" / ":" / "@" / "="
@@ -28,6 +29,7 @@ mod foreign;
 mod mapped;
 mod path;
 mod pattern;
+mod refresh;
 mod stored;
 mod value;
 
@@ -40,6 +42,7 @@ pub use foreign::{Foreign, Form, Named, Need, Provider};
 pub use mapped::{ForeignError, ForeignStores, Mapped};
 pub use path::{Pointer, SecretPath};
 pub use pattern::PathPattern;
+pub use refresh::Refresh;
 pub use stored::StoredSecret;
 pub use value::ValueError;
 
@@ -123,6 +126,8 @@ pub struct Reference {
     pub version: Option<Version>,
     /// What is done with the value.
     pub decode: Option<Decode>,
+    /// How often the store is asked whether there is another version; as often as its backend says if there is none.
+    pub refresh: Option<Refresh>,
     /// The value in the secret; without keys, the secret as a whole.
     pub pointer: Pointer,
 }
@@ -188,27 +193,33 @@ impl Reference {
         };
         let (store, path) = place.split_once('/').unwrap_or((place, ""));
         let (store, path) = (store.parse()?, path.parse()?);
-        let (version, decode) = query.map_or(Ok((None, None)), parameters)?;
-        Ok(Self { kind, store, path, version, decode, pointer })
+        let Parameters { version, decode, refresh } = query.map_or(Ok(Parameters::default()), parameters)?;
+        Ok(Self { kind, store, path, version, decode, refresh, pointer })
     }
 }
 
-type Parameters = (Option<Version>, Option<Decode>);
+#[derive(Default)]
+struct Parameters {
+    version: Option<Version>,
+    decode: Option<Decode>,
+    refresh: Option<Refresh>,
+}
 
 fn parameters(query: &str) -> Result<Parameters, ReferenceError> {
-    let (mut version, mut decode) = (None, None);
+    let mut read = Parameters::default();
     for parameter in query.split('&') {
         let was = match parameter.split_once('=') {
-            Some(("version", text)) => version.replace(text.parse()?).is_some(),
-            Some(("decode", "base64")) => decode.replace(Decode::Base64).is_some(),
+            Some(("version", text)) => read.version.replace(text.parse()?).is_some(),
+            Some(("decode", "base64")) => read.decode.replace(Decode::Base64).is_some(),
             Some(("decode", _)) => return Err(ReferenceError::BadDecode),
+            Some(("refresh", text)) => read.refresh.replace(text.parse()?).is_some(),
             _ => return Err(ReferenceError::UnknownParameter),
         };
         if was {
             return Err(ReferenceError::RepeatedParameter);
         }
     }
-    Ok((version, decode))
+    Ok(read)
 }
 
 impl FromStr for Reference {
@@ -231,7 +242,8 @@ impl fmt::Display for Reference {
         write!(f, "ref+{}://{}/{}", self.kind.scheme(), self.store.0, self.path)?;
         let version = self.version.iter().map(|version| format!("version={}", version.0));
         let decode = self.decode.iter().map(|Decode::Base64| "decode=base64".to_owned());
-        for (index, parameter) in version.chain(decode).enumerate() {
+        let refresh = self.refresh.iter().map(|refresh| format!("refresh={refresh}"));
+        for (index, parameter) in version.chain(decode).chain(refresh).enumerate() {
             write!(f, "{}{parameter}", if index > 0 { '&' } else { '?' })?;
         }
         if self.pointer.keys().is_empty() { Ok(()) } else { write!(f, "#{}", self.pointer) }

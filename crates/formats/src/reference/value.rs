@@ -1,7 +1,7 @@
 //! Takes one value out of a JSON text, or the entries of an object in it.
 //!
-//! The text is read anew for each value, so that nothing but what is asked for is copied. A text gives its bytes, a whole number, `true` and `false` what stands there, an object or array its JSON without
-//! blanks. Numbers that can't be written back as they stand (fractions, and those beyond 64 bits) are refused instead of rounded.
+//! The text is read anew for each value, so that nothing but what is asked for is copied. A text gives its bytes, a whole number, `true`
+//! and `false` what stands there, an object or array its JSON without blanks. Numbers that can't be written back as they stand (fractions, and those beyond 64 bits) are refused instead of rounded.
 //! Nothing of what comes out is ever looked at for references. Not here: stores, and what they gave (`stored.rs`).
 
 use std::collections::BTreeMap;

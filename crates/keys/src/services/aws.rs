@@ -21,6 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 use waxwing_formats::{DataKey, SecretBytes};
 
 use super::error::innermost;
+use super::exchange::is_code;
 use super::service_name::{AWS_KMS as KMS, AWS_STS as STS};
 use super::{AwsKey, ServiceError};
 
@@ -139,8 +140,7 @@ where
 
 /// Sorts by the code of the error, and where that is not known by the status.
 pub(super) fn by_code(service: &'static str, code: Option<&str>, status: u16) -> ServiceError {
-    let is_code = |code: &&str| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let named = code.filter(is_code);
+    let named = code.filter(|code| is_code(code));
     let code = named.map_or_else(|| status.to_string(), str::to_owned);
     match (named.unwrap_or_default(), status) {
         ("NotFoundException" | "NotFound" | "ResourceNotFoundException", _) => ServiceError::NotFound { service, code },

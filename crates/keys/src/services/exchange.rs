@@ -252,6 +252,9 @@ fn escape(byte: u8, text: &mut Vec<u8>) {
     }
 }
 
+/// The longest time that a service is left alone because it asks for that.
+const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
+
 /// What is kept of an answer until its service's file has read it.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -266,7 +269,7 @@ impl Answer {
     async fn read(service: &'static str, mut response: Response, longest: usize) -> Result<Self, ServiceError> {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let seconds = text(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
-        let retry_after = seconds.map(Duration::from_secs);
+        let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_REST));
         let challenge = text(WWW_AUTHENTICATE).map(str::to_owned);
         let status = response.status().as_u16();
         // Room for all of it at once: a buffer that grows leaves copies behind.

@@ -17,8 +17,8 @@ use super::{Answer, Body, Enveloped, SERVICE, VaultTransit, is_name, read, unrea
 use crate::services::ServiceError;
 use crate::services::secret_text::SecretText;
 
-/// A token that is good for longer than this (in seconds) is taken to be good for this long.
-const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
+/// The longest that a token or secret id is taken to be good for: ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What somebody proves with who he is.
 pub enum VaultProof<'a> {
@@ -71,7 +71,7 @@ impl VaultTransit {
         let LoggedIn { client_token, lease_duration, num_uses, token_type } = login.auth;
         Ok(VaultLogin {
             token: client_token.to_secret(),
-            lifetime: (lease_duration > 0).then(|| Duration::from_secs(lease_duration.min(LONGEST))),
+            lifetime: lifetime(lease_duration),
             is_for_many_uses: num_uses == 0,
             is_revocable: token_type != "batch",
         })
@@ -98,7 +98,7 @@ impl VaultTransit {
         let answer = self.call(self.below(["sys", "wrapping", "unwrap"])?, Body::json(&[b"{}"])).await;
         let answer = answer.map_err(refused)?;
         let Enveloped { data: Unwrapped { secret_id, secret_id_ttl } } = read(&answer)?;
-        Ok((secret_id.to_secret(), (secret_id_ttl > 0).then(|| Duration::from_secs(secret_id_ttl.min(LONGEST)))))
+        Ok((secret_id.to_secret(), lifetime(secret_id_ttl)))
     }
 
     /// Asks whether the server answers and is unsealed, be it the active one or a standby.
@@ -127,6 +127,11 @@ impl VaultTransit {
         let answer: Answer = self.ask(Method::POST, url, None).await?;
         self.checked(answer).map(drop)
     }
+}
+
+/// Reads how long something is good for; 0 is for ever. A number that no clock gets to is cut, so that it can be added to the time.
+fn lifetime(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds).min(LONGEST))
 }
 
 /// The methods differ in the status by which they turn somebody away.

@@ -112,6 +112,27 @@ impl VaultSecrets {
     /// # Errors
     /// Fails if there is no such secret, no such version, or the server does not give it.
     pub async fn read(&self, path: &SecretPath, version: Option<&Version>) -> Result<StoredSecret, StoreError> {
+        let (engine, answer) = self.read_at(path, version).await?;
+        Ok(engine.secret(answer))
+    }
+
+    /// Reads the newest version of a secret, and returns with it which one that is.
+    ///
+    /// # Errors
+    /// Fails as [`Self::read`] does, also where the newest version is deleted.
+    pub async fn read_newest(&self, path: &SecretPath) -> Result<(StoredVersion, StoredSecret), StoreError> {
+        let (engine, answer) = self.read_at(path, None).await?;
+        let version = match engine.has_versions {
+            true => {
+                let Current { metadata: CurrentVersion { version: number, times } } = read(&answer)?;
+                StoredVersion::Numbered { number, times: times.times() }
+            }
+            false => StoredVersion::Unnumbered,
+        };
+        Ok((version, engine.secret(answer)))
+    }
+
+    async fn read_at(&self, path: &SecretPath, version: Option<&Version>) -> Result<(Engine, Answer), StoreError> {
         let engine = self.engine(path).await?;
         if !engine.has_versions && version.is_some() {
             return Err(StoreError::NoVersions { service: SERVICE });
@@ -127,8 +148,7 @@ impl VaultSecrets {
         if answer.status == 404 && engine.has_versions {
             return Err(without_data(&answer, version.is_some()));
         }
-        let Answer { body, .. } = self.checked(answer)?;
-        Ok(StoredSecret::new(body, if engine.has_versions { &["data", "data"] } else { &["data"] }))
+        Ok((engine, self.checked(answer)?))
     }
 
     /// Finds out which engine a path belongs to. One question at a time, since the answer is most often that of the next path too.
@@ -182,6 +202,11 @@ impl VaultSecrets {
 }
 
 impl Engine {
+    /// Takes the secret out of an answer.
+    fn secret(&self, Answer { body, .. }: Answer) -> StoredSecret {
+        StoredSecret::new(body, if self.has_versions { &["data", "data"] } else { &["data"] })
+    }
+
     /// Returns what stands behind `data` in a path.
     fn place_in<'a>(&self, path: &'a SecretPath) -> Result<impl Iterator<Item = &'a str>, StoreError> {
         let (data, place) = match path.segments().get(self.mount.len()..) {
@@ -248,6 +273,19 @@ struct Metadata {
     current_version: u64,
     #[serde(default)]
     versions: BTreeMap<String, Times>,
+}
+
+/// What stands beside the secret of an engine that keeps versions.
+#[derive(Deserialize)]
+struct Current {
+    metadata: CurrentVersion,
+}
+
+#[derive(Deserialize)]
+struct CurrentVersion {
+    version: u64,
+    #[serde(flatten)]
+    times: Times,
 }
 
 #[derive(Deserialize)]
