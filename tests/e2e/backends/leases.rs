@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use waxwing_harness::{Postgres, eventually};
 
 use super::references::{OWN, Store, secret};
+use crate::act::config_map;
 use crate::stage::{PATIENCE, condition, start_controller};
 
 const POLICY: &str = r#"
@@ -214,6 +215,12 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     scene.lease_for("1h", "2h");
     scene.drift();
     let last = scene.another_user(&[&after]);
+
+    // A sync of something else makes none.
+    let made = scene.store.asked_store("issued");
+    let commit = scene.store.stage.commit(&[("app/settings.yaml", &config_map("settings", "a"))]);
+    scene.store.stage.applied(&commit);
+    assert_eq!((scene.store.asked_store("issued"), scene.user().as_ref()), (made, Some(&last)));
     scene.store.stage.kubectl(&["delete", "sync", "app", "--timeout=60s"]).unwrap();
     assert!(!scene.store.stage.has("secret/db"));
     scene.no_users("what was made is revoked with the Sync");
