@@ -159,20 +159,28 @@ pub(super) fn unresolved(rendered: &Rendered, sent: &[&Manifest], stores: &Store
         None => (!stores.is_cut_short).then(not_asked),
     };
     let mut errors = refusals(rendered, ids(), missing);
-    if errors.is_empty() {
-        return errors;
+    if !errors.is_empty() {
+        errors.extend(without_values(rendered, ids(), |stored| stores.answers.get(stored)?.as_ref().ok()));
     }
-    let placed = ids().filter_map(|id| Some((id, rendered.references().get(id)?)));
-    let placed = placed.flat_map(|(id, placed)| placed.iter().map(move |placed| (id, placed)));
-    for (id, PlacedReference { reference, mark, is_expanded }) in placed {
-        let Some(Ok(Answered { secret, .. })) = stores.answer(id, reference) else { continue };
-        let found = match is_expanded {
+    errors
+}
+
+/// Returns every reference of some objects to a secret that was given and has no such value.
+pub fn without_values<'a>(
+    rendered: &Rendered,
+    objects: impl Iterator<Item = &'a ObjectId>,
+    answered: impl Fn(&Stored) -> Option<&'a Answered>,
+) -> Vec<OpenError> {
+    let references = objects.filter_map(|id| rendered.references().get(id)).flatten();
+    let lacking = references.filter_map(|PlacedReference { reference, mark, is_expanded }| {
+        let secret = &answered(&reference.stored())?.secret;
+        let error = match is_expanded {
             true => secret.entries(&reference.pointer).err(),
             false => secret.value(&reference.pointer, reference.decode).err(),
         };
-        errors.extend(found.map(|error| without_value(mark, reference, error)));
-    }
-    errors
+        Some(without_value(mark, reference, error?))
+    });
+    lacking.collect()
 }
 
 fn not_asked() -> StoreRefusal {

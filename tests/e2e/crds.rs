@@ -114,6 +114,8 @@ fn the_api_server_takes_the_definitions_without_a_warning_and_every_good_object(
         ),
         stored("['secret/data/{namespace}/*', '*/..x/.y/...', 'kv/a b', 'kv/größe']", ""),
         stored("[a/b], keys: [transit/keys/a]", ", refreshInterval: 1h30m"),
+        stored("[a/b]", ", limits: {concurrentRequests: 1, requestsPerSecond: 50}"),
+        stored("[a/b]", ", limits: {}"),
         backend(
             "{aws: {region: us-gov-west-1, auth: {secretRef: {name: aws}}}, allow: {paths: ['secretsmanager/{namespace}/*', ssm/db]}}",
         ),
@@ -219,6 +221,8 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (stored("[a/b, a/b]", ""), "Duplicate value"),
         (stored("[a/b]", ", refreshInterval: 0s"), "a length of time is at least 1s"),
         (stored("[a/b]", ", refreshInterval: 25h"), "it is at most 24h"),
+        (stored("[a/b]", ", limits: {concurrentRequests: 0}"), "spec.limits.concurrentRequests"),
+        (stored("[a/b]", ", limits: {requestsPerSecond: 10001}"), "spec.limits.requestsPerSecond"),
         (stored("[a/b]", ", refreshInterval: often"), "spec.refreshInterval in body should match"),
         (backend("{aws: {auth: {}}, allow: {keys: [a]}}"), "exactly one of webIdentity and secretRef must be set"),
         (
@@ -282,6 +286,14 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         ),
         (of_cluster("{namespaces: {names: [shop]}, paths: ['a/{namespace}', a/b]}"), "each of paths needs {namespace}"),
         (of_cluster("{namespaces: {names: [shop]}, keys: ['transit/keys/*']}"), "each of keys needs {namespace}"),
+        // A file that names no role would get by the role's.
+        (
+            leading_to(
+                "aws: {auth: {secretRef: {name: a}}}",
+                "{namespaces: {names: [a]}, keys: ['arn:aws:kms:eu-west-1:1:key/*+arn:aws:iam::1:role/{namespace}']}",
+            ),
+            "each of keys needs {namespace}",
+        ),
         (
             backend("{vault: {address: 'https://me@vault:8200', auth: {tokenRef: {name: a}}}, allow: {keys: [a]}}"),
             "spec.vault.address in body should match",

@@ -152,7 +152,7 @@ impl Logins {
             is_revocable,
             is_for_many_uses,
             since,
-            ends_at: lifetime.map(|lifetime| since + lifetime),
+            ends_at: lifetime.and_then(|lifetime| since.checked_add(lifetime)),
             expires_at: lifetime.and_then(|lifetime| Timestamp::now().checked_add(lifetime).ok()),
             ends: self.ends.clone(),
         });
@@ -330,7 +330,9 @@ mod tests {
     #[test]
     fn a_token_is_given_out_until_shortly_before_it_ends_and_for_no_longer_than_an_hour() {
         let logins = Logins::default();
-        for (lifetime, seconds) in [(Some(10), 8), (Some(600), 570), (Some(36_000), 3570), (None, 3570)] {
+        for (lifetime, seconds) in
+            [(Some(10), 8), (Some(600), 570), (Some(36_000), 3570), (Some(u64::MAX), 3570), (None, 3570)]
+        {
             let token = logins.keep(&holder("shop"), &server(), login(lifetime, true), Instant::now());
             assert_eq!(token.is_kept_until() - token.since, Duration::from_secs(seconds), "{lifetime:?}");
         }

@@ -190,6 +190,23 @@ mod tests {
         assert_eq!([0, 1].map(|_| state.enter(now + 3 * PAUSE)), [Ok(false); 2]);
     }
 
+    #[tokio::test]
+    async fn who_finds_no_place_waits_for_one_and_who_gives_up_finding_out_leaves_it_to_the_next() {
+        let limits = BackendLimits { concurrent_requests: 1, requests_per_second: None };
+        let paces = Paces::default();
+        let (pace, same) = (paces.of("a", 1, &limits), paces.of("a", 1, &limits));
+        assert!(Arc::ptr_eq(&pace, &same) && !Arc::ptr_eq(&pace, &paces.of("a", 2, &limits)));
+        let first = pace.place().await.ok();
+        let mut second = std::pin::pin!(same.place());
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        drop(first);
+        second.await.ok().unwrap().answered();
+        pace.state().failures = FAILURES;
+        drop(pace.place().await.ok().unwrap());
+        pace.place().await.ok().unwrap().answered();
+        assert_eq!(pace.state().failures, 0);
+    }
+
     #[test]
     fn what_fails_at_the_same_time_is_one_failure() {
         let (mut state, now) = state();

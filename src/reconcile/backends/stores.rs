@@ -125,13 +125,21 @@ impl Backends<'_> {
         secret.digested(|object| self.stamp(stored, object)).map_err(|_| self.unusable(backend, stored))
     }
 
-    /// Tells whether a secret and which version of it is the newest are one question.
+    /// Tells whether a secret and which version it has are one question, or the version is none.
     pub(in crate::reconcile) fn tells_both(&self, stored: &Stored) -> bool {
-        stored.version.is_none() && self.store(stored).is_ok_and(Backend::tells_both)
+        self.store(stored).is_ok_and(Backend::tells_both)
     }
 
-    /// Reads the newest version of a secret, and returns with it which one that is, where [`Backends::tells_both`].
-    pub(in crate::reconcile) async fn read_newest(&self, stored: &Stored) -> Result<(Found, Answered), StoreRefusal> {
+    /// Reads a secret, and returns with it which version it has, where [`Backends::tells_both`].
+    pub(in crate::reconcile) async fn read_with_version(
+        &self,
+        stored: &Stored,
+    ) -> Result<(Found, Answered), StoreRefusal> {
+        if stored.version.is_some() {
+            let found = self.version(stored).await?;
+            let answered = self.read_secret(stored, found.version.as_ref()).await?;
+            return Ok((found, answered));
+        }
         let backend = self.store(stored)?;
         let read = async { backend.store(&self.tenant).await?.read_newest(&stored.path).await };
         let read = self.ask_store(backend, backend.keeper(&stored.path), "read", read).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use waxwing_formats::sops::UnlockError;
 use waxwing_keys::Keyring;
 use waxwing_plan::{Change, Manifest, Plan};
@@ -150,7 +150,7 @@ async fn stored<'a>(
     sent: &[&Manifest],
     probed: &Probed<'_>,
 ) -> Result<(SyncKeys<'a>, Vec<Issued>, Option<Duration>), Trouble> {
-    let probe::Read { stores, issued, away } = probe::read(job, rendered, sent, probed).await?;
+    let probe::Read { stores, issued, away } = probe::read(job, rendered, sent, probed).boxed().await?;
     Ok((SyncKeys { stores, ..keys }, issued, away))
 }
 

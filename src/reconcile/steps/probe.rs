@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use waxwing_formats::reference::{Reference, Stored};
 use waxwing_plan::{Manifest, ObjectId, Steering};
@@ -62,7 +62,8 @@ pub(in crate::reconcile) async fn probe<'a>(
         job.context.versions.keep(job, &Intervals::of(rendered), BTreeMap::new());
         return Ok(Probed::before(Arc::default()));
     }
-    let asked = ask(job, rendered, seen, wanted).await;
+    // In a box, since clients of clouds are nested deeper than the compiler looks.
+    let asked = ask(job, rendered, seen, wanted).boxed().await;
     if let Err(trouble) = &asked {
         progress.unsealed(Some(trouble));
     }
@@ -101,18 +102,19 @@ async fn ask<'a>(
     };
     let mut due: BTreeSet<Stored> = wanted.iter().map(|(_, stored)| stored.clone()).collect();
     found.retain(|stored, _| due.contains(stored));
-    due.retain(|stored| !found.contains_key(stored));
+    let sent = of_absent(rendered, seen);
+    due.retain(|stored| sent.contains(stored) || !found.contains_key(stored));
     if due.is_empty() {
         return Ok(Probed::before(Arc::new(Versions::new(rendered, found, made))));
     }
     let backends = Backends::read(job, session(job)?).await?;
     let (of_objects, due): (BTreeSet<Stored>, BTreeSet<Stored>) =
         due.into_iter().partition(|stored| backends.makes(stored));
-    let sent = of_absent(rendered, seen);
     let (both, due): (Vec<_>, Vec<_>) =
         due.into_iter().partition(|stored| sent.contains(stored) && backends.tells_both(stored));
+    let due: Vec<Stored> = due.into_iter().filter(|stored| !found.contains_key(stored)).collect();
     let mut refused = BTreeMap::new();
-    let read = read_newest(&backends, both, &mut found, &mut refused).await;
+    let read = read_with_versions(&backends, both, &mut found, &mut refused).await;
     let asked = futures::stream::iter(backends.together(due, About::Versions));
     let answers = asked.map(async |together| backends.versions(together).await);
     for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
@@ -129,7 +131,7 @@ async fn ask<'a>(
     let versions = Arc::new(Versions::new(rendered, found, made));
     match refused.is_empty() {
         true => Ok(Probed { versions, backends: Some(backends), read: Mutex::new(read) }),
-        false => Err(unresolved(rendered, &refused, &backends)),
+        false => Err(unresolved(rendered, &refused, &read, &backends)),
     }
 }
 
@@ -140,7 +142,7 @@ fn of_absent(rendered: &Rendered, seen: &Seen) -> BTreeSet<Stored> {
 }
 
 /// Reads secrets with their versions; returns as many as one sync may have.
-async fn read_newest(
+async fn read_with_versions(
     backends: &Backends<'_>,
     wanted: Vec<Stored>,
     found: &mut BTreeMap<Stored, Found>,
@@ -148,7 +150,7 @@ async fn read_newest(
 ) -> BTreeMap<Stored, Answered> {
     let (mut read, mut size) = (BTreeMap::new(), 0);
     let asked = futures::stream::iter(wanted).map(async |stored| {
-        let answer = backends.read_newest(&stored).await;
+        let answer = backends.read_with_version(&stored).await;
         (stored, answer)
     });
     let mut answers = std::pin::pin!(asked.buffer_unordered(ASKED_AT_ONCE));
@@ -174,9 +176,15 @@ fn is_requested(job: &Job<'_>) -> bool {
     requested.is_some() && requested != handled
 }
 
-fn unresolved(rendered: &Rendered, refused: &BTreeMap<Stored, StoreRefusal>, backends: &Backends<'_>) -> Trouble {
+fn unresolved(
+    rendered: &Rendered,
+    refused: &BTreeMap<Stored, StoreRefusal>,
+    read: &BTreeMap<Stored, Answered>,
+    backends: &Backends<'_>,
+) -> Trouble {
     let refusal_of = |_: &ObjectId, reference: &Reference| refused.get(&reference.stored()).cloned();
-    let errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
+    let mut errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
+    errors.extend(unsealing::without_values(rendered, rendered.references().keys(), |stored| read.get(stored)));
     Trouble { soon: backends.outage(), ..trouble(&errors) }
 }
 
