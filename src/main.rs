@@ -34,7 +34,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let telemetry = speak(&args)?;
     harden()?;
-    let ended = start(args).await;
+    let ended = Box::pin(start(args)).await;
     telemetry.end().await;
     Ok(ended?)
 }

@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{audit, cert, completion, edit, keys, new, plan, refs, rotate, run, seal, verify};
 use crate::error::Error;
@@ -171,9 +171,25 @@ impl Call {
         match name {
             Some("sops") => parsed::<Sops>(&words).map(|Sops { args, .. }| Self::Sops(Box::new(args))),
             Some("kubeseal") => parsed::<Kubeseal>(&words).map(|Kubeseal { args }| Self::Kubeseal(Box::new(args))),
-            _ => parsed::<Cli>(&words).map(|cli| Self::Seal(Box::new(cli))),
+            _ => match Self::other_program(&words) {
+                Some(call) => Ok(call),
+                None => parsed::<Cli>(&words).map(|cli| Self::Seal(Box::new(cli))),
+            },
         }
         .map_err(|error| Usage::new(error, &words))
+    }
+
+    /// Reads what stands behind `seal kubeseal`, without a description of what `seal` does, which takes longer than to seal. Where there
+    /// is something to explain, that is done by what knows all commands.
+    fn other_program(words: &[OsString]) -> Option<Self> {
+        let words = words.get(1..)?;
+        if words.first()? != "kubeseal" {
+            return None;
+        }
+        let mut command = ManuallyDrop::new(Kubeseal::command());
+        let mut matches = command.try_get_matches_from_mut(words).ok()?;
+        let Kubeseal { args } = Kubeseal::from_arg_matches_mut(&mut matches).ok()?;
+        Some(Self::Kubeseal(Box::new(args)))
     }
 
     /// Does what was asked for.

@@ -4,6 +4,7 @@
 //! way to the controller. Nothing is written to the cluster here; `connection` does what `seal keys` asks for.
 
 mod connection;
+mod patience;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 pub(crate) use connection::{Answer, Ask, Connection};
+pub(crate) use patience::Patience;
 
 use crate::input;
 

@@ -45,7 +45,10 @@ pub struct VaultAuth {
 pub struct KubernetesAuth {
     /// Where the authentication method is mounted on the server. Default: `kubernetes`. Example: `clusters/prod`.
     #[serde(default = "kubernetes")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$"))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")
+    )]
     pub mount: String,
 
     /// The role to log in with. Example: `shop`.
@@ -63,7 +66,10 @@ pub struct KubernetesAuth {
 pub struct JwtAuth {
     /// Where the authentication method is mounted on the server. Default: `jwt`. Example: `clusters/prod`.
     #[serde(default = "jwt")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$"))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")
+    )]
     pub mount: String,
 
     /// The role to log in with. Example: `shop`.
@@ -81,7 +87,10 @@ pub struct JwtAuth {
 pub struct AppRoleAuth {
     /// Where the authentication method is mounted on the server. Default: `approle`. Example: `approle-prod`.
     #[serde(default = "approle")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$"))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")
+    )]
     pub mount: String,
 
     /// The id of the role, which is no secret. Example: `8d1bd5dc-4bbf-4c0c-a3a7-0d4f1e1d2c3b`.
@@ -104,7 +113,10 @@ pub struct AppRoleAuth {
 pub struct CertificateAuth {
     /// Where the authentication method is mounted on the server. Default: `cert`. Example: `cert-prod`.
     #[serde(default = "cert")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*$"))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")
+    )]
     pub mount: String,
 
     /// The role to log in with. Default: none; the server looks for one that takes the certificate. Example: `shop`.

@@ -45,7 +45,7 @@ impl ApiServer {
     /// Fails when the configuration can't be used, such as for a damaged certificate.
     pub fn connect(&self) -> Result<Client, ConnectError> {
         let reading = ClientBuilder::try_from(self.config.clone()).map_err(|_| ConnectError)?.build();
-        Ok(self.counted(Fenced { reading, writing: self.writing()?, fence: self.fence.clone() }))
+        Ok(self.counted(Fenced { reading: Some(reading), writing: self.writing()?, fence: self.fence.clone() }))
     }
 
     /// Makes connections of their own for what writes: what it reads goes over them too, so that there is none to set up for that, and so ends
@@ -55,8 +55,12 @@ impl ApiServer {
     ///
     /// Fails as [`ApiServer::connect`] does.
     pub fn connect_to_write(&self) -> Result<Client, ConnectError> {
-        let writing = self.writing()?;
-        Ok(self.counted(Fenced { reading: writing.clone(), writing, fence: self.fence.clone() }))
+        Ok(self.counted(Fenced { reading: None, writing: self.writing()?, fence: self.fence.clone() }))
+    }
+
+    /// Tells whether writes are let through now.
+    pub fn may_write(&self) -> bool {
+        self.fence.lets_through()
     }
 
     fn writing(&self) -> Result<Client, ConnectError> {

@@ -136,6 +136,11 @@ impl Fence {
         }
     }
 
+    /// Tells a connection that broke since nothing may go over it any more from others.
+    fn told(&self, error: kube::Error) -> BoxError {
+        if self.lets_end() { error.into() } else { NotLeading.into() }
+    }
+
     /// Lets a write in; it is on its way until what is returned is dropped.
     fn enter(self: &Arc<Self>) -> Option<OnItsWay> {
         let place = self.places.clone().try_acquire_owned().ok()?;
@@ -200,7 +205,8 @@ impl Future for FencedConnection {
 
 /// Sends what reads over one connection, and what writes over another, if the fence lets it through.
 pub(super) struct Fenced {
-    pub(super) reading: Client,
+    /// None where reading ends with the right to write.
+    pub(super) reading: Option<Client>,
     pub(super) writing: Client,
     pub(super) fence: Arc<Fence>,
 }
@@ -216,7 +222,7 @@ impl Service<Request<Body>> for Fenced {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if !writes(request.method(), request.uri().path()) {
-            let client = self.reading.clone();
+            let Some(client) = self.reading.clone() else { return self.read_while_writing(request) };
             return async move { Ok(client.send(request).await?) }.boxed();
         }
         let Some(on_its_way) = self.fence.enter() else { return ready(Err(NotLeading.into())).boxed() };
@@ -225,12 +231,26 @@ impl Service<Request<Body>> for Fenced {
             let answer = tokio::select! {
                 biased;
                 () = fence.is_closed() => return Err(NotLeading.into()),
-                answer = client.send(request) => answer?,
+                answer = client.send(request) => answer.map_err(|error| fence.told(error))?,
             };
             on_its_way.answered();
             Ok(answer)
         };
         sent.boxed()
+    }
+}
+
+impl Fenced {
+    /// Reads over the connection of what writes.
+    fn read_while_writing(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> {
+        let (client, fence) = (self.writing.clone(), self.fence.clone());
+        let read = async move {
+            if !fence.lets_end() {
+                return Err(NotLeading.into());
+            }
+            client.send(request).await.map_err(|error| fence.told(error))
+        };
+        read.boxed()
     }
 }
 
@@ -321,6 +341,19 @@ mod tests {
         assert_eq!(written.unwrap(), 200);
         fence.open_until(Moment::now());
         assert!(sent(client, Method::PATCH, "/api/v1/x").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_read_to_write_is_refused_in_its_own_words_once_the_time_is_over() {
+        let fence = Fence::closed();
+        let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
+        let client =
+            ApiServer::new(config, Arc::new(Metrics::new("0", &[], &[])), fence.clone()).connect_to_write().unwrap();
+        for _ in 0..2 {
+            let read = Call::get("/api/v1/x").send(&client, &Identity::Controller);
+            assert_eq!(read.await, Err(CallError::NotLeading(NotLeading)));
+            fence.open_until(Moment::now()); // is over at once
+        }
     }
 
     /// Reads and writes, and returns how many connections that took.

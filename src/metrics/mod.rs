@@ -136,12 +136,16 @@ pub struct Metrics {
     queue_wait: Family<Closed<1>, Histogram>,
     key_operations: Counter,
     leader: Gauge,
+    http_refused: Family<Closed<1>, Counter>,
     /// SealedSecrets in the cluster; served only where they are reconciled.
     pub sealed_objects: SealedObjects,
 }
 
 /// Where logins are counted: those that are shared and kept.
 const LOGGED_IN_AT: [&str; 1] = ["Vault"];
+
+/// Why the HTTP interface doesn't go on with somebody.
+const HTTP_REFUSALS: [&str; 4] = ["crowded", "slow-headers", "unread", "busy"];
 
 impl Metrics {
     /// Starts with nothing counted, for a controller of this version.
@@ -184,6 +188,10 @@ impl Metrics {
         registry.register("waxwing_sealing_key_operations", help, key_operations.clone());
         let leader = Gauge::default();
         registry.register("waxwing_leader", "1 while this controller leads, and so may write", leader.clone());
+        let help = "Connections to the HTTP interface that were closed, and requests that were turned away at once";
+        let http_refused = Family::<Closed<1>, Counter>::default();
+        registry.register("waxwing_http_refused", help, http_refused.clone());
+        HTTP_REFUSALS.iter().for_each(|reason| start(&http_refused, [("reason", *reason)]));
         ObjectResult::ALL.iter().for_each(|result| start(&objects, [("result", result.as_str())]));
         for service in key_services {
             drop(services.get_or_create(&[("service", *service), ("outcome", "unwrapped")]));
@@ -224,6 +232,7 @@ impl Metrics {
             queue_wait,
             key_operations,
             leader,
+            http_refused,
             sealed_objects: SealedObjects::default(),
         }
     }
@@ -325,6 +334,11 @@ impl Metrics {
     pub fn request(&self, verb: &'static str, code: Option<u16>, took: Duration) {
         self.requests.get_or_create(&Answered { verb, code: Code(code) }).inc();
         observe(&self.request_duration, ("verb", verb), took);
+    }
+
+    /// Counts a connection to the HTTP interface that was closed, or a request that was turned away before anything of it was read.
+    pub fn http_refused(&self, reason: &'static str) {
+        self.http_refused.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Writes everything as OpenMetrics text.

@@ -32,6 +32,8 @@ const LISTED: (Duration, Duration) = (Duration::from_secs(10 * 60), Duration::fr
 /// How Syncs fared with backends, by the uid of the backend and the ServiceAccount.
 pub struct BackendStandings {
     logins: Mutex<HashMap<String, BTreeMap<String, Login>>>,
+    /// What came of looking at each backend last, by its uid.
+    looked: Mutex<HashMap<String, Looked>>,
     own: mpsc::UnboundedSender<ObjectRef<SecretBackend>>,
     of_cluster: mpsc::UnboundedSender<ObjectRef<ClusterSecretBackend>>,
 }
@@ -40,6 +42,12 @@ pub struct BackendStandings {
 pub struct BackendNews {
     pub(super) own: mpsc::UnboundedReceiver<ObjectRef<SecretBackend>>,
     pub(super) of_cluster: mpsc::UnboundedReceiver<ObjectRef<ClusterSecretBackend>>,
+}
+
+struct Looked {
+    generation: Option<i64>,
+    at: Instant,
+    came_to: Result<(), Trouble>,
 }
 
 struct Login {
@@ -61,7 +69,7 @@ impl BackendStandings {
     pub fn new() -> (Self, BackendNews) {
         let ((own, of_own), (of_cluster, of_others)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let news = BackendNews { own: of_own, of_cluster: of_others };
-        (Self { logins: Mutex::default(), own, of_cluster }, news)
+        (Self { logins: Mutex::default(), looked: Mutex::default(), own, of_cluster }, news)
     }
 
     /// Notes whether a ServiceAccount was let in, and until when its token is good.
@@ -91,6 +99,7 @@ impl BackendStandings {
     /// Forgets the backends that are gone.
     pub(super) fn forget(&self, gone: &HashSet<String>) {
         self.all().retain(|uid, _| !gone.contains(uid));
+        self.looked().retain(|uid, _| !gone.contains(uid));
     }
 
     fn listed(&self, uid: &str) -> Vec<LoginStatus> {
@@ -106,6 +115,17 @@ impl BackendStandings {
         listed.sort_by_key(|login| login.problem.is_none());
         listed.truncate(LOGINS_LIMIT);
         listed
+    }
+
+    /// Returns what came of looking at this generation of a backend, if that was just now: there is news of logins more often.
+    fn looked_at(&self, uid: &str, generation: Option<i64>) -> Option<Result<(), Trouble>> {
+        let looked = self.looked();
+        let last = looked.get(uid).filter(|last| last.generation == generation && last.at.elapsed() < SHORTEST)?;
+        Some(last.came_to.clone())
+    }
+
+    fn looked(&self) -> MutexGuard<'_, HashMap<String, Looked>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, Login>>> {
@@ -160,11 +180,20 @@ impl Backend for ClusterSecretBackend {
 /// Looks at a backend, says what there is to say where it is something else than before, and returns when to look again.
 pub(super) async fn reconcile<B: Backend>(backend: Option<Arc<B>>, context: Arc<Context>) -> Option<Duration> {
     let backend = backend.filter(|backend| backend.meta().deletion_timestamp.is_none())?;
-    let spec = backend.spec();
-    let checked = check(&spec, &context.key_services).await;
-    let logins = context.backends.listed(backend.meta().uid.as_deref().unwrap_or_default());
+    let (spec, generation) = (backend.spec(), backend.meta().generation);
+    let uid = backend.meta().uid.as_deref().unwrap_or_default();
+    let checked = match context.backends.looked_at(uid, generation) {
+        Some(checked) => checked,
+        None => {
+            let came_to = check(&spec, &context.key_services).await;
+            let looked = Looked { generation, at: Instant::now(), came_to: came_to.clone() };
+            context.backends.looked().insert(uid.to_owned(), looked);
+            came_to
+        }
+    };
+    let logins = context.backends.listed(uid);
     let verdict = verdict(&spec, checked, &logins, B::IS_OF_ONE_TENANT);
-    let (now, generation) = (Timestamp::now(), backend.meta().generation);
+    let now = Timestamp::now();
     let before = backend.status().cloned().unwrap_or_default();
     let mut status = BackendStatus { observed_generation: generation, logins, ..before.clone() };
     report::set_verdict(&mut status.conditions, &verdict, generation, now);
@@ -202,7 +231,10 @@ fn verdict(
             let message = trouble.message.clone();
             Verdict::failed(&trouble, message)
         }
-        (Ok(()), None) if spec.vault.is_some() => Verdict::ready(Reason::Usable, "The server answers".to_owned()),
+        // One that wants a certificate is not asked without.
+        (Ok(()), None) if spec.vault.as_ref().is_some_and(|vault| vault.auth.cert.is_none()) => {
+            Verdict::ready(Reason::Usable, "The server answers".to_owned())
+        }
         (Ok(()), None) => Verdict::ready(Reason::Usable, "The service is asked when a Sync needs it".to_owned()),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kube::Client;
 
-use crate::cluster::{ApiServer, CallError};
+use crate::cluster::{ApiServer, CallError, NotLeading};
 
 /// Makes the connection when it is needed; those that need it at the same time share it.
 pub(super) struct Carrier {
@@ -15,6 +15,11 @@ pub(super) struct Carrier {
 impl Carrier {
     pub(super) fn new(server: ApiServer) -> Self {
         Self { server, open: Mutex::new(Weak::new()) }
+    }
+
+    /// Makes sure that this process may write now.
+    pub(super) fn check(&self) -> Result<(), CallError> {
+        if self.server.may_write() { Ok(()) } else { Err(CallError::NotLeading(NotLeading)) }
     }
 
     /// Returns the connection; it is closed when nobody has it any more.

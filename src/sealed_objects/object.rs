@@ -160,8 +160,13 @@ impl SealedSecret {
     pub(super) fn was_done_once(&self) -> bool {
         let status = self.status();
         let reason = synced_condition(&status).and_then(|synced| synced.get("reason")?.as_str());
-        let is_later = self.rest_written() > self.status_written();
-        is_synced(&status, "False") && reason == Some(SYNCED_BEFORE) && self.is_observed(&status) && !is_later
+        let is_as_told = self.is_observed(&status) && !self.is_changed_since_told();
+        is_synced(&status, "False") && reason == Some(SYNCED_BEFORE) && is_as_told
+    }
+
+    /// Tells whether anything of it was written after its status, by the API server's clock, which counts whole seconds.
+    pub(super) fn is_changed_since_told(&self) -> bool {
+        self.rest_written() > self.status_written()
     }
 
     fn is_observed(&self, status: &Value) -> bool {
@@ -175,7 +180,7 @@ impl SealedSecret {
     }
 
     /// Returns when anything else of it was last written, by the API server's clock.
-    pub(super) fn rest_written(&self) -> Option<Timestamp> {
+    fn rest_written(&self) -> Option<Timestamp> {
         self.written(|subresource| subresource != Some("status"))
     }
 

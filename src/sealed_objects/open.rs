@@ -1,7 +1,7 @@
 //! Opens the items of one SealedSecret with the cluster's keyring, within a budget of private-key operations.
 //!
-//! An item doesn't say which key it is for. The key that opened the last one is tried first, so that an object costs one operation
-//! an item once its key is known. One that was sealed for somewhere else costs an operation a key, so after some of these the
+//! An item doesn't say which key it is for. Keys are tried in the order in which they opened items last, so that an object costs about one
+//! operation an item once its keys are known. One that was sealed for somewhere else costs an operation a key, so after some of these the
 //! rest is not tried.
 
 use std::collections::BTreeMap;
@@ -15,8 +15,7 @@ use crate::unsealing::with_stack_wiped;
 
 /// After so many private-key operations that opened nothing, no further item is tried.
 const MOST_FAILED_OPERATIONS: usize = 256;
-/// After so many in all no further item is tried that a caller of the HTTP interface asks about: twice what [`MOST_ITEMS`] take whose keys
-/// are known.
+/// After so many in all no further item is tried that a caller of the HTTP interface asks about: twice what [`MOST_ITEMS`] take of one key.
 const MOST_OPERATIONS: usize = 8_000;
 /// The most items that a caller of the HTTP interface may ask about: twice as many as an object has that fits the API server's storage.
 pub(super) const MOST_ITEMS: usize = 4_000;
@@ -103,6 +102,7 @@ pub(crate) fn open(
 struct Opening<'a> {
     sealed: &'a Envelope<'a>,
     ring: &'a Keyring,
+    /// All keys, the one first that opened an item last.
     keys: Vec<&'a Fingerprint>,
     label: Vec<u8>,
     opened: Opened,
@@ -117,10 +117,11 @@ struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     fn new(sealed: &'a Envelope<'a>, ring: &'a Keyring, hint: Option<&Fingerprint>, most_operations: usize) -> Self {
+        let (hinted, others): (Vec<_>, Vec<_>) = ring.fingerprints().partition(|key| Some(*key) == hint);
         Self {
             sealed,
             ring,
-            keys: ring.fingerprints().collect(),
+            keys: [hinted, others].concat(),
             label: sealed.label(),
             opened: Opened { values: BTreeMap::new(), key: hint.cloned() },
             faults: BTreeMap::new(),
@@ -177,23 +178,16 @@ impl<'a> Opening<'a> {
     fn item(&mut self, text: &str) -> Result<(SecretBytes, Fingerprint), Fault> {
         let item = SealedItem::parse(text).map_err(Fault::Item)?;
         let request = item.request(RequestId(0), self.label.clone());
-        let Ok((key, fingerprint)) = self.ring.open(&request.wrapped, self.opened.key.as_ref()) else {
+        let Ok((key, fingerprint)) = self.ring.open(&request.wrapped, self.keys.iter().copied()) else {
             self.failed_operations += self.keys.len();
             return Err(Fault::Foreign(item));
         };
-        self.operations += self.tried_until(&fingerprint);
-        Ok((item.open(&key).map_err(Fault::Item)?, fingerprint))
-    }
-
-    /// Returns how many keys were tried at most until this one opened an item: the one of the item before, then all in their order.
-    fn tried_until(&self, opener: &Fingerprint) -> usize {
-        match &self.opened.key {
-            Some(hint) if hint == opener => 1,
-            hint => {
-                let before = self.keys.iter().take_while(|key| **key != opener).count();
-                1 + before + usize::from(hint.is_some())
-            }
+        let tried = self.keys.iter().take_while(|key| **key != &fingerprint).count();
+        self.operations += 1 + tried;
+        if let Some(until_it) = self.keys.get_mut(..=tried) {
+            until_it.rotate_right(1);
         }
+        Ok((item.open(&key).map_err(Fault::Item)?, fingerprint))
     }
 
     fn finish(self, diagnosis: Diagnosis) -> Result<Opened, Unopened> {
@@ -218,5 +212,44 @@ impl<'a> Opening<'a> {
             Some(sealed) => Why::Scope { sealed, stated },
             None => Why::Elsewhere { name: name.to_owned(), namespace: namespace.to_owned(), scope: stated },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use rand_core::OsRng;
+    use waxwing_formats::sealed_secret::{Certificate, seal_item};
+    use waxwing_keys::SealingKey;
+
+    use super::*;
+
+    fn key(second: i64) -> SealingKey {
+        let since = Timestamp::from_second(second).unwrap();
+        let generated = SealingKey::generate(since, Duration::from_secs(3600), "", 2048).unwrap();
+        SealingKey::from_pem(&generated.tls_key_pem, generated.tls_crt_pem.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn items_that_alternate_between_a_few_of_many_keys_cost_as_many_operations_each_as_those_are() {
+        let keys: Vec<SealingKey> = (0..6).map(key).collect();
+        let certificates: Vec<_> = keys.iter().map(|key| key.certificate_pem().to_owned()).collect();
+        let sealed = |number: usize| {
+            let certificate = Certificate::from_pem(certificates[number % 2].as_bytes()).unwrap();
+            let value = SecretBytes::new(b"1".to_vec());
+            seal_item(&certificate.public_key, &Scope::Strict.label("shop", "login"), &value, &mut OsRng).unwrap()
+        };
+        let items: Vec<(String, String)> = (0..10).map(|number| (number.to_string(), sealed(number))).collect();
+        let items = items.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let sealed = Envelope { name: "login", namespace: "shop", scope: Scope::Strict, items };
+        let ring = Keyring::new(keys);
+        // The oldest two of six: one is found after six tries, the other after six, and each then after two.
+        let most = 6 + 6 + 8 * 2;
+        let mut opening = Opening::new(&sealed, &ring, None, most);
+        sealed.items.iter().for_each(|(name, text)| opening.add(name, text));
+        assert_eq!((opening.opened.values.len(), opening.operations), (10, most));
+        assert_eq!(ring.operations(), most as u64, "what is counted is what is done");
     }
 }

@@ -78,7 +78,7 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
         Some(live) => Some((live, look.hold(live)?)),
         None => None,
     };
-    let is_revert = live.is_some() && was_done(objects, object);
+    let is_revert = live.is_some_and(|(live, _)| was_done(objects, object, Some(live)));
     if let (true, Some((live, _)), Some(left)) = (is_revert, live, objects.memory.contested(object, Instant::now())) {
         return Err(Trouble::Contested { by: last_writer(live), left });
     }
@@ -86,11 +86,15 @@ async fn make_so(objects: &Objects, object: &SealedSecret) -> Result<Outcome, Tr
 }
 
 /// Tells whether this spec was done once, so that what its Secret is to be now was written over by somebody. A status that says
-/// that putting it back failed doesn't change that, also after a start.
-fn was_done(objects: &Objects, object: &SealedSecret) -> bool {
+/// that putting it back failed doesn't change that, also after a start. What changed beside the spec while nobody looked, such as the
+/// scope, was not done: it is later than what was said, and than the Secret if that stands.
+fn was_done(objects: &Objects, object: &SealedSecret, live: Option<&ObjectMeta>) -> bool {
     match objects.memory.done(object) {
         Some(done) => done.generation == object.metadata.generation && done.scope == object.scope(),
-        None => object.is_done() || object.was_done_once(),
+        None => {
+            let is_later = || live.is_some_and(|live| is_newer(&version(&object.metadata), &version(live)));
+            (object.is_done() && !object.is_changed_since_told() && !is_later()) || object.was_done_once()
+        }
     }
 }
 
@@ -133,6 +137,8 @@ impl Look<'_> {
     /// Opens everything and writes it, over `live` where a Secret stands.
     async fn write(&self, live: Option<(&ObjectMeta, Hold)>, is_revert: bool) -> Result<Outcome, Trouble> {
         let Self { objects, object, production } = self;
+        // Before anything is opened, since nobody could have what comes of it.
+        objects.carrier.check()?;
         let mut contents = opened(objects, object, production).await?;
         let key = contents.key.take();
         let request = production.request(contents, live)?;
@@ -172,7 +178,7 @@ impl Look<'_> {
 
     fn was_done_before(&self, secret: &ObjectMeta, mark: Option<&Mark>) -> bool {
         let Some(told) = self.object.status_written().filter(|_| self.object.is_done()) else { return false };
-        if self.object.rest_written().is_some_and(|written| written > told) {
+        if self.object.is_changed_since_told() {
             return false;
         }
         let Some(mark) = mark else { return self.may_be_left(secret) };
@@ -245,7 +251,7 @@ async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outco
     };
     let was_written = came_to == Ok(&Outcome::Written);
     objects.metrics.sealed_objects.observe(&namespace, &object.name_any(), object.instance(), message.is_none());
-    let trouble = message.as_deref().map(|message| Told { message, was_done: was_done(objects, object) });
+    let trouble = message.as_deref().map(|message| Told { message, was_done: was_done(objects, object, None) });
     let resource = status::resource(object, trouble, was_written, Timestamp::now());
     let told = async { Some(cluster::write_status(&objects.client, &object.path(), resource.as_ref()?).await) };
     match tokio::join!(event, told).1? {

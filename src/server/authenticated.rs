@@ -15,13 +15,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use kube::Client;
 use serde_json::{Map, Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use waxwing_formats::SecretBytes;
 use waxwing_keys::Keyring;
 
 use super::Shown;
-use super::bodies::Bodies;
-use super::limits::{Turn, Users};
+use super::bodies::{Bodies, Held};
+use super::connections::UntilWritten;
+use super::limits::{Line, Turn, Users};
 use super::refusal::{Refusal, json as answer};
 use crate::cluster::{CallError, Caller, caller, may_touch};
 use crate::sealed_objects::{Asked, ItemReport, Named, ResealError};
@@ -34,8 +35,12 @@ const AUDIENCE: &str = "waxwing";
 const LONGEST_TOKEN: usize = 16 << 10;
 /// How many callers are asked about at the same time.
 const REVIEWS_AT_ONCE: usize = 8;
+const REVIEWS_WAITING: usize = 64;
 /// How many requests are worked on at the same time.
 const AT_ONCE: usize = 4;
+const WORK_WAITING: usize = 32;
+/// How long a request waits for each of these, and for its caller's turn: `seal` waits 30 seconds for an answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// How long the API server may take to say who somebody is, or what they may do.
 const LONGEST_REVIEW: Duration = Duration::from_secs(10);
 
@@ -43,21 +48,23 @@ struct Interface {
     shown: Shown,
     bodies: Bodies,
     users: Users,
-    reviews: Semaphore,
-    places: Arc<Semaphore>,
+    reviews: Line,
+    places: Line,
 }
 
 /// A request that may be answered.
 struct Admitted {
     asked: Asked,
     ring: Arc<Keyring>,
-    held: Held,
+    /// Held until the work is over, though whoever asked be gone.
+    place: OwnedSemaphorePermit,
+    kept: Kept,
 }
 
-/// What a request holds until its work is over, though whoever asked be gone: the place of its user, and one of all places.
-struct Held {
+/// What a request holds until its answer is written, or nobody is there any more to read it: the place of its user, and memory.
+struct Kept {
     _turn: Turn,
-    _place: OwnedSemaphorePermit,
+    memory: Held,
 }
 
 /// Returns the routes.
@@ -66,8 +73,8 @@ pub(super) fn routes(shown: Shown) -> Router {
         shown,
         bodies: Bodies::default(),
         users: Users::default(),
-        reviews: Semaphore::new(REVIEWS_AT_ONCE),
-        places: Arc::new(Semaphore::new(AT_ONCE)),
+        reviews: Line::new(REVIEWS_AT_ONCE, REVIEWS_WAITING),
+        places: Line::new(AT_ONCE, WORK_WAITING),
     };
     Router::new()
         .route("/v1/waxwing/verify", post(verified))
@@ -76,35 +83,36 @@ pub(super) fn routes(shown: Shown) -> Router {
 }
 
 async fn verified(State(interface): State<Arc<Interface>>, headers: HeaderMap, body: Body) -> Response {
-    let items = async {
+    let answered = async {
         let admitted = interface.admit("get", &headers, body).await?;
-        interface.work(admitted, |asked, ring| Ok(asked.inspect(ring))).await
+        let told = interface.clone();
+        interface.work(admitted, move |asked, ring| Ok(json!({"items": told.told(&asked.inspect(ring))}))).await
     };
-    match items.await {
-        Ok(items) => answer(StatusCode::OK, &json!({"items": interface.told(&items)})),
-        Err(refusal) => refusal.into_response(),
-    }
+    answered.await.unwrap_or_else(Refusal::into_response)
 }
 
 async fn rotated(State(interface): State<Arc<Interface>>, headers: HeaderMap, body: Body) -> Response {
-    let resealed = async {
-        let admitted = interface.admit("update", &headers, body).await?;
-        interface.work(admitted, |asked, ring| Ok(asked.reseal(ring)?)).await
+    let resealed = |asked: &Asked, ring: &Keyring| {
+        let (sealed_secret, resealed) = asked.reseal(ring)?;
+        Ok(json!({"sealedSecret": sealed_secret, "resealed": resealed}))
     };
-    match resealed.await {
-        Ok((sealed_secret, resealed)) => {
-            answer(StatusCode::OK, &json!({"sealedSecret": sealed_secret, "resealed": resealed}))
-        }
-        Err(refusal) => refusal.into_response(),
-    }
+    let answered = async {
+        let admitted = interface.admit("update", &headers, body).await?;
+        interface.work(admitted, resealed).await
+    };
+    answered.await.unwrap_or_else(Refusal::into_response)
 }
 
 impl Interface {
     /// Lets a request in that is from somebody who may do `verb` to the SealedSecret in it.
     async fn admit(&self, verb: &'static str, headers: &HeaderMap, body: Body) -> Result<Admitted, Refusal> {
         let token = token(headers).ok_or(Refusal::Unauthenticated)?;
+        // The API server isn't asked about whom there is no place for.
+        if self.places.is_full() {
+            return Err(Refusal::TooMany);
+        }
         let (client, caller) = self.caller(token).await?;
-        let turn = self.users.admit(&caller.username, Instant::now()).ok_or(Refusal::TooMany)?;
+        let turn = self.users.turn(&caller.username, patience()).await.ok_or(Refusal::TooMany)?;
         let body = self.bodies.read(body).await?;
         // Of somebody who may not ask nothing is read but the names.
         let (named, body, turn) = blocking(move || (Named::read(&body.text), body, turn)).await?;
@@ -115,38 +123,43 @@ impl Interface {
         if !may {
             return Err(Refusal::Forbidden { verb });
         }
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;
-        let held = Held { _turn: turn, _place: place };
-        let read = move || {
-            // Whole, with the memory that it holds: whoever goes away doesn't make room for others before this is over.
-            let body = body;
-            (Asked::read(&body.text), held)
-        };
-        let (asked, held) = blocking(read).await?;
+        let place = self.places.wait(patience()).await.ok_or(Refusal::TooMany)?;
+        // With all that it holds: whoever goes away doesn't make room for others before this is over.
+        let read = move || (Asked::read(&body.text), place, Kept { _turn: turn, memory: body.emptied() });
+        let (asked, place, kept) = blocking(read).await?;
         let asked = asked.map_err(Refusal::Reseal)?;
         if !asked.is(&named) {
             return Err(Refusal::Reseal(ResealError::Malformed));
         }
-        Ok(Admitted { asked, ring: self.shown.keys.ring(), held })
+        Ok(Admitted { asked, ring: self.shown.keys.ring(), place, kept })
     }
 
     /// Returns who shows a token, and the connection over which that was asked.
     async fn caller(&self, token: SecretBytes) -> Result<(Client, Caller), Refusal> {
-        let _review = self.reviews.try_acquire().map_err(|_| Refusal::TooMany)?;
+        let _review = self.reviews.wait(patience()).await.ok_or(Refusal::TooMany)?;
         let client = (self.shown.reviewer)().map_err(|_| Refusal::Unavailable)?;
         let caller = review(caller(&client, &token, AUDIENCE)).await?.ok_or(Refusal::Unauthenticated)?;
         Ok((client, caller))
     }
 
-    /// Does the work that is asked for. Whoever goes away doesn't make room for others before it is over.
-    async fn work<T: Send + 'static>(
+    /// Does the work that is asked for, and answers. Whoever goes away doesn't make room for others before it is over.
+    async fn work(
         &self,
-        Admitted { asked, ring, held }: Admitted,
-        work: fn(&Asked, &Keyring) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+        Admitted { asked, ring, place, kept }: Admitted,
+        work: impl FnOnce(&Asked, &Keyring) -> Result<Value, Refusal> + Send + 'static,
+    ) -> Result<Response, Refusal> {
+        let bodies = self.bodies.clone();
         let done = move || {
-            let _held = held;
-            work(&asked, &ring)
+            let _place = place;
+            let (code, told) = match work(&asked, &ring) {
+                Ok(told) => (StatusCode::OK, told),
+                Err(refusal) => (refusal.code(), refusal.told()),
+            };
+            let text = told.to_string();
+            let memory = bodies.exchange(kept.memory, text.capacity())?;
+            let mut answer = answer(code, text);
+            answer.extensions_mut().insert(UntilWritten::new(Kept { memory, ..kept }));
+            Ok(answer)
         };
         blocking(done).await?
     }
@@ -176,6 +189,10 @@ fn token(headers: &HeaderMap) -> Option<SecretBytes> {
     let parts = bytes.split(|byte| *byte == b'.');
     let may_be_one = bytes.len() <= LONGEST_TOKEN && parts.clone().count() == 3 && parts.clone().all(is_part);
     may_be_one.then(|| SecretBytes::new(bytes.to_vec()))
+}
+
+fn patience() -> Instant {
+    Instant::now() + LONGEST_WAIT
 }
 
 async fn review<T>(asking: impl Future<Output = Result<T, CallError>>) -> Result<T, Refusal> {

@@ -1,6 +1,6 @@
 //! Limits of what costs private-key operations: how often, and how many at once. A [`Gate`] counts requests, whoever they are from:
 //! all that come through the API server's proxy come from its address, and headers say what their sender likes. [`Users`] counts those of
-//! each of whom the API server has said who they are.
+//! each of whom the API server has said who they are, and lets them wait for their turn.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -57,42 +57,95 @@ impl Gate {
     }
 }
 
-/// How often each of those may ask whom the API server knows.
-const OF_A_USER: Rate = Rate { per_second: NonZeroU32::new(20).unwrap(), burst: 40 };
-/// So many users are remembered at the same time.
-const MOST_USERS: usize = 10_000;
-
-/// The limits of callers who have shown who they are, each for itself.
-#[derive(Clone, Default)]
-pub(super) struct Users(Arc<Mutex<HashMap<String, Standing>>>);
-
-/// What is known of one of them.
-#[derive(Default)]
-struct Standing {
-    due: Option<Instant>,
-    is_asking: bool,
+/// Places that are waited for in order: by so many, and until so long.
+pub(super) struct Line {
+    places: Arc<Semaphore>,
+    all: usize,
+    waiting: Semaphore,
 }
 
-/// The one place of a user, from before the body of a request is read until it is answered; free again when this is dropped.
+impl Line {
+    pub(super) fn new(places: usize, waiting: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), all: places, waiting: Semaphore::new(waiting) }
+    }
+
+    /// Returns a place as soon as it is the caller's turn; none where too many wait already, or it is not by then.
+    pub(super) async fn wait(&self, until: Instant) -> Option<OwnedSemaphorePermit> {
+        // None is left while anybody waits: what gets free is theirs.
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Some(place);
+        }
+        let _waiting = self.waiting.try_acquire().ok()?;
+        tokio::time::timeout_at(until.into(), self.places.clone().acquire_owned()).await.ok()?.ok()
+    }
+
+    /// Tells whether who comes now is turned away.
+    pub(super) fn is_full(&self) -> bool {
+        self.places.available_permits() == 0 && self.waiting.available_permits() == 0
+    }
+
+    fn is_idle(&self) -> bool {
+        self.places.available_permits() == self.all
+    }
+}
+
+/// How often each of those may ask whom the API server knows; the ServiceAccounts of one namespace together twice as often.
+const OF_A_USER: Rate = Rate { per_second: NonZeroU32::new(20).unwrap(), burst: 40 };
+const OF_A_NAMESPACE: Rate = Rate { per_second: NonZeroU32::new(40).unwrap(), burst: 80 };
+/// So many requests of each wait for the one before, and of the ServiceAccounts of a namespace for the two before.
+const WAITING_OF_A_USER: usize = 8;
+const WAITING_OF_A_NAMESPACE: usize = 16;
+const PLACES_OF_A_NAMESPACE: usize = 2;
+/// So many users and namespaces are remembered at the same time.
+const MOST_USERS: usize = 10_000;
+
+/// The limits of callers who have shown who they are, each for itself, and the ServiceAccounts of a namespace together as well: whoever may
+/// make one may make many.
+#[derive(Default)]
+pub(super) struct Users(Mutex<HashMap<String, Standing>>);
+
+/// What is known of one of them.
+struct Standing {
+    rate: Rate,
+    due: Option<Instant>,
+    line: Arc<Line>,
+}
+
+/// The place of a user, from before the body of a request is read until its answer is written; free again when this is dropped.
 pub(super) struct Turn {
-    users: Users,
-    user: String,
+    _own: OwnedSemaphorePermit,
+    _of_namespace: Option<OwnedSemaphorePermit>,
 }
 
 impl Users {
-    /// Lets a request of a user in, or not.
-    pub(super) fn admit(&self, user: &str, now: Instant) -> Option<Turn> {
+    /// Returns a user's turn once it comes; none where too many of his requests wait already, it does not come by then, or he asks too
+    /// often.
+    pub(super) async fn turn(&self, user: &str, until: Instant) -> Option<Turn> {
+        let own = self.line(user, Standing::of_user, Instant::now())?.wait(until).await?;
+        let namespace = namespace(user);
+        let of_namespace = match &namespace {
+            Some(namespace) => Some(self.line(namespace, Standing::of_namespace, Instant::now())?.wait(until).await?),
+            None => None,
+        };
+        let is_in_time = |name: &str| self.is_in_time(name, Instant::now());
+        let is_let_in = is_in_time(user) && namespace.as_deref().is_none_or(is_in_time);
+        is_let_in.then_some(Turn { _own: own, _of_namespace: of_namespace })
+    }
+
+    fn line(&self, name: &str, new: fn() -> Standing, now: Instant) -> Option<Arc<Line>> {
         let mut known = self.known();
         if known.len() >= MOST_USERS {
-            known.retain(|_, standing| standing.is_asking || standing.due.is_some_and(|due| due > now));
+            known.retain(|_, standing| standing.is_remembered(now));
         }
-        if known.len() >= MOST_USERS && !known.contains_key(user) {
+        if known.len() >= MOST_USERS && !known.contains_key(name) {
             return None;
         }
-        let standing = known.entry(user.to_owned()).or_default();
-        let is_let_in = !standing.is_asking && is_in_time(&mut standing.due, OF_A_USER, now);
-        standing.is_asking |= is_let_in;
-        is_let_in.then(|| Turn { users: self.clone(), user: user.to_owned() })
+        Some(known.entry(name.to_owned()).or_insert_with(new).line.clone())
+    }
+
+    fn is_in_time(&self, name: &str, now: Instant) -> bool {
+        let mut known = self.known();
+        known.get_mut(name).is_some_and(|standing| is_in_time(&mut standing.due, standing.rate, now))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Standing>> {
@@ -100,13 +153,29 @@ impl Users {
     }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Some(standing) = self.users.known().get_mut(&self.user) {
-            standing.is_asking = false;
-        }
+impl Standing {
+    fn of_user() -> Self {
+        Self { rate: OF_A_USER, due: None, line: Arc::new(Line::new(1, WAITING_OF_A_USER)) }
+    }
+
+    fn of_namespace() -> Self {
+        let line = Line::new(PLACES_OF_A_NAMESPACE, WAITING_OF_A_NAMESPACE);
+        Self { rate: OF_A_NAMESPACE, due: None, line: Arc::new(line) }
+    }
+
+    fn is_remembered(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due > now) || !self.line.is_idle() || Arc::strong_count(&self.line) > 1
     }
 }
+
+/// Returns the beginning of the names of all ServiceAccounts of the namespace that a user is one of.
+fn namespace(user: &str) -> Option<String> {
+    let (namespace, _) = user.strip_prefix(OF_SERVICE_ACCOUNTS)?.split_once(':')?;
+    Some(format!("{OF_SERVICE_ACCOUNTS}{namespace}:"))
+}
+
+/// How the names of ServiceAccounts begin (`serviceaccount.MakeUsername` of Kubernetes).
+const OF_SERVICE_ACCOUNTS: &str = "system:serviceaccount:";
 
 fn is_in_time(due: &mut Option<Instant>, Rate { per_second, burst }: Rate, now: Instant) -> bool {
     let spacing = Duration::from_secs(1) / per_second.get();
@@ -140,7 +209,8 @@ mod tests {
     fn each_user_is_counted_alone_and_only_so_many_are_remembered() {
         let (users, now) = (Users::default(), Instant::now());
         let most = OF_A_USER.burst as usize + 1;
-        let is_let_in = |user: &str, now| users.admit(user, now).is_some();
+        let is_let_in =
+            |user: &str, now| users.line(user, Standing::of_user, now).is_some() && users.is_in_time(user, now);
         assert_eq!((0..100).filter(|_| is_let_in("a", now)).count(), most);
         assert!(is_let_in("b", now));
         assert!(is_let_in("a", now + Duration::from_millis(50)));
@@ -149,13 +219,39 @@ mod tests {
         assert!(!is_let_in("one too many", later) && is_let_in("7", later));
     }
 
-    #[test]
-    fn a_user_has_one_place_and_others_have_theirs() {
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn requests_of_a_user_wait_for_the_one_before_in_order_and_only_so_many() {
         let (users, now) = (Users::default(), Instant::now());
-        let turn = users.admit("a", now).unwrap();
-        assert!(users.admit("a", now).is_none() && users.admit("b", now).is_some());
-        drop(turn);
-        assert!(users.admit("a", now).is_some());
+        let first = users.turn("a", now + LONG).await.unwrap();
+        assert!(users.turn("b", now).await.is_some());
+        assert!(users.turn("a", now).await.is_none(), "it is not his turn by then");
+        let mut waiting: Vec<_> = (0..WAITING_OF_A_USER).map(|_| Box::pin(users.turn("a", now + LONG))).collect();
+        for turn in &mut waiting {
+            assert!(futures::poll!(turn).is_pending());
+        }
+        assert!(users.turn("a", now + LONG).await.is_none(), "too many wait");
+        drop(first);
+        let last = waiting.pop().unwrap();
+        for turn in waiting {
+            assert!(turn.await.is_some());
+        }
+        assert!(last.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn the_service_accounts_of_a_namespace_have_two_places_together() {
+        let (users, now) = (Users::default(), Instant::now());
+        let turn = |user: &'static str| users.turn(user, now);
+        let [first, second] = ["system:serviceaccount:shop:a", "system:serviceaccount:shop:b"].map(turn);
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        assert!(turn("system:serviceaccount:shop:c").await.is_none());
+        assert!(turn("system:serviceaccount:shop-2:c").await.is_some());
+        assert!(turn("system:node:shop").await.is_some());
+        drop(first);
+        assert!(turn("system:serviceaccount:shop:c").await.is_some());
+        drop(second);
     }
 
     #[test]

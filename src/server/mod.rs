@@ -1,33 +1,37 @@
 //! The controller's own HTTP interface: probes, the sealing certificate and metrics, what `seal` asks about SealedSecrets, and, where
 //! SealedSecrets of the cluster are reconciled, what kubeseal asks about them.
 //!
-//! `/healthz` is served from the start, so that whoever waits for the lease or the API server is not taken for dead.
+//! `/healthz` and `/metrics` are served from the start, so that whoever waits for the lease or the API server is not taken for dead, and
+//! shows what he waits for.
 //!
 //! Everything here is public and needs no credentials but what is under `/v1/waxwing`; nothing here shows what is sealed.
 
 mod authenticated;
 mod bodies;
+mod connections;
 mod limits;
 mod refusal;
 mod resealing;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use kube::Client;
-use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 use crate::cluster::ConnectError;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sealing::Keys;
+use connections::UntilWritten;
 pub use limits::Rate;
 
 /// Makes a connection to the API server.
@@ -60,29 +64,30 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The listener broke.
-    #[error("failed to serve on {address}")]
-    Serve {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
-/// What is served: `/healthz` from the start, everything else once it is there.
-#[derive(Clone, Default)]
-pub struct Front(Arc<OnceLock<Router>>);
+/// What is served: `/healthz` and `/metrics` from the start, everything else once it is there.
+#[derive(Clone)]
+pub struct Front {
+    metrics: Arc<Metrics>,
+    readers: Arc<Semaphore>,
+    shown: Arc<OnceLock<(Router, Arc<Keys>)>>,
+}
 
 impl Front {
+    /// Serves what is there from the start.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, readers: Arc::new(Semaphore::new(MOST_READERS)), shown: Arc::default() }
+    }
+
     /// Serves everything from now on.
     pub fn show(&self, shown: Shown) {
-        self.0.get_or_init(|| routes(shown));
+        self.shown.get_or_init(|| (routes(shown.clone()), shown.keys));
     }
 
     async fn answer(self, request: Request) -> Response {
-        match self.0.get() {
-            Some(routes) => routes.clone().call(request).await.unwrap_or_else(|never| match never {}),
+        match self.shown.get() {
+            Some((routes, _)) => routes.clone().call(request).await.unwrap_or_else(|never| match never {}),
             None => NOT_READY.into_response(),
         }
     }
@@ -98,20 +103,21 @@ pub async fn serve(
     front: Front,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+    let listener = connections::listen(address).map_err(|source| ServeError::Listen { address, source })?;
     tracing::info!(%address, "serving probes, metrics and the sealing certificate");
+    let metrics = front.metrics.clone();
     let all = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(read_metrics).with_state(front.clone()))
         .fallback(move |request| front.clone().answer(request));
-    let serving = axum::serve(listener, all).with_graceful_shutdown(stopped);
-    serving.await.map_err(|source| ServeError::Serve { address, source })
+    connections::serve(listener, all, metrics, stopped).await;
+    Ok(())
 }
 
 fn routes(shown: Shown) -> Router {
     let routes = Router::new()
         .route("/readyz", get(ready))
         .route("/v1/cert.pem", get(certificate))
-        .route("/metrics", get(metrics))
         .with_state(shown.clone())
         .merge(authenticated::routes(shown.clone()));
     match shown.resealing {
@@ -122,6 +128,10 @@ fn routes(shown: Shown) -> Router {
 
 /// What `/readyz` answers before the controller works, and everything else before it can.
 const NOT_READY: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n");
+
+/// How many may read the metrics at the same time.
+const MOST_READERS: usize = 8;
+const TOO_MANY_READERS: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "others are reading the metrics\n");
 
 async fn ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
     match shown.ready.load(Ordering::Relaxed) {
@@ -138,10 +148,14 @@ async fn certificate(State(shown): State<Shown>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    shown.metrics.sealing_key_operations(shown.keys.operations());
-    match shown.metrics.text() {
-        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, METRICS_TYPE)], text),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, [(CONTENT_TYPE, "text/plain")], String::new()),
+/// Anybody may read the metrics, and not read them to their end.
+async fn read_metrics(State(Front { metrics, readers, shown }): State<Front>) -> Response {
+    let Ok(place) = readers.try_acquire_owned() else { return TOO_MANY_READERS.into_response() };
+    if let Some((_, keys)) = shown.get() {
+        metrics.sealing_key_operations(keys.operations());
+    }
+    match metrics.text() {
+        Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], Extension(UntilWritten::new(place)), text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -56,7 +56,7 @@ impl From<Unresealed> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (code, told) = (self.code(), self.told());
-        let mut answer = json(code, &told);
+        let mut answer = json(code, told.to_string());
         if code == StatusCode::TOO_MANY_REQUESTS {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -65,12 +65,13 @@ impl IntoResponse for Refusal {
 }
 
 /// Makes an answer in JSON.
-pub(super) fn json(code: StatusCode, told: &Value) -> Response {
-    (code, [(CONTENT_TYPE, "application/json")], told.to_string()).into_response()
+pub(super) fn json(code: StatusCode, told: String) -> Response {
+    (code, [(CONTENT_TYPE, "application/json")], told).into_response()
 }
 
 impl Refusal {
-    fn code(&self) -> StatusCode {
+    /// Returns the status code.
+    pub(super) fn code(&self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
@@ -83,7 +84,8 @@ impl Refusal {
         }
     }
 
-    fn told(&self) -> Value {
+    /// Returns the words.
+    pub(super) fn told(&self) -> Value {
         let told = |reason: &str, message: &str, hint: &str| serde_json::json!({"reason": reason, "message": message, "hint": hint});
         match self {
             Self::Unauthenticated => told(
@@ -99,12 +101,14 @@ impl Refusal {
             Self::Body(StatusCode::PAYLOAD_TOO_LARGE) => {
                 told("TooLarge", "the body has more than 4 MiB", "ask about one SealedSecret at a time")
             }
-            Self::Body(StatusCode::REQUEST_TIMEOUT) => {
-                told("TooSlow", "the body was not sent within 30 seconds", "try again")
-            }
+            Self::Body(StatusCode::REQUEST_TIMEOUT) => told(
+                "TooSlow",
+                "the body was not sent in time: 10 seconds and one for each 32 KiB, 30 at most",
+                "try again",
+            ),
             Self::Body(StatusCode::TOO_MANY_REQUESTS) | Self::TooMany => told(
                 "TooManyRequests",
-                "others are asking, or you are asking too often, or twice at the same time",
+                "others are asking, or you are asking too often, or too much at the same time",
                 "try again in a moment",
             ),
             Self::Body(_) => told("Malformed", "the body broke off or is malformed", "try again"),

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -14,10 +13,12 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
 use waxwing_keys::Keyring;
 
 use super::Shown;
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Held};
+use super::connections::UntilWritten;
 use super::limits::{Gate, Limits, Rate};
 use crate::sealed_objects::{ResealError, rotate, verify};
 
@@ -61,17 +62,23 @@ async fn count(State(shown): State<Shown>, request: Request, next: Next) -> Resp
 
 async fn verified(State(resealing): State<Arc<Resealing>>, body: Body) -> StatusCode {
     match resealing.ask(&resealing.verify, body, verify).await {
-        Ok(Ok(true)) => StatusCode::OK,
-        Ok(Ok(false)) => StatusCode::CONFLICT,
-        Ok(Err(error)) => refused("/v1/verify", error),
+        Ok((Ok(true), _)) => StatusCode::OK,
+        Ok((Ok(false), _)) => StatusCode::CONFLICT,
+        Ok((Err(error), _)) => refused("/v1/verify", error),
         Err(code) => code,
     }
 }
 
 async fn rotated(State(resealing): State<Arc<Resealing>>, body: Body) -> Response {
     match resealing.ask(&resealing.rotate, body, rotate).await {
-        Ok(Ok(sealed)) => (StatusCode::OK, [(CONTENT_TYPE, "application/json")], sealed).into_response(),
-        Ok(Err(error)) => refused("/v1/rotate", error).into_response(),
+        Ok((Ok(sealed), held)) => match resealing.bodies.exchange(held, sealed.capacity()) {
+            Ok(held) => {
+                let held = Extension(UntilWritten::new(held));
+                (StatusCode::OK, [(CONTENT_TYPE, "application/json")], held, sealed).into_response()
+            }
+            Err(code) => code.into_response(),
+        },
+        Ok((Err(error), _)) => refused("/v1/rotate", error).into_response(),
         Err(code) => code.into_response(),
     }
 }
@@ -82,20 +89,21 @@ fn refused(path: &'static str, error: ResealError) -> StatusCode {
 }
 
 impl Resealing {
-    /// Does the work that is asked for, within the limits.
+    /// Does the work that is asked for, within the limits, and returns with what came of it the memory that the request held.
     async fn ask<T: Send + 'static>(
         &self,
         gate: &Gate,
         body: Body,
         work: fn(&[u8], &Keyring) -> T,
-    ) -> Result<T, StatusCode> {
+    ) -> Result<(T, Held), StatusCode> {
         let body = self.bodies.read(body).await?;
         let place = gate.admit(Instant::now()).ok_or(StatusCode::TOO_MANY_REQUESTS)?;
         let ring = self.shown.keys.ring();
         let worked = tokio::task::spawn_blocking(move || {
             // Whoever goes away doesn't make room for others before the work is over.
-            let (_place, body) = (place, body);
-            work(&body.text, &ring)
+            let _place = place;
+            let worked = work(&body.text, &ring);
+            (worked, body.emptied())
         });
         worked.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -245,6 +245,12 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (by_login("{appRole: {roleId: a}}"), "spec.vault.auth.appRole.secretRef"),
         (by_login("{appRole: {secretRef: {name: a}}}"), "spec.vault.auth.appRole.roleId"),
         (by_login("{cert: {mount: /x, secretRef: {name: a}}}"), "spec.vault.auth.cert.mount in body should match"),
+        (by_login("{cert: {mount: x//y, secretRef: {name: a}}}"), "spec.vault.auth.cert.mount in body should match"),
+        (by_login("{jwt: {mount: x/../y, role: a, audience: b}}"), "spec.vault.auth.jwt.mount in body should match"),
+        (
+            by_login("{kubernetes: {mount: x/, role: a, audience: b}}"),
+            "spec.vault.auth.kubernetes.mount in body should match",
+        ),
         (
             backend("{vault: {address: 'http://v:8200', auth: {cert: {secretRef: {name: a}}}}, allow: {keys: [a]}}"),
             "auth.cert needs an address that begins with https://",

@@ -12,13 +12,11 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use zeroize::Zeroizing;
 
+use super::patience::{Patience, retry_after};
 use super::{ClusterArgs, ClusterError, innermost, install_tls};
 
 /// The most bytes that are read of an answer.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
-/// How often whoever has too much to do is asked again, and how long to wait before.
-const TRIES: usize = 10;
-const PAUSE: Duration = Duration::from_secs(1);
 const TOO_MANY: u16 = 429;
 
 /// A way to the API server, and where the controller is.
@@ -42,6 +40,7 @@ pub(crate) struct Ask {
 /// What was answered.
 pub(crate) struct Answer {
     pub(crate) code: u16,
+    retry_after: Option<Duration>,
     /// It may hold secrets.
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
@@ -128,22 +127,22 @@ impl Connection {
     /// Fails when there is no answer; one that says no is an answer.
     pub(crate) fn ask(&self, ask: &Ask) -> Result<Answer, ClusterError> {
         self.runtime.block_on(async {
-            for _ in 1..TRIES {
-                match self.ask_once(ask).await? {
-                    Answer { code: TOO_MANY, .. } => tokio::time::sleep(PAUSE).await,
-                    answer => return Ok(answer),
-                }
+            let patience = Patience::new();
+            loop {
+                let answer = self.ask_once(ask).await?;
+                let again = (answer.code == TOO_MANY).then(|| patience.pause(answer.retry_after)).flatten();
+                let Some(pause) = again else { return Ok(answer) };
+                tokio::time::sleep(pause).await;
             }
-            self.ask_once(ask).await
         })
     }
 
     async fn ask_once(&self, ask: &Ask) -> Result<Answer, ClusterError> {
         let response = self.client.send(ask.request()?).await.map_err(|error| fault(&error))?;
-        let code = response.status().as_u16();
+        let (code, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|_| ClusterError::Request("the answer broke off, or is too long".to_owned()))?;
-        Ok(Answer { code, body: Zeroizing::new(body.to_bytes().into()) })
+        Ok(Answer { code, retry_after, body: Zeroizing::new(body.to_bytes().into()) })
     }
 
     /// Asks for an object, or does something to it; an answer that says no is an error.

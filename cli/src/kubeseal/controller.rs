@@ -3,8 +3,6 @@
 //! It is asked through the API server's service proxy, as by kubeseal (`pkg/kubeseal/kubeseal.go`). Of an answer that is no
 //! success only the status and the reason are told, never the text.
 
-use std::time::Duration;
-
 use http::{Method, Request};
 use kube::Client;
 use serde_json::Value;
@@ -16,11 +14,7 @@ use waxwing_formats::sealed_secret::{API_VERSION, KIND};
 use super::args::Cluster;
 use super::fault::Fault;
 use super::objects::{Object, set_type};
-use crate::cluster::{ClusterError, innermost, install_tls};
-
-/// How often the controller is asked again when it has too much to do, and how long to wait before; its limit is two a second.
-const TRIES: usize = 10;
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::cluster::{ClusterError, Patience, innermost, install_tls};
 
 /// The controller behind its Service.
 pub(super) struct Controller {
@@ -108,13 +102,13 @@ impl Controller {
     fn ask(&self, method: Method, what: &str, body: Vec<u8>) -> Result<String, Refusal> {
         let path = format!("{}/{what}", self.base);
         self.runtime.block_on(async {
-            for _ in 1..TRIES {
-                match ask(&self.client, method.clone(), &path, body.clone()).await {
-                    Err(Refusal::Status { code: TOO_MANY, .. }) => tokio::time::sleep(PAUSE).await,
-                    answer => return answer,
-                }
+            let patience = Patience::new();
+            loop {
+                let answer = ask(&self.client, method.clone(), &path, body.clone()).await;
+                let is_put_off = matches!(answer, Err(Refusal::Status { code: TOO_MANY, .. }));
+                let Some(pause) = is_put_off.then(|| patience.pause(None)).flatten() else { return answer };
+                tokio::time::sleep(pause).await;
             }
-            ask(&self.client, method, &path, body).await
         })
     }
 }

@@ -19,9 +19,14 @@ pub(super) struct Namespace {
 }
 
 impl Cluster {
+    /// Returns the namespace of the flag.
+    pub(super) fn chosen_namespace(&self) -> Option<&String> {
+        given(self.namespace.as_ref())
+    }
+
     /// Returns the namespace of the flag, else that of the context, of the pod around, or `default`.
     pub(super) fn namespace(&self) -> Result<Namespace, Fault> {
-        if let Some(name) = given(self.namespace.as_ref()) {
+        if let Some(name) = self.chosen_namespace() {
             return Ok(Namespace { name: name.clone(), is_chosen: true });
         }
         let entry = self.entry()?;

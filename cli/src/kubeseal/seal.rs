@@ -111,6 +111,10 @@ impl<'a> Job<'a> {
         if secret.scope() == Scope::ClusterWide {
             return Ok(());
         }
+        // To read a kubeconfig takes as long as half of all else.
+        if secret.namespace().is_some() && self.cluster.chosen_namespace().is_none() {
+            return Ok(());
+        }
         // Where it can't be found out, the Secret has to have its own.
         let Ok(namespace) = self.cluster.namespace() else { return Ok(()) };
         match secret.namespace() {

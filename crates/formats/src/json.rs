@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
     }
 
     fn node(&mut self, at: Position, content: Content) -> Result<Node, YamlError> {
-        self.room.take(0).map_err(|Full| self.error(YamlErrorKind::TooLarge))?;
+        self.room.take(1, 0).map_err(|Full| self.error(YamlErrorKind::TooLarge))?;
         Node::new(at, self.at, None, content, self.document)
     }
 

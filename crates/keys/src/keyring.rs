@@ -75,20 +75,31 @@ impl Keyring {
         self.operations.load(Ordering::Relaxed)
     }
 
-    /// Unwraps the session key of a SealedSecret item and says which key did it. The key named by `hint` is tried
-    /// first; keys of another size than the item's are not tried.
+    /// Unwraps the session key of a SealedSecret item and says which key did it. The keys named by `hints` are tried
+    /// first, in their order; keys of another size than the item's are not tried.
     ///
     /// # Errors
     /// Says why no key opens it. A wrong key and a wrong name, namespace or scope can't be told apart.
-    pub fn open(&self, wrapped: &WrappedKey, hint: Option<&Fingerprint>) -> Result<(DataKey, Fingerprint), Refusal> {
+    pub fn open<'hint>(
+        &self,
+        wrapped: &WrappedKey,
+        hints: impl IntoIterator<Item = &'hint Fingerprint>,
+    ) -> Result<(DataKey, Fingerprint), Refusal> {
         let WrappedKey::SealedItem { rsa, label } = wrapped else {
             return Err(Refusal(format!("there is no identity for {}, only sealing keys", wrapped.recipient())));
         };
-        let (hinted, others): (Vec<_>, Vec<_>) =
-            self.keys.iter().filter(|key| key.fits(rsa)).partition(|key| Some(key.fingerprint()) == hint);
-        let tried: Vec<&SealingKey> = hinted.into_iter().chain(others).collect();
-        let opened = tried.iter().find_map(|key| self.try_key(key, rsa, label));
-        opened.ok_or_else(|| self.refusal(&tried, rsa, label))
+        let hinted = hints.into_iter().filter_map(|hint| self.keys.iter().find(|key| key.fingerprint() == hint));
+        let mut tried: Vec<&SealingKey> = Vec::new();
+        for key in hinted.chain(&self.keys).filter(|key| key.fits(rsa)) {
+            if tried.iter().any(|tried| tried.fingerprint() == key.fingerprint()) {
+                continue;
+            }
+            if let Some(opened) = self.try_key(key, rsa, label) {
+                return Ok(opened);
+            }
+            tried.push(key);
+        }
+        Err(self.refusal(&tried, rsa, label))
     }
 
     fn try_key(&self, key: &SealingKey, rsa: &[u8], label: &[u8]) -> Option<(DataKey, Fingerprint)> {

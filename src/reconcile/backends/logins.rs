@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use waxwing_formats::SecretBytes;
 use waxwing_keys::{Holder, Holdings, Patience, ServiceError, VaultLogin};
@@ -35,6 +35,9 @@ const LONGEST_SECRET_ID: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60)
 
 /// How long the ends of tokens are waited for when the controller ends.
 const TO_END: Duration = Duration::from_secs(5);
+
+/// How many tokens are ended at the same time.
+static ENDED_AT_ONCE: Semaphore = Semaphore::const_new(16);
 
 /// How long a server may take to end a token, which ends by itself anyway.
 const PATIENCE: Patience = Patience { timeout: TO_END, tries: 1, pause: Duration::ZERO, longest_pause: Duration::ZERO };
@@ -244,6 +247,7 @@ impl Ends {
         let mut all = self.all();
         while all.try_join_next().is_some() {}
         let ended = async move {
+            let _place = ENDED_AT_ONCE.acquire().await;
             let ended = async { server.connect(PATIENCE)?.transit(Some(token))?.revoke_own_token().await };
             if let Err(error) = ended.await {
                 tracing::debug!(%error, "a token was not ended; it ends by itself");

@@ -166,6 +166,79 @@ pub(super) fn answer(mut connection: TcpStream) -> String {
 }
 
 #[test]
+fn whoever_opens_connections_and_neither_sends_nor_reads_takes_little_memory_and_no_probe_s_place() {
+    let scene = Scene::new("crowded");
+    let mut controller = start(scene.cluster, &["--rate-limit=1000"]);
+    let probes = |controller: &Controller| ["/healthz", "/readyz"].map(|path| controller.get(path).unwrap().0);
+    let mut long = TcpStream::connect(("127.0.0.1", controller.port())).unwrap();
+    let _ = write!(long, "GET /v1/cert.pem HTTP/1.1\r\nX: {}", "x".repeat(1 << 20));
+    assert!(answer(long).starts_with("HTTP/1.1 431 "));
+
+    // Headers that don't end: the first make room for the others.
+    let headless: Vec<_> = (0..300)
+        .map(|_| {
+            let mut connection = TcpStream::connect(("127.0.0.1", controller.port())).unwrap();
+            let _ = write!(connection, "GET /v1/cert.pem HTTP/1.1\r\nX: {}", "x".repeat(32 << 10));
+            connection
+        })
+        .collect();
+    assert_eq!(probes(&controller), [200, 200]);
+    for mut closed in headless.iter().take(300 - 256) {
+        closed.set_read_timeout(Some(PATIENCE)).unwrap();
+        let ended = closed.read(&mut [0; 64]);
+        let is_over = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+        assert!(ended.as_ref().is_ok_and(|len| *len == 0) || ended.as_ref().is_err_and(is_over), "{ended:?}");
+    }
+
+    // Bodies that don't end: who asks for something is told so, and a probe is answered.
+    let all_places = || {
+        let slow: Vec<_> = (0..200).map(|_| begun(&controller, "Content-Length: 100", "{")).collect();
+        let told = (controller.get("/v1/cert.pem").unwrap().0, probes(&controller));
+        if told == (503, [200, 200]) { Ok(slow) } else { Err(format!("{told:?}")) }
+    };
+    drop((headless, eventually(PATIENCE, "all places taken", all_places).unwrap()));
+
+    // Answers that nobody reads hold so much and no more.
+    let mut sealed = scene.sealed("login", &json!({"stringData": {"a": "1"}}), &[]);
+    sealed["spec"]["template"]["x"] = "x".repeat(3 << 20).into();
+    let sealed = sealed.to_string();
+    let asked = || {
+        let mut connection = begun_at(&controller, "/v1/rotate", &format!("Content-Length: {}", sealed.len()), "");
+        let _ = connection.write_all(sealed.as_bytes()); // Who is refused may not have read all of it.
+        connection
+    };
+    let answered = || eventually(PATIENCE, "a place", || is_answered(&asked()).then_some(()).ok_or("not yet"));
+    answered().unwrap();
+    let unread: Vec<_> = (0..40).map(|_| asked()).collect();
+    let held = unread.iter().filter(|connection| is_answered(connection)).count();
+    assert!((5..22).contains(&held), "{held}");
+    let resident = resident(&controller);
+    assert!(resident < 400 << 20, "{resident}");
+    assert_eq!(probes(&controller), [200, 200]);
+    drop(unread);
+    answered().unwrap();
+
+    let open = begun(&controller, "Content-Length: 100", "{");
+    let headless = TcpStream::connect(("127.0.0.1", controller.port())).unwrap();
+    assert!(controller.terminate(PATIENCE).unwrap().success());
+    drop((open, headless));
+}
+
+/// Tells whether an answer begins with success, of which the rest isn't read.
+fn is_answered(mut connection: &TcpStream) -> bool {
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = [0; 12];
+    connection.read_exact(&mut head).is_ok() && head.ends_with(b"200")
+}
+
+/// Returns how much memory a controller has in use, in bytes.
+fn resident(controller: &Controller) -> u64 {
+    let metrics = controller.get("/metrics").unwrap().1;
+    let value = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+    value.unwrap().parse().unwrap()
+}
+
+#[test]
 fn the_metrics_of_the_sealed_secrets_controller_are_served_as_the_page_says() {
     let scene = Scene::new("counted");
     let mut sealed = scene.sealed("login", &json!({"stringData": {"a": "1"}}), &[]);

@@ -189,6 +189,14 @@ fn what_was_done_and_not_touched_costs_no_key_after_a_start_and_what_was_touched
     scene.values("one", &[("a", "one"), ("b", "one"), ("more", "x")]);
     scene.told("one", "True", str::is_empty);
     assert_eq!(scene.synced("one")["reason"], Value::Null);
+
+    // A scope that changed meanwhile was never done.
+    controller.kill();
+    let wide = json!({"metadata": {"annotations": {"sealedsecrets.bitnami.com/cluster-wide": "true"}}});
+    scene.cluster.merge(&scene.sealed_path("two"), &wide).unwrap();
+    controller.restart().unwrap();
+    scene.told("two", "False", |message| message.contains("it was sealed with scope strict"));
+    assert_eq!(scene.synced("two")["reason"], Value::Null);
     drop(controller);
     scene.cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace]).unwrap();
 }

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::item::{ItemError, SealedItem};
 use super::manifest::{Identity, type_of_secret};
-use super::{ManifestError, PlainSecret, Scope};
+use super::{ManifestError, PlainSecret, PlainSecretError, Scope};
 use crate::SecretBytes;
+use crate::yaml::YamlErrorKind;
 
 /// A SealedSecret with one blob. All of it is public.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl DeprecatedSealedSecret {
     /// # Errors
     /// See [`BlobError`].
     pub fn complete(secret: &Value, opened: &SecretBytes) -> Result<BlobSecret, BlobError> {
-        let secrets = PlainSecret::parse_foreign(opened.expose_secret()).map_err(|_| BlobError::NotASecret)?;
+        let secrets = PlainSecret::parse_foreign(opened.expose_secret()).map_err(|error| BlobError::of(&error))?;
         let [blob] = <[PlainSecret; 1]>::try_from(secrets).map_err(|_| BlobError::NotASecret)?;
         let type_ = type_of_secret(blob.type_())?;
         let (mut skeleton, has_type) = (secret.clone(), type_.is_some());
@@ -129,18 +130,29 @@ pub enum BlobError {
     /// It is something else.
     #[error("what is sealed in /spec/data is not one Secret in JSON")]
     NotASecret,
+    /// It has more than is read.
+    #[error("what is sealed in /spec/data has more fields than the API server would store")]
+    TooLarge,
     /// It is a Secret that is not made.
     #[error(transparent)]
     Refused(#[from] ManifestError),
 }
 
 impl BlobError {
+    fn of(error: &PlainSecretError) -> Self {
+        match error {
+            PlainSecretError::Syntax(error) if error.kind == YamlErrorKind::TooLarge => Self::TooLarge,
+            _ => Self::NotASecret,
+        }
+    }
+
     /// Returns what the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NotASecret => {
                 "seal the Secret again with `seal`: each value gets its own entry under spec.encryptedData"
             }
+            Self::TooLarge => "seal several Secrets instead of it",
             Self::Refused(error) => error.hint(),
         }
     }
@@ -158,6 +170,6 @@ mod tests {
             DeprecatedSealedSecret::complete(&json!({}), &SecretBytes::new(text.into_bytes())).map(|_| ())
         };
         assert_eq!(secret("1,"), Ok(()));
-        assert_eq!(secret(&"1,".repeat(1 << 20)), Err(BlobError::NotASecret));
+        assert_eq!(secret(&"1,".repeat(1 << 20)), Err(BlobError::TooLarge));
     }
 }

@@ -265,7 +265,7 @@ impl<'a> Loader<'a> {
         let Some(node) = self.anchors.get(&id).cloned() else {
             return Err(self.error(span, YamlErrorKind::AliasInsideItself));
         };
-        self.room.take(node.weight()).map_err(|Full| self.error(span, YamlErrorKind::TooLarge))?;
+        self.room.take(node.nodes(), node.weight()).map_err(|Full| self.error(span, YamlErrorKind::TooLarge))?;
         self.attach(node);
         Ok(())
     }
@@ -287,7 +287,7 @@ impl<'a> Loader<'a> {
 
     fn node(&mut self, at: Position, end: Position, tag: Option<String>, content: Content) -> Result<Node, YamlError> {
         let document = self.documents.len();
-        let taken = self.room.take(tag.as_ref().map_or(0, String::len));
+        let taken = self.room.take(1, tag.as_ref().map_or(0, String::len));
         let node = Node::new(at, end, tag, content, document)?;
         taken.map_err(|Full| node.error(document, YamlErrorKind::TooLarge))?;
         Ok(node)

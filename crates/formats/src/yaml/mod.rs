@@ -125,6 +125,7 @@ mod tests {
             ("documents in YAML", bomb("", "---\n", "")),
             ("aliases", bomb("- &a x\n- [", "*a,", "1]")),
             ("what aliases stand for", format!("- &a [{}]\n- [{}1]", "1,".repeat(500), "*a,".repeat(400))),
+            ("nodes that two aliases stand for", format!("- &a [{}1]\n- [*a, *a]", "1,".repeat(400))),
             ("long tags", long_tags),
         ] {
             let error = manifests_within(text.as_bytes(), NODES).unwrap_err();

@@ -15,7 +15,7 @@ pub(crate) struct Position {
 }
 
 /// One node. Aliases share the node they name, so expansion costs nothing until someone walks it;
-/// `weight` and `height` count every alias in full and are bounded.
+/// `weight`, `nodes` and `height` count every alias in full and are bounded.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) at: Position,
@@ -25,6 +25,7 @@ pub(crate) struct Node {
     pub(crate) tag: Option<String>,
     pub(crate) content: Content,
     weight: usize,
+    nodes: usize,
     height: usize,
 }
 
@@ -58,7 +59,7 @@ pub(crate) enum Style {
 /// How much of a stream may be read, so that what it takes in memory is a small multiple of its length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    /// Nodes and aliases.
+    /// Nodes, and those that aliases stand for.
     nodes: usize,
     /// Bytes and nodes that don't stand in the text where they count: what aliases stand for, and tags in their long form.
     beyond: usize,
@@ -77,9 +78,9 @@ impl Room {
         Self { nodes, beyond: MAX_BEYOND }
     }
 
-    /// Takes room for a node, or for an alias, with what it brings beyond the text.
-    pub(crate) fn take(&mut self, beyond: usize) -> Result<(), Full> {
-        self.nodes = self.nodes.checked_sub(1).ok_or(Full)?;
+    /// Takes room for a node, or for those that an alias stands for, with what that brings beyond the text.
+    pub(crate) fn take(&mut self, nodes: usize, beyond: usize) -> Result<(), Full> {
+        self.nodes = self.nodes.checked_sub(nodes).ok_or(Full)?;
         self.beyond = self.beyond.checked_sub(beyond).ok_or(Full)?;
         Ok(())
     }
@@ -104,8 +105,8 @@ impl Node {
         content: Content,
         document: usize,
     ) -> Result<Self, YamlError> {
-        let (weight, height) = measure(&content);
-        let node = Self { at, end, tag, content, weight, height };
+        let (weight, nodes, height) = measure(&content);
+        let node = Self { at, end, tag, content, weight, nodes, height };
         if weight > MAX_WEIGHT {
             return Err(node.error(document, YamlErrorKind::TooLarge));
         }
@@ -118,6 +119,11 @@ impl Node {
     /// Returns its bytes and nodes together, aliases expanded.
     pub(crate) fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// Returns how many nodes it is, aliases expanded.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes
     }
 
     /// Returns the text of a scalar.
@@ -134,16 +140,18 @@ impl Node {
     }
 }
 
-fn measure(content: &Content) -> (usize, usize) {
+/// Returns weight, nodes and height.
+fn measure(content: &Content) -> (usize, usize, usize) {
     match content {
-        Content::Scalar { text, .. } => (1 + text.len(), 1),
+        Content::Scalar { text, .. } => (1 + text.len(), 1, 1),
         Content::Sequence { items, .. } => total(items.iter()),
         Content::Mapping { pairs, .. } => total(pairs.iter().flat_map(|(key, value)| [key, value])),
     }
 }
 
-fn total<'a>(children: impl Iterator<Item = &'a Rc<Node>>) -> (usize, usize) {
-    children.fold((1, 1), |(weight, height), child| {
-        (usize::saturating_add(weight, child.weight), height.max(child.height + 1))
+fn total<'a>(children: impl Iterator<Item = &'a Rc<Node>>) -> (usize, usize, usize) {
+    children.fold((1, 1, 1), |(weight, nodes, height), child| {
+        let sum = usize::saturating_add;
+        (sum(weight, child.weight), sum(nodes, child.nodes), height.max(child.height + 1))
     })
 }
