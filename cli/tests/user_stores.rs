@@ -46,7 +46,10 @@ impl World {
         let vault = |more: &str, address: &str| {
             format!("vault: {{address: '{address}', auth: {{tokenRef: {{name: a}}}}{more}}}")
         };
-        repo.write("backends/vault.yaml", backend("vault", &vault("", &bao.address())))?;
+        repo.write(
+            "backends/vault.yaml",
+            backend("vault", &vault(", dynamic: [{path: 'database/creds/{namespace}/*'}]", &bao.address())),
+        )?;
         repo.write("backends/team.yaml", backend("team", &vault(", namespace: team", &bao.address())))?;
         repo.write("backends/other.yaml", backend("other", &vault("", "http://127.0.0.1:1")))?;
         repo.write("backends/aws.yaml", backend("aws", "aws: {auth: {secretRef: {name: a}}}"))?;
@@ -197,6 +200,8 @@ fn a_look_at_the_stores_says_what_is_there_without_reading_what_has_versions() -
         ("i-avp", "<path:secret/data/shop/db#password>"),
         ("j-vals", "ref+vault://secret/shop/db?token_env=HUNTER2#/password"),
         ("k-text", "ref+awssecrets://db#/key"),
+        // The store would say that it is denied.
+        ("l-made", "ref+store://vault/database/creds/bank/shop#/password"),
     ];
     let lines: String = values.iter().map(|(key, value)| format!("  {key}: '{value}'\n")).collect();
     repo.write("s.yaml", format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData:\n{lines}"))?;

@@ -28,6 +28,8 @@ mod secret_backend;
 mod sync;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
 mod vault_auth;
+#[expect(unreachable_pub, reason = "KubeSchema derives through a copy of the struct inside a function")]
+mod vault_dynamic;
 
 pub use backend_limits::BackendLimits;
 pub use backend_status::{BackendStatus, LOGINS_LIMIT, LoginStatus};
@@ -49,6 +51,7 @@ pub use sync::{
     Counts, Drift, FAILURES_LIMIT, Failure, Ignore, IgnoreTarget, Plaintext, Prune, Secrets, Sync, SyncSpec, SyncStatus,
 };
 pub use vault_auth::{AppRoleAuth, CertificateAuth, JwtAuth, KubernetesAuth, VaultAuth};
+pub use vault_dynamic::{DynamicSecrets, LEASES_LIMIT, LeaseStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

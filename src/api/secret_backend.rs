@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BackendLimits, BackendStatus, LocalRef, Period, VaultAuth};
+use super::{BackendLimits, BackendStatus, DynamicSecrets, LocalRef, Period, VaultAuth};
 
 /// A key service or a store of secrets, and what of it may be used.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -69,7 +69,7 @@ use super::{BackendLimits, BackendStatus, LocalRef, Period, VaultAuth};
         .message("allow.keys is for key services, which kubernetes is not")
 )]
 pub struct SecretBackendSpec {
-    /// A Vault or OpenBao server, for keys of its transit engines and secrets of its key/value engines. Example:
+    /// A Vault or OpenBao server, for keys of its transit engines, secrets of its key/value engines, and what other engines make. Example:
     /// `{address: "https://vault.example.com:8200", auth: {kubernetes: {role: shop, audience: vault}}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultBackend>,
@@ -154,7 +154,9 @@ pub struct Allow {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.auth.cert) || self.address.startsWith('https://')")
-        .message("auth.cert needs an address that begins with https://")
+        .message("auth.cert needs an address that begins with https://"),
+    validation = Rule::new("!has(self.dynamic) || self.dynamic.size() == 0 || !has(self.auth.tokenRef)")
+        .message("dynamic needs a login of its own for each secret, which auth.tokenRef has not")
 )]
 pub struct VaultBackend {
     /// The server's address. A file must name exactly this one, and the controller's `--backend-origin` must list it.
@@ -174,6 +176,12 @@ pub struct VaultBackend {
 
     /// How a Sync logs in. Example: `{kubernetes: {role: shop, audience: vault}}`.
     pub auth: VaultAuth,
+
+    /// What the server makes when it is asked, and ends after a time: users of databases, certificates. The first entry with the path counts.
+    /// Default: none, so that only what is kept in key/value engines is read. Example: `[{path: "database/creds/{namespace}"}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub dynamic: Vec<DynamicSecrets>,
 }
 
 /// AWS.

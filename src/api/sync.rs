@@ -11,7 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waxwing_plan::IgnoreRule;
 
-use super::{BackendRef, FieldPointer, ForeignReferences, KeySource, KindName, LocalRef, Period, Reason};
+use super::{
+    BackendRef, FieldPointer, ForeignReferences, KeySource, KindName, LEASES_LIMIT, LeaseStatus, LocalRef, Period,
+    Reason,
+};
 
 /// The most failures that a status lists.
 pub const FAILURES_LIMIT: usize = 50;
@@ -345,6 +348,12 @@ pub struct SyncStatus {
     /// The last value of the annotation `waxwing.dev/requestedAt` that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_requested_at: Option<String>,
+
+    /// The secrets that stores made for objects, those first that end first; at most 100. Of one that is not listed, a controller that
+    /// starts knows nothing, and has another made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = LEASES_LIMIT), extend("x-kubernetes-list-type" = "atomic"))]
+    pub leases: Vec<LeaseStatus>,
 }
 
 /// Numbers of objects.

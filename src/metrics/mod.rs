@@ -24,7 +24,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 pub use sealed_objects::SealedObjects;
-pub use standing::{Kind, Name, Settings, Standings, Verdict};
+pub use standing::{Kind, LeaseAges, Name, Settings, Standings, Verdict};
 
 /// The type of the text that [`Metrics::text`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -75,6 +75,17 @@ impl Verdict {
     }
 }
 
+/// How old the leases of a Sync are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseAges {
+    /// How many there are.
+    pub count: u32,
+    /// When the oldest was issued.
+    pub oldest: Instant,
+    /// When the first ends unless it is renewed.
+    pub first_end: Instant,
+}
+
 /// What is known of one resource.
 #[derive(Debug)]
 struct Standing {
@@ -86,6 +97,7 @@ struct Standing {
     verdict: Option<Verdict>,
     last_good: Option<SystemTime>,
     objects: Option<u32>,
+    leases: Option<LeaseAges>,
     /// What differs from Git and is left so.
     drifted: BTreeMap<DriftAction, BTreeSet<String>>,
     /// The last revision that it was Ready with.
@@ -102,6 +114,7 @@ impl Standing {
             verdict: None,
             last_good: None,
             objects: None,
+            leases: None,
             drifted: BTreeMap::new(),
             revision: None,
         }
@@ -169,6 +182,11 @@ impl Standings {
     /// Notes how many objects a Sync has.
     pub fn has_objects(&self, sync: &Name, count: u32) {
         self.change(Kind::Sync, sync, |standing| standing.objects = Some(count));
+    }
+
+    /// Notes how old the leases of a Sync are; none where it has none.
+    pub fn has_leases(&self, sync: &Name, leases: Option<LeaseAges>) {
+        self.change(Kind::Sync, sync, |standing| standing.leases = leases);
     }
 
     /// Notes what of a Sync differs from Git and is left so for this reason; returns how much of it is news.
@@ -281,6 +299,15 @@ fn of_kind(page: &mut Page<'_, '_>) -> Result<(), std::fmt::Error> {
 fn of_syncs(page: &mut Page<'_, '_>) -> Result<(), std::fmt::Error> {
     page.gauge("objects", "Objects of the revision that was planned last.", |standing| {
         standing.objects.map(i64::from)
+    })?;
+    page.gauge("leases", "Secrets that stores made for objects.", |standing| {
+        standing.leases.map(|leases| i64::from(leases.count))
+    })?;
+    page.gauge("oldest_lease_age_seconds", "For how long the oldest of them is there.", |standing| {
+        standing.leases.map(|leases| leases.oldest.elapsed().as_secs_f64())
+    })?;
+    page.gauge("first_lease_ends_in_seconds", "When the first of them ends unless it is renewed.", |standing| {
+        standing.leases.map(|leases| leases.first_end.saturating_duration_since(Instant::now()).as_secs_f64())
     })?;
     let help = "Objects that differ from Git and are left so.";
     page.family("drifted_objects", help, |standing| {

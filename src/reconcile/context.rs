@@ -20,6 +20,7 @@ use super::deletion::Endings;
 use super::drift::{Alarms, Contests};
 use super::hold::LastGood;
 use super::job::Accounts;
+use super::leases::Leases;
 use super::retry::Retries;
 use super::rivals::Rivals;
 use super::steps::{HealthCache, RenderCache};
@@ -102,6 +103,8 @@ pub struct Context {
     pub backends: BackendStandings,
     /// The tokens that logins gave.
     pub logins: Arc<Logins>,
+    /// What stores made for objects.
+    pub leases: Leases,
     /// How often backends are asked.
     pub paces: Paces,
     /// Which versions the secrets have that references lead to.
@@ -144,6 +147,7 @@ impl Context {
         self.tries.forget(uid);
         self.waits.forget(uid);
         self.versions.forget(uid);
+        self.leases.leave(uid);
         self.wake(self.tries.end_waiting_for(uid));
         let name = ObjectRef::<Sync>::new(&mark.name).within(&mark.namespace);
         if self.syncs.get(&name).is_none_or(|known| known.metadata.uid.as_ref() == Some(uid)) {

@@ -89,6 +89,9 @@ fn pause(job: &Job<'_>, soon: Option<Duration>) -> Duration {
 async fn end(job: &Job<'_>) -> Option<Duration> {
     match let_go(job).await {
         Ok(()) => {
+            if job.sync.spec.prune.enabled && !job.sync.spec.suspend {
+                job.context.leases.revoke(&job.id.uid);
+            }
             job.context.forget(&job.id);
             None
         }

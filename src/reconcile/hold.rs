@@ -1,13 +1,15 @@
 //! While a revision can't be applied, the last good one is held: what others do to its objects is told and put back.
 //!
-//! Nothing else of it is applied, what the failing revision has changed already stays, and nothing is pruned. What was good
+//! So is what stores made for its objects: that is renewed, and replaced where it has to be. Nothing else of it is applied, what the failing revision has changed already stays, and nothing is pruned. What was good
 //! is kept in memory alone, so after a restart drift waits until a revision has been applied.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use waxwing_plan::{Change, ObjectId, Plan, Step};
+
 use super::job::Job;
-use super::steps::{Probed, apply, decide, dry_run, live, record, refused, unseal};
+use super::steps::{Probed, apply, decide, dry_run, hold_leases, leases_as_applied, live, record, refused, unseal};
 use super::sync_status::Progress;
 use super::trouble::{Trouble, of_apply};
 use super::versions::Versions;
@@ -62,7 +64,8 @@ pub(super) async fn hold(job: &Job<'_>, progress: &mut Progress, trouble: &Troub
     let Some(Good { revision, rendered, versions, .. }) = good else { return Ok(()) };
     let mut held = Progress::default();
     held.attempt(revision, None);
-    let result = revert(job, &rendered, versions, &mut held).await;
+    let may_ask = trouble.reason != Reason::StoreUnavailable;
+    let result = revert(job, &rendered, versions, may_ask, &mut held).await;
     progress.holds(held);
     result
 }
@@ -75,15 +78,30 @@ fn is_of_store(trouble: &Trouble) -> bool {
     of_store.contains(&trouble.reason) || [KeysUnavailable, KeyNotAllowed].contains(&trouble.reason)
 }
 
+/// Returns the objects that are as the revision has them, or were. What another revision has changed already stays.
+fn settled(plan: &Plan) -> BTreeSet<ObjectId> {
+    let is_settled = |step: &&Step| matches!(step.change, Change::Unchanged | Change::Drifted { .. } | Change::Missing);
+    plan.steps().iter().filter(is_settled).map(|step| step.manifest.id.clone()).collect()
+}
+
 async fn revert(
     job: &Job<'_>,
     rendered: &Rendered,
     versions: Arc<Versions>,
+    may_ask: bool,
     held: &mut Progress,
 ) -> Result<(), Trouble> {
     let known = record::load(job).await?;
     let live = live(job, rendered, &known, held).await?;
-    let drift = decide(job, rendered, &versions, &known, &live).map_err(|errors| refused(&errors))?.drift_alone();
+    let versions = leases_as_applied(job, rendered, versions);
+    let plan = decide(job, rendered, &versions, &known, &live).map_err(|errors| refused(&errors))?;
+    let (drift, versions) = match hold_leases(job, rendered, &versions, &settled(&plan), may_ask).await {
+        None => (plan.drift_alone(), versions),
+        Some((versions, replaced)) => {
+            let plan = decide(job, rendered, &versions, &known, &live).map_err(|errors| refused(&errors))?;
+            (plan.drift_and(&replaced), Arc::new(versions))
+        }
+    };
     held.planned(&drift);
     if drift.to_send().next().is_none() {
         return Ok(());

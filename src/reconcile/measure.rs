@@ -12,7 +12,7 @@ use super::report;
 use super::sync_status::Progress;
 use super::trouble::Trouble;
 use crate::api::{GitSource, Reason, Status, Sync};
-use crate::metrics::{DriftAction, Kind, Metrics, Name, ObjectResult, Settings, Verdict};
+use crate::metrics::{DriftAction, Kind, LeaseAges, Metrics, Name, ObjectResult, Settings, Verdict};
 use crate::source::Fetched;
 
 /// Notes that a resource wants its turn.
@@ -150,6 +150,17 @@ impl<'a> Turn<'a> {
             self.metrics.standings.good(self.kind, &self.name, SystemTime::now());
         }
     }
+}
+
+/// Notes how old the leases of a Sync are.
+pub(super) fn leases_are(sync: &Sync, context: &Context) {
+    let ages = context.leases.ages(&sync.uid().unwrap_or_default());
+    let ages = ages.map(|(count, oldest, first_end)| LeaseAges {
+        count: u32::try_from(count).unwrap_or(u32::MAX),
+        oldest,
+        first_end,
+    });
+    context.metrics.standings.has_leases(&name(sync), ages);
 }
 
 fn name(resource: &impl ResourceExt) -> Name {

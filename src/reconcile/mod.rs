@@ -17,6 +17,7 @@ mod foreign;
 mod forget;
 mod hold;
 mod job;
+mod leases;
 mod measure;
 mod queue;
 mod report;
@@ -43,6 +44,7 @@ pub use drift::{Alarms, Contests};
 pub use foreign::foreign_stores;
 pub use hold::LastGood;
 pub use job::{Accounts, Job};
+pub use leases::Leases;
 pub(crate) use queue::{Times, give_turns, received};
 pub use retry::Retries;
 pub use rivals::Rivals;
@@ -55,7 +57,7 @@ pub use waits::Waits;
 pub use watched::Watched;
 
 use span::Step;
-use steps::{apply, dry_run, fetch, health, live, plan, probe, prune, read, record, render, unseal};
+use steps::{apply, dry_run, end_unused, fetch, health, live, plan, probe, prune, read, record, render, unseal};
 
 /// Makes the cluster equal to the revision that the Sync's source has, as far as that is allowed.
 ///
@@ -81,10 +83,11 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
     let applied = job.step(Step::Apply, async { Ok(apply(job, &plan, passed, progress).await) }).await?;
     let known = job.step(Step::AfterApply, record::after_apply(job, &plan, known, &applied)).await?;
     let all_applied = applied.proof(job, &plan, progress)?;
-    job.context.last_good.keep(job, fetched.revision.to_string(), rendered, probed.versions);
+    job.context.last_good.keep(job, fetched.revision.to_string(), rendered.clone(), probed.versions);
 
     let healthy = job.step(Step::Health, health(job, &plan, &all_applied, progress)).await?;
     let pruned = job.step(Step::Prune, prune(job, &plan, &all_applied, healthy.as_ref(), progress)).await?;
     job.step(Step::AfterPrune, record::after_prune(job, known, &pruned)).await?;
+    end_unused(job, &rendered, &pruned.results.deleted);
     pruned.verdict()
 }

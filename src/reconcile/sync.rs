@@ -145,17 +145,29 @@ fn pause(job: &Job<'_>, reason: Option<Reason>, trouble: Option<&Trouble>) -> Du
     retries.forget(&job.id.uid);
     match reason {
         None => due(job, spec.interval.get()),
-        Some(Reason::Progressing) => WHILE_PROGRESSING.min(spec.timeout.get()),
+        Some(Reason::Progressing) => {
+            let soon = WHILE_PROGRESSING.min(spec.timeout.get());
+            leases_due(job).map_or(soon, |due| due.min(soon))
+        }
         Some(Reason::Terminating) if !sync_status::is_overdue(job.sync, job.context) => WHILE_TERMINATING,
-        Some(_) => spec.retry_interval.get(),
+        // What was good has secrets that are to be renewed in time.
+        Some(_) => leases_due(job).map_or(spec.retry_interval.get(), |due| due.min(spec.retry_interval.get())),
     }
+}
+
+/// Returns how soon something that a store made has to be renewed or replaced; not before the Sync had some rest.
+fn leases_due(job: &Job<'_>) -> Option<Duration> {
+    let rest = job.began.elapsed().max(SHORTEST_REST);
+    job.context.leases.due_in(&job.id.uid, Instant::now()).map(|due| due.max(rest))
 }
 
 /// Returns when the Sync is looked at again of itself: at its interval, or sooner where versions of secrets have to be asked for; but not
 /// before it had rest for as long as it has worked, however short `refreshInterval` is.
 fn due(job: &Job<'_>, interval: Duration) -> Duration {
     let rest = job.began.elapsed().max(SHORTEST_REST);
-    job.context.versions.due_in(&job.id.uid, Instant::now()).map_or(interval, |due| due.max(rest).min(interval))
+    let (uid, now) = (&job.id.uid, Instant::now());
+    let due = job.context.versions.due_in(uid, now).map(|due| due.max(rest));
+    due.into_iter().chain(leases_due(job)).min().map_or(interval, |due| due.min(interval))
 }
 
 /// Makes sure that the Sync can't vanish before what it applied was pruned.

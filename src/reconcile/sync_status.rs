@@ -324,6 +324,8 @@ pub(super) fn write<'a>(
     let old = context.statuses.latest(sync);
     let now = Timestamp::now();
     let mut status = next(sync, &old, progress, trouble);
+    status.leases = context.leases.listed(&sync.uid().unwrap_or_default()).unwrap_or(status.leases);
+    measure::leases_are(sync, context);
     if is_new(sync, &old, progress) {
         remove_condition(&mut status.conditions, ConditionType::Healthy);
     }
@@ -359,6 +361,7 @@ fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Tro
         counts: counts(old, progress),
         failures: failures.unwrap_or_default(),
         last_handled_requested_at: requested.cloned(),
+        leases: old.leases.clone(),
     }
 }
 

@@ -14,37 +14,54 @@ use super::backends::Found;
 use super::job::Job;
 use crate::render::Rendered;
 
+/// A secret for one object.
+pub(super) type Pair = (ObjectId, Stored);
+
 /// The versions of all secrets that a render needs from stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Versions {
     found: BTreeMap<Stored, Found>,
+    /// What tells the secrets apart that stores make for single objects.
+    made: BTreeMap<Pair, String>,
     of_objects: BTreeMap<ObjectId, String>,
 }
 
 impl Versions {
     /// Takes what was found for a render.
-    pub(super) fn new(rendered: &Rendered, found: BTreeMap<Stored, Found>) -> Self {
+    pub(super) fn new(rendered: &Rendered, found: BTreeMap<Stored, Found>, made: BTreeMap<Pair, String>) -> Self {
         let of_objects = rendered.references().iter().map(|(id, references)| {
-            let stored: BTreeMap<Stored, &Found> = references
+            let stored: BTreeMap<Stored, &str> = references
                 .iter()
                 .filter_map(|placed| {
                     let stored = placed.reference.stored();
-                    let found = found.get(&stored)?;
-                    Some((stored, found))
+                    let found = found.get(&stored).map(|found| found.stamp.as_str());
+                    let stamp = made.get(&(id.clone(), stored.clone())).map(String::as_str).or(found)?;
+                    Some((stored, stamp))
                 })
                 .collect();
-            let lines = stored.iter().map(|(stored, found)| {
+            let lines = stored.iter().map(|(stored, stamp)| {
                 let kind = if stored.kind == StoreKind::Cluster { "cluster " } else { "" };
-                format!("{kind}{} {} {}\n", stored.store.as_str(), stored.path, found.stamp)
+                format!("{kind}{} {} {stamp}\n", stored.store.as_str(), stored.path)
             });
             (id.clone(), lines.collect())
         });
-        Self { of_objects: of_objects.collect(), found }
+        Self { of_objects: of_objects.collect(), found, made }
+    }
+
+    /// Returns the same with others of the secrets that stores make for single objects.
+    pub(super) fn with_made(&self, rendered: &Rendered, made: BTreeMap<Pair, String>) -> Self {
+        let made = self.made.clone().into_iter().chain(made).collect();
+        Self::new(rendered, self.found.clone(), made)
     }
 
     /// Returns the version of a secret.
     pub(super) fn get(&self, stored: &Stored) -> Option<&Found> {
         self.found.get(stored)
+    }
+
+    /// Returns what tells the secret that is made for an object from the one before; nothing where it is not made.
+    pub(super) fn stamp(&self, pair: &Pair) -> Option<&str> {
+        self.made.get(pair).map(String::as_str)
     }
 
     /// Returns, for each object that needs some, what changes when one of its secrets does.

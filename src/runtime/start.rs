@@ -21,7 +21,7 @@ use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, BackendStandings, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood,
-    Logins, Paces, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
+    Leases, Logins, Paces, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
     WatchedBackends,
 };
 use crate::render::find_program;
@@ -243,6 +243,7 @@ impl Parts {
             data_keys: DataKeyCache::new(MOST_DATA_KEYS, Duration::from_secs(args.data_key_lifetime.into())),
             backends: standings,
             logins: Arc::new(Logins::default()),
+            leases: Leases::default(),
             paces: Paces::default(),
             versions: VersionMemory::default(),
             salt,
@@ -275,7 +276,7 @@ impl Parts {
             resealing: args.sealing.rate(),
         });
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
-        let logins = context.logins.clone();
+        let (logins, leases) = (context.logins.clone(), context.leases.clone());
         let working = async {
             let objects = async {
                 if let Some(parts) = sealed_objects {
@@ -292,6 +293,7 @@ impl Parts {
                 never = readiness => match never {},
             }
             cluster.let_others_lead().await;
+            leases.leave_all();
             logins.end().await;
             ended.cancel();
             Ok(())

@@ -10,7 +10,7 @@ use waxwing_formats::reference::Reference;
 use waxwing_formats::sealed_secret::DeprecatedSealedSecret;
 use waxwing_formats::sops::{OpenedValue, ValueKind};
 use waxwing_formats::{Handle, KeyPath, SecretBytes};
-use waxwing_plan::{GroupKind, Manifest, SecretMark};
+use waxwing_plan::{GroupKind, Manifest, ObjectId, SecretMark};
 
 use super::collect;
 use super::error::{OpenError, Place};
@@ -80,15 +80,15 @@ impl Values<'_> {
             }
         };
         if let Some(expansion) = self.rendered.expansion(&manifest.id) {
-            bindings.extend(self.expand(expansion, &mut body).map_err(|error| vec![error])?);
+            bindings.extend(self.expand(&manifest.id, expansion, &mut body).map_err(|error| vec![error])?);
         }
         Ok(Request::new(manifest.id.clone(), manifest.version.clone(), body, bindings))
     }
 
     /// Gives a Secret an entry for each of those that a secret in a store has, and it has not.
-    fn expand(&self, expansion: &Expansion, body: &mut Value) -> Result<Vec<Binding>, OpenError> {
+    fn expand(&self, id: &ObjectId, expansion: &Expansion, body: &mut Value) -> Result<Vec<Binding>, OpenError> {
         let PlacedReference { reference, mark, .. } = expansion.placed();
-        let Some(Ok(answered)) = self.stores.answers.get(&reference.stored()) else {
+        let Some(Ok(answered)) = self.stores.answer(id, &reference) else {
             return Err(OpenError::Missing { place: place(mark) });
         };
         let entries = references::expanded(expansion, answered, body.get("data").and_then(Value::as_object))?;
@@ -196,7 +196,7 @@ impl Values<'_> {
             Origin::SealedItem { item, .. } | Origin::SealedTemplate { item, .. } => {
                 self.item(at, item).map(Piece::Kept)
             }
-            Origin::Reference { reference, .. } => match self.stores.answers.get(&reference.stored()) {
+            Origin::Reference { reference, .. } => match self.stores.answer(&at.manifest.id, reference) {
                 Some(Ok(Answered { secret, .. })) => {
                     let value = secret.value(&reference.pointer, reference.decode);
                     let value = value.map_err(|error| without_value(&origin.mark(), reference, error))?;
@@ -245,7 +245,7 @@ impl Values<'_> {
     fn provenance(&self, at: &Site<'_>, handle: &Handle) -> Result<Provenance, OpenError> {
         let origin = self.origin(at, handle)?;
         if let Origin::Reference { reference, .. } = origin
-            && let Some(Ok(answered)) = self.stores.answers.get(&reference.stored())
+            && let Some(Ok(answered)) = self.stores.answer(&at.manifest.id, reference)
         {
             return Ok(stored(origin.mark(), reference, answered));
         }

@@ -137,7 +137,7 @@ pub fn open(
     let effort = |scheme, took| Effort { scheme, values: count(&requests, scheme), took };
     let sops = (!files.is_empty()).then(|| effort("sops", files_took));
     let sealed = (!items.is_empty()).then(|| effort("sealed-secret", items_took));
-    let stored = (!keys.stores.answers.is_empty()).then(|| effort("reference", keys.stores.took));
+    let stored = (!keys.stores.is_empty()).then(|| effort("reference", keys.stores.took));
     let effort = sops.into_iter().chain(sealed).chain(stored).collect();
     Ok(Opened { requests, verified, effort })
 }

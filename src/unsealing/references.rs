@@ -24,6 +24,10 @@ pub const MOST_OF_A_SYNC: usize = 64 << 20;
 pub struct Stores {
     /// The answers.
     pub answers: BTreeMap<Stored, Result<Answered, StoreRefusal>>,
+    /// What was made for single objects, in place of an answer for all.
+    made: BTreeMap<(ObjectId, Stored), Result<Answered, StoreRefusal>>,
+    /// Whether nothing was made, since not all answers are of use.
+    is_cut_short: bool,
     /// How long it took to get them.
     pub took: Duration,
     /// How many bytes were taken out of them.
@@ -33,7 +37,24 @@ pub struct Stores {
 impl Stores {
     /// Takes what stores answered.
     pub fn new(answers: BTreeMap<Stored, Result<Answered, StoreRefusal>>, took: Duration) -> Self {
-        Self { answers, took, taken: AtomicUsize::default() }
+        Self { answers, made: BTreeMap::new(), is_cut_short: false, took, taken: AtomicUsize::default() }
+    }
+
+    /// Takes also what was made for single objects; none where it was not, since some of the answers are of no use.
+    #[must_use]
+    pub fn with_made(self, made: Option<BTreeMap<(ObjectId, Stored), Result<Answered, StoreRefusal>>>) -> Self {
+        Self { is_cut_short: made.is_none(), made: made.unwrap_or_default(), ..self }
+    }
+
+    /// Returns what an object's reference leads to, or why it leads nowhere.
+    pub(super) fn answer(&self, object: &ObjectId, reference: &Reference) -> Option<&Result<Answered, StoreRefusal>> {
+        let stored = reference.stored();
+        self.answers.get(&stored).or_else(|| self.made.get(&(object.clone(), stored)))
+    }
+
+    /// Tells whether nobody was asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.made.is_empty()
     }
 
     /// Counts what is taken out of an answer, and refuses what is too much with the rest: a short text may refer to much, many times.
@@ -117,11 +138,12 @@ pub fn check_places(rendered: &Rendered, bind_into: &[GroupKind]) -> Result<(), 
 pub fn refusals<'a>(
     rendered: &Rendered,
     objects: impl Iterator<Item = &'a ObjectId>,
-    refusal_of: impl Fn(&Reference) -> Option<StoreRefusal>,
+    refusal_of: impl Fn(&ObjectId, &Reference) -> Option<StoreRefusal>,
 ) -> Vec<OpenError> {
-    let references = objects.filter_map(|id| rendered.references().get(id)).flatten();
-    let refused = references.filter_map(|PlacedReference { reference, mark, .. }| {
-        let (place, reference, refusal) = (place(mark), reference.to_string(), Box::new(refusal_of(reference)?));
+    let references = objects.filter_map(|id| Some((id, rendered.references().get(id)?)));
+    let references = references.flat_map(|(id, placed)| placed.iter().map(move |placed| (id, placed)));
+    let refused = references.filter_map(|(id, PlacedReference { reference, mark, .. })| {
+        let (place, reference, refusal) = (place(mark), reference.to_string(), Box::new(refusal_of(id, reference)?));
         Some(OpenError::Reference { place, reference, refusal })
     });
     refused.collect()
@@ -131,10 +153,10 @@ pub fn refusals<'a>(
 /// anyway, so that all is told at once.
 pub(super) fn unresolved(rendered: &Rendered, sent: &[&Manifest], stores: &Stores) -> Vec<OpenError> {
     let ids = || sent.iter().map(|manifest| &manifest.id);
-    let missing = |reference: &Reference| match stores.answers.get(&reference.stored()) {
+    let missing = |id: &ObjectId, reference: &Reference| match stores.answer(id, reference) {
         Some(Ok(_)) => None,
         Some(Err(refusal)) => Some(refusal.clone()),
-        None => Some(not_asked()),
+        None => (!stores.is_cut_short).then(not_asked),
     };
     let mut errors = refusals(rendered, ids(), missing);
     if !errors.is_empty() {

@@ -34,6 +34,12 @@ fn leading_to(service: &str, allow: &str) -> String {
     )
 }
 
+fn making(auth: &str, dynamic: &str) -> String {
+    backend(&format!(
+        "{{vault: {{address: 'https://v:8200', auth: {auth}, dynamic: [{dynamic}]}}, allow: {{paths: [a]}}}}"
+    ))
+}
+
 fn by_login(auth: &str) -> String {
     backend(&format!("{{vault: {{address: 'https://v:8200', auth: {auth}}}, allow: {{paths: [a/b]}}}}"))
 }
@@ -249,6 +255,12 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
             backend("{vault: {address: 'http://v:8200', auth: {cert: {secretRef: {name: a}}}}, allow: {keys: [a]}}"),
             "auth.cert needs an address that begins with https://",
         ),
+        (making("{tokenRef: {name: a}}", "{path: database/creds/a}"), "dynamic needs a login of its own"),
+        (
+            making("{jwt: {role: a, audience: b}}", "{path: 'database/**'}"),
+            "spec.vault.dynamic[0].path in body should match",
+        ),
+        (making("{jwt: {role: a, audience: b}}", "{path: a/b, revokeAfter: 25h}"), "it is at most 24h"),
         (of_cluster("{paths: ['a/{namespace}']}"), "spec.allow.namespaces"),
         (of_cluster("{namespaces: {}, paths: ['a/{namespace}']}"), "names or matchLabels must be listed"),
         (

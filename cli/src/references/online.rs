@@ -49,6 +49,8 @@ impl Report {
                         entry.refused = Some(Refused { error: "no-value", message, hint });
                     }
                 },
+                // To ask for it would make one.
+                Some(Ok(Looked::WouldMake)) => {}
                 Some(Err(fault)) => entry.refused = Some(refused(fault)),
                 None => {}
             }

@@ -8,7 +8,9 @@ use std::env;
 
 use serde_json::Value;
 use tokio::sync::OnceCell;
-use waxwing_formats::reference::{Foreign, ForeignError, ForeignStores, Form, Provider, Reference, SecretPath};
+use waxwing_formats::reference::{
+    Foreign, ForeignError, ForeignStores, Form, PathPattern, Provider, Reference, SecretPath,
+};
 use waxwing_formats::reference::{StoreKind, StoreName, Stored, StoredSecret};
 use waxwing_keys::{Origin, StoreError, StoredVersion, VaultSecrets};
 
@@ -29,6 +31,8 @@ pub(super) struct Store {
     kind: StoreKind,
     name: String,
     leads: Leads,
+    /// The paths at which a secret would be made for whoever asks.
+    dynamic: Vec<PathPattern>,
 }
 
 /// Where a backend leads.
@@ -55,7 +59,15 @@ impl Store {
             Some(address) => Leads::Vault { address: address.to_owned(), namespace },
             None => Leads::Elsewhere(service(document)),
         };
-        Some(Self { kind, name: text("/metadata/name")?.to_owned(), leads })
+        let dynamic = document.pointer("/spec/vault/dynamic").and_then(Value::as_array).into_iter().flatten();
+        let dynamic = dynamic.filter_map(|dynamic| dynamic.get("path")?.as_str()?.parse().ok()).collect();
+        Some(Self { kind, name: text("/metadata/name")?.to_owned(), leads, dynamic })
+    }
+
+    /// Tells whether the backend has a secret made at a path, whatever the namespace.
+    fn makes(&self, path: &SecretPath) -> bool {
+        let in_some = |pattern: &PathPattern| path.segments().iter().any(|segment| pattern.allows(path, segment));
+        self.dynamic.iter().any(in_some)
     }
 }
 
@@ -149,6 +161,7 @@ fn store_hint(error: &StoreError) -> &'static str {
         StoreError::Disabled { .. } => "enable or restore it, or refer to another version",
         StoreError::NoVersions { .. } => "leave the version out of the reference",
         StoreError::NotASecret { .. } => "write ENGINE/data/NAME for KV version 2, and ENGINE/NAME for version 1",
+        StoreError::NotMade { .. } => "correct the path",
         StoreError::TooLarge { .. } => "keep less in one secret",
         StoreError::Throttled { .. } | StoreError::Unavailable { .. } => "check VAULT_ADDR, or try again later",
         StoreError::Answer { .. } => "see that what answers there is Vault or OpenBao",
@@ -173,7 +186,7 @@ impl UserStores {
     pub(super) fn new(stores: Vec<Store>) -> Self {
         let address = env::var(ADDRESS).ok().filter(|address| !address.is_empty());
         let leads = Leads::Vault { address: address.clone().unwrap_or_default(), namespace: None };
-        let own = Store { kind: StoreKind::Namespaced, name: OF_THE_USER.to_owned(), leads };
+        let own = Store { kind: StoreKind::Namespaced, name: OF_THE_USER.to_owned(), leads, dynamic: Vec::new() };
         let reached = |store| Reached { store, client: OnceCell::new() };
         let foreign = OF_THE_USER.parse::<StoreName>().map_or_else(
             |_| ForeignStores::default(),
@@ -219,6 +232,10 @@ impl UserStores {
 
     /// Finds out which version of a secret there is, without reading it where its engine keeps versions; what is read elsewhere is returned.
     pub(super) async fn look(&self, stored: &Stored) -> Result<Looked, StoreFault> {
+        let is_made = self.named(stored).any(|reached| reached.store.makes(&stored.path));
+        if is_made && stored.version.is_none() {
+            return Ok(Looked::WouldMake);
+        }
         let secrets = self.secrets(stored).await?;
         let seen = match &stored.version {
             None => secrets.newest(&stored.path).await,
@@ -233,14 +250,19 @@ impl UserStores {
         }
     }
 
+    fn named(&self, stored: &Stored) -> impl Iterator<Item = &Reached> {
+        let is_one =
+            |reached: &&Reached| reached.store.kind == stored.kind && reached.store.name == stored.store.as_str();
+        self.all.iter().filter(is_one)
+    }
+
     async fn secrets(&self, stored: &Stored) -> Result<&VaultSecrets, StoreFault> {
         let kind = match stored.kind {
             StoreKind::Namespaced => "SecretBackend",
             StoreKind::Cluster => "ClusterSecretBackend",
         };
         let name = stored.store.as_str().to_owned();
-        let is_one = |reached: &&Reached| reached.store.kind == stored.kind && reached.store.name == name;
-        let named: Vec<&Reached> = self.all.iter().filter(is_one).collect();
+        let named: Vec<&Reached> = self.named(stored).collect();
         let Some(first) = named.first() else { return Err(StoreFault::NoBackend { kind, name }) };
         let own = self.address.as_deref();
         // Of several of one name, in several namespaces, the one at the server that the user named.
@@ -272,6 +294,8 @@ impl UserStores {
 pub(super) enum Looked {
     /// There is this version, which was not read.
     Version(u64),
+    /// One would be made, so nobody was asked.
+    WouldMake,
     /// There is no version, so it was read.
     Secret(StoredSecret),
 }

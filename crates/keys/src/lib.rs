@@ -29,8 +29,9 @@ pub use sealing_key::{GeneratedKey, KeyError, SealingKey};
 pub use services::{
     AwsAccess, AwsClients, AwsKey, AwsKms, AwsPath, AwsSecrets, AzureAccess, AzureKey, AzureKeyVault, AzureLogin,
     AzureProof, AzureSecrets, DataKeyCache, GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpKey, GcpKms, GcpLogin,
-    GcpSecrets, Holder, Holdings, KeyPattern, KeyPatternError, Newest, NoConnections, Origin, ParseOriginError,
-    Patience, Proxies, ServiceClient, ServiceError, ServiceKey, ServiceKeyError, StoreError, StoredVersion, Tokens,
-    VaultAccess, VaultKey, VaultKv, VaultLogin, VaultProof, VaultSecrets, VaultTransit, service_name,
+    GcpSecrets, Holder, Holdings, KeyPattern, KeyPatternError, LeaseId, Lifetime, MadeSecret, Newest, NoConnections,
+    Origin, ParseOriginError, Patience, Proxies, ServiceClient, ServiceError, ServiceKey, ServiceKeyError, StoreError,
+    StoredVersion, Tokens, VaultAccess, VaultKey, VaultKv, VaultLeases, VaultLogin, VaultProof, VaultSecrets,
+    VaultTransit, service_name,
 };
 pub use unsealing_key::UnsealingKey;

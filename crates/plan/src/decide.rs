@@ -92,10 +92,15 @@ pub fn plan(mut inputs: Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
 
 impl Plan {
     /// Returns what of this plan is about drift: what was applied as Git has it and is no longer so. Nothing is deleted by it.
-    pub fn drift_alone(mut self) -> Self {
+    pub fn drift_alone(self) -> Self {
+        self.drift_and(&BTreeSet::new())
+    }
+
+    /// Returns what of this plan is about drift or about these objects. Nothing is deleted by it.
+    pub fn drift_and(mut self, objects: &BTreeSet<ObjectId>) -> Self {
         let is_drift =
             |change: &Change| matches!(change, Change::Drifted { .. } | Change::Missing | Change::Left { .. });
-        self.steps.retain(|step| is_drift(&step.change));
+        self.steps.retain(|step| is_drift(&step.change) || objects.contains(&step.manifest.id));
         self.gone = Gone::default();
         self.fingerprint = fingerprint(&self.steps, &self.owner);
         self

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use waxwing_formats::DataKey;
-use waxwing_formats::reference::{PathPattern, SecretPath, Stored};
+use waxwing_formats::reference::{PathPattern, SecretPath, Stored, StoredSecret};
 use waxwing_keys::service_name::{AWS_SECRETS, AZURE_KEY_VAULT, GCP_SECRETS, KUBERNETES, VAULT};
 use waxwing_keys::{AwsPath, GcpSecrets, Holder, KeyPattern, ServiceError, ServiceKey, StoreError};
 
@@ -17,6 +17,7 @@ use super::pace::Pace;
 use super::reader::{Named, Reader, label};
 use super::store::Store;
 use super::vault::Vault;
+use super::vault_leases::{Dynamic, Lease};
 use super::{Tenant, Trouble};
 use crate::api::{BackendKind, SecretBackendSpec};
 
@@ -128,6 +129,33 @@ impl Backend {
         match (&self.service, &stored.version) {
             (Service::Aws(_), None) => AwsPath::of(&stored.path).map_or((1, 1), |path| path.at_once()),
             _ => (1, 1),
+        }
+    }
+
+    /// Returns what it says of a path at which the store makes secrets; nothing of any other.
+    pub(super) fn makes(&self, path: &SecretPath, namespace: &str) -> Option<(&Vault, &Dynamic)> {
+        match &self.service {
+            Service::Vault(server) => server.makes(path, namespace).map(|dynamic| (&**server, dynamic)),
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) | Service::Kubernetes => None,
+        }
+    }
+
+    /// Has the store make a secret.
+    pub(super) async fn issue(
+        &self,
+        tenant: &Tenant<'_>,
+        path: &SecretPath,
+    ) -> Result<(StoredSecret, Lease), StoreError> {
+        let (server, dynamic) =
+            self.makes(path, tenant.job.namespace()).ok_or(StoreError::Malformed { what: "spec.vault.dynamic" })?;
+        server.issue(tenant, &self.holder, path, dynamic).await
+    }
+
+    /// Renews a lease of a secret that the store made; tells whether that was worth it.
+    pub(super) async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
+        match &self.service {
+            Service::Vault(server) => server.renew(lease).await,
+            Service::Aws(_) | Service::Gcp(_) | Service::Azure(_) | Service::Kubernetes => Ok(false),
         }
     }
 

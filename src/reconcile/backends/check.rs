@@ -21,6 +21,10 @@ pub(in crate::reconcile) async fn check(spec: &SecretBackendSpec, services: &Key
         let parsed: Result<PathPattern, _> = pattern.parse();
         parsed.map_err(|error| lasting("spec.allow.paths", &error, NO_PATH_PATTERN))?;
     }
+    for dynamic in spec.vault.iter().flat_map(|vault| &vault.dynamic) {
+        let parsed: Result<PathPattern, _> = dynamic.path.parse();
+        parsed.map_err(|error| lasting("spec.vault.dynamic", &error, NO_PATH_PATTERN))?;
+    }
     let address = match (&spec.vault, &spec.azure) {
         (Some(vault), _) => &vault.address,
         (None, Some(azure)) => &azure.vault_url,

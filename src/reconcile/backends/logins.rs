@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use waxwing_formats::SecretBytes;
 use waxwing_keys::{Holder, Holdings, Patience, ServiceError, VaultLogin};
 
+use super::carrier::Carrier;
 use super::vault_server::Server;
 
 /// The most tokens that are kept, and the most secret ids.
@@ -164,6 +165,11 @@ impl Logins {
         token
     }
 
+    /// Takes a login that is nobody else's, for one lease.
+    pub(super) fn carrier(&self, server: &Server, login: VaultLogin) -> Carrier {
+        Carrier::new(login, server, self.ends.clone())
+    }
+
     /// Gives out a token no more that its server does not let in.
     pub(super) fn lose(&self, lost: &Arc<Token>) {
         drop(self.tokens().forget(|_, token| Arc::ptr_eq(token, lost)));
@@ -232,11 +238,11 @@ impl Logins {
 
 /// The ends of tokens that are under way.
 #[derive(Default)]
-struct Ends(Mutex<JoinSet<()>>);
+pub(super) struct Ends(Mutex<JoinSet<()>>);
 
 impl Ends {
     /// Has a token ended in a task of its own, over a connection of its own. What comes of it nobody waits for.
-    fn begin(&self, server: Arc<Server>, token: SecretBytes) {
+    pub(super) fn begin(&self, server: Arc<Server>, token: SecretBytes) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut all = self.all();
         while all.try_join_next().is_some() {}
@@ -306,7 +312,13 @@ mod tests {
 
     fn server() -> Arc<Server> {
         let auth = VaultAuth { kubernetes: None, jwt: None, app_role: None, cert: None, token_ref: None };
-        let spec = VaultBackend { address: "http://127.0.0.1:9".to_owned(), namespace: None, ca_bundle: None, auth };
+        let spec = VaultBackend {
+            address: "http://127.0.0.1:9".to_owned(),
+            namespace: None,
+            ca_bundle: None,
+            auth,
+            dynamic: Vec::new(),
+        };
         Arc::new(Server::new(&spec, None))
     }
 

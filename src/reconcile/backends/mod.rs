@@ -8,10 +8,12 @@
 mod aws;
 mod azure;
 mod backend;
+mod carrier;
 mod check;
 mod gcp;
 mod hint;
 mod kubernetes;
+mod leased;
 mod logins;
 mod pace;
 mod reader;
@@ -19,6 +21,7 @@ mod store;
 mod store_hint;
 mod stores;
 mod vault;
+mod vault_leases;
 mod vault_login;
 mod vault_server;
 
@@ -35,11 +38,13 @@ use crate::cluster::{self, Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
 pub(super) use check::check;
+pub(super) use leased::key as lease_key;
 pub use logins::Logins;
 pub use pace::Paces;
 use pace::Place;
 use reader::Reader;
 pub(super) use stores::{About, Found};
+pub(super) use vault_leases::Lease;
 
 /// The field that names backends.
 const FIELD: &str = "spec.secrets.backends";

@@ -15,6 +15,7 @@ pub(super) fn kind(error: &StoreError) -> RefusalKind {
         | StoreError::Disabled { .. } => RefusalKind::NotFound,
         StoreError::NoVersions { .. }
         | StoreError::NotASecret { .. }
+        | StoreError::NotMade { .. }
         | StoreError::TooLarge { .. }
         | StoreError::Malformed { .. } => RefusalKind::NotAllowed,
         StoreError::Throttled { .. } | StoreError::Unavailable { .. } | StoreError::Answer { .. } => {
@@ -41,6 +42,11 @@ pub(super) fn of(error: &StoreError, backend: &Backend, account: &str) -> String
         }
         StoreError::NoVersions { .. } => "leave the version out of the reference".to_owned(),
         StoreError::NotASecret { service, .. } => form(service).to_owned(),
+        StoreError::NotMade { .. } => {
+            format!(
+                "correct the path, or spec.vault.dynamic of {backend}: it is for what ends, such as database/creds/ROLE"
+            )
+        }
         StoreError::TooLarge { .. } => "keep less in one secret".to_owned(),
         StoreError::Throttled { .. } | StoreError::Unavailable { .. } => {
             "it is tried again; what runs keeps running".to_owned()

@@ -204,7 +204,7 @@ impl Backends<'_> {
     }
 
     /// Finds the backend that a reference goes through, if that allows it.
-    fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
+    pub(super) fn store(&self, stored: &Stored) -> Result<&Backend, StoreRefusal> {
         let (name, namespace) = (stored.store.as_str(), self.tenant.job.namespace());
         let refused = |fact: String, hint: String| StoreRefusal { kind: RefusalKind::NotAllowed, fact, hint };
         let (kind, named, entry) = match stored.kind {
@@ -229,7 +229,7 @@ impl Backends<'_> {
         }
     }
 
-    async fn ask_store<T>(
+    pub(super) async fn ask_store<T>(
         &self,
         backend: &Backend,
         keeper: &'static str,
@@ -272,7 +272,7 @@ impl Backends<'_> {
     }
 
     /// Puts into words what a store said, and remembers that it is away.
-    fn told<T>(&self, backend: &Backend, answer: Result<T, StoreError>) -> Result<T, StoreRefusal> {
+    pub(super) fn told<T>(&self, backend: &Backend, answer: Result<T, StoreError>) -> Result<T, StoreRefusal> {
         answer.map_err(|error| {
             match &error {
                 StoreError::Unavailable { .. } | StoreError::Answer { .. } => self.is_away_for(Duration::ZERO),

@@ -11,6 +11,7 @@ use waxwing_keys::{Holder, Origin, ServiceError, StoreError, StoredVersion, Vaul
 
 use super::logins::Token;
 use super::reader::Reader;
+use super::vault_leases::Dynamic;
 use super::vault_login::{Login, Read};
 use super::vault_server::Server;
 use super::{PATIENCE, Tenant, Trouble};
@@ -19,8 +20,10 @@ use crate::api::VaultBackend;
 /// The server. Not `Debug`.
 pub(super) struct Vault {
     origin: Origin,
-    login: Login,
-    server: Arc<Server>,
+    pub(super) login: Login,
+    pub(super) server: Arc<Server>,
+    /// At which paths it makes secrets.
+    pub(super) dynamic: Vec<Dynamic>,
     /// When this sync began to use it.
     began: Instant,
     /// What this sync asks with, or why it can't.
@@ -40,7 +43,8 @@ impl Vault {
         let origin = reader.origin(&spec.address)?;
         let Read { login, identity, version } = Login::read(reader, &spec.auth).await?;
         let server = Arc::new(Server::new(spec, identity));
-        Ok((Self { origin, login, server, began: Instant::now(), current: Mutex::default() }, version))
+        let dynamic = Dynamic::read(reader, &spec.dynamic)?;
+        Ok((Self { origin, login, server, dynamic, began: Instant::now(), current: Mutex::default() }, version))
     }
 
     /// Tells whether a key is one of this server.

@@ -1,7 +1,9 @@
 //! A Vault or OpenBao server as a backend names it, and the connections that are made to it.
 
 use waxwing_formats::SecretBytes;
-use waxwing_keys::{Patience, Proxies, ServiceClient, ServiceError, VaultAccess, VaultSecrets, VaultTransit};
+use waxwing_keys::{
+    Patience, Proxies, ServiceClient, ServiceError, VaultAccess, VaultLeases, VaultSecrets, VaultTransit,
+};
 
 use crate::api::VaultBackend;
 
@@ -73,6 +75,11 @@ impl Connections<'_> {
     /// Returns what reads secrets of the server.
     pub(super) fn secrets(&self, token: Option<SecretBytes>) -> Result<VaultSecrets, ServiceError> {
         VaultSecrets::new(self.client.clone(), &self.server.address, &self.access(token))
+    }
+
+    /// Returns what has secrets made at the server, with the token that is to carry their leases.
+    pub(super) fn leases(&self, token: SecretBytes) -> Result<VaultLeases, ServiceError> {
+        VaultLeases::new(self.client.clone(), &self.server.address, &self.access(Some(token)))
     }
 
     fn access(&self, token: Option<SecretBytes>) -> VaultAccess {

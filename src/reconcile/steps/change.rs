@@ -73,7 +73,8 @@ pub(in crate::reconcile) async fn apply(
     dry_run: DryRun<'_>,
     progress: &mut Progress,
 ) -> Applied {
-    let Unsealed { requests, verified } = dry_run.unsealed;
+    let Unsealed { requests, issued, verified } = dry_run.unsealed;
+    let sending = job.context.leases.send(job, issued);
     let applied = match dry_run.passed {
         Some((session, judged)) => {
             let revision = progress.revision().map(|(revision, _)| revision.to_owned()).unwrap_or_default();
@@ -83,6 +84,7 @@ pub(in crate::reconcile) async fn apply(
         None => cluster::Applied::default(),
     };
     look_closely(job, &applied.failures);
+    sending.arrived(&applied.landed.iter().map(|landed| landed.id.clone()).collect());
     applied.landed.iter().for_each(|landed| job.context.marks.note_applied(&landed.id, &landed.mark));
     note_created(job, plan, &applied.landed);
     job.context.contests.note(&job.id.uid, plan, job.sync.spec.interval.get(), Instant::now());

@@ -3,6 +3,7 @@
 mod change;
 mod desired;
 mod healthy;
+mod leased;
 mod open;
 mod planned;
 mod probe;
@@ -13,6 +14,7 @@ pub use desired::RenderCache;
 pub(super) use desired::{fetch, read, render};
 pub use healthy::HealthCache;
 pub(super) use healthy::health;
+pub(super) use leased::{end_unused, hold_leases, leases_as_applied};
 pub(super) use open::unseal;
 pub(super) use planned::{decide, live, plan, refused, retirement};
 pub(super) use probe::{Probed, probe};

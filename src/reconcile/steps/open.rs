@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use waxwing_formats::sops::UnlockError;
 use waxwing_keys::Keyring;
 use waxwing_plan::{Change, Manifest, Plan};
@@ -15,6 +15,7 @@ use crate::api::{Failure, Reason};
 use crate::cluster::inventory::Stored;
 use crate::cluster::{self, Request, Requests, secrets};
 use crate::reconcile::backends::Backends;
+use crate::reconcile::leases::Issued;
 use crate::reconcile::trouble::of_secret;
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
@@ -31,6 +32,8 @@ const ASKED_AT_ONCE: usize = 8;
 /// What was opened, as requests in stages. Not `Debug`.
 pub(in crate::reconcile) struct Unsealed {
     pub(in crate::reconcile) requests: Requests,
+    /// What stores made for it; it is ended when this goes.
+    pub(in crate::reconcile) issued: Vec<Issued>,
     pub(in crate::reconcile) verified: BTreeSet<String>,
 }
 
@@ -57,10 +60,10 @@ pub(in crate::reconcile) async fn unseal(
     let keys = match keys {
         Ok((keys, begun, outage)) => stored(job, keys, rendered, &sent, probed)
             .await
-            .map(|(keys, away)| (keys, begun, Away { services: outage, stores: away })),
+            .map(|(keys, issued, away)| (keys, issued, begun, Away { services: outage, stores: away })),
         Err(trouble) => Err(trouble),
     };
-    let (keys, begun, away) = match keys {
+    let (keys, issued, begun, away) = match keys {
         Ok(keys) => keys,
         Err(trouble) => {
             progress.unsealed(Some(&trouble));
@@ -76,7 +79,7 @@ pub(in crate::reconcile) async fn unseal(
     let metrics = &job.context.metrics;
     opened.effort.iter().for_each(|effort| metrics.unsealed(effort.scheme, effort.values as u64, effort.took));
     let requests = in_stages(plan, opened.requests, seen);
-    Ok(Unsealed { requests, verified: opened.verified })
+    Ok(Unsealed { requests, issued, verified: opened.verified })
 }
 
 /// Puts requests into the stages of their steps. There is one request for each step that is sent, in the same order.
@@ -146,9 +149,9 @@ async fn stored<'a>(
     rendered: &Rendered,
     sent: &[&Manifest],
     probed: &Probed<'_>,
-) -> Result<(SyncKeys<'a>, Option<Duration>), Trouble> {
-    let (stores, away) = probe::read(job, rendered, sent, probed).await?;
-    Ok((SyncKeys { stores, ..keys }, away))
+) -> Result<(SyncKeys<'a>, Vec<Issued>, Option<Duration>), Trouble> {
+    let probe::Read { stores, issued, away } = probe::read(job, rendered, sent, probed).boxed().await?;
+    Ok((SyncKeys { stores, ..keys }, issued, away))
 }
 
 /// How soon it may help to ask again those that were away.

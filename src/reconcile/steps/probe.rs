@@ -7,23 +7,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use waxwing_formats::reference::{Reference, Stored};
 use waxwing_plan::{Manifest, ObjectId, Steering};
 
 use super::change::session;
+use super::leased;
 use super::open::trouble;
 use super::planned::Seen;
 use crate::api::REQUESTED_AT;
 use crate::reconcile::backends::{About, Backends, Found};
-use crate::reconcile::versions::{Intervals, Versions};
+use crate::reconcile::leases::Issued;
+use crate::reconcile::versions::{Intervals, Pair, Versions};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
 use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
 
 /// How many requests for secrets are made at the same time for one Sync.
-const ASKED_AT_ONCE: usize = 16;
+pub(super) const ASKED_AT_ONCE: usize = 16;
 
 /// What a probe found, and the backends if it had to ask. Not `Debug`.
 pub(in crate::reconcile) struct Probed<'a> {
@@ -54,12 +56,14 @@ pub(in crate::reconcile) async fn probe<'a>(
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Probed<'a>, Trouble> {
-    let wanted = unsealing::secrets_needed(rendered, with_versions(rendered, seen));
+    let wanted = leased::pairs(rendered, with_versions(rendered, seen));
+    job.context.leases.ask_anew(job);
     if wanted.is_empty() {
         job.context.versions.keep(job, &Intervals::of(rendered), BTreeMap::new());
         return Ok(Probed::before(Arc::default()));
     }
-    let asked = ask(job, rendered, seen, wanted).await;
+    // In a box, since clients of clouds are nested deeper than the compiler looks.
+    let asked = ask(job, rendered, seen, wanted).boxed().await;
     if let Err(trouble) = &asked {
         progress.unsealed(Some(trouble));
     }
@@ -85,23 +89,27 @@ async fn ask<'a>(
     job: &'a Job<'a>,
     rendered: &Rendered,
     seen: &Seen,
-    wanted: BTreeSet<Stored>,
+    wanted: BTreeSet<Pair>,
 ) -> Result<Probed<'a>, Trouble> {
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     unsealing::check_places(rendered, &bind_into).map_err(|errors| trouble(&errors))?;
+    let mut made = leased::fresh(job, &wanted, is_requested(job));
+    let wanted: BTreeSet<Pair> = wanted.into_iter().filter(|pair| !made.contains_key(pair)).collect();
     let intervals = Intervals::of(rendered);
     let mut found = match is_requested(job) {
         true => BTreeMap::new(),
         false => job.context.versions.fresh(job, &intervals, Instant::now()),
     };
-    found.retain(|stored, _| wanted.contains(stored));
+    let mut due: BTreeSet<Stored> = wanted.iter().map(|(_, stored)| stored.clone()).collect();
+    found.retain(|stored, _| due.contains(stored));
     let sent = of_absent(rendered, seen);
-    let due: Vec<Stored> =
-        wanted.into_iter().filter(|stored| sent.contains(stored) || !found.contains_key(stored)).collect();
+    due.retain(|stored| sent.contains(stored) || !found.contains_key(stored));
     if due.is_empty() {
-        return Ok(Probed::before(Arc::new(Versions::new(rendered, found))));
+        return Ok(Probed::before(Arc::new(Versions::new(rendered, found, made))));
     }
     let backends = Backends::read(job, session(job)?).await?;
+    let (of_objects, due): (BTreeSet<Stored>, BTreeSet<Stored>) =
+        due.into_iter().partition(|stored| backends.makes(stored));
     let (both, due): (Vec<_>, Vec<_>) =
         due.into_iter().partition(|stored| sent.contains(stored) && backends.tells_both(stored));
     let due: Vec<Stored> = due.into_iter().filter(|stored| !found.contains_key(stored)).collect();
@@ -116,7 +124,11 @@ async fn ask<'a>(
         }
     }
     job.context.versions.keep(job, &intervals, found.clone());
-    let versions = Arc::new(Versions::new(rendered, found));
+    let of_objects = wanted.into_iter().filter(|(_, stored)| of_objects.contains(stored)).collect();
+    let (looked, not_renewed) = leased::look(&backends, of_objects).await;
+    made.extend(looked);
+    refused.extend(not_renewed);
+    let versions = Arc::new(Versions::new(rendered, found, made));
     match refused.is_empty() {
         true => Ok(Probed { versions, backends: Some(backends), read: Mutex::new(read) }),
         false => Err(unresolved(rendered, &refused, &read, &backends)),
@@ -170,7 +182,7 @@ fn unresolved(
     read: &BTreeMap<Stored, Answered>,
     backends: &Backends<'_>,
 ) -> Trouble {
-    let refusal_of = |reference: &Reference| refused.get(&reference.stored()).cloned();
+    let refusal_of = |_: &ObjectId, reference: &Reference| refused.get(&reference.stored()).cloned();
     let mut errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
     errors.extend(unsealing::without_values(rendered, rendered.references().keys(), |stored| read.get(stored)));
     Trouble { soon: backends.outage(), ..trouble(&errors) }
@@ -183,12 +195,14 @@ pub(super) async fn read(
     rendered: &Rendered,
     sent: &[&Manifest],
     probed: &Probed<'_>,
-) -> Result<(Stores, Option<Duration>), Trouble> {
-    let ids = sent.iter().map(|manifest| &manifest.id);
-    let needed =
-        unsealing::secrets_needed(rendered, ids.filter(|id: &&ObjectId| rendered.references().contains_key(*id)));
-    if needed.is_empty() {
-        return Ok((Stores::default(), None));
+) -> Result<Read, Trouble> {
+    let (made, needed): (BTreeSet<Pair>, BTreeSet<Pair>) =
+        leased::pairs(rendered, sent.iter().map(|manifest| &manifest.id))
+            .into_iter()
+            .partition(|pair| probed.versions.stamp(pair).is_some());
+    let needed: BTreeSet<Stored> = needed.into_iter().map(|(_, stored)| stored).collect();
+    if needed.is_empty() && made.is_empty() {
+        return Ok(Read::default());
     }
     let begun = Instant::now();
     let read = probed.take(&needed);
@@ -221,5 +235,22 @@ pub(super) async fn read(
         // The version that was the newest may be none any more: the next try asks for it anew.
         job.context.versions.forget(&job.id.uid);
     }
-    Ok((Stores::new(answers, begun.elapsed()), backends.outage()))
+    // What is of no use would be made for nothing.
+    let made = match answers.values().all(Result::is_ok) {
+        true => Some(leased::issue(backends, &probed.versions, made, MOST_OF_A_SYNC.saturating_sub(size)).await),
+        false => None,
+    };
+    let (made, issued) = made.map(|made| (made.answers, made.issued)).unzip();
+    let stores = Stores::new(answers, begun.elapsed()).with_made(made);
+    Ok(Read { stores, issued: issued.unwrap_or_default(), away: backends.outage() })
+}
+
+/// What was read. Not `Debug`.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) stores: Stores,
+    /// What was made for single objects; it is ended when this goes.
+    pub(super) issued: Vec<Issued>,
+    /// How soon it may help to ask again, if a store was away.
+    pub(super) away: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! Starts the real parts that tests, benches and the demo run against: a Kubernetes control plane, Git servers, OpenBao, moto, the
+//! Starts the real parts that tests, benches and the demo run against: a Kubernetes control plane, Git servers, OpenBao, PostgreSQL, moto, the
 //! upstream programs, the controller itself, and fakes of the key services that nobody can run.
 //!
 //! Everything here runs on loopback, in a private folder that is gone when the owner is, however the owner ends; it
@@ -22,6 +22,7 @@ mod gnupg;
 mod moto;
 mod open_bao;
 mod own_network;
+mod postgres;
 mod process;
 mod run_dir;
 mod sealed_secrets;
@@ -46,6 +47,7 @@ pub use gnupg::Gnupg;
 pub use moto::Moto;
 pub use open_bao::OpenBao;
 pub use own_network::{OWN_ADDRESS, in_own_network};
+pub use postgres::Postgres;
 pub use process::Process;
 pub use run_dir::{RunDir, processes_in};
 pub use sealed_secrets::SealedSecretsController;

@@ -135,6 +135,11 @@ impl ServiceClient {
         Self { longest_answer, ..self }
     }
 
+    /// Sends each request once, however it ends.
+    pub(super) fn once(self) -> Self {
+        Self { patience: Patience { tries: 1, ..self.patience }, ..self }
+    }
+
     /// Sends a request, again and again while the service is overloaded or away for a moment, and returns what it answers, whatever
     /// that is.
     ///

@@ -56,7 +56,10 @@ pub use holdings::{Holder, Holdings};
 pub use newest::Newest;
 pub use origin::{Origin, ParseOriginError};
 pub use store_error::StoreError;
-pub use vault::{StoredVersion, VaultAccess, VaultKv, VaultLogin, VaultProof, VaultSecrets, VaultTransit};
+pub use vault::{
+    LeaseId, Lifetime, MadeSecret, StoredVersion, VaultAccess, VaultKv, VaultLeases, VaultLogin, VaultProof,
+    VaultSecrets, VaultTransit,
+};
 
 /// A key of AWS KMS.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -64,6 +64,14 @@ pub enum StoreError {
         /// What it leads to.
         why: &'static str,
     },
+    /// The path leads to nothing that makes secrets that end.
+    #[error("{service} makes no secret at this path: {why}")]
+    NotMade {
+        /// The store.
+        service: &'static str,
+        /// What it leads to.
+        why: &'static str,
+    },
     /// The answer is larger than what is read of one.
     #[error("the secret in {service} is larger than 1 MiB")]
     TooLarge {
@@ -132,7 +140,7 @@ impl StoreError {
             Self::Missing { .. } | Self::NoSuchVersion { .. } => "not-found",
             Self::Deleted { .. } => "deleted",
             Self::Disabled { .. } => "disabled",
-            Self::NoVersions { .. } | Self::NotASecret { .. } => "refused",
+            Self::NoVersions { .. } | Self::NotASecret { .. } | Self::NotMade { .. } => "refused",
             Self::TooLarge { .. } => "too-large",
             Self::Throttled { .. } => "throttled",
             Self::Unavailable { .. } => "unavailable",

@@ -6,6 +6,7 @@
 //! plaintext is the data key in standard base64, the ciphertext is kept as it is.
 
 mod kv;
+mod leases;
 mod login;
 mod secrets;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use waxwing_formats::{DataKey, SecretBytes};
 
 pub use kv::VaultKv;
+pub use leases::{LeaseId, Lifetime, MadeSecret, VaultLeases};
 pub use login::{VaultLogin, VaultProof};
 pub use secrets::{StoredVersion, VaultSecrets};
 

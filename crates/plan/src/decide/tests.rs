@@ -339,6 +339,9 @@ fn what_a_plan_says_of_drift_alone_changes_nothing_else_and_deletes_nothing() {
     let next = [object("changed", "2"), object("drifted", "1"), object("missing", "1"), object("new", "1")];
     let plan = cluster.plan(&next, PRUNE).unwrap();
     assert_eq!((plan.to_send().count(), plan.gone().to_delete().count()), (4, 1));
+    let with_one = plan.clone().drift_and(&[id("ConfigMap", "changed")].into());
+    let names: Vec<_> = with_one.to_send().map(|step| step.manifest.id.name.as_str()).collect();
+    assert_eq!((names, with_one.gone()), (vec!["changed", "drifted", "missing"], &crate::Gone::default()));
     let drift = plan.drift_alone();
     let names: Vec<_> = drift.to_send().map(|step| step.manifest.id.name.as_str()).collect();
     assert_eq!(names, ["drifted", "missing"]);

@@ -166,7 +166,7 @@ impl VaultProof<'_> {
     }
 }
 
-fn object(fields: &[(&str, SecretBytes)]) -> Result<Body, ServiceError> {
+pub(super) fn object(fields: &[(&str, SecretBytes)]) -> Result<Body, ServiceError> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for (name, value) in fields {
         parts.extend([
@@ -180,7 +180,7 @@ fn object(fields: &[(&str, SecretBytes)]) -> Result<Body, ServiceError> {
     Ok(Body::json(&parts))
 }
 
-fn public(text: &str) -> Result<SecretBytes, ServiceError> {
+pub(super) fn public(text: &str) -> Result<SecretBytes, ServiceError> {
     serde_json::to_vec(text).map(SecretBytes::new).map_err(|_| malformed())
 }
 

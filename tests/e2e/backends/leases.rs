@@ -1,0 +1,228 @@
+//! What a real OpenBao makes for single objects, with users in a real PostgreSQL: made when an object is sent, renewed, replaced before it
+//! ends, and revoked when nobody has it any more.
+
+use serde_json::{Value, json};
+use waxwing_harness::{Postgres, eventually};
+
+use super::references::{OWN, Store, secret};
+use crate::act::config_map;
+use crate::stage::{PATIENCE, condition, start_controller};
+
+const POLICY: &str = r#"
+path "database/creds/*" { capabilities = ["read"] }
+path "pki/issue/*" { capabilities = ["update"] }
+"#;
+
+/// What the names begin with that OpenBao gives to users.
+const MADE: &str = "v-";
+
+/// A tenant with a database in which the store makes users, and an authority of the store.
+struct Scene {
+    store: Store,
+    database: Postgres,
+}
+
+/// A user of the database, as the cluster has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct User {
+    name: String,
+    password: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (database, store) = (Postgres::start().unwrap(), Store::new("leases", &format!("{OWN}{POLICY}")));
+        let (url, admin, password) = database.connection();
+        let bao = &store.bao;
+        bao.ask(None, "sys/mounts/database", &json!({"type": "database"})).unwrap();
+        let config = json!({
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": "*",
+            "connection_url": url,
+            "username": admin,
+            "password": password,
+        });
+        bao.ask(None, "database/config/shop", &config).unwrap();
+        bao.ask(None, "sys/mounts/pki", &json!({"type": "pki"})).unwrap();
+        bao.ask(None, "pki/root/generate/internal", &json!({"common_name": "of a test", "ttl": "24h"})).unwrap();
+        let role = json!({"allowed_domains": ["shop.example"], "allow_subdomains": true, "max_ttl": "12h"});
+        bao.ask(None, &store.at("pki/roles/NS"), &role).unwrap();
+        let scene = Self { store, database };
+        scene.lease_for("6s", "12s");
+        scene
+    }
+
+    /// Says how long users are good for from now on, and the logins that carry their leases.
+    fn lease_for(&self, ttl: &str, max_ttl: &str) {
+        let create = r#"create role "{{name}}" with login password '{{password}}' valid until '{{expiration}}'"#;
+        let role = json!({"db_name": "shop", "creation_statements": [create], "default_ttl": ttl, "max_ttl": max_ttl});
+        self.store.bao.ask(None, &self.store.at("database/roles/NS"), &role).unwrap();
+        let login = json!({
+            "bound_service_account_names": ["deployer"],
+            "bound_service_account_namespaces": [self.store.stage.namespace],
+            "audience": "vault",
+            "token_policies": ["shop"],
+            "token_ttl": ttl,
+        });
+        self.store.bao.ask(None, "auth/kubernetes/role/shop", &login).unwrap();
+    }
+
+    /// Returns the user that the Secret has.
+    fn user(&self) -> Option<User> {
+        let entry = |key| self.store.stage.secret_value("db", key);
+        Some(User { name: entry("username")?, password: entry("password")? })
+    }
+
+    /// Waits until the Secret has another user than these, who may log in.
+    fn another_user(&self, before: &[&User]) -> User {
+        let found = eventually(PATIENCE, "another user arrives", || match self.user() {
+            Some(user) if !before.contains(&&user) && self.database.lets_in(&user.name, &user.password) => Ok(user),
+            other => Err(format!(
+                "{:?}; {}",
+                other.map(|user| user.name),
+                self.store.stage.get("sync/app").unwrap()["status"]
+            )),
+        });
+        found.unwrap()
+    }
+
+    /// Returns what the store knows of the leases of users.
+    fn leases(&self) -> Vec<Value> {
+        let listed = self.store.bao.read(&self.store.at("sys/leases/lookup/database/creds/NS?list=true"));
+        let ids = listed.ok().and_then(|listed| listed.pointer("/data/keys").and_then(Value::as_array).cloned());
+        // One that ended in between is none.
+        let known = ids.unwrap_or_default().into_iter().filter_map(|id| {
+            let id = self.store.at(&format!("database/creds/NS/{}", id.as_str().unwrap()));
+            self.store.bao.ask(None, "sys/leases/lookup", &json!({"lease_id": id})).ok()?.get("data").cloned()
+        });
+        known.collect()
+    }
+
+    /// Waits until the database has none of the users that were made.
+    fn no_users(&self, what: &str) {
+        let gone = || match self.database.users(MADE).unwrap() {
+            users if users.is_empty() => Ok(()),
+            users => Err(format!("{users:?}")),
+        };
+        eventually(PATIENCE, what, gone).unwrap();
+    }
+
+    /// Writes over the Secret, so that the controller puts it back.
+    fn drift(&self) {
+        let patch = r#"{"data":{"password":"eA=="}}"#;
+        self.store.stage.kubectl(&["patch", "secret", "db", "--type=merge", "--patch", patch]).unwrap();
+    }
+}
+
+#[test]
+fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before_it_ends_and_revoked_with_the_sync() {
+    let mut scene = Scene::new();
+    let Scene { store, database } = &scene;
+    let stage = &store.stage;
+    let address = store.bao.address();
+    let dynamic = "[{path: 'database/creds/*', revokeAfter: 1s}, {path: 'pki/issue/{namespace}', parameters: {common_name: 'db.shop.example', ttl: 2h}}, {path: 'secret/data/{namespace}/kept'}, {path: 'sys/*/*'}]";
+    let paths = "'database/creds/{namespace}', 'database/creds/nobody', 'pki/issue/{namespace}', 'secret/data/{namespace}/*', 'sys/*/*'";
+    store.backend(
+        "vault",
+        &format!("{{vault: {{address: '{address}', auth: {{kubernetes: {{role: shop, audience: vault}}}}, dynamic: {dynamic}}}, allow: {{paths: [{paths}]}}}}"),
+    );
+    store.write("kept", &json!({"password": "hunter-kept"}));
+    let db = secret(
+        "db",
+        "stringData:\n  username: ref+store://vault/database/creds/NS#/username\n  password: ref+store://vault/database/creds/NS#/password\n  dsn: postgres://ref+store://vault/database/creds/NS#/username+@db",
+    );
+    let bad = secret(
+        "bad",
+        "stringData:\n  kept: ref+store://vault/secret/data/NS/kept#/password\n  version: ref+store://vault/database/creds/NS?version=1#/password\n  role: ref+store://vault/database/creds/nobody#/password\n  server: ref+store://vault/sys/internal/counters#/data\n  elsewhere: ref+store://vault/database/creds/bank#/password",
+    );
+    stage.commit(&[("app/db.yaml", &store.at(&db)), ("app/bad.yaml", &store.at(&bad))]);
+    stage.sync("./app", "  backends: [{name: vault}]");
+    let first = store.fails("ReferenceRefused");
+    let bad = store
+        .at(&bad)
+        .lines()
+        .filter(|line| !line.contains("version") && !line.contains("bank"))
+        .fold(String::new(), |all, line| all + line + "\n");
+    stage.commit(&[("app/bad.yaml", &bad)]);
+    let second = eventually(PATIENCE, "the rest is refused", || {
+        let told = store.fails("ReferenceRefused");
+        if told.contains("nobody#") { Ok(told) } else { Err(told) }
+    });
+    insta::assert_snapshot!(format!("{first}\n\n{}\n", second.unwrap()));
+    assert!(!stage.has("secret/db"));
+
+    // Nothing is left of what was made for a revision that was refused.
+    let tls = secret(
+        "tls",
+        "type: kubernetes.io/tls\nstringData:\n  tls.crt: ref+store://vault/pki/issue/NS#/certificate\n  tls.key: ref+store://vault/pki/issue/NS#/private_key",
+    );
+    stage.remove(&["app/bad.yaml"]);
+    let commit = stage.commit(&[("app/tls.yaml", &store.at(&tls))]);
+    stage.applied(&commit);
+    let user = scene.another_user(&[]);
+    assert_eq!(stage.secret_value("db", "dsn"), Some(format!("postgres://{}@db", user.name)), "all keys share one");
+    // The authority's own, and one for both keys.
+    let certificates = store.bao.read("pki/certs?list=true").unwrap();
+    assert_eq!(certificates["data"]["keys"].as_array().map(Vec::len), Some(2));
+    let listed = stage.get("sync/app").unwrap()["status"]["leases"].clone();
+    let paths: Vec<_> = listed.as_array().unwrap().iter().map(|lease| lease["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, [store.at("database/creds/NS"), store.at("pki/issue/NS")], "what ends first is listed first");
+    let (_, page) = store.controller.get("/metrics").unwrap();
+    for name in
+        ["waxwing_sync_leases", "waxwing_sync_oldest_lease_age_seconds", "waxwing_sync_first_lease_ends_in_seconds"]
+    {
+        let line = format!("{name}{{namespace=\"{}\",name=\"app\"}} ", stage.namespace);
+        assert!(page.lines().any(|other| other.starts_with(&line)), "{name}");
+    }
+
+    // Renewed, with the login that carries it; the Secret stays as it is.
+    let renewed = || match (scene.leases().as_slice(), database.users(MADE).unwrap().as_slice(), scene.user()) {
+        ([lease], [name], Some(user)) if !lease["last_renewal"].is_null() && *name == user.name => {
+            Ok((lease["id"].as_str().unwrap().to_owned(), user))
+        }
+        (leases, users, _) => Err(format!("{leases:?} {users:?}")),
+    };
+    let (lease, user) = eventually(PATIENCE, "the lease is renewed", renewed).unwrap();
+
+    // Where the server lets it be renewed no more, another is made without a commit, also while the newest can't be applied; and the one
+    // before goes soon.
+    stage.commit(&[("app/broken.yaml", "kind: {")]);
+    let next = scene.another_user(&[&user]);
+    assert_eq!(condition(&stage.get("sync/app").unwrap(), "Ready")["reason"], "RenderFailed");
+    let commit = stage.remove(&["app/broken.yaml"]);
+    stage.applied(&commit);
+    let gone = || match database.lets_in(&user.name, &user.password) {
+        false => Ok(()),
+        true => Err("it is still let in"),
+    };
+    eventually(PATIENCE, "the user before goes", gone).unwrap();
+
+    // A controller that ends in order leaves the workload what it has, and the next one has another made in time.
+    scene.lease_for("12s", "12s");
+    scene.drift();
+    scene.another_user(&[&user, &next]);
+    assert!(!store.controller.log().contains(&lease), "the log has a lease");
+    store.told_nothing(&[&user.password, &next.password, "hunter-kept", "BEGIN RSA PRIVATE KEY", "client_token"]);
+    let origins = format!("{},{}", store.bao.address(), store.bao.tls_address());
+    assert!(scene.store.world.controller.terminate(PATIENCE).unwrap().success());
+    let kept = scene.user().unwrap();
+    assert!(scene.database.lets_in(&kept.name, &kept.password), "the end of a controller ended what it gave");
+    let flags = ["--backend-origin", &origins, "--log-level", "trace"];
+    scene.store.world.controller = start_controller(scene.store.stage.cluster, &flags).unwrap();
+    let after = scene.another_user(&[&kept]);
+
+    // What is good for long goes at once when its Sync does.
+    scene.lease_for("1h", "2h");
+    scene.drift();
+    let last = scene.another_user(&[&after]);
+
+    // A sync of something else makes none.
+    let made = scene.store.asked_store("issued");
+    let commit = scene.store.stage.commit(&[("app/settings.yaml", &config_map("settings", "a"))]);
+    scene.store.stage.applied(&commit);
+    assert_eq!((scene.store.asked_store("issued"), scene.user().as_ref()), (made, Some(&last)));
+    scene.store.stage.kubectl(&["delete", "sync", "app", "--timeout=60s"]).unwrap();
+    assert!(!scene.store.stage.has("secret/db"));
+    scene.no_users("what was made is revoked with the Sync");
+    scene.store.told_nothing(&[&kept.password, &after.password, &last.password]);
+}
