@@ -5,7 +5,7 @@
 FROM docker.io/library/rust:1.95.0-bookworm AS waxwing
 WORKDIR /build
 COPY . .
-RUN cargo build --release --locked --package waxwing --bin waxwing
+RUN link/release --package waxwing --bin waxwing
 
 FROM docker.io/library/golang:1.26.8-bookworm AS kustomize
 WORKDIR /build

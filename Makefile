@@ -26,11 +26,16 @@ demo-tools:
 demo-programs:
 	@cargo build --locked --bins --package waxwing --package seal --package waxwing-harness
 
+# Twice as long as `cargo build --release` when something has changed: docs/decisions/044-what-runs-stands-together.md.
+.PHONY: release
+release: ## Build waxwing and seal as they are released, into target/release
+	@link/release --package waxwing --package seal
+
 # With the release build. The figures mean something on a machine that does nothing else.
 .PHONY: bench
 bench: ## Measure against bare loops; B=syncs runs one benchmark, SCALE=0.1 a tenth of each
 	@$(install_tools) etcd kube-apiserver kube-controller-manager kubectl kustomize age age-keygen sops bao
-	@cargo build --locked --release --package waxwing --package seal --package waxwing-bench
+	@link/release --package waxwing --package seal --package waxwing-bench
 	@"$(target)/release/waxwing-bench" $(B)
 
 .PHONY: tools

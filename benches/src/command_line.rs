@@ -2,7 +2,9 @@
 //! `seal kubeseal` beside kubeseal: one Secret, with the certificate in a file.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,13 +26,24 @@ const SAMPLE: usize = 50;
 pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     let upstream = Upstream::new()?;
     let age = upstream.age_keygen()?;
-    let pair =
-        Pair { sops: Tools::locate()?.path("sops")?, seal: program("seal")?, home: upstream.home().to_owned(), age };
+    let home = upstream.home().to_owned();
+    let (sops, seal) = (installed(&Tools::locate()?.path("sops")?, &home)?, installed(&program("seal")?, &home)?);
+    let pair = Pair { sops, seal, home, age };
     let small = pair.sealed(&upstream, "small", SMALL)?;
     one(&pair, &small, scale)?;
     many(&pair, &small, scale)?;
     large(&pair, &upstream, scale)?;
     kubeseal(&pair.seal, &upstream, scale)
+}
+
+/// Copies a program as an installation does, by writing it. What a linker has just left behind lies in the cache page by page,
+/// and starts more slowly than what is installed.
+fn installed(program: &Path, folder: &Path) -> Result<PathBuf, Error> {
+    let copy = folder.join(program.file_name().unwrap_or_default());
+    let bytes = std::fs::read(program).map_err(other)?;
+    std::fs::write(&copy, bytes).map_err(other)?;
+    std::fs::set_permissions(&copy, Permissions::from_mode(0o755)).map_err(other)?;
+    Ok(copy)
 }
 
 /// Both programs with one key.
@@ -120,7 +133,8 @@ const SECRET: &str =
 fn kubeseal(seal: &Path, upstream: &Upstream, scale: Scale) -> Result<(), Error> {
     let rounds = scale.of(100);
     heading(format!("seal one Secret with a certificate of 4096 bits, {rounds} times by turns"));
-    let (kubeseal, home) = (Tools::locate()?.path("kubeseal")?, upstream.home());
+    let home = upstream.home();
+    let kubeseal = installed(&Tools::locate()?.path("kubeseal")?, home)?;
     let key = SealingKey::generate(Timestamp::now(), Duration::from_secs(3600), "", 4096).map_err(other)?;
     let (certificate, secret) = (home.join("cluster.pem"), home.join("secret.yaml"));
     std::fs::write(&certificate, key.tls_crt_pem).map_err(other)?;
