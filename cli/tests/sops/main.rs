@@ -5,6 +5,7 @@
 
 mod age_kinds;
 mod calls;
+mod comments;
 mod editing;
 mod files;
 mod flags;

@@ -162,7 +162,8 @@ impl<'a> Emitter<'a> {
         };
         let outer = self.increase(parent);
         let (mut before, mut inline): (Lines<'a>, Lines<'a>) = Default::default();
-        for entry in entries.iter().skip(leading_length(first, entries.iter().map(as_inline_comment))) {
+        let is_led = |at: usize, entry: &OutEntry<'_>| at < first && is_own_line(as_inline_comment(entry));
+        for (_, entry) in entries.iter().enumerate().filter(|(at, entry)| !is_led(*at, entry)) {
             match entry {
                 OutEntry::Comment { text, inline: true } => inline.push(text),
                 OutEntry::Comment { text, inline: false } => before.push(text),
@@ -213,8 +214,8 @@ impl<'a> Emitter<'a> {
             self.increase(parent);
         }
         let (mut before, mut inline): (Lines<'a>, Lines<'a>) = Default::default();
-        let skipped = leading_length(first, items.iter().map(as_inline_item));
-        for (at, item) in items.iter().enumerate().skip(skipped) {
+        let is_led = |at: usize, item: &OutItem<'_>| at < first && is_own_line(as_inline_item(item));
+        for (at, item) in items.iter().enumerate().filter(|(at, item)| !is_led(*at, item)) {
             match item {
                 OutItem::Comment { text, inline: true } => inline.push(text),
                 OutItem::Comment { text, inline: false } => before.push(text),
@@ -409,11 +410,9 @@ fn own_line(comment: Option<(&[u8], bool)>, all: bool) -> Option<&[u8]> {
     comment.filter(|(_, inline)| all || !inline).map(|(text, _)| text)
 }
 
-/// Returns how many entries to skip so that the collection's own comments aren't written again; inline ones
-/// right before the first value are kept for it.
-fn leading_length<'a>(first: usize, comments: impl Iterator<Item = Option<(&'a [u8], bool)>>) -> usize {
-    let kinds: Vec<bool> = comments.take(first).map(|comment| comment.is_some_and(|(_, inline)| inline)).collect();
-    first - kinds.iter().rev().take_while(|inline| **inline).count()
+/// Tells whether a comment has lines of its own: at the beginning of a collection these are the collection's.
+fn is_own_line(comment: Option<(&[u8], bool)>) -> bool {
+    comment.is_some_and(|(_, inline)| !inline)
 }
 
 fn as_inline_comment<'a>(entry: &OutEntry<'a>) -> Option<(&'a [u8], bool)> {
