@@ -218,6 +218,24 @@ fn tens_of_thousands_of_comments_are_read_and_written_whatever_their_shape() {
     }
 }
 
+/// An alias brings the comments of its anchor once more: a file of one MiB would become one of thirty.
+#[test]
+fn comments_that_aliases_bring_again_are_sealed_as_long_as_they_are_not_too_many() {
+    let key = new_data_key(&mut OsRng).unwrap();
+    let comments = format!("        # {}\n", "c".repeat(1020)).repeat(1024);
+    for (aliases, is_sealed) in [(4, true), (30, false)] {
+        let text =
+            format!("a:\n    &anchor\n    b:\n{comments}        c: 1\nd:\n{}", "    - *anchor\n".repeat(aliases));
+        let sealed = Plain::parse(text.as_bytes(), Store::Yaml).and_then(|plain| {
+            Ok(seal(plain, &key, terms(Some((RuleKind::EncryptedRegex, "^nothing$")))).unwrap().text(None).unwrap())
+        });
+        match sealed {
+            Ok(sealed) => assert!(is_sealed && sealed.matches("# ccc").count() == 1024 * (aliases + 1), "{aliases}"),
+            Err(error) => assert!(!is_sealed && format!("{error:?}").contains("TooLarge"), "{aliases}: {error:?}"),
+        }
+    }
+}
+
 #[test]
 fn two_files_with_the_same_text_have_no_token_in_common() {
     let key = new_data_key(&mut OsRng).unwrap();
