@@ -64,6 +64,21 @@ struct All {
     retiring: Vec<(Instant, Arc<Lease>)>,
 }
 
+impl All {
+    /// Has all of it end by itself.
+    fn leave(&self) {
+        let held = self.syncs.values().flat_map(|of_sync| of_sync.held.values()).filter_map(|held| held.lease.as_ref());
+        held.chain(self.retiring.iter().map(|(_, lease)| lease)).for_each(|lease| lease.leave());
+    }
+}
+
+/// However the controller ends, also when another leads of a sudden: what it applied goes on.
+impl Drop for All {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 #[derive(Default)]
 struct OfSync {
     held: BTreeMap<LeaseKey, Held>,
@@ -229,13 +244,6 @@ impl Leases {
             .flat_map(|of_sync| of_sync.held.values())
             .filter_map(|held| held.lease.as_ref())
             .for_each(|lease| lease.leave());
-    }
-
-    /// Has all of it end by itself: this controller ends, and what it applied goes on.
-    pub fn leave_all(&self) {
-        let all = std::mem::take(&mut *self.all());
-        let held = all.syncs.values().flat_map(|of_sync| of_sync.held.values()).filter_map(|held| held.lease.as_ref());
-        held.chain(all.retiring.iter().map(|(_, lease)| lease)).for_each(|lease| lease.leave());
     }
 
     /// Returns how soon something of a Sync has to be renewed or replaced; none where there is nothing.

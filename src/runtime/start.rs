@@ -276,7 +276,7 @@ impl Parts {
             resealing: args.sealing.rate(),
         });
         let readiness = show_readiness(ready, (sources.filled(), syncs.filled()), stop.clone());
-        let (logins, leases) = (context.logins.clone(), context.leases.clone());
+        let logins = context.logins.clone();
         let working = async {
             let objects = async {
                 if let Some(parts) = sealed_objects {
@@ -293,7 +293,6 @@ impl Parts {
                 never = readiness => match never {},
             }
             cluster.let_others_lead().await;
-            leases.leave_all();
             logins.end().await;
             ended.cancel();
             Ok(())
