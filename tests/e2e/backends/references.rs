@@ -85,6 +85,10 @@ path "kv1/NS/*" { capabilities = ["read"] }
 
 pub(super) const OWN_PATHS: &str = "'secret/data/{namespace}/*', 'kv1/{namespace}/*'";
 
+/// The backend, also for references of other tools.
+const AS_OTHERS: &str = "  backends: [{name: vault}]
+  foreignReferences: {argocdVaultPlugin: vault, vals: {vault: vault, versionedEngines: [secret]}}";
+
 /// What argocd-vault-plugin and vals read.
 const FOREIGN: &str = "data: {piped: '<path:secret/data/NS/db#password | base64encode>'}\nstringData:\n  url: 'postgres://<path:secret/data/NS/db#user>:<path:secret/data/NS/db#password#1>@db'\n  vals: ref+vault://secret/NS/db#/password";
 
@@ -131,10 +135,7 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         ("app/foreign.yaml", store.at(&secret("foreign", FOREIGN))),
     ];
     let commit = stage.commit(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
-    stage.sync(
-        "./app",
-        "  backends: [{name: vault}]\n  bindInto: [ConfigMap]\n  foreignReferences: {argocdVaultPlugin: vault, vals: {vault: vault, versionedEngines: [secret]}}",
-    );
+    stage.sync("./app", &format!("{AS_OTHERS}\n  bindInto: [ConfigMap]"));
     stage.applied(&commit);
     for (name, key, wanted) in [
         ("values", "password", "hunter-one"),
@@ -165,11 +166,7 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
     assert_eq!(stage.get("secret/all").unwrap()["data"].as_object().unwrap().len(), 3);
     // Each secret and version once: what is new is read at once, and the answer says which version it is.
     assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 5));
-    let log = store.controller.log();
-    let record = log.lines().find(|line| line.contains("waxwing::audit") && line.contains("/values")).unwrap();
-    for part in ["SecretBackend ", "/vault", "ref+store://vault/", "#/password", "reference", "version"] {
-        assert!(record.contains(part), "{part} is not in {record}");
-    }
+    store.was_recorded();
     store.told_nothing(&[
         "hunter-one",
         "hunter-old",
@@ -179,6 +176,73 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         "client_token",
         "eyJhbGci",
     ]);
+}
+
+impl Store {
+    /// Returns the records of the audit log about an object.
+    fn records(&self, object: &str) -> Vec<Value> {
+        let object = json!(self.at(object));
+        let lines = self.controller.log();
+        let records = lines.lines().filter(|line| line.contains("\"waxwing::audit\""));
+        records
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|record: &Value| record["object"] == object)
+            .collect()
+    }
+
+    /// Has somebody write over what the Sync applied.
+    fn drift(&self) {
+        for (kind, name, body) in [
+            ("configmap", "settings", r#"{"data":{"key":"drifted"}}"#),
+            ("secret", "db", r#"{"data":{"password":"eA=="}}"#),
+        ] {
+            self.stage.kubectl(&["patch", kind, name, "--type=merge", "--patch", body]).unwrap();
+        }
+    }
+
+    /// Waits until what needs no store is put back.
+    fn is_reverted(&self, wanted: &str) {
+        let reverted = || match self.stage.get("configmap/settings").unwrap()["data"]["key"].as_str() {
+            Some(key) if key == wanted => Ok(()),
+            other => Err(format!("it is {other:?}")),
+        };
+        eventually(PATIENCE, "drift is reverted while a store is away", reverted).unwrap();
+    }
+
+    /// Sees that each reference that was resolved is in the audit log once: who, through which backend, which path and version, and where to.
+    fn was_recorded(&self) {
+        let values = self.records("Secret/NS/values");
+        let [record] = values.as_slice() else { panic!("{values:?}") };
+        let (sync, account) = (self.at("NS/app"), self.at("NS/deployer"));
+        assert_eq!((&record["sync"], &record["service_account"]), (&json!(sync), &json!(account)));
+        let from = |record: &Value, key: &str| {
+            let values = record["values"].as_array().unwrap();
+            values.iter().find(|value| value["key"] == key).unwrap()["from"].as_array().unwrap().clone()
+        };
+        let source = |key: &str, reference: &str, version: &str| {
+            json!({"file": "app/values.yaml", "document": 0, "key_path": format!("/stringData/{key}"), "scheme": "reference",
+                "recipient": self.at("SecretBackend NS/vault"), "reference": self.at(reference), "version": version})
+        };
+        let password = "ref+store://vault/secret/data/NS/db#/password";
+        assert_eq!(from(record, "/data/password"), [source("password", password, "2")]);
+        let pinned = password.replace('#', "?version=1#");
+        assert_eq!(from(record, "/data/pinned"), [source("pinned", &pinned, "1")]);
+        assert_eq!(from(record, "/data/legacy"), [source("legacy", "ref+store://vault/kv1/NS/legacy#/key", "")]);
+        let resolved = |sources: Vec<Value>| -> Vec<Value> {
+            let of_stores = sources.iter().filter(|source| source["scheme"] == "reference");
+            of_stores.map(|source| source["reference"].clone()).collect()
+        };
+        let user = password.replace("password", "user");
+        let all = [user.as_str(), password, &password.replace("password", "port")].map(|text| json!(self.at(text)));
+        assert_eq!(resolved(from(record, "/data/url")), all);
+        // Also where another tool's way of writing it stands in Git.
+        let foreign = self.records("Secret/NS/foreign");
+        assert_eq!(resolved(from(&foreign[0], "/data/vals")), [json!(self.at(password))]);
+        let bound = self.records("ConfigMap/NS/bound");
+        assert_eq!(resolved(from(&bound[0], "/data/user")), [json!(self.at(&user))]);
+        let took = self.world.counted("waxwing_store_request_duration_seconds_count{store=\"Vault\"} ");
+        assert_eq!(took, self.asked_store("version") + self.asked_store("read"));
+    }
 }
 
 #[test]
@@ -219,6 +283,18 @@ fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it()
         "secretref+store://vault/secret/data/NS/db#/password",
         "ref+store://vault/secret/data/NS/db#password",
         "ref+store://vault/secret/data/NS/db#/password and more",
+        // As other tools write it.
+        "<path:secret/data/bank/db#password>",
+        "<path:secret/data/bank/db#password#1>",
+        "<path:secret/data/NS/../bank/db#password>",
+        "<path:secret/data/NS/%2e%2e/bank/db#password>",
+        "ref+vault://secret/bank/db#/password",
+        "secretref+vault://secret/bank/db#/password",
+        "ref+vault://secret/bank/db/password",
+        "ref+vault://secret/NS/../bank/db#/password",
+        "ref+vault://secret/..%2fdata%2fbank/db#/password",
+        "ref+vault://secret/NS/db?address=http://169.254.169.254#/password",
+        "ref+vault://secret/NS/db?namespace=bank#/password",
     ];
     let all = |is_one: &dyn Fn(usize) -> bool| {
         let one = |(number, reference): (usize, &&str)| {
@@ -229,7 +305,7 @@ fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it()
         documents.join("---\n")
     };
     stage.commit(&[("app/taken.yaml", &all(&|_| true))]);
-    stage.sync("./app", "  backends: [{name: vault}]");
+    stage.sync("./app", AS_OTHERS);
     let names = |told: &str, number: usize| told.contains(&format!("/password-{number}-"));
     let malformed = store.fails("ReferenceRefused");
     // What is malformed is told first: the others are references.
@@ -243,9 +319,50 @@ fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it()
         assert!(names(&malformed, number) != names(&refused, number), "{reference}");
         assert!(!stage.has(&format!("secret/taken-{number}")), "{reference}");
     }
-    let told = format!("{malformed}\n\n{refused}\n");
-    insta::assert_snapshot!(told);
+    // Wherever else a reference may stand, and where none may.
+    let taken = "ref+store://vault/secret/data/bank/db";
+    let elsewhere = [
+        secret("encoded", &format!("data: {{a: {}}}", STANDARD.encode(format!("x{taken}#/password+x")))),
+        secret(&format!("all, annotations: {{waxwing.dev/expand: '{taken}'}}"), ""),
+        secret("placeholder", &format!("data: {{a: {}}}", STANDARD.encode("<path:secret/data/bank/db#password>"))),
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: bound}}\ndata: {{a: '{taken}#/password'}}\n"),
+    ];
+    stage.commit(&[
+        ("app/taken.yaml", &elsewhere.join("---\n")),
+        (
+            "app/made/kustomization.yaml",
+            &format!("secretGenerator: [{{name: made, literals: ['a={taken}#/password']}}]\n"),
+        ),
+    ]);
+    let placed = eventually(PATIENCE, "they are refused too", || match store.fails("ReferenceRefused") {
+        told if told == refused => Err(told),
+        told => Ok(told),
+    });
+    insta::assert_snapshot!(format!("{malformed}\n\n{refused}\n\n{}\n", placed.unwrap()));
+    ["secret/encoded", "secret/all", "secret/placeholder", "configmap/bound"]
+        .iter()
+        .for_each(|name| assert!(!stage.has(name)));
+
+    // Nor does the backend lead to where nobody allowed it, by any spelling of an address.
+    let port = store.bao.port();
+    for address in [
+        "http://169.254.169.254".to_owned(),
+        "http://[::ffff:169.254.169.254]".to_owned(),
+        "http://2852039166".to_owned(),
+        "http://metadata.google.internal".to_owned(),
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.1.evil.example:{port}"),
+    ] {
+        store.backend("vault", &format!("{{vault: {{address: '{address}', auth: {{kubernetes: {{role: shop, audience: vault}}}}}}, allow: {{paths: ['*/*/*/*']}}}}"));
+        stage.request();
+        let words = format!("leads to {address}, which is not among the controller's backend origins");
+        stage.sync_is(&words, |sync| {
+            let ready = condition(sync, "Ready");
+            ready["reason"] == "KeyNotAllowed" && ready["message"].as_str().unwrap_or_default().contains(&words)
+        });
+    }
     store.never_asked();
+    assert_eq!(store.logins(), 0);
     store.told_nothing(&["hunter-bank"]);
 }
 
@@ -365,11 +482,24 @@ fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_b
     assert_eq!(stage.secret_value("db", "password").as_deref(), Some("hunter-two"));
     store.bao.ask(None, &store.at("secret/undelete/NS/db"), &json!({"versions": [2]})).unwrap();
     stage.applied(&commit);
+    // One that is denied from now on is told from one that is gone, and stays as well.
+    let is_let =
+        |rules: &str| store.bao.ask(None, "sys/policies/acl/shop", &json!({"policy": store.at(rules)})).unwrap();
+    is_let(&format!("{OWN}\npath \"secret/metadata/NS/db\" {{ capabilities = [\"deny\"] }}"));
+    let told = store.fails("ReferenceDenied");
+    assert!(told.contains("Vault does not let it be read (403)") && told.lines().count() == 1, "{told}");
+    assert_eq!(stage.secret_value("db", "password").as_deref(), Some("hunter-two"));
+    is_let(OWN);
+    stage.applied(&commit);
     // Numbers begin anew where a secret is made anew, and it is another one all the same.
     store.bao.ask(None, &store.at("secret/destroy/NS/db"), &json!({"versions": [1, 2]})).unwrap();
     store.fails("ReferenceNotFound");
     store.write("db", &json!({"password": "hunter-three"}));
     store.value_is("db", "password", "hunter-three");
+    let records = store.records("Secret/NS/db");
+    let versions: Vec<_> =
+        records.iter().map(|record| record["values"][0]["from"][0]["version"].as_str().unwrap()).collect();
+    assert_eq!(versions, ["1", "2", "3"], "each version that was applied is in the audit log");
     store.told_nothing(&["hunter-one", "hunter-two", "hunter-three", "hunter-newer", "hunter-still", "hunter-moved"]);
 }
 
@@ -384,31 +514,53 @@ fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged
     store.stage.applied(&commit);
     assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 1));
 
+    // A server that is asked too often gets a rest from all, and what it kept from being put back is put back when it is over.
+    let at_most = |rate: u64| {
+        let storm = json!({"path": "secret/", "rate": rate, "interval": "1h"});
+        store.bao.ask(None, "sys/quotas/rate-limit/storm", &storm).unwrap();
+    };
+    at_most(1);
+    (0..6).for_each(|_| drop(store.stage.request()));
+    let told = store.fails("StoreUnavailable");
+    assert!(told.contains("#/password at app/db.yaml") && told.contains("what runs keeps running"), "{told}");
+    assert_eq!(store.asked_store("throttled"), 3, "{told}");
+    store.drift();
+    store.is_reverted("a");
+    assert_eq!((store.stage.secret_value("db", "password").as_deref(), store.asked_store("throttled")), (Some("x"), 3));
+    at_most(1000);
+    // One that was changed is another one, and starts anew.
+    store.vault(OWN_PATHS, ", refreshInterval: 2h");
+    store.stage.request();
+    store.stage.applied(&commit);
+    store.value_is("db", "password", "hunter-one");
+
     // What is not due is not asked for, so that a commit goes through whatever the store does.
+    let asked = (store.asked_store("version"), store.asked_store("read"));
     store.bao.stop();
     let commit = store.stage.commit(&[("app/settings.yaml", &config_map("settings", "b"))]);
     store.stage.applied(&commit);
-    assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 1));
+    assert_eq!((store.asked_store("version"), store.asked_store("read")), asked);
 
     // Somebody asks for a look at everything.
+    let since = |condition: Value| condition["lastTransitionTime"].as_str().unwrap().to_owned();
     let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": "now"}}});
     store.stage.cluster.merge(&store.stage.path("sync/app").unwrap(), &request).unwrap();
     let told = store.fails("StoreUnavailable");
     assert!(told.contains("#/password at app/db.yaml, document 0, /stringData/password"), "{told}");
     assert!(told.contains("can't be reached") && told.contains("what runs keeps running"), "{told}");
     assert_eq!(store.stage.secret_value("db", "password").as_deref(), Some("hunter-one"));
-    for patch in [
-        ["configmap", "settings", r#"{"data":{"key":"drifted"}}"#],
-        ["secret", "db", r#"{"data":{"password":"eA=="}}"#],
-    ] {
-        let [kind, name, body] = patch;
-        store.stage.kubectl(&["patch", kind, name, "--type=merge", "--patch", body]).unwrap();
+    let before = store.stage.get("sync/app").unwrap();
+    store.drift();
+    store.is_reverted("b");
+    let sync = store.stage.request();
+    for kind in ["Ready", "Unsealed"] {
+        let condition = condition(&sync, kind);
+        assert_eq!(
+            (&condition["status"], &condition["reason"]),
+            (&json!("False"), &json!("StoreUnavailable")),
+            "{kind}"
+        );
+        assert_eq!(since(condition), since(super::condition(&before, kind)), "{kind} says since when");
     }
-    let reverted = || match store.stage.get("configmap/settings").unwrap()["data"]["key"].as_str() {
-        Some("b") => Ok(()),
-        other => Err(format!("it is {other:?}")),
-    };
-    eventually(PATIENCE, "drift is reverted while a store is away", reverted).unwrap();
-    assert_eq!(condition(&store.stage.get("sync/app").unwrap(), "Ready")["reason"], "StoreUnavailable");
     store.told_nothing(&["hunter-one"]);
 }
