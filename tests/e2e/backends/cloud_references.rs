@@ -103,6 +103,7 @@ apiVersion: v1
 kind: Secret
 metadata: {name: db, namespace: NS-shared}
 stringData: {password: VALUE, config.json: '{\"port\": 5432}'}
+data: {bytes: AP8=}
 ---
 apiVersion: v1
 kind: Secret
@@ -174,7 +175,8 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
   pinned: ref+store://google/projects/fake/secrets/NS?version=1#/password
   azure: ref+store://azure/secrets/NS
   cluster: ref+store://cluster/NS-shared/db#/password
-  port: ref+store://cluster/NS-shared/db#/config.json/port";
+  port: ref+store://cluster/NS-shared/db#/config.json/port
+  bytes: ref+store://cluster/NS-shared/db#/bytes";
     let many: String =
         (0..21).map(|number| format!("\n  m{number}: ref+store://aws/secretsmanager/NS/many-{number}")).collect();
     let all = "apiVersion: v1\nkind: Secret\nmetadata: {name: all, annotations: {waxwing.dev/expand: 'ref+store://cluster/NS-shared/db'}}\n";
@@ -206,6 +208,7 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
     ] {
         assert_eq!(stage.secret_value("values", key).as_deref(), Some(wanted), "{key}");
     }
+    assert_eq!(stage.get("secret/values").unwrap()["data"]["bytes"], "AP8=", "what is no text arrives as it is");
     assert_eq!(stage.secret_value("pinned", "elsewhere").as_deref(), Some("hunter-elsewhere"));
     assert_eq!(stage.secret_value("many", "m20").as_deref(), Some("hunter-20"));
     assert_eq!(stage.secret_value("all", "password").as_deref(), Some("hunter-cluster"));
