@@ -6,6 +6,7 @@ mod clouds;
 mod clusters;
 mod leases;
 mod logins;
+mod pages;
 mod references;
 mod services;
 mod vault;

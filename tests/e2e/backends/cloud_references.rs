@@ -1,11 +1,14 @@
 //! References into AWS (moto), Google Cloud and Azure (the fakes), and into Secrets of the cluster: where values arrive, how soon another version
 //! does, what is asked for together, and what is refused before anyone is asked.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use waxwing_harness::{FakeKeyVault, Moto};
 
 use super::World;
 use super::clouds::{AZURE_AUDIENCE, Clouds, GOOGLE_AUDIENCE, pool};
+use super::pages::{Page, Walk};
 use super::references::secret;
 use crate::stage::Stage;
 
@@ -270,6 +273,66 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
     ]);
 }
 
+/// Sees that the manifests of each page lead to a Secret.
+fn walk_pages(stores: &Stores) {
+    let (cluster, clouds) = (stores.stage().cluster, &stores.clouds);
+    let keys: Value = cluster.get("/openid/v1/jwks").unwrap();
+    let [tenant, client, _] = clouds.azure.application();
+    let of_moto = [("111122223333", "123456789012")];
+    let audience = format!("audience: '{GOOGLE_AUDIENCE}'");
+    let of_google = [("audience: waxwing", audience.as_str()), ("projects/acme/", "projects/fake/")];
+    let of_azure = [
+        ("https://shop.vault.azure.net", FakeKeyVault::URL),
+        ("11111111-2222-3333-4444-555555555555", tenant.as_str()),
+        ("66666666-7777-8888-9999-000000000000", client.as_str()),
+    ];
+    for (file, names, entry) in [
+        ("aws.md", of_moto.as_slice(), "password"),
+        ("gcp.md", &of_google, "password"),
+        ("azure.md", &of_azure, "password"),
+        ("kubernetes.md", &[], "url"),
+    ] {
+        let name = format!("{}-{}", stores.stage().namespace, file.trim_end_matches(".md"));
+        let subject = format!("system:serviceaccount:{name}:deployer");
+        let json = r#"{"user":"shop","password":"swordfish"}"#;
+        match file {
+            "aws.md" => {
+                stores.aws("CreateSecret", &json!({"Name": format!("{name}/db"), "SecretString": json}));
+                stores.parameter(REGION, &format!("/{name}/token"), "marlin");
+            }
+            "gcp.md" => {
+                clouds.google.trust(keys.clone(), &subject, GOOGLE_AUDIENCE);
+                clouds.google.add_secret(&name, json.as_bytes());
+            }
+            "azure.md" => {
+                clouds.azure.trust(keys.clone(), &subject, AZURE_AUDIENCE);
+                clouds.azure.add_secret(&name, "swordfish").unwrap();
+            }
+            _ => {}
+        }
+        let walk = Walk::new(cluster, &name, &["kubectl"], Vec::new());
+        let page = Page::read(file, &walk, names);
+        let all = |language: &str, place: &str| {
+            let sections = page.sections().into_iter().filter(|section| section.contains(place));
+            sections.flat_map(|section| page.blocks(section, language)).collect::<Vec<_>>()
+        };
+        let in_namespaces = all("console", "In the namespace");
+        in_namespaces.iter().for_each(|block| walk.run(block));
+        let [manifest] = all("yaml", ". In Git")[..] else { panic!("{file} has other files") };
+        walk.push(manifest);
+        let manifests = all("yaml", "In the namespace");
+        assert!(!in_namespaces.is_empty() && !manifests.is_empty(), "{file} has other sections");
+        cluster.apply_yaml(&manifests.join("---\n")).unwrap();
+        all("console", ". In Git").iter().for_each(|block| walk.run(block));
+        let wanted = if entry == "url" {
+            format!("postgres://{name}:swordfish@db.databases/{name}")
+        } else {
+            "swordfish".to_owned()
+        };
+        assert_eq!(walk.data()[entry], STANDARD.encode(wanted), "{file}");
+    }
+}
+
 #[test]
 fn what_a_store_of_a_cloud_or_the_cluster_does_not_give_is_told_with_what_to_do_and_what_is_not_listed_is_never_asked_for()
  {
@@ -315,5 +378,6 @@ fn what_a_store_of_a_cloud_or_the_cluster_does_not_give_is_told_with_what_to_do_
     let told = world.fails("ReferenceNotFound");
     insta::assert_snapshot!(format!("{refused}\n\n{told}"));
     assert!(!stage.has("secret/values"));
+    walk_pages(&stores);
     world.told_nothing(&["hunter-cluster", "hunter-other", "hunter-google", "hunter-azure", "hunter-key", "eyJhbGci"]);
 }
