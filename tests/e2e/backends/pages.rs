@@ -142,7 +142,11 @@ impl<'a> Walk<'a> {
 impl Drop for Walk<'_> {
     /// Leaves the controller in peace.
     fn drop(&mut self) {
-        drop(self.cluster.merge(&self.path("syncs", &self.namespace), &json!({"spec": {"suspend": true}})));
+        let suspend = json!({"spec": {"suspend": true}});
+        for path in [self.path("gitsources", "fleet"), self.path("syncs", &self.namespace)] {
+            // It may not be there, nor the cluster.
+            drop(self.cluster.merge(&path, &suspend));
+        }
     }
 }
 

@@ -379,7 +379,9 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
     store.write("large", &json!({"password": "x".repeat(1024 * 1024)}));
     let good = secret("good", &store.at("stringData: {password: 'ref+store://vault/secret/data/NS/db#/password'}"));
     let commit = stage.commit(&[("app/good.yaml", &good), ("app/settings.yaml", &config_map("settings", "a"))]);
-    stage.sync("./app", "  backends: [{name: vault}]");
+    let (tls, auth) = (store.bao.tls_address(), "{kubernetes: {role: shop, audience: vault}}");
+    store.backend("tls", &format!("{{vault: {{address: '{tls}', auth: {auth}}}, allow: {{paths: [{OWN_PATHS}]}}}}"));
+    stage.sync("./app", "  backends: [{name: vault}, {name: tls}]");
     stage.applied(&commit);
 
     let bad = "stringData:
@@ -390,7 +392,8 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
   metadata: ref+store://vault/secret/metadata/NS/db#/current_version
   unversioned: ref+store://vault/kv1/NS/x?version=1#/password
   nothing: ref+store://vault/kv1/NS/missing#/password
-  other: ref+store://other/secret/data/NS/db#/password";
+  other: ref+store://other/secret/data/NS/db#/password
+  untrusted: ref+store://tls/secret/data/NS/db#/password";
     stage.commit(&[
         ("app/bad.yaml", &secret("bad", &store.at(bad))),
         ("app/bound.yaml", &store.at("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {a: b}\n")),
