@@ -60,6 +60,11 @@ impl World {
         self.counted(&format!("waxwing_store_requests_total{{store=\"{store}\",outcome=\"{outcome}\"}} "))
     }
 
+    /// Returns how often something was known from before.
+    fn kept(&self, what: &str) -> u64 {
+        self.counted(&format!("waxwing_cache_hits_total{{kept=\"{what}\"}} "))
+    }
+
     /// Returns the count that this line of the metrics begins with.
     fn counted(&self, start: &str) -> u64 {
         let (_, page) = self.controller.get("/metrics").unwrap();

@@ -340,24 +340,34 @@ fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it()
     insta::assert_snapshot!(format!("{malformed}\n\n{refused}\n\n{}\n", placed.unwrap()));
     ["secret/encoded", "secret/all", "secret/placeholder"].iter().for_each(|name| assert!(!stage.has(name)));
 
-    // Nor does the backend lead to where nobody allowed it, by any spelling of an address.
+    // Nor does a backend lead to where nobody allowed it, by any spelling of an address.
     let port = store.bao.port();
-    for address in [
+    let addresses = [
         "http://169.254.169.254".to_owned(),
         "http://[::ffff:169.254.169.254]".to_owned(),
         "http://2852039166".to_owned(),
         "http://metadata.google.internal".to_owned(),
         format!("http://localhost:{port}"),
         format!("http://127.0.0.1.evil.example:{port}"),
-    ] {
-        store.backend("vault", &format!("{{vault: {{address: '{address}', auth: {{kubernetes: {{role: shop, audience: vault}}}}}}, allow: {{paths: ['*/*/*/*']}}}}"));
-        stage.request();
-        let words = format!("leads to {address}, which is not among the controller's backend origins");
-        stage.sync_is(&words, |sync| {
-            let ready = condition(sync, "Ready");
-            ready["reason"] == "KeyNotAllowed" && ready["message"].as_str().unwrap_or_default().contains(&words)
-        });
-    }
+    ];
+    let backend = |(number, address): (usize, &String)| {
+        let auth = "{kubernetes: {role: shop, audience: vault}}";
+        let (head, name) = ("apiVersion: waxwing.dev/v1alpha1\nkind: SecretBackend", format!("elsewhere-{number}"));
+        let spec = format!("{{vault: {{address: '{address}', auth: {auth}}}, allow: {{paths: ['*/*/*/*']}}}}");
+        format!("{head}\nmetadata: {{name: {name}, namespace: {}}}\nspec: {spec}\n", stage.namespace)
+    };
+    let backends: Vec<String> = addresses.iter().enumerate().map(backend).collect();
+    stage.cluster.apply_yaml(&backends.join("---\n")).unwrap();
+    let elsewhere: Vec<String> =
+        (0..addresses.len()).map(|number| format!("secretbackend/elsewhere-{number}")).collect();
+    let is_refused = ["wait", "--for=jsonpath={.status.conditions[0].reason}=KeyNotAllowed", "--timeout=60s"];
+    stage.kubectl(&is_refused.into_iter().chain(elsewhere.iter().map(String::as_str)).collect::<Vec<_>>()).unwrap();
+    stage.patch_spec(r#"{"secrets": {"backends": [{"name": "elsewhere-0"}], "foreignReferences": null}}"#);
+    stage.commit(&[("app/taken.yaml", &secret("taken", "stringData: {a: 'ref+store://elsewhere-0/a/b/c/d#/e'}"))]);
+    stage.remove(&["app/made/kustomization.yaml"]);
+    let told = stage.sync_is("KeyNotAllowed", |sync| condition(sync, "Ready")["reason"] == "KeyNotAllowed");
+    let words = format!("leads to {}, which is not among the controller's backend origins", addresses[0]);
+    assert!(condition(&told, "Ready")["message"].as_str().unwrap().contains(&words), "{told}");
     store.never_asked();
     assert_eq!(store.logins(), 0);
     store.told_nothing(&["hunter-bank"]);
@@ -540,6 +550,7 @@ fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged
     let commit = store.stage.commit(&[("app/settings.yaml", &config_map("settings", "b"))]);
     store.stage.applied(&commit);
     assert_eq!((store.asked_store("version"), store.asked_store("read")), asked);
+    assert!(store.kept("version") > 0);
 
     // Somebody asks for a look at everything.
     let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": "now"}}});
