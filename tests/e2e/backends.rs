@@ -4,6 +4,7 @@
 mod cloud_references;
 mod clouds;
 mod clusters;
+mod freshness;
 mod leases;
 mod logins;
 mod pages;

@@ -127,6 +127,29 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
         self.stage().cluster.apply_yaml(&self.at(manifests).replace("VALUE", value)).unwrap();
     }
 
+    /// Writes what a page has at the service, for the tenant of this name, whom that lets in.
+    fn keep_what_is_on(&self, page: &str, name: &str) {
+        let Clouds { google, azure, .. } = &self.clouds;
+        let keys = || self.stage().cluster.get("/openid/v1/jwks").unwrap();
+        let subject = format!("system:serviceaccount:{name}:deployer");
+        let json = r#"{"user":"shop","password":"swordfish"}"#;
+        match page {
+            "aws.md" => {
+                self.aws("CreateSecret", &json!({"Name": format!("{name}/db"), "SecretString": json}));
+                self.parameter(REGION, &format!("/{name}/token"), "marlin");
+            }
+            "gcp.md" => {
+                google.trust(keys(), &subject, GOOGLE_AUDIENCE);
+                google.add_secret(name, json.as_bytes());
+            }
+            "azure.md" => {
+                azure.trust(keys(), &subject, AZURE_AUDIENCE);
+                azure.add_secret(name, "swordfish").unwrap();
+            }
+            _ => {}
+        }
+    }
+
     fn asked(&self, store: &str) -> (u64, u64) {
         (self.world().asked_store(store, "version"), self.world().asked_store(store, "read"))
     }
@@ -275,62 +298,42 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
 
 /// Sees that the manifests of each page lead to a Secret.
 fn walk_pages(stores: &Stores) {
-    let (cluster, clouds) = (stores.stage().cluster, &stores.clouds);
-    let keys: Value = cluster.get("/openid/v1/jwks").unwrap();
-    let [tenant, client, _] = clouds.azure.application();
-    let of_moto = [("111122223333", "123456789012")];
+    let [tenant, client, _] = stores.clouds.azure.application();
     let audience = format!("audience: '{GOOGLE_AUDIENCE}'");
-    let of_google = [("audience: waxwing", audience.as_str()), ("projects/acme/", "projects/fake/")];
     let of_azure = [
         ("https://shop.vault.azure.net", FakeKeyVault::URL),
         ("11111111-2222-3333-4444-555555555555", tenant.as_str()),
         ("66666666-7777-8888-9999-000000000000", client.as_str()),
     ];
-    for (file, names, entry) in [
-        ("aws.md", of_moto.as_slice(), "password"),
-        ("gcp.md", &of_google, "password"),
-        ("azure.md", &of_azure, "password"),
-        ("kubernetes.md", &[], "url"),
-    ] {
-        let name = format!("{}-{}", stores.stage().namespace, file.trim_end_matches(".md"));
-        let subject = format!("system:serviceaccount:{name}:deployer");
-        let json = r#"{"user":"shop","password":"swordfish"}"#;
-        match file {
-            "aws.md" => {
-                stores.aws("CreateSecret", &json!({"Name": format!("{name}/db"), "SecretString": json}));
-                stores.parameter(REGION, &format!("/{name}/token"), "marlin");
-            }
-            "gcp.md" => {
-                clouds.google.trust(keys.clone(), &subject, GOOGLE_AUDIENCE);
-                clouds.google.add_secret(&name, json.as_bytes());
-            }
-            "azure.md" => {
-                clouds.azure.trust(keys.clone(), &subject, AZURE_AUDIENCE);
-                clouds.azure.add_secret(&name, "swordfish").unwrap();
-            }
-            _ => {}
-        }
-        let walk = Walk::new(cluster, &name, &["kubectl"], Vec::new());
-        let page = Page::read(file, &walk, names);
-        let all = |language: &str, place: &str| {
-            let sections = page.sections().into_iter().filter(|section| section.contains(place));
-            sections.flat_map(|section| page.blocks(section, language)).collect::<Vec<_>>()
-        };
-        let in_namespaces = all("console", "In the namespace");
-        in_namespaces.iter().for_each(|block| walk.run(block));
-        let [manifest] = all("yaml", ". In Git")[..] else { panic!("{file} has other files") };
-        walk.push(manifest);
-        let manifests = all("yaml", "In the namespace");
-        assert!(!in_namespaces.is_empty() && !manifests.is_empty(), "{file} has other sections");
-        cluster.apply_yaml(&manifests.join("---\n")).unwrap();
-        all("console", ". In Git").iter().for_each(|block| walk.run(block));
-        let wanted = if entry == "url" {
-            format!("postgres://{name}:swordfish@db.databases/{name}")
-        } else {
-            "swordfish".to_owned()
-        };
-        assert_eq!(walk.data()[entry], STANDARD.encode(wanted), "{file}");
-    }
+    walk_page(stores, "aws.md", &[("111122223333", "123456789012")]);
+    walk_page(stores, "gcp.md", &[("audience: waxwing", audience.as_str()), ("projects/acme/", "projects/fake/")]);
+    walk_page(stores, "azure.md", &of_azure);
+    walk_page(stores, "kubernetes.md", &[]);
+}
+
+/// Sees that one does, with these names in place of its own.
+fn walk_page(stores: &Stores, file: &str, names: &[(&str, &str)]) {
+    let cluster = stores.stage().cluster;
+    let name = format!("{}-{}", stores.stage().namespace, file.trim_end_matches(".md"));
+    stores.keep_what_is_on(file, &name);
+    let walk = Walk::new(cluster, &name, &["kubectl"], Vec::new());
+    let page = Page::read(file, &walk, names);
+    let all = |language: &str, place: &str| {
+        let sections = page.sections().into_iter().filter(|section| section.contains(place));
+        sections.flat_map(|section| page.blocks(section, language)).collect::<Vec<_>>()
+    };
+    let (commands, manifests) = (all("console", "In the namespace"), all("yaml", "In the namespace"));
+    assert!(!commands.is_empty() && !manifests.is_empty(), "{file} has other sections");
+    commands.iter().for_each(|block| walk.run(block));
+    let [manifest] = all("yaml", ". In Git")[..] else { panic!("{file} has other files") };
+    walk.push(manifest);
+    cluster.apply_yaml(&manifests.join("---\n")).unwrap();
+    all("console", ". In Git").iter().for_each(|block| walk.run(block));
+    let (entry, wanted) = match file {
+        "kubernetes.md" => ("url", format!("postgres://{name}:swordfish@db.databases/{name}")),
+        _ => ("password", "swordfish".to_owned()),
+    };
+    assert_eq!(walk.data()[entry], STANDARD.encode(wanted), "{file}");
 }
 
 #[test]
