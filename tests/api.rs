@@ -192,3 +192,19 @@ fn a_stored_reason_that_is_not_known_reads_as_internal() {
         serde_json::from_value(json!({"object": "a.yaml:1", "reason": "OfAnotherVersion", "message": "m"}));
     assert_eq!(failure.map(|failure| failure.reason).ok(), Some(Reason::Internal));
 }
+
+#[test]
+fn a_reference_that_fails_is_the_same_failure_while_its_place_and_reason_are_whatever_else_is_said_of_it() {
+    let of = |key: &str, reason: Reason, said: &str| {
+        let place = format!("ref+store://vault/secret/data/shop/db#/{key} at db.yaml, document 0, /stringData/{key}");
+        Failure::new(&"db.yaml", reason, format!("{place}: {said}"))
+    };
+    let before = of("user", Reason::StoreUnavailable, "Vault can't be reached: nobody listens there");
+    assert!(before.is_still(&of("user", Reason::StoreUnavailable, "Vault was asked too often (429)")));
+    assert!(!before.is_still(&of(
+        "password",
+        Reason::StoreUnavailable,
+        "Vault can't be reached: nobody listens there"
+    )));
+    assert!(!before.is_still(&of("user", Reason::ReferenceDenied, "Vault does not let it be read (403)")));
+}

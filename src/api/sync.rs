@@ -3,9 +3,10 @@
 //! Only fields that work are here. The list of applied objects is not: that is the `Inventory`, since ten thousand
 //! entries do not fit into one status.
 
+use std::fmt::Display;
 use std::num::NonZeroU8;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -410,4 +411,22 @@ pub struct Failure {
 
     /// What happened, and what to do about it. It never holds a secret value.
     pub message: String,
+
+    /// Since when it is wrong for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+impl Failure {
+    /// Makes one of which nobody said yet since when it is so.
+    pub fn new(object: &dyn Display, reason: Reason, message: String) -> Self {
+        Self { object: object.to_string(), reason, message, since: None }
+    }
+
+    /// Tells whether `other` is the same thing wrong for the same reason, whatever else is said of it now. Of a reference, the message begins
+    /// with which one it is and where.
+    pub fn is_still(&self, other: &Self) -> bool {
+        let place = |failure: &Self| failure.message.split_once(": ").map(|(place, _)| place.to_owned());
+        (&self.object, self.reason, place(self)) == (&other.object, other.reason, place(other))
+    }
 }

@@ -131,6 +131,7 @@ pub struct Metrics {
     store_duration: Family<Closed<1>, Histogram>,
     logins: Family<Closed<2>, Counter>,
     login_duration: Family<Closed<1>, Histogram>,
+    cache_hits: Family<Closed<1>, Counter>,
     requests: Family<Answered, Counter>,
     request_duration: Family<Closed<1>, Histogram>,
     queue_wait: Family<Closed<1>, Histogram>,
@@ -143,6 +144,9 @@ pub struct Metrics {
 
 /// Where logins are counted: those that are shared and kept.
 const LOGGED_IN_AT: [&str; 1] = ["Vault"];
+
+/// What backends are not asked for again.
+const KEPT: [&str; 3] = ["data-key", "token", "version"];
 
 /// Why the HTTP interface doesn't go on with somebody.
 const HTTP_REFUSALS: [&str; 4] = ["crowded", "slow-headers", "unread", "busy"];
@@ -176,6 +180,9 @@ impl Metrics {
         let store_duration = own.time("store_request_duration", "How long a store took, with logging in");
         let logins = own.count("logins", "Logins at services that keep secrets or keys, and what came of them");
         let login_duration = own.time("login_duration", "How long a login took, with the token that it was made with");
+        let help =
+            "Data keys, tokens and versions of secrets that were known from before, so that no backend was asked";
+        let cache_hits = own.count("cache_hits", help);
         let requests = own.count("api_requests", "Requests to the API server, with the code of the answer");
         let request_duration = own.fast("api_request_duration", "How long the API server took to begin its answer");
         let queue_wait = own.time("queue_wait", "How long a resource waited for its turn");
@@ -205,6 +212,7 @@ impl Metrics {
             drop(logins.get_or_create(&[("service", service), ("outcome", "logged-in")]));
             drop(login_duration.get_or_create(&[("service", service)]));
         }
+        KEPT.iter().for_each(|kept| start(&cache_hits, [("kept", *kept)]));
         DriftAction::ALL.iter().for_each(|action| start(&drift, [("action", action.as_str())]));
         Self {
             registry,
@@ -227,6 +235,7 @@ impl Metrics {
             store_duration,
             logins,
             login_duration,
+            cache_hits,
             requests,
             request_duration,
             queue_wait,
@@ -328,6 +337,11 @@ impl Metrics {
     pub fn logged_in(&self, service: &'static str, outcome: &'static str, took: Duration) {
         self.logins.get_or_create(&[("service", service), ("outcome", outcome)]).inc();
         observe(&self.login_duration, ("service", service), took);
+    }
+
+    /// Counts what was known from before: a `data-key`, a `token`, or the `version` of a secret.
+    pub fn was_kept(&self, kept: &'static str, count: usize) {
+        self.cache_hits.get_or_create(&[("kept", kept)]).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Counts a request to the API server; `code` is none where there was no answer.

@@ -107,7 +107,7 @@ async fn prune(job: &Job<'_>) -> Result<Vec<Failure>, Trouble> {
     let Some(retirement) = retirement(job, &known).await? else { return Ok(Vec::new()) };
     if let Some(Untried { name, .. }) = untried.filter(|_| !retirement.deletions.is_empty()) {
         let message = format!("it waits for Sync {name} to try the revision, since that may render the objects by now");
-        return Ok(vec![Failure { object: job.id.mark.to_string(), reason: Reason::Progressing, message }]);
+        return Ok(vec![Failure::new(&job.id.mark, Reason::Progressing, message)]);
     }
     let session = public_session(job);
     let mut left: Vec<Failure> = on_their_way(&retirement).map(on_its_way).collect();
@@ -144,7 +144,7 @@ fn on_their_way(retirement: &Retirement) -> impl Iterator<Item = &ObjectId> {
 }
 
 fn on_its_way(id: &ObjectId) -> Failure {
-    Failure { object: id.to_string(), reason: Reason::Terminating, message: "it is being deleted".to_owned() }
+    Failure::new(id, Reason::Terminating, "it is being deleted".to_owned())
 }
 
 fn named(left: &[Failure]) -> String {

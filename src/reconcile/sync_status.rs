@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
 use waxwing_plan::health::{Health, HealthStatus};
@@ -20,8 +20,8 @@ use super::report::{self, Verdict};
 use super::tries::Untried;
 use super::trouble::Trouble;
 use crate::api::{
-    ConditionType, Counts, FAILURES_LIMIT, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus, condition,
-    remove_condition, set_condition,
+    ConditionType, Counts, FAILURES_LIMIT, Failure, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus,
+    condition, remove_condition, set_condition,
 };
 use crate::cluster::{self, Listings, Verb, is_newer};
 use crate::render::PlaintextSecret;
@@ -324,6 +324,7 @@ pub(super) fn write<'a>(
     let old = context.statuses.latest(sync);
     let now = Timestamp::now();
     let mut status = next(sync, &old, progress, trouble);
+    tell_since(&mut status.failures, &old.failures, now);
     status.leases = context.leases.listed(&sync.uid().unwrap_or_default()).unwrap_or(status.leases);
     measure::leases_are(sync, context);
     if is_new(sync, &old, progress) {
@@ -362,6 +363,14 @@ fn next(sync: &Sync, old: &SyncStatus, progress: &Progress, trouble: Option<&Tro
         failures: failures.unwrap_or_default(),
         last_handled_requested_at: requested.cloned(),
         leases: old.leases.clone(),
+    }
+}
+
+/// Says since when each thing is wrong: one that was so before, for the same reason, has been so since then.
+fn tell_since(failures: &mut [Failure], before: &[Failure], now: Timestamp) {
+    for failure in failures {
+        let known = before.iter().find(|known| failure.is_still(known)).and_then(|known| known.since.clone());
+        failure.since = Some(known.unwrap_or(Time(report::whole_seconds(now))));
     }
 }
 

@@ -146,7 +146,7 @@ pub(super) fn passes(cause: &Cause) -> Option<Duration> {
 fn of_object(failure: &cluster::Failure, account: &str) -> Failure {
     let (reason, hint) = judge(failure, account);
     let message = with_hint(&failure.cause, &hint);
-    Failure { object: failure.id.to_string(), reason, message }
+    Failure::new(&failure.id, reason, message)
 }
 
 fn judge(failure: &cluster::Failure, account: &str) -> (Reason, String) {
@@ -192,11 +192,7 @@ mod tests {
 
     #[test]
     fn several_failures_are_counted_and_the_first_is_named() {
-        let failure = |object: &str| Failure {
-            object: object.to_owned(),
-            reason: Reason::RenderFailed,
-            message: "is malformed".to_owned(),
-        };
+        let failure = |object: &str| Failure::new(&object, Reason::RenderFailed, "is malformed".to_owned());
         let trouble = Trouble::of_failures(vec![failure("a.yaml:1"), failure("b.yaml:2")], true);
         assert_eq!(trouble.reason, Reason::RenderFailed);
         assert_eq!(trouble.message, "a.yaml:1: is malformed (and 1 more in status.failures)");

@@ -4,8 +4,10 @@
 mod cloud_references;
 mod clouds;
 mod clusters;
+mod freshness;
 mod leases;
 mod logins;
+mod pages;
 mod references;
 mod services;
 mod vault;
@@ -57,6 +59,11 @@ impl World {
     /// Returns how often a store was asked, with this outcome.
     fn asked_store(&self, store: &str, outcome: &str) -> u64 {
         self.counted(&format!("waxwing_store_requests_total{{store=\"{store}\",outcome=\"{outcome}\"}} "))
+    }
+
+    /// Returns how often something was known from before.
+    fn kept(&self, what: &str) -> u64 {
+        self.counted(&format!("waxwing_cache_hits_total{{kept=\"{what}\"}} "))
     }
 
     /// Returns the count that this line of the metrics begins with.

@@ -184,6 +184,7 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
         (from("secrets: {keysFrom: [{}]}"), "spec.secrets.keysFrom[0].secretRef"),
         (from("secrets: {backends: [{kind: Secret, name: x}]}"), "Unsupported value: \"Secret\""),
         (from("secrets: {backends: [{}]}"), "spec.secrets.backends[0].name"),
+        (from("secrets: {backends: [{name: ../../bank/secretbackends/vault}]}"), "spec.secrets.backends[0].name"),
         (from("secrets: {foreignReferences: {argocdVaultPlugin: vault}}"), "names a backend that backends does not"),
         (
             from("secrets: {backends: [{name: vault}], foreignReferences: {vals: {awsssm: aws}}}"),

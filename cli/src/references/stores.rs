@@ -161,7 +161,7 @@ fn store_hint(error: &StoreError) -> &'static str {
         StoreError::Disabled { .. } => "enable or restore it, or refer to another version",
         StoreError::NoVersions { .. } => "leave the version out of the reference",
         StoreError::NotASecret { .. } => "write ENGINE/data/NAME for KV version 2, and ENGINE/NAME for version 1",
-        StoreError::NotMade { .. } => "correct the path",
+        StoreError::NotMade { .. } | StoreError::NoRole { .. } => "correct the path",
         StoreError::TooLarge { .. } => "keep less in one secret",
         StoreError::Throttled { .. } | StoreError::Unavailable { .. } => "check VAULT_ADDR, or try again later",
         StoreError::Answer { .. } => "see that what answers there is Vault or OpenBao",

@@ -7,7 +7,9 @@
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of other services")]
 mod canned;
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::thread;
 use std::time::Duration;
 
 use canned::{Canned, answer};
@@ -147,6 +149,23 @@ async fn one_engine_is_asked_about_once_and_one_that_says_nothing_is_not_waited_
 
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let store = secrets(&format!("http://{}", silent.local_addr().unwrap()));
+    let error = store.read(&path(), None).await.unwrap_err().to_string();
+    assert_eq!(error, "Vault can't be reached: it took too long");
+}
+
+#[tokio::test]
+async fn a_server_that_answers_byte_by_byte_is_waited_for_no_longer_than_one_that_is_silent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = secrets(&format!("http://{}", listener.local_addr().unwrap()));
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").unwrap();
+        // It ends with the connection, which its client ends.
+        while stream.write_all(b" ").is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
     let error = store.read(&path(), None).await.unwrap_err().to_string();
     assert_eq!(error, "Vault can't be reached: it took too long");
 }

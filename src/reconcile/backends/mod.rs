@@ -116,6 +116,7 @@ impl<'a> Backends<'a> {
         };
         let cache = &job.context.data_keys;
         if let Some(key) = cache.find(&backend.holder, wrapped, Instant::now()) {
+            job.context.metrics.was_kept("data-key", 1);
             return Ok(key);
         }
         match self.ask(backend, &key, enc).await {

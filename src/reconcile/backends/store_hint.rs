@@ -10,6 +10,7 @@ pub(super) fn kind(error: &StoreError) -> RefusalKind {
     match error {
         StoreError::NoCredentials { .. } | StoreError::Denied { .. } => RefusalKind::Denied,
         StoreError::Missing { .. }
+        | StoreError::NoRole { .. }
         | StoreError::NoSuchVersion { .. }
         | StoreError::Deleted { .. }
         | StoreError::Disabled { .. } => RefusalKind::NotFound,
@@ -30,7 +31,15 @@ pub(super) fn of(error: &StoreError, backend: &Backend, account: &str) -> String
     match error {
         StoreError::NoCredentials { service, .. } => login.login_hint(service, account),
         StoreError::Denied { service, .. } => denied(service, &backend, account),
+        StoreError::Missing { service: AWS_SECRETS | AWS_PARAMETERS } => format!(
+            "correct the path, or spec.aws.region of {backend}; see that its login is of the account that has the secret, or write it; what runs \
+             keeps running"
+        ),
         StoreError::Missing { .. } => "correct the path, or write the secret; what runs keeps running".to_owned(),
+        StoreError::NoRole { .. } => format!(
+            "correct the role at the end of the path, or what spec.vault.dynamic of {backend} asks for, such as a ttl that is too long; what runs \
+             keeps running"
+        ),
         StoreError::NoSuchVersion { .. } => "correct the version, or leave it out for the newest".to_owned(),
         StoreError::Deleted { .. } => {
             "undelete the version, write a new one, or take the reference out of Git; what runs keeps running"

@@ -1,6 +1,7 @@
 //! A Vault or OpenBao server: a Sync logs in there when the first key or secret is asked for, or uses the login that its ServiceAccount has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -172,8 +173,13 @@ impl Vault {
         let (secret, token) = match &self.login {
             Login::Token(token) => (SecretBytes::concat(&[token.expose_secret()]), None),
             login => {
-                let log_in = || login.log_in(tenant, &self.server, holder);
+                let is_kept = AtomicBool::new(true);
+                let log_in = || {
+                    is_kept.store(false, Ordering::Relaxed);
+                    login.log_in(tenant, &self.server, holder)
+                };
                 let token = tenant.job.context.logins.token(holder, &self.server, log_in).await?;
+                tenant.job.context.metrics.was_kept("token", is_kept.into_inner().into());
                 (token.secret(), Some(token))
             }
         };

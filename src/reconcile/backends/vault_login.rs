@@ -121,8 +121,8 @@ impl Login {
         match self {
             Self::Token(_) => "write a token into the Secret of spec.vault.auth.tokenRef that is still good".to_owned(),
             Self::Signed { mount, role, audience } => format!(
-                "see that role {role} of auth/{mount} takes ServiceAccount {account} and the audience {audience}, and that {account} may create tokens \
-                 of itself"
+                "see that auth/{mount} is enabled and can check tokens of this cluster, that its role {role} takes ServiceAccount {account} and the \
+                 audience {audience}, and that {account} may create tokens of itself"
             ),
             Self::AppRole { spec: AppRoleAuth { mount, secret_ref, wrapped: true, .. }, .. } => format!(
                 "write a new wrapping into Secret {}, of bao write -f -wrap-ttl=10m auth/{mount}/role/NAME/secret-id; if nobody started the controller \

@@ -142,11 +142,8 @@ impl Applied {
 }
 
 fn awaited(missing: &[ObjectId]) -> Trouble {
-    let failure = |id: &ObjectId| Failure {
-        object: id.to_string(),
-        reason: Reason::Terminating,
-        message: "it, or its namespace, is being deleted; hint: it is applied again once it is gone".to_owned(),
-    };
+    let message = "it, or its namespace, is being deleted; hint: it is applied again once it is gone";
+    let failure = |id: &ObjectId| Failure::new(id, Reason::Terminating, message.to_owned());
     Trouble::of_failures(missing.iter().map(failure).collect(), false)
 }
 
@@ -198,7 +195,7 @@ pub(in crate::reconcile) async fn prune(
 /// Describes an object that somebody wrote to while it was being pruned: what that means, the next plan says.
 fn touched(id: &ObjectId) -> Failure {
     let message = "it was changed while it was to be deleted; hint: it is looked at again".to_owned();
-    Failure { object: id.to_string(), reason: Reason::PruneFailed, message }
+    Failure::new(id, Reason::PruneFailed, message)
 }
 
 /// Describes an object that could not be deleted.
@@ -212,7 +209,7 @@ pub(in crate::reconcile) fn undeleted(id: &ObjectId, cause: &cluster::Cause, job
         _ => "it is tried again".to_owned(),
     };
     let message = format!("failed to delete it: {cause}; hint: {hint}");
-    Failure { object: id.to_string(), reason: Reason::PruneFailed, message }
+    Failure::new(id, Reason::PruneFailed, message)
 }
 
 impl Pruned {

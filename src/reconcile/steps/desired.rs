@@ -216,11 +216,7 @@ fn scope(kinds: &Kinds, kind: &GroupKind) -> Option<Scope> {
 }
 
 fn trouble(errors: &[RenderError]) -> Trouble {
-    let failure = |error: &RenderError| Failure {
-        object: error.place.to_string(),
-        reason: reason(&error.fault),
-        message: message(error),
-    };
+    let failure = |error: &RenderError| Failure::new(&error.place, reason(&error.fault), message(error));
     let stalled = !errors.iter().all(|error| may_pass(&error.fault));
     Trouble::of_failures(errors.iter().map(failure).collect(), stalled)
 }

@@ -111,10 +111,9 @@ fn trouble(mut sick: Vec<(ObjectId, Option<Health>)>) -> Trouble {
     let has_failed =
         |health: &Option<Health>| health.as_ref().is_some_and(|health| health.status == HealthStatus::Failed);
     sick.sort_by_key(|(_, health)| !has_failed(health));
-    let failure = |(id, health): (ObjectId, Option<Health>)| Failure {
-        object: id.to_string(),
-        reason: if has_failed(&health) { Reason::HealthCheckFailed } else { Reason::Progressing },
-        message: health.map_or_else(|| "it was not found".to_owned(), |health| health.message),
+    let failure = |(id, health): (ObjectId, Option<Health>)| {
+        let reason = if has_failed(&health) { Reason::HealthCheckFailed } else { Reason::Progressing };
+        Failure::new(&id, reason, health.map_or_else(|| "it was not found".to_owned(), |health| health.message))
     };
     Trouble::of_failures(sick.into_iter().map(failure).collect(), false)
 }

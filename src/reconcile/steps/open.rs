@@ -206,11 +206,8 @@ async fn identities(job: &Job<'_>) -> Result<Vec<(String, KeyFile)>, Trouble> {
 }
 
 pub(super) fn trouble(errors: &[OpenError]) -> Trouble {
-    let failure = |error: &OpenError| Failure {
-        object: error.subject(),
-        reason: reason(error),
-        message: format!("{error}; hint: {}", error.hint()),
-    };
+    let failure =
+        |error: &OpenError| Failure::new(&error.subject(), reason(error), format!("{error}; hint: {}", error.hint()));
     Trouble::of_failures(errors.iter().map(failure).collect(), false)
 }
 

@@ -237,10 +237,7 @@ fn selector(job: &Job<'_>) -> String {
 
 /// Says what speaks against a render.
 pub(in crate::reconcile) fn refused(errors: &[PlanError]) -> Trouble {
-    let failure = |error: &PlanError| Failure {
-        object: error.id().to_string(),
-        reason: Reason::PlanConflict,
-        message: format!("{error}; hint: {}", error.hint()),
-    };
+    let failure =
+        |error: &PlanError| Failure::new(error.id(), Reason::PlanConflict, format!("{error}; hint: {}", error.hint()));
     Trouble::of_failures(errors.iter().map(failure).collect(), false)
 }

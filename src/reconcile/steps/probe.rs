@@ -102,8 +102,9 @@ async fn ask<'a>(
     };
     let mut due: BTreeSet<Stored> = wanted.iter().map(|(_, stored)| stored.clone()).collect();
     found.retain(|stored, _| due.contains(stored));
-    let sent = of_absent(rendered, seen);
+    let (sent, all) = (of_absent(rendered, seen), due.len());
     due.retain(|stored| sent.contains(stored) || !found.contains_key(stored));
+    job.context.metrics.was_kept("version", all - due.len());
     if due.is_empty() {
         return Ok(Probed::before(Arc::new(Versions::new(rendered, found, made))));
     }

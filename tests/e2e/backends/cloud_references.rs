@@ -1,11 +1,14 @@
 //! References into AWS (moto), Google Cloud and Azure (the fakes), and into Secrets of the cluster: where values arrive, how soon another version
 //! does, what is asked for together, and what is refused before anyone is asked.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use waxwing_harness::{FakeKeyVault, Moto};
 
 use super::World;
 use super::clouds::{AZURE_AUDIENCE, Clouds, GOOGLE_AUDIENCE, pool};
+use super::pages::{Page, Walk};
 use super::references::secret;
 use crate::stage::Stage;
 
@@ -103,6 +106,7 @@ apiVersion: v1
 kind: Secret
 metadata: {name: db, namespace: NS-shared}
 stringData: {password: VALUE, config.json: '{\"port\": 5432}'}
+data: {bytes: AP8=}
 ---
 apiVersion: v1
 kind: Secret
@@ -121,6 +125,29 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: shared}
 subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
 ";
         self.stage().cluster.apply_yaml(&self.at(manifests).replace("VALUE", value)).unwrap();
+    }
+
+    /// Writes what a page has at the service, for the tenant of this name, whom that lets in.
+    fn keep_what_is_on(&self, page: &str, name: &str) {
+        let Clouds { google, azure, .. } = &self.clouds;
+        let keys = || self.stage().cluster.get("/openid/v1/jwks").unwrap();
+        let subject = format!("system:serviceaccount:{name}:deployer");
+        let json = r#"{"user":"shop","password":"swordfish"}"#;
+        match page {
+            "aws.md" => {
+                self.aws("CreateSecret", &json!({"Name": format!("{name}/db"), "SecretString": json}));
+                self.parameter(REGION, &format!("/{name}/token"), "marlin");
+            }
+            "gcp.md" => {
+                google.trust(keys(), &subject, GOOGLE_AUDIENCE);
+                google.add_secret(name, json.as_bytes());
+            }
+            "azure.md" => {
+                azure.trust(keys(), &subject, AZURE_AUDIENCE);
+                azure.add_secret(name, "swordfish").unwrap();
+            }
+            _ => {}
+        }
     }
 
     fn asked(&self, store: &str) -> (u64, u64) {
@@ -174,7 +201,8 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
   pinned: ref+store://google/projects/fake/secrets/NS?version=1#/password
   azure: ref+store://azure/secrets/NS
   cluster: ref+store://cluster/NS-shared/db#/password
-  port: ref+store://cluster/NS-shared/db#/config.json/port";
+  port: ref+store://cluster/NS-shared/db#/config.json/port
+  bytes: ref+store://cluster/NS-shared/db#/bytes";
     let many: String =
         (0..21).map(|number| format!("\n  m{number}: ref+store://aws/secretsmanager/NS/many-{number}")).collect();
     let all = "apiVersion: v1\nkind: Secret\nmetadata: {name: all, annotations: {waxwing.dev/expand: 'ref+store://cluster/NS-shared/db'}}\n";
@@ -206,6 +234,7 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
     ] {
         assert_eq!(stage.secret_value("values", key).as_deref(), Some(wanted), "{key}");
     }
+    assert_eq!(stage.get("secret/values").unwrap()["data"]["bytes"], "AP8=", "what is no text arrives as it is");
     assert_eq!(stage.secret_value("pinned", "elsewhere").as_deref(), Some("hunter-elsewhere"));
     assert_eq!(stage.secret_value("many", "m20").as_deref(), Some("hunter-20"));
     assert_eq!(stage.secret_value("all", "password").as_deref(), Some("hunter-cluster"));
@@ -267,6 +296,46 @@ fn references_lead_into_every_cloud_and_into_secrets_of_the_cluster_as_the_tenan
     ]);
 }
 
+/// Sees that the manifests of each page lead to a Secret.
+fn walk_pages(stores: &Stores) {
+    let [tenant, client, _] = stores.clouds.azure.application();
+    let audience = format!("audience: '{GOOGLE_AUDIENCE}'");
+    let of_azure = [
+        ("https://shop.vault.azure.net", FakeKeyVault::URL),
+        ("11111111-2222-3333-4444-555555555555", tenant.as_str()),
+        ("66666666-7777-8888-9999-000000000000", client.as_str()),
+    ];
+    walk_page(stores, "aws.md", &[("111122223333", "123456789012")]);
+    walk_page(stores, "gcp.md", &[("audience: waxwing", audience.as_str()), ("projects/acme/", "projects/fake/")]);
+    walk_page(stores, "azure.md", &of_azure);
+    walk_page(stores, "kubernetes.md", &[]);
+}
+
+/// Sees that one does, with these names in place of its own.
+fn walk_page(stores: &Stores, file: &str, names: &[(&str, &str)]) {
+    let cluster = stores.stage().cluster;
+    let name = format!("{}-{}", stores.stage().namespace, file.trim_end_matches(".md"));
+    stores.keep_what_is_on(file, &name);
+    let walk = Walk::new(cluster, &name, &["kubectl"], Vec::new());
+    let page = Page::read(file, &walk, names);
+    let all = |language: &str, place: &str| {
+        let sections = page.sections().into_iter().filter(|section| section.contains(place));
+        sections.flat_map(|section| page.blocks(section, language)).collect::<Vec<_>>()
+    };
+    let (commands, manifests) = (all("console", "In the namespace"), all("yaml", "In the namespace"));
+    assert!(!commands.is_empty() && !manifests.is_empty(), "{file} has other sections");
+    commands.iter().for_each(|block| walk.run(block));
+    let [manifest] = all("yaml", ". In Git")[..] else { panic!("{file} has other files") };
+    walk.push(manifest);
+    cluster.apply_yaml(&manifests.join("---\n")).unwrap();
+    all("console", ". In Git").iter().for_each(|block| walk.run(block));
+    let (entry, wanted) = match file {
+        "kubernetes.md" => ("url", format!("postgres://{name}:swordfish@db.databases/{name}")),
+        _ => ("password", "swordfish".to_owned()),
+    };
+    assert_eq!(walk.data()[entry], STANDARD.encode(wanted), "{file}");
+}
+
 #[test]
 fn what_a_store_of_a_cloud_or_the_cluster_does_not_give_is_told_with_what_to_do_and_what_is_not_listed_is_never_asked_for()
  {
@@ -312,5 +381,6 @@ fn what_a_store_of_a_cloud_or_the_cluster_does_not_give_is_told_with_what_to_do_
     let told = world.fails("ReferenceNotFound");
     insta::assert_snapshot!(format!("{refused}\n\n{told}"));
     assert!(!stage.has("secret/values"));
+    walk_pages(&stores);
     world.told_nothing(&["hunter-cluster", "hunter-other", "hunter-google", "hunter-azure", "hunter-key", "eyJhbGci"]);
 }

@@ -119,5 +119,6 @@ fn a_backend_of_the_cluster_gives_each_namespace_that_it_allows_what_is_its_own_
     store.refuses(&bank, "KeysUnavailable", &[&format!("Secret {of_bank}/vault"), NAME]);
     shop.sync_is("handled", |sync| sync["status"]["lastHandledRequestedAt"] == "one");
     shop.applied(&commit);
-    store.told_nothing(&["hunter-shop", "hunter-bank", &token, "client_token"]);
+    super::pages::vault_leads_to_a_secret(&store);
+    store.told_nothing(&["hunter-shop", "hunter-bank", "swordfish", &token, "client_token"]);
 }

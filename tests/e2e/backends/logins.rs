@@ -83,6 +83,7 @@ fn one_login_serves_all_syncs_of_an_identity_and_no_other_and_is_ended_when_it_i
     with_syncs(&store.stage, &store, SYNCS);
     let own = store.stage.namespace.clone();
     assert_eq!(store.logins(), 1, "{SYNCS} Syncs of one identity");
+    assert!(store.kept("token") >= SYNCS as u64 - 1);
     let first = store.another_token(&own, &[]);
 
     // Another tenant with the very same backend has a login of its own.

@@ -1,5 +1,5 @@
-//! References into a real OpenBao: where values arrive, what is refused before anyone is asked, what a store that lacks, denies or is away
-//! does to what runs, and how soon another version arrives.
+//! References into a real OpenBao: where values arrive, what is refused before anyone is asked, and what is told of a store that lacks or denies
+//! something.
 
 use std::ops::Deref;
 
@@ -71,10 +71,6 @@ impl Store {
     pub(super) fn logins(&self) -> u64 {
         self.world.counted("waxwing_logins_total{service=\"Vault\",outcome=\"logged-in\"} ")
     }
-
-    fn version_of(&self, object: &str) -> String {
-        self.stage.get(object).unwrap()["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
-    }
 }
 
 pub(super) const OWN: &str = r#"
@@ -84,6 +80,10 @@ path "kv1/NS/*" { capabilities = ["read"] }
 "#;
 
 pub(super) const OWN_PATHS: &str = "'secret/data/{namespace}/*', 'kv1/{namespace}/*'";
+
+/// The backend, also for references of other tools.
+const AS_OTHERS: &str = "  backends: [{name: vault}]
+  foreignReferences: {argocdVaultPlugin: vault, vals: {vault: vault, versionedEngines: [secret]}}";
 
 /// What argocd-vault-plugin and vals read.
 const FOREIGN: &str = "data: {piped: '<path:secret/data/NS/db#password | base64encode>'}\nstringData:\n  url: 'postgres://<path:secret/data/NS/db#user>:<path:secret/data/NS/db#password#1>@db'\n  vals: ref+vault://secret/NS/db#/password";
@@ -131,10 +131,7 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         ("app/foreign.yaml", store.at(&secret("foreign", FOREIGN))),
     ];
     let commit = stage.commit(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
-    stage.sync(
-        "./app",
-        "  backends: [{name: vault}]\n  bindInto: [ConfigMap]\n  foreignReferences: {argocdVaultPlugin: vault, vals: {vault: vault, versionedEngines: [secret]}}",
-    );
+    stage.sync("./app", &format!("{AS_OTHERS}\n  bindInto: [ConfigMap]"));
     stage.applied(&commit);
     for (name, key, wanted) in [
         ("values", "password", "hunter-one"),
@@ -165,11 +162,7 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
     assert_eq!(stage.get("secret/all").unwrap()["data"].as_object().unwrap().len(), 3);
     // Each secret and version once: what is new is read at once, and the answer says which version it is.
     assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 5));
-    let log = store.controller.log();
-    let record = log.lines().find(|line| line.contains("waxwing::audit") && line.contains("/values")).unwrap();
-    for part in ["SecretBackend ", "/vault", "ref+store://vault/", "#/password", "reference", "version"] {
-        assert!(record.contains(part), "{part} is not in {record}");
-    }
+    store.was_recorded();
     store.told_nothing(&[
         "hunter-one",
         "hunter-old",
@@ -179,6 +172,54 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
         "client_token",
         "eyJhbGci",
     ]);
+}
+
+impl Store {
+    /// Returns the records of the audit log about an object.
+    pub(super) fn records(&self, object: &str) -> Vec<Value> {
+        let object = json!(self.at(object));
+        let lines = self.controller.log();
+        let records = lines.lines().filter(|line| line.contains("\"waxwing::audit\""));
+        records
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|record: &Value| record["object"] == object)
+            .collect()
+    }
+
+    /// Sees that each reference that was resolved is in the audit log once: who, through which backend, which path and version, and where to.
+    fn was_recorded(&self) {
+        let values = self.records("Secret/NS/values");
+        let [record] = values.as_slice() else { panic!("{values:?}") };
+        let (sync, account) = (self.at("NS/app"), self.at("NS/deployer"));
+        assert_eq!((&record["sync"], &record["service_account"]), (&json!(sync), &json!(account)));
+        let from = |record: &Value, key: &str| {
+            let values = record["values"].as_array().unwrap();
+            values.iter().find(|value| value["key"] == key).unwrap()["from"].as_array().unwrap().clone()
+        };
+        let source = |key: &str, reference: &str, version: &str| {
+            json!({"file": "app/values.yaml", "document": 0, "key_path": format!("/stringData/{key}"), "scheme": "reference",
+                "recipient": self.at("SecretBackend NS/vault"), "reference": self.at(reference), "version": version})
+        };
+        let password = "ref+store://vault/secret/data/NS/db#/password";
+        assert_eq!(from(record, "/data/password"), [source("password", password, "2")]);
+        let pinned = password.replace('#', "?version=1#");
+        assert_eq!(from(record, "/data/pinned"), [source("pinned", &pinned, "1")]);
+        assert_eq!(from(record, "/data/legacy"), [source("legacy", "ref+store://vault/kv1/NS/legacy#/key", "")]);
+        let resolved = |sources: Vec<Value>| -> Vec<Value> {
+            let of_stores = sources.iter().filter(|source| source["scheme"] == "reference");
+            of_stores.map(|source| source["reference"].clone()).collect()
+        };
+        let user = password.replace("password", "user");
+        let all = [user.as_str(), password, &password.replace("password", "port")].map(|text| json!(self.at(text)));
+        assert_eq!(resolved(from(record, "/data/url")), all);
+        // Also where another tool's way of writing it stands in Git.
+        let foreign = self.records("Secret/NS/foreign");
+        assert_eq!(resolved(from(&foreign[0], "/data/vals")), [json!(self.at(password))]);
+        let bound = self.records("ConfigMap/NS/bound");
+        assert_eq!(resolved(from(&bound[0], "/data/user")), [json!(self.at(&user))]);
+        let took = self.world.counted("waxwing_store_request_duration_seconds_count{store=\"Vault\"} ");
+        assert_eq!(took, self.asked_store("version") + self.asked_store("read"));
+    }
 }
 
 #[test]
@@ -219,6 +260,18 @@ fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it()
         "secretref+store://vault/secret/data/NS/db#/password",
         "ref+store://vault/secret/data/NS/db#password",
         "ref+store://vault/secret/data/NS/db#/password and more",
+        // As other tools write it.
+        "<path:secret/data/bank/db#password>",
+        "<path:secret/data/bank/db#password#1>",
+        "<path:secret/data/NS/../bank/db#password>",
+        "<path:secret/data/NS/%2e%2e/bank/db#password>",
+        "ref+vault://secret/bank/db#/password",
+        "secretref+vault://secret/bank/db#/password",
+        "ref+vault://secret/bank/db/password",
+        "ref+vault://secret/NS/../bank/db#/password",
+        "ref+vault://secret/..%2fdata%2fbank/db#/password",
+        "ref+vault://secret/NS/db?address=http://169.254.169.254#/password",
+        "ref+vault://secret/NS/db?namespace=bank#/password",
     ];
     let all = |is_one: &dyn Fn(usize) -> bool| {
         let one = |(number, reference): (usize, &&str)| {
@@ -229,7 +282,7 @@ fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it()
         documents.join("---\n")
     };
     stage.commit(&[("app/taken.yaml", &all(&|_| true))]);
-    stage.sync("./app", "  backends: [{name: vault}]");
+    stage.sync("./app", AS_OTHERS);
     let names = |told: &str, number: usize| told.contains(&format!("/password-{number}-"));
     let malformed = store.fails("ReferenceRefused");
     // What is malformed is told first: the others are references.
@@ -243,9 +296,57 @@ fn a_tenant_gets_no_path_of_another_by_any_spelling_and_nobody_is_asked_for_it()
         assert!(names(&malformed, number) != names(&refused, number), "{reference}");
         assert!(!stage.has(&format!("secret/taken-{number}")), "{reference}");
     }
-    let told = format!("{malformed}\n\n{refused}\n");
-    insta::assert_snapshot!(told);
+    // Wherever else a reference may stand.
+    let taken = "ref+store://vault/secret/data/bank/db";
+    let elsewhere = [
+        secret("encoded", &format!("data: {{a: {}}}", STANDARD.encode(format!("x{taken}#/password+x")))),
+        secret(&format!("all, annotations: {{waxwing.dev/expand: '{taken}'}}"), ""),
+        secret("placeholder", &format!("data: {{a: {}}}", STANDARD.encode("<path:secret/data/bank/db#password>"))),
+    ];
+    stage.commit(&[
+        ("app/taken.yaml", &elsewhere.join("---\n")),
+        (
+            "app/made/kustomization.yaml",
+            &format!("secretGenerator: [{{name: made, literals: ['a={taken}#/password']}}]\n"),
+        ),
+    ]);
+    let placed = eventually(PATIENCE, "they are refused too", || match store.fails("ReferenceRefused") {
+        told if told == refused => Err(told),
+        told => Ok(told),
+    });
+    insta::assert_snapshot!(format!("{malformed}\n\n{refused}\n\n{}\n", placed.unwrap()));
+    ["secret/encoded", "secret/all", "secret/placeholder"].iter().for_each(|name| assert!(!stage.has(name)));
+
+    // Nor does a backend lead to where nobody allowed it, by any spelling of an address.
+    let port = store.bao.port();
+    let addresses = [
+        "http://169.254.169.254".to_owned(),
+        "http://[::ffff:169.254.169.254]".to_owned(),
+        "http://2852039166".to_owned(),
+        "http://metadata.google.internal".to_owned(),
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.1.evil.example:{port}"),
+    ];
+    let backend = |(number, address): (usize, &String)| {
+        let auth = "{kubernetes: {role: shop, audience: vault}}";
+        let (head, name) = ("apiVersion: waxwing.dev/v1alpha1\nkind: SecretBackend", format!("elsewhere-{number}"));
+        let spec = format!("{{vault: {{address: '{address}', auth: {auth}}}, allow: {{paths: ['*/*/*/*']}}}}");
+        format!("{head}\nmetadata: {{name: {name}, namespace: {}}}\nspec: {spec}\n", stage.namespace)
+    };
+    let backends: Vec<String> = addresses.iter().enumerate().map(backend).collect();
+    stage.cluster.apply_yaml(&backends.join("---\n")).unwrap();
+    let elsewhere: Vec<String> =
+        (0..addresses.len()).map(|number| format!("secretbackend/elsewhere-{number}")).collect();
+    let is_refused = ["wait", "--for=jsonpath={.status.conditions[0].reason}=KeyNotAllowed", "--timeout=60s"];
+    stage.kubectl(&is_refused.into_iter().chain(elsewhere.iter().map(String::as_str)).collect::<Vec<_>>()).unwrap();
+    stage.patch_spec(r#"{"secrets": {"backends": [{"name": "elsewhere-0"}], "foreignReferences": null}}"#);
+    stage.commit(&[("app/taken.yaml", &secret("taken", "stringData: {a: 'ref+store://elsewhere-0/a/b/c/d#/e'}"))]);
+    stage.remove(&["app/made/kustomization.yaml"]);
+    let told = stage.sync_is("KeyNotAllowed", |sync| condition(sync, "Ready")["reason"] == "KeyNotAllowed");
+    let words = format!("leads to {}, which is not among the controller's backend origins", addresses[0]);
+    assert!(condition(&told, "Ready")["message"].as_str().unwrap().contains(&words), "{told}");
     store.never_asked();
+    assert_eq!(store.logins(), 0);
     store.told_nothing(&["hunter-bank"]);
 }
 
@@ -265,7 +366,9 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
     store.write("large", &json!({"password": "x".repeat(1024 * 1024)}));
     let good = secret("good", &store.at("stringData: {password: 'ref+store://vault/secret/data/NS/db#/password'}"));
     let commit = stage.commit(&[("app/good.yaml", &good), ("app/settings.yaml", &config_map("settings", "a"))]);
-    stage.sync("./app", "  backends: [{name: vault}]");
+    let (tls, auth) = (store.bao.tls_address(), "{kubernetes: {role: shop, audience: vault}}");
+    store.backend("tls", &format!("{{vault: {{address: '{tls}', auth: {auth}}}, allow: {{paths: [{OWN_PATHS}]}}}}"));
+    stage.sync("./app", "  backends: [{name: vault}, {name: tls}]");
     stage.applied(&commit);
 
     let bad = "stringData:
@@ -276,7 +379,8 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
   metadata: ref+store://vault/secret/metadata/NS/db#/current_version
   unversioned: ref+store://vault/kv1/NS/x?version=1#/password
   nothing: ref+store://vault/kv1/NS/missing#/password
-  other: ref+store://other/secret/data/NS/db#/password";
+  other: ref+store://other/secret/data/NS/db#/password
+  untrusted: ref+store://tls/secret/data/NS/db#/password";
     stage.commit(&[
         ("app/bad.yaml", &secret("bad", &store.at(bad))),
         ("app/bound.yaml", &store.at("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {a: b}\n")),
@@ -312,103 +416,4 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
     assert!(told.contains("spec.secrets.bindInto"), "{told}");
     assert_eq!(store.asked_store("version"), asked);
     store.told_nothing(&["hunter-one", "hunter-denied"]);
-}
-
-#[test]
-fn another_version_arrives_without_a_commit_where_it_is_used_and_a_deleted_one_blanks_nothing() {
-    let store = Store::new("refs-fresh", OWN);
-    let stage = &store.stage;
-    // References say how often they are looked at; what doesn't waits for the backend.
-    store.vault(OWN_PATHS, ", refreshInterval: 1h");
-    store.write("still", &json!({"password": "hunter-still"}));
-    store.write("db", &json!({"password": "hunter-one"}));
-    store.write("other", &json!({"password": "hunter-other"}));
-    store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"password": "hunter-legacy"})).unwrap();
-    let using = |name: &str, path: &str| {
-        secret(name, &store.at(&format!("stringData: {{password: 'ref+store://vault/{path}#/password'}}")))
-    };
-    let filled = |left: &str, own: &str| store.write("filled", &json!({"left": left, "own": own}));
-    filled("hunter-first", "hunter-a");
-    let annotated = "apiVersion: v1\nkind: Secret\nmetadata: {name: filled, annotations: {waxwing.dev/expand: ref+store://vault/secret/data/NS/filled?refresh=1s}}\n";
-    let commit = stage.commit(&[
-        ("app/filled.yaml", &store.at(annotated)),
-        ("app/db.yaml", &using("db", "secret/data/NS/db?refresh=1s")),
-        ("app/other.yaml", &using("other", "secret/data/NS/other?refresh=1s")),
-        ("app/pinned.yaml", &using("pinned", "secret/data/NS/db?version=1&refresh=1s")),
-        ("app/legacy.yaml", &using("legacy", "kv1/NS/legacy?refresh=1s")),
-        ("app/still.yaml", &using("still", "secret/data/NS/still")),
-        // There is no such secret, and nobody is asked for what is left alone.
-        ("app/left.yaml", &using("left, annotations: {waxwing.dev/reconcile: Disabled}", "secret/data/NS/none")),
-    ]);
-    let ignore = "ignore: [{target: {kind: Secret, name: filled}, paths: [/data/left]}]";
-    stage.sync("./app", &format!("  backends: [{{name: vault}}]\n{ignore}"));
-    stage.applied(&commit);
-    assert!(!stage.has("secret/left"));
-    let before = ["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}")));
-
-    store.write("still", &json!({"password": "hunter-moved"}));
-    store.write("db", &json!({"password": "hunter-two"}));
-    store.value_is("db", "password", "hunter-two");
-    assert_eq!(["other", "pinned", "legacy"].map(|name| store.version_of(&format!("secret/{name}"))), before);
-    assert_eq!(stage.secret_value("pinned", "password").as_deref(), Some("hunter-one"));
-    store.bao.ask(None, &store.at("kv1/NS/legacy"), &json!({"password": "hunter-newer"})).unwrap();
-    store.value_is("legacy", "password", "hunter-newer");
-    // Entries that are left to others are sent once.
-    filled("hunter-second", "hunter-b");
-    store.value_is("filled", "own", "hunter-b");
-    assert_eq!(stage.secret_value("filled", "left").as_deref(), Some("hunter-first"));
-    assert_eq!(stage.secret_value("still", "password").as_deref(), Some("hunter-still"));
-
-    store.bao.ask(None, &store.at("secret/delete/NS/db"), &json!({"versions": [2]})).unwrap();
-    let told = store.fails("ReferenceNotFound");
-    assert!(told.contains("was deleted in Vault") && told.contains("what runs keeps running"), "{told}");
-    assert_eq!(stage.secret_value("db", "password").as_deref(), Some("hunter-two"));
-    store.bao.ask(None, &store.at("secret/undelete/NS/db"), &json!({"versions": [2]})).unwrap();
-    stage.applied(&commit);
-    // Numbers begin anew where a secret is made anew, and it is another one all the same.
-    store.bao.ask(None, &store.at("secret/destroy/NS/db"), &json!({"versions": [1, 2]})).unwrap();
-    store.fails("ReferenceNotFound");
-    store.write("db", &json!({"password": "hunter-three"}));
-    store.value_is("db", "password", "hunter-three");
-    store.told_nothing(&["hunter-one", "hunter-two", "hunter-three", "hunter-newer", "hunter-still", "hunter-moved"]);
-}
-
-#[test]
-fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged_secrets_are_not_asked_for() {
-    let mut store = Store::new("refs-away", OWN);
-    store.vault(OWN_PATHS, ", refreshInterval: 1h");
-    store.write("db", &json!({"password": "hunter-one"}));
-    let using = secret("db", &store.at("stringData: {password: 'ref+store://vault/secret/data/NS/db#/password'}"));
-    let commit = store.stage.commit(&[("app/db.yaml", &using), ("app/settings.yaml", &config_map("settings", "a"))]);
-    store.stage.sync("./app", "  backends: [{name: vault}]");
-    store.stage.applied(&commit);
-    assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 1));
-
-    // What is not due is not asked for, so that a commit goes through whatever the store does.
-    store.bao.stop();
-    let commit = store.stage.commit(&[("app/settings.yaml", &config_map("settings", "b"))]);
-    store.stage.applied(&commit);
-    assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 1));
-
-    // Somebody asks for a look at everything.
-    let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": "now"}}});
-    store.stage.cluster.merge(&store.stage.path("sync/app").unwrap(), &request).unwrap();
-    let told = store.fails("StoreUnavailable");
-    assert!(told.contains("#/password at app/db.yaml, document 0, /stringData/password"), "{told}");
-    assert!(told.contains("can't be reached") && told.contains("what runs keeps running"), "{told}");
-    assert_eq!(store.stage.secret_value("db", "password").as_deref(), Some("hunter-one"));
-    for patch in [
-        ["configmap", "settings", r#"{"data":{"key":"drifted"}}"#],
-        ["secret", "db", r#"{"data":{"password":"eA=="}}"#],
-    ] {
-        let [kind, name, body] = patch;
-        store.stage.kubectl(&["patch", kind, name, "--type=merge", "--patch", body]).unwrap();
-    }
-    let reverted = || match store.stage.get("configmap/settings").unwrap()["data"]["key"].as_str() {
-        Some("b") => Ok(()),
-        other => Err(format!("it is {other:?}")),
-    };
-    eventually(PATIENCE, "drift is reverted while a store is away", reverted).unwrap();
-    assert_eq!(condition(&store.stage.get("sync/app").unwrap(), "Ready")["reason"], "StoreUnavailable");
-    store.told_nothing(&["hunter-one"]);
 }

@@ -163,6 +163,7 @@ fn a_service_that_is_down_stops_neither_what_runs_nor_a_restart_and_one_data_key
     };
     eventually(PATIENCE, "the value is put back", reverted).unwrap();
     assert_eq!(services.asked("Vault", "unwrapped"), 1);
+    assert!(services.kept("data-key") > 0);
 
     let later = services.by_vault("later", "hunter-two-51be08f3");
     services.bao.stop();

@@ -32,6 +32,12 @@ pub enum StoreError {
         /// The store.
         service: &'static str,
     },
+    /// It makes secrets at such paths, and not at this one, or not with these parameters.
+    #[error("{service} has no such role, or it does not take the parameters")]
+    NoRole {
+        /// The store.
+        service: &'static str,
+    },
     /// There is such a secret, and no such version of it.
     #[error("{service} has no such version of the secret")]
     NoSuchVersion {
@@ -137,7 +143,7 @@ impl StoreError {
         match self {
             Self::NoCredentials { .. } => "no-credentials",
             Self::Denied { .. } => "denied",
-            Self::Missing { .. } | Self::NoSuchVersion { .. } => "not-found",
+            Self::Missing { .. } | Self::NoRole { .. } | Self::NoSuchVersion { .. } => "not-found",
             Self::Deleted { .. } => "deleted",
             Self::Disabled { .. } => "disabled",
             Self::NoVersions { .. } | Self::NotASecret { .. } | Self::NotMade { .. } => "refused",

@@ -96,7 +96,7 @@ impl VaultLeases {
         })?;
         made(self.0.checked(answer).map_err(|error| match error {
             // 400 is what a role answers that there isn't, or that wants other parameters.
-            ServiceError::Refused { service, .. } => StoreError::Missing { service },
+            ServiceError::Refused { service, .. } => StoreError::NoRole { service },
             error => error.into(),
         })?)
     }

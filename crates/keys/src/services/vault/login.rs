@@ -137,9 +137,7 @@ fn lifetime(seconds: u64) -> Option<Duration> {
 /// The methods differ in the status by which they turn somebody away.
 fn refused(error: ServiceError) -> ServiceError {
     match error {
-        ServiceError::NoCredentials { service, .. } => {
-            ServiceError::Denied { service, code: "at the login".to_owned() }
-        }
+        ServiceError::NoCredentials { service, .. } => ServiceError::Denied { service, code: "401 or 403".to_owned() },
         ServiceError::Refused { service, code } => ServiceError::Denied { service, code },
         ServiceError::NotFound { service, code } => ServiceError::Denied { service, code },
         error => error,
