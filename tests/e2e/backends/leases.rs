@@ -98,10 +98,10 @@ impl Scene {
         known.collect()
     }
 
-    /// Waits until the database has none of the users that were made.
-    fn no_users(&self, what: &str) {
+    /// Waits until the database has none of the users that were made, but for this one.
+    fn no_users_but(&self, left: &User, what: &str) {
         let gone = || match self.database.users(MADE).unwrap() {
-            users if users.is_empty() => Ok(()),
+            users if users.iter().all(|user| *user == left.name) => Ok(()),
             users => Err(format!("{users:?}")),
         };
         eventually(PATIENCE, what, gone).unwrap();
@@ -207,14 +207,26 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     assert!(scene.store.world.controller.terminate(PATIENCE).unwrap().success());
     let kept = scene.user().unwrap();
     assert!(scene.database.lets_in(&kept.name, &kept.password), "the end of a controller ended what it gave");
-    let flags = ["--backend-origin", &origins, "--log-level", "trace"];
-    scene.store.world.controller = start_controller(scene.store.stage.cluster, &flags).unwrap();
+    let (cluster, system) = (scene.store.stage.cluster, format!("--namespace={}", scene.store.stage.namespace));
+    let flags =
+        ["--backend-origin", &origins, "--log-level", "trace", "--leader-election=true", &system, "--key-size=2048"];
+    scene.store.world.controller = start_controller(cluster, &flags).unwrap();
     let after = scene.another_user(&[&kept]);
 
-    // What is good for long goes at once when its Sync does.
+    // One that leads no more ends otherwise, and takes nothing along either.
     scene.lease_for("1h", "2h");
     scene.drift();
-    let last = scene.another_user(&[&after]);
+    let led = scene.another_user(&[&after]);
+    let lease = scene.store.at("/apis/coordination.k8s.io/v1/namespaces/NS/leases/waxwing");
+    let spec = json!({"holderIdentity": "elsewhere", "leaseDurationSeconds": 1});
+    cluster.merge(&lease, &json!({"spec": spec})).unwrap();
+    assert!(!scene.store.world.controller.wait_end(PATIENCE).unwrap().success());
+    assert!(scene.database.lets_in(&led.name, &led.password), "a controller that leads no more ended what it gave");
+    scene.store.world.controller = start_controller(cluster, &flags).unwrap();
+
+    // What is good for long goes at once when its Sync does.
+    scene.drift();
+    let last = scene.another_user(&[&after, &led]);
 
     // A sync of something else makes none.
     let made = scene.store.asked_store("issued");
@@ -223,6 +235,7 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     assert_eq!((scene.store.asked_store("issued"), scene.user().as_ref()), (made, Some(&last)));
     scene.store.stage.kubectl(&["delete", "sync", "app", "--timeout=60s"]).unwrap();
     assert!(!scene.store.stage.has("secret/db"));
-    scene.no_users("what was made is revoked with the Sync");
+    // What an earlier controller gave ends by itself.
+    scene.no_users_but(&led, "what was made is revoked with the Sync");
     scene.store.told_nothing(&[&kept.password, &after.password, &last.password]);
 }
