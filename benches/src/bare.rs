@@ -10,6 +10,7 @@ use futures::stream;
 use http::Request;
 use kube::Client;
 use kube::client::Body;
+use serde_json::{Value, json};
 
 use crate::error::{Error, other};
 
@@ -22,6 +23,18 @@ pub(crate) struct Apply {
     pub(crate) path: String,
     /// The object.
     pub(crate) body: String,
+}
+
+impl Apply {
+    /// Returns the request of an object with the marks that the controller puts on it; it is of a tenant's namespace.
+    pub(crate) fn marked(namespace: &str, plural: &str, mut body: Value) -> Self {
+        let mark = waxwing_plan::OwnerMark::new(namespace, "nobody");
+        body["metadata"]["namespace"] = json!(namespace);
+        body["metadata"]["labels"][waxwing_plan::SYNC_LABEL] = json!(mark.label());
+        body["metadata"]["annotations"] = json!({waxwing_plan::SYNC_NAME_ANNOTATION: mark.to_string()});
+        let name = body["metadata"]["name"].as_str().unwrap_or_default();
+        Self { path: format!("/api/v1/namespaces/{namespace}/{plural}/{name}"), body: body.to_string() }
+    }
 }
 
 /// Finds how many tasks send best, by sending a sample of new objects with each number; `sample` makes the n-th object.

@@ -109,11 +109,6 @@ fn object(prefix: &str, number: usize, value: &str) -> String {
 
 /// Returns the request of an object as the bare loop sends it: with the marks that the controller puts on it.
 fn apply(prefix: &str, number: usize) -> Apply {
-    let namespace = NAMESPACES[0];
-    let mut body: serde_json::Value = serde_json::from_str(&object(prefix, number, "first")).unwrap_or_default();
-    let mark = waxwing_plan::OwnerMark::new(namespace, "nobody");
-    body["metadata"]["namespace"] = json!(namespace);
-    body["metadata"]["labels"][waxwing_plan::SYNC_LABEL] = json!(mark.label());
-    body["metadata"]["annotations"] = json!({waxwing_plan::SYNC_NAME_ANNOTATION: mark.to_string()});
-    Apply { path: format!("/api/v1/namespaces/{namespace}/configmaps/{prefix}-{number}"), body: body.to_string() }
+    let body = serde_json::from_str(&object(prefix, number, "first")).unwrap_or_default();
+    Apply::marked(NAMESPACES[0], "configmaps", body)
 }

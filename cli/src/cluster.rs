@@ -25,13 +25,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct ClusterArgs {
-    /// Use this kubeconfig [default: $KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-
-    /// Use this context of the kubeconfig [default: its current context]
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    context: ContextArgs,
 
     /// Look for the controller and its keys in this namespace
     #[arg(long, value_name = "NAME", default_value = "waxwing-system", value_parser = input::dns_label)]
@@ -40,6 +35,19 @@ pub(crate) struct ClusterArgs {
     /// Ask the controller through the Service of this name, at its port `http`
     #[arg(long, value_name = "NAME", default_value = "waxwing", value_parser = input::dns_label)]
     controller_name: String,
+}
+
+/// Which cluster, and as whom.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct ContextArgs {
+    /// Use this kubeconfig [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Use this context of the kubeconfig [default: its current context]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
 }
 
 /// The cluster did not answer as it should. What kube says is not passed on where it may quote a kubeconfig or a token.
@@ -121,7 +129,7 @@ impl ClusterArgs {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClusterError::Runtime)?;
         runtime.block_on(async {
-            let client = Client::try_from(self.config().await?).map_err(|error| self.explain(&error))?;
+            let client = Client::try_from(self.context.config().await?).map_err(|error| self.explain(&error))?;
             let (namespace, name) = (&self.controller_namespace, &self.controller_name);
             let path = format!("/api/v1/namespaces/{namespace}/services/http:{name}:http/proxy/v1/cert.pem");
             let request = http::Request::get(path)
@@ -134,17 +142,6 @@ impl ClusterArgs {
     /// Makes ready to ask the API server for more.
     pub(crate) fn connect(&self) -> Result<Connection, ClusterError> {
         Connection::open(self)
-    }
-
-    async fn config(&self) -> Result<Config, ClusterError> {
-        let kubeconfig = self.kubeconfig()?.ok_or(ClusterError::NoKubeconfig)?;
-        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?;
-        config.connect_timeout = Some(TIMEOUT);
-        config.read_timeout = Some(TIMEOUT);
-        // Otherwise kube repeats a request for minutes where the controller is not running.
-        config.default_retry = false;
-        Ok(config)
     }
 
     fn explain(&self, error: &kube::Error) -> ClusterError {
@@ -162,13 +159,32 @@ impl ClusterArgs {
 
     /// Returns the namespace that kubectl would use: the context's, else `default`.
     pub(crate) fn default_namespace(&self) -> Result<String, ClusterError> {
-        let Some(kubeconfig) = self.kubeconfig()? else {
+        let Some(kubeconfig) = self.context.kubeconfig()? else {
             return Ok("default".to_owned());
         };
-        let wanted = self.context.as_ref().or(kubeconfig.current_context.as_ref());
+        let wanted = self.context.context.as_ref().or(kubeconfig.current_context.as_ref());
         let named = kubeconfig.contexts.iter().find(|context| Some(&context.name) == wanted);
         let namespace = named.and_then(|named| named.context.as_ref()?.namespace.clone());
         Ok(namespace.filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".to_owned()))
+    }
+}
+
+impl ContextArgs {
+    /// Makes a client on the runtime that this is called in.
+    pub(crate) async fn client(&self) -> Result<Client, ClusterError> {
+        install_tls();
+        Client::try_from(self.config().await?).map_err(|error| connection::fault(&error))
+    }
+
+    async fn config(&self) -> Result<Config, ClusterError> {
+        let kubeconfig = self.kubeconfig()?.ok_or(ClusterError::NoKubeconfig)?;
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?;
+        config.connect_timeout = Some(TIMEOUT);
+        config.read_timeout = Some(TIMEOUT);
+        // Otherwise kube repeats a request for minutes where the controller is not running.
+        config.default_retry = false;
+        Ok(config)
     }
 
     fn kubeconfig(&self) -> Result<Option<Kubeconfig>, ClusterError> {

@@ -1,4 +1,5 @@
-//! `seal keys` against a real API server: which keys there are and what needs them, their backup, and that nothing is lost by a mistake.
+//! `seal keys` against a real API server: which keys there are and what needs them, their backup, and that nothing is lost by a mistake. Beside
+//! it, references to Secrets of the cluster.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
 
@@ -372,5 +373,39 @@ fn what_is_missing_is_restored_and_another_key_of_the_same_name_is_never_touched
     }
     assert!(taken.names().is_empty(), "nothing is done while something is in the way");
     insta::assert_snapshot!("restore_refused", told);
+    Ok(())
+}
+
+#[test]
+fn secrets_of_the_cluster_are_read_as_whoever_the_kubeconfig_says() -> Result<(), Failure> {
+    let place = Place::new("keys-stores")?;
+    let (kubeconfig, folder) = (place.cluster.kubeconfig(), &place.folder);
+    let data = json!({"password": base64("hunter-cluster")});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "keys-stores"}, "data": data});
+    place.cluster.apply_yaml(&secret.to_string())?;
+    folder.write(
+        "backend.yaml",
+        "{apiVersion: waxwing.dev/v1alpha1, kind: SecretBackend, metadata: {name: cluster}, spec: {kubernetes: {}, allow: {paths: ['*/*']}}}",
+    );
+    folder.write(
+        "s.yaml",
+        "a: ref+store://cluster/keys-stores/db#/password\nb: ref+store://cluster/keys-stores/db#/none\n\
+        c: ref+store://cluster/keys-stores/none#/a\nd: ref+store://cluster/keys-stores/db?version=1#/password\ne: ref+store://cluster/db\n",
+    );
+    let variable = "PASSWORD=ref+store://cluster/keys-stores/db#/password";
+    let words = ["run", "--kubeconfig", kubeconfig.to_str().unwrap(), "-e", variable, "--", "/bin/sh", "-c"];
+    let ran = run(folder.call(&words).arg("echo $PASSWORD"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "hunter-cluster\n"), "{}", ran.stderr);
+    let elsewhere = fs::read_to_string(&kubeconfig).unwrap().replace(&place.cluster.url(), "https://127.0.0.1:1");
+    folder.write("elsewhere", elsewhere);
+    let check = |kubeconfig: &Path| {
+        let call = folder.call(&["refs", "check", "--online", "s.yaml", "backend.yaml"]).env("KUBECONFIG", kubeconfig);
+        let ran = run(call);
+        assert!(!ran.stdout.contains("hunter") && !ran.stderr.contains("hunter"), "{ran:?}");
+        format!("exit code {:?}\n{}{}", ran.code, ran.stdout, ran.stderr)
+    };
+    let nobody = place.cluster.kubeconfig_as("nobody")?;
+    let told = [&kubeconfig, &nobody, &place.path("elsewhere"), &place.path("none")].map(|path| check(path));
+    insta::assert_snapshot!(told.join("\n").replace(&place.path("").display().to_string(), "<FOLDER>/"));
     Ok(())
 }

@@ -12,6 +12,8 @@ mod keyservice;
 mod keyservice_foreign;
 #[path = "sops_services/publish.rs"]
 mod publish;
+#[path = "sops_services/references.rs"]
+mod references;
 #[path = "support/keyservice.rs"]
 mod running;
 #[path = "support/services.rs"]

@@ -36,7 +36,7 @@ mod watched;
 
 pub use audit::TARGET as AUDIT_TARGET;
 pub use backend_status::{BackendNews, BackendStandings};
-pub use backends::{KeyServices, Logins, Paces};
+pub use backends::{ClusterSecrets, KeyServices, Logins, Paces};
 pub use context::{Context, Revisions};
 pub use controllers::{Heard, WatchedBackends, run};
 pub use deletion::Endings;

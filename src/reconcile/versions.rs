@@ -35,7 +35,8 @@ impl Versions {
                 .filter_map(|placed| {
                     let stored = placed.reference.stored();
                     let found = found.get(&stored).map(|found| found.stamp.as_str());
-                    let stamp = made.get(&(id.clone(), stored.clone())).map(String::as_str).or(found)?;
+                    let of_object = || made.get(&(id.clone(), stored.clone())).map(String::as_str);
+                    let stamp = if made.is_empty() { found } else { of_object().or(found) }?;
                     Some((stored, stamp))
                 })
                 .collect();
@@ -62,6 +63,11 @@ impl Versions {
     /// Returns what tells the secret that is made for an object from the one before; nothing where it is not made.
     pub(super) fn stamp(&self, pair: &Pair) -> Option<&str> {
         self.made.get(pair).map(String::as_str)
+    }
+
+    /// Tells whether any secret is made for a single object.
+    pub(super) fn have_made(&self) -> bool {
+        !self.made.is_empty()
     }
 
     /// Returns, for each object that needs some, what changes when one of its secrets does.

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use zeroize::Zeroizing;
 
 use super::patience::{Patience, retry_after};
-use super::{ClusterArgs, ClusterError, innermost, install_tls};
+use super::{ClusterArgs, ClusterError, innermost};
 
 /// The most bytes that are read of an answer.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -113,10 +113,8 @@ impl Answer {
 impl Connection {
     /// Reads the kubeconfig and makes ready to ask.
     pub(super) fn open(args: &ClusterArgs) -> Result<Self, ClusterError> {
-        install_tls();
         let runtime = Builder::new_current_thread().enable_all().build().map_err(ClusterError::Runtime)?;
-        let client =
-            runtime.block_on(async { Client::try_from(args.config().await?).map_err(|error| fault(&error)) })?;
+        let client = runtime.block_on(args.context.client())?;
         let (namespace, service) = (args.controller_namespace.clone(), args.controller_name.clone());
         Ok(Self { runtime, client, namespace, service })
     }
@@ -158,7 +156,7 @@ impl Connection {
     }
 }
 
-fn fault(error: &kube::Error) -> ClusterError {
+pub(super) fn fault(error: &kube::Error) -> ClusterError {
     match error {
         kube::Error::Auth(_) => ClusterError::Request("the kubeconfig's way to log in failed".to_owned()),
         other => ClusterError::Request(innermost(other)),

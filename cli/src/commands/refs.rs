@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::listed::Listed;
 use crate::args::Outcome;
+use crate::cluster::ContextArgs;
 use crate::error::Error;
 use crate::output::{self, ListForm};
 use crate::references::list;
@@ -42,9 +43,10 @@ struct ListArgs {
 /// its spec.allow.paths must allow the path. References of vals and argocd-vault-plugin are held against what the Syncs in the files have read
 /// of them (spec.secrets.foreignReferences). Neither a cluster nor a store is asked, so whether the secret exists is not told.
 ///
-/// With --online the stores are asked whether the secrets are there, with your own credentials: VAULT_ADDR, VAULT_TOKEN or what `vault login` and
-/// `bao login` leave, VAULT_NAMESPACE and VAULT_CACERT. Only backends that lead to the server in VAULT_ADDR are asked. Where the engine keeps versions,
-/// only its metadata is read, and whether a single value is in the secret is not told; elsewhere the secret is read, and never shown.
+/// With --online the stores are asked whether the secrets are there, with your own credentials, which are found as `seal run` finds them: only
+/// the server of Vault in VAULT_ADDR, AWS, Google Cloud, vaults in Azure's own domains, and the cluster of the kubeconfig. Where a store tells
+/// versions without values (key/value engines with versions, AWS) nothing else is asked for, and whether a single value is in the secret is not
+/// told; elsewhere the secret is read, and never shown.
 ///
 /// Exits with 0 where all references are well-formed and allowed, with 2 where one is not, or its secret is not there or not to be read, and with 1
 /// where files can't be read or a store could not be asked.
@@ -61,6 +63,9 @@ struct CheckArgs {
     /// Ask the stores whether the secrets are there
     #[arg(long)]
     online: bool,
+
+    #[command(flatten)]
+    context: ContextArgs,
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -79,11 +84,11 @@ pub(crate) fn run(args: &RefsArgs) -> Result<Outcome, Error> {
     let mut unanswered = 0;
     let (args, report) = match &args.what {
         What::List(ListArgs { listed }) => (listed, list(&listed.paths)?),
-        What::Check(CheckArgs { listed, namespace, online }) => {
+        What::Check(CheckArgs { listed, namespace, online, context }) => {
             let namespace = namespace.as_deref();
             let mut report = list(&listed.paths)?.with_foreign(namespace).check(namespace);
             if *online {
-                unanswered = report.ask()?;
+                unanswered = report.ask(context)?;
             }
             (listed, report)
         }

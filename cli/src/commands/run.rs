@@ -11,6 +11,7 @@ use std::process::Command;
 
 use clap::Args;
 
+use crate::cluster::ContextArgs;
 use crate::error::Error;
 use crate::references::{Variables, stores_in};
 
@@ -21,10 +22,11 @@ use crate::references::{Variables, stores_in};
 /// --env. What stands in the environment already is not looked at. If one reference can't be resolved nothing is run, and all that can't be
 /// are named.
 ///
-/// Stores are asked with your own credentials: VAULT_ADDR, VAULT_TOKEN or what `vault login` and `bao login` leave, VAULT_NAMESPACE and
-/// VAULT_CACERT. The SecretBackend that a reference names is looked for in the files of --backends, and must lead to the server in
-/// VAULT_ADDR: no file decides where your token goes. What the backend allows to Syncs does not count here. References of vals to vault and
-/// openbao go to that server too. Other stores than Vault and OpenBao are refused so far.
+/// The SecretBackend that a reference names is looked for in the files of --backends, and asked with your own credentials, as the command line of
+/// each service finds them: for Vault and OpenBao VAULT_ADDR, VAULT_TOKEN or what `vault login` and `bao login` leave, VAULT_NAMESPACE and
+/// VAULT_CACERT; for AWS, Google Cloud and Azure what `seal sops` takes for their keys; for Secrets of the cluster the kubeconfig. No file decides where
+/// they go: a server of Vault must be the one in VAULT_ADDR, a vault of Azure one in Azure's own domains. What the backend allows to Syncs does not
+/// count here. References of vals to vault and openbao go to VAULT_ADDR, to awssecrets and awsssm to AWS in your region, to gcpsecrets to Google.
 ///
 /// The exit code is that of the command; 127 where it is not found, 126 where it can't be run, and 1 where a variable can't be had.
 #[derive(Args)]
@@ -53,6 +55,9 @@ pub(crate) struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+
+    #[command(flatten)]
+    context: ContextArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -81,7 +86,7 @@ impl NotRun {
 pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let variables = Variables::new(&args.from, &args.env_file, &args.env);
     let backends = if variables.have_references() { args.backends.as_slice() } else { &[] };
-    let variables = variables.resolved(&stores_in(backends)?)?;
+    let variables = variables.resolved(&stores_in(backends, &args.context)?)?;
     let Some((program, words)) = args.command.split_first() else { return Ok(()) };
     let mut command = Command::new(program);
     command.args(words);

@@ -1,7 +1,7 @@
 //! Variables with references in them, for the environment of one command: read from where the user says, and resolved all or none.
 //!
 //! What is resolved stands in the environment of the command and nowhere else. A text that comes out of a store is never looked at again. What
-//! begins as a reference and is none is refused, and so are references of other tools, but for those of vals to Vault and OpenBao.
+//! begins as a reference and is none is refused, and so are references of other tools, but for those of vals to what the user is logged in to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,7 +20,8 @@ use waxwing_formats::sops::{self, Store as Form};
 use waxwing_formats::{SecretBytes, yaml};
 use zeroize::Zeroizing;
 
-use super::stores::{ASKED_AT_ONCE, StoreFault, UserStores, shown};
+use super::fault::StoreFault;
+use super::stores::{ASKED_AT_ONCE, UserStores, shown};
 use crate::error::{Error, Wrong, with_causes};
 use crate::sealed::block_on;
 

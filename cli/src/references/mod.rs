@@ -1,11 +1,13 @@
 //! References into secret stores, found in the files of a tree; what is one decides `waxwing_formats::reference`.
 //!
 //! `mod.rs` goes through the files and the values in them, `report` holds what was found and writes it, `check` holds that against the
-//! backends in the same files, without asking anyone. `stores` asks as the user: `online` whether secrets are there, `environment` for the values
-//! that a command gets. What a value is apart from its references is never shown, since it may be a secret in the clear.
+//! backends in the same files, without asking anyone. `stores` says where the user is led, `asking` asks there, `fault` says why not: `online` asks
+//! whether secrets are there, `environment` for the values that a command gets. What a value is apart from its references is never shown, since it may be a secret in the clear.
 
+mod asking;
 mod check;
 mod environment;
+mod fault;
 mod online;
 mod report;
 mod stores;
@@ -20,6 +22,7 @@ use waxwing_formats::reference::{Content, ForeignStores, Reference, decoded};
 use waxwing_formats::sops::Store;
 use waxwing_formats::{KeyPath, Segment, yaml};
 
+use crate::cluster::ContextArgs;
 use crate::error::{Error, with_causes};
 use crate::tree::Tree;
 use crate::verify::{Place, is_kustomization};
@@ -55,7 +58,7 @@ pub(crate) fn list(paths: &[PathBuf]) -> Result<Report, Error> {
 ///
 /// # Errors
 /// Fails when a path can't be read.
-pub(crate) fn stores_in(paths: &[PathBuf]) -> Result<UserStores, Error> {
+pub(crate) fn stores_in(paths: &[PathBuf], context: &ContextArgs) -> Result<UserStores, Error> {
     let mut found = Vec::new();
     for path in paths {
         let tree = Tree::at(path)?;
@@ -67,7 +70,7 @@ pub(crate) fn stores_in(paths: &[PathBuf]) -> Result<UserStores, Error> {
             }
         }
     }
-    Ok(UserStores::new(found))
+    Ok(UserStores::new(found, context.clone()))
 }
 
 /// What stands in each file with a backend.

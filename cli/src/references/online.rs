@@ -1,6 +1,6 @@
 //! Whether the secrets that references lead to are there, asked of the stores by the user's own credentials.
 //!
-//! Each secret is asked for once, whatever refers to it, a few at a time. Where the store keeps versions only they are asked for, and nothing is
+//! Each secret is asked for once, whatever refers to it, a few at a time. Where the store tells versions only they are asked for, and nothing is
 //! known of single values; elsewhere the secret is read, looked into and dropped. No value is shown.
 
 use std::collections::BTreeMap;
@@ -10,9 +10,12 @@ use futures::StreamExt;
 use serde::Serialize;
 use waxwing_formats::reference::{Reference, Stored};
 
+use super::asking::Looked;
 use super::check::Refused;
+use super::fault::StoreFault;
 use super::report::{Report, What};
-use super::stores::{ASKED_AT_ONCE, Looked, StoreFault, UserStores};
+use super::stores::{ASKED_AT_ONCE, UserStores};
+use crate::cluster::ContextArgs;
 use crate::error::Error;
 use crate::output;
 use crate::sealed::block_on;
@@ -26,7 +29,7 @@ const PROGRESS: usize = 100;
 pub(super) struct InStore {
     /// The version, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) version: Option<u64>,
+    pub(super) version: Option<String>,
 }
 
 impl Report {
@@ -34,16 +37,16 @@ impl Report {
     ///
     /// # Errors
     /// Fails if nothing can be waited for on this machine.
-    pub(crate) fn ask(&mut self) -> Result<usize, Error> {
-        let stores = UserStores::new(std::mem::take(&mut self.stores));
+    pub(crate) fn ask(&mut self, context: &ContextArgs) -> Result<usize, Error> {
+        let stores = UserStores::new(std::mem::take(&mut self.stores), context.clone());
         let wanted: Vec<Stored> = self.wanted();
         let looked = block_on(looked(&stores, wanted)).map_err(|error| Error::Waiting(error.kind()))?;
         for entry in &mut self.found {
             let Some(reference) = reference(&entry.what).filter(|_| entry.refused.is_none()) else { continue };
             match looked.get(&reference.stored()) {
-                Some(Ok(Looked::Version(version))) => entry.in_store = Some(InStore { version: Some(*version) }),
-                Some(Ok(Looked::Secret(secret))) => match secret.value(&reference.pointer, reference.decode) {
-                    Ok(_) => entry.in_store = Some(InStore { version: None }),
+                Some(Ok(Looked::Version(version))) => entry.in_store = Some(InStore { version: Some(version.clone()) }),
+                Some(Ok(Looked::Secret(version, secret))) => match secret.value(&reference.pointer, reference.decode) {
+                    Ok(_) => entry.in_store = Some(InStore { version: version.clone() }),
                     Err(error) => {
                         let (message, hint) = (error.to_string(), error.hint().to_owned());
                         entry.refused = Some(Refused { error: "no-value", message, hint });

@@ -226,9 +226,9 @@ fn comments_that_aliases_bring_again_are_sealed_as_long_as_they_are_not_too_many
     for (aliases, is_sealed) in [(4, true), (30, false)] {
         let text =
             format!("a:\n    &anchor\n    b:\n{comments}        c: 1\nd:\n{}", "    - *anchor\n".repeat(aliases));
-        let sealed = Plain::parse(text.as_bytes(), Store::Yaml).and_then(|plain| {
-            Ok(seal(plain, &key, terms(Some((RuleKind::EncryptedRegex, "^nothing$")))).unwrap().text(None).unwrap())
-        });
+        let rule = Some((RuleKind::EncryptedRegex, "^nothing$"));
+        let sealed = Plain::parse(text.as_bytes(), Store::Yaml)
+            .map(|plain| seal(plain, &key, terms(rule)).unwrap().text(None).unwrap());
         match sealed {
             Ok(sealed) => assert!(is_sealed && sealed.matches("# ccc").count() == 1024 * (aliases + 1), "{aliases}"),
             Err(error) => assert!(!is_sealed && format!("{error:?}").contains("TooLarge"), "{aliases}: {error:?}"),

@@ -20,6 +20,7 @@ use super::vault::Vault;
 use super::vault_leases::{Dynamic, Lease};
 use super::{Tenant, Trouble};
 use crate::api::{BackendKind, SecretBackendSpec};
+use crate::cluster::Session;
 
 /// One backend, with what it logs in with. Not `Debug`.
 pub(super) struct Backend {
@@ -94,7 +95,10 @@ impl Backend {
             Service::Aws(aws) => Store::Aws(aws.secrets(tenant).await?),
             Service::Gcp(gcp) => Store::Gcp(gcp.secrets(tenant).await?),
             Service::Azure(vault) => Store::Azure(vault.secrets(tenant).await?),
-            Service::Kubernetes => Store::Kubernetes(ClusterSecrets { session: &tenant.session }),
+            Service::Kubernetes => {
+                let Session { client, identity, .. } = &tenant.session;
+                Store::Kubernetes(ClusterSecrets { client, identity })
+            }
         })
     }
 

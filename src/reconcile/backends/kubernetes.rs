@@ -1,36 +1,47 @@
-//! Secrets of the cluster itself as a store: `NAMESPACE/NAME`, read as the Sync's ServiceAccount.
+//! Secrets of the cluster itself as a store: `NAMESPACE/NAME`, read as the Sync's ServiceAccount, or by `seal` as its user.
 //!
 //! Its version is uid and resourceVersion, which are asked for without the values. The API server gives out the newest only, so what was read
 //! may be newer than what was found; the next question finds that out.
 
+use kube::Client;
 use waxwing_formats::reference::{SecretPath, StoredSecret, Version};
 use waxwing_keys::service_name::KUBERNETES as SERVICE;
 use waxwing_keys::{Newest, StoreError};
 
 use crate::cluster::secrets::{self, SecretError};
-use crate::cluster::{CallError, Session};
+use crate::cluster::{CallError, Identity};
 
 /// The most bytes that the values of one have together, as the API server has it.
 const MAX_SECRET: usize = 1024 * 1024;
 
-/// The Secrets that a ServiceAccount may read.
-pub(super) struct ClusterSecrets<'a> {
-    pub(super) session: &'a Session<'a>,
+/// The Secrets that somebody may read.
+pub struct ClusterSecrets<'a> {
+    pub(super) client: &'a Client,
+    pub(super) identity: &'a Identity,
 }
 
-impl ClusterSecrets<'_> {
+impl<'a> ClusterSecrets<'a> {
+    /// Reads as whoever the client is.
+    pub const fn as_caller(client: &'a Client) -> Self {
+        Self { client, identity: &Identity::Controller }
+    }
+
     pub(super) async fn newest(&self, path: &SecretPath, version: Option<&Version>) -> Result<Newest, StoreError> {
         if version.is_some() {
             return Err(StoreError::NoVersions { service: SERVICE });
         }
         let (namespace, name) = place(path)?;
-        let found = secrets::version(&self.session.client, &self.session.identity, namespace, name).await;
+        let found = secrets::version(self.client, self.identity, namespace, name).await;
         Ok(Newest::Told { version: None, mark: found.map_err(|error| refusal(&error))? })
     }
 
-    pub(super) async fn read(&self, path: &SecretPath) -> Result<(StoredSecret, String), StoreError> {
+    /// Reads a Secret, and returns with it which version it has: uid and resourceVersion.
+    ///
+    /// # Errors
+    /// Fails if there is none, or the API server does not give it.
+    pub async fn read(&self, path: &SecretPath) -> Result<(StoredSecret, String), StoreError> {
         let (namespace, name) = place(path)?;
-        let secret = secrets::read(&self.session.client, &self.session.identity, namespace, name).await;
+        let secret = secrets::read(self.client, self.identity, namespace, name).await;
         let secret = secret.map_err(|error| refusal(&error))?;
         let (stored, version) = (StoredSecret::of_entries(secret.data), secret.version);
         match stored.len() > MAX_SECRET {

@@ -38,6 +38,7 @@ use crate::cluster::{self, Session, TokenError, token_for};
 use crate::unsealing::ServiceRefusal;
 use backend::Backend;
 pub(super) use check::check;
+pub use kubernetes::ClusterSecrets;
 pub(super) use leased::key as lease_key;
 pub use logins::Logins;
 pub use pace::Paces;

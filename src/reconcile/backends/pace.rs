@@ -83,8 +83,12 @@ impl Pace {
     pub(super) async fn place(&self) -> Result<Place<'_>, Duration> {
         self.state().open(Instant::now())?;
         let permit = self.places.clone().acquire_owned().await.ok();
-        let due = self.state().next_due(self.per_second, Instant::now());
-        tokio::time::sleep_until(due.into()).await;
+        let now = Instant::now();
+        let due = self.state().next_due(self.per_second, now);
+        // A timer that is over already still takes until the next millisecond, which is longer than many an answer.
+        if due > now {
+            tokio::time::sleep_until(due.into()).await;
+        }
         // Others may have found out meanwhile that it is away.
         let begun = Instant::now();
         let is_probe = self.state().enter(begun)?;

@@ -24,8 +24,8 @@ use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
 use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
 
-/// How many requests for secrets are made at the same time for one Sync.
-pub(super) const ASKED_AT_ONCE: usize = 16;
+/// How many requests for secrets are made at the same time for one Sync: as many as a backend is asked at once by all, unless it says otherwise.
+pub(super) const ASKED_AT_ONCE: usize = 32;
 
 /// What a probe found, and the backends if it had to ask. Not `Debug`.
 pub(in crate::reconcile) struct Probed<'a> {
@@ -44,6 +44,10 @@ impl Probed<'_> {
     /// Returns what was read already of some secrets, once.
     fn take(&self, needed: &BTreeSet<Stored>) -> BTreeMap<Stored, Answered> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of a new revision all is needed, and looking up ten thousand paths takes longer than comparing them in their order.
+        if read.len() == needed.len() && read.keys().eq(needed) {
+            return std::mem::take(&mut *read);
+        }
         needed.iter().filter_map(|stored| read.remove_entry(stored)).collect()
     }
 }
@@ -94,7 +98,10 @@ async fn ask<'a>(
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     unsealing::check_places(rendered, &bind_into).map_err(|errors| trouble(&errors))?;
     let mut made = leased::fresh(job, &wanted, is_requested(job));
-    let wanted: BTreeSet<Pair> = wanted.into_iter().filter(|pair| !made.contains_key(pair)).collect();
+    let mut wanted = wanted;
+    if !made.is_empty() {
+        wanted.retain(|pair| !made.contains_key(pair));
+    }
     let intervals = Intervals::of(rendered);
     let mut found = match is_requested(job) {
         true => BTreeMap::new(),
@@ -103,16 +110,18 @@ async fn ask<'a>(
     let mut due: BTreeSet<Stored> = wanted.iter().map(|(_, stored)| stored.clone()).collect();
     found.retain(|stored, _| due.contains(stored));
     let (sent, all) = (of_absent(rendered, seen), due.len());
-    due.retain(|stored| sent.contains(stored) || !found.contains_key(stored));
+    if !found.is_empty() {
+        due.retain(|stored| sent.contains(stored) || !found.contains_key(stored));
+    }
     job.context.metrics.was_kept("version", all - due.len());
     if due.is_empty() {
         return Ok(Probed::before(Arc::new(Versions::new(rendered, found, made))));
     }
     let backends = Backends::read(job, session(job)?).await?;
-    let (of_objects, due): (BTreeSet<Stored>, BTreeSet<Stored>) =
-        due.into_iter().partition(|stored| backends.makes(stored));
+    let (of_objects, due): (Vec<Stored>, Vec<Stored>) = due.into_iter().partition(|stored| backends.makes(stored));
+    let of_objects: BTreeSet<Stored> = of_objects.into_iter().collect();
     let (both, due): (Vec<_>, Vec<_>) =
-        due.into_iter().partition(|stored| sent.contains(stored) && backends.tells_both(stored));
+        due.into_iter().partition(|stored| backends.tells_both(stored) && sent.contains(stored));
     let due: Vec<Stored> = due.into_iter().filter(|stored| !found.contains_key(stored)).collect();
     let mut refused = BTreeMap::new();
     let read = read_with_versions(&backends, both, &mut found, &mut refused).await;
@@ -149,7 +158,8 @@ async fn read_with_versions(
     found: &mut BTreeMap<Stored, Found>,
     refused: &mut BTreeMap<Stored, StoreRefusal>,
 ) -> BTreeMap<Stored, Answered> {
-    let (mut read, mut size) = (BTreeMap::new(), 0);
+    // Gathered as they come, which is nearly their order, and put into it at once.
+    let (mut versions, mut read, mut size) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()), 0);
     let asked = futures::stream::iter(wanted).map(async |stored| {
         let answer = backends.read_with_version(&stored).await;
         (stored, answer)
@@ -158,16 +168,17 @@ async fn read_with_versions(
     while let Some((stored, answer)) = answers.next().await {
         match answer {
             Ok((version, answered)) => {
-                found.insert(stored.clone(), version);
+                versions.push((stored.clone(), version));
                 size += answered.secret.len();
                 if size <= MOST_OF_A_SYNC {
-                    read.insert(stored, answered);
+                    read.push((stored, answered));
                 }
             }
             Err(refusal) => drop(refused.insert(stored, refusal)),
         }
     }
-    read
+    found.append(&mut versions.into_iter().collect());
+    read.into_iter().collect()
 }
 
 /// Tells whether somebody asked for a reconcile, which is to see what is new everywhere.
@@ -197,11 +208,7 @@ pub(super) async fn read(
     sent: &[&Manifest],
     probed: &Probed<'_>,
 ) -> Result<Read, Trouble> {
-    let (made, needed): (BTreeSet<Pair>, BTreeSet<Pair>) =
-        leased::pairs(rendered, sent.iter().map(|manifest| &manifest.id))
-            .into_iter()
-            .partition(|pair| probed.versions.stamp(pair).is_some());
-    let needed: BTreeSet<Stored> = needed.into_iter().map(|(_, stored)| stored).collect();
+    let (made, needed) = needed(rendered, sent, &probed.versions);
     if needed.is_empty() && made.is_empty() {
         return Ok(Read::default());
     }
@@ -230,7 +237,7 @@ pub(super) async fn read(
         (stored, answer)
     };
     let mut answers: BTreeMap<_, _> = answers.map(within).collect().await;
-    answers.extend(read.into_iter().map(|(stored, answered)| (stored, Ok(answered))));
+    answers.append(&mut read.into_iter().map(|(stored, answered)| (stored, Ok(answered))).collect());
     let is_gone = |refusal: &StoreRefusal| refusal.kind == RefusalKind::NotFound;
     if answers.values().any(|answer| answer.as_ref().is_err_and(is_gone)) {
         // The version that was the newest may be none any more: the next try asks for it anew.
@@ -244,6 +251,17 @@ pub(super) async fn read(
     let (made, issued) = made.map(|made| (made.answers, made.issued)).unzip();
     let stores = Stores::new(answers, begun.elapsed()).with_made(made);
     Ok(Read { stores, issued: issued.unwrap_or_default(), away: backends.outage() })
+}
+
+/// Returns what some objects need: the secrets that are made for single ones, and all others.
+fn needed(rendered: &Rendered, sent: &[&Manifest], versions: &Versions) -> (BTreeSet<Pair>, BTreeSet<Stored>) {
+    let ids = || sent.iter().map(|manifest| &manifest.id);
+    if !versions.have_made() {
+        return (BTreeSet::new(), unsealing::secrets_needed(rendered, ids()));
+    }
+    let (made, needed): (BTreeSet<Pair>, BTreeSet<Pair>) =
+        leased::pairs(rendered, ids()).into_iter().partition(|pair| versions.stamp(pair).is_some());
+    (made, needed.into_iter().map(|(_, stored)| stored).collect())
 }
 
 /// What was read. Not `Debug`.

@@ -1,4 +1,4 @@
-//! AWS KMS as the user: credentials and endpoints from where the SDKs of AWS look for them.
+//! AWS KMS, Secrets Manager and the Parameter Store as the user: credentials and endpoints from where the SDKs of AWS look for them.
 //!
 //! These are, in this order, the environment, the shared configuration (`AWS_PROFILE`), a web identity, a container and the metadata
 //! service of a machine; a profile that the key names comes before all. Source: `createKMSConfig` in `kms/keysource.go` of sops 3.13.3.
@@ -8,7 +8,8 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_types::SdkConfig;
 use waxwing_formats::DataKey;
-use waxwing_keys::{AwsClients, AwsKey, AwsKms, ServiceError};
+use waxwing_keys::service_name::AWS_SECRETS;
+use waxwing_keys::{AwsClients, AwsKey, AwsKms, AwsSecrets, ServiceError};
 
 pub(super) const NO_CREDENTIALS: &str =
     "log in and set AWS_PROFILE, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
@@ -25,6 +26,19 @@ pub(super) async fn wrap(key: &AwsKey, data_key: &DataKey) -> Result<String, Ser
 
 pub(super) async fn unwrap(key: &AwsKey, enc: &str) -> Result<DataKey, ServiceError> {
     CLIENTS.of(key, client(key)).await?.unwrap(key, enc).await
+}
+
+/// Logs in for secrets of a region, or of the one that the configuration says.
+pub(super) async fn secrets(region: Option<&str>) -> Result<AwsSecrets, ServiceError> {
+    let config = match region {
+        Some(region) => configuration(region, "").await,
+        None => aws_config::defaults(BehaviorVersion::latest()).load().await,
+    };
+    if config.region().is_none() {
+        let why = "neither the backend, nor AWS_REGION or a profile names a region".to_owned();
+        return Err(ServiceError::NoCredentials { service: AWS_SECRETS, why });
+    }
+    AwsSecrets::configured(super::connections(AWS_SECRETS)?, config).await
 }
 
 async fn client(key: &AwsKey) -> Result<AwsKms, ServiceError> {

@@ -7,7 +7,7 @@
 use std::env;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,9 +21,10 @@ use azure_identity::{
     WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use waxwing_formats::{DataKey, SecretBytes};
 use waxwing_keys::service_name::AZURE_KEY_VAULT as SERVICE;
-use waxwing_keys::{AzureKey, AzureKeyVault, NoConnections, Patience, Proxies, ServiceClient, ServiceError, Tokens};
+use waxwing_keys::{AzureKey, AzureKeyVault, AzureSecrets, NoConnections, ServiceError, Tokens};
 
 pub(super) const NO_CREDENTIALS: &str =
     "log in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET";
@@ -44,6 +45,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long before its end a token is not used any more.
 const MARGIN_SECONDS: i64 = 300;
 
+/// Whoever the user is at all vaults of this run.
+static CREDENTIALS: LazyLock<Arc<Credentials>> = LazyLock::new(Arc::default);
 static VAULTS: LazyLock<Result<AzureKeyVault, ServiceError>> = LazyLock::new(client);
 
 pub(super) async fn wrap(key: &AzureKey, data_key: &DataKey) -> Result<(AzureKey, String), ServiceError> {
@@ -60,9 +63,16 @@ pub(super) async fn unwrap(key: &AzureKey, enc: &str) -> Result<DataKey, Service
 }
 
 fn client() -> Result<AzureKeyVault, ServiceError> {
-    let unreachable = |error: NoConnections| ServiceError::Unavailable { service: SERVICE, why: error.to_string() };
-    let client = ServiceClient::new(None, Proxies::OfTheEnvironment, Patience::default()).map_err(unreachable)?;
-    Ok(AzureKeyVault::new(client, Arc::new(Credentials::default())))
+    Ok(AzureKeyVault::new(super::connections(SERVICE)?, tokens()))
+}
+
+/// Makes a client for the secrets of a vault.
+pub(super) fn secrets(vault_url: &str) -> Result<AzureSecrets, ServiceError> {
+    AzureSecrets::new(super::connections(SERVICE)?, vault_url, tokens())
+}
+
+fn tokens() -> Arc<dyn Tokens> {
+    Arc::<Credentials>::clone(&CREDENTIALS)
 }
 
 /// The places where credentials are looked for.
@@ -157,23 +167,26 @@ async fn of_a_machine() -> Result<Option<Arc<dyn TokenCredential>>, ServiceError
     Ok(ManagedIdentityCredential::new(Some(options)).ok().map(|credential| credential as _))
 }
 
-/// Tokens from the first place that has some.
+/// Tokens from the first place that has some; whoever comes while one is asked for waits for the same.
 #[derive(Default)]
-struct Credentials {
+struct Credentials(Mutex<Found>);
+
+#[derive(Default)]
+struct Found {
     /// What gave the last token.
-    found: Mutex<Option<Arc<dyn TokenCredential>>>,
+    credential: Option<Arc<dyn TokenCredential>>,
     /// The last token, and what it is good for.
-    last: Mutex<Option<(String, AccessToken)>>,
+    last: Option<(String, AccessToken)>,
 }
 
 #[async_trait]
 impl Tokens for Credentials {
     async fn token(&self, scope: &str) -> Result<SecretBytes, ServiceError> {
-        if let Some(token) = self.kept(scope) {
+        let mut found = self.0.lock().await;
+        if let Some(token) = found.kept(scope) {
             return Ok(token);
         }
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (credential, token) = match found {
+        let (credential, token) = match found.credential.clone() {
             Some(credential) => {
                 let token = ask(&credential, scope).await?;
                 (credential, token)
@@ -181,16 +194,14 @@ impl Tokens for Credentials {
             None => first(scope).await?,
         };
         let secret = SecretBytes::concat(&[token.token.secret().as_bytes()]);
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(credential);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((scope.to_owned(), token));
+        *found = Found { credential: Some(credential), last: Some((scope.to_owned(), token)) };
         Ok(secret)
     }
 }
 
-impl Credentials {
+impl Found {
     fn kept(&self, scope: &str) -> Option<SecretBytes> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, token) = last.as_ref().filter(|(of, _)| of == scope)?;
+        let (_, token) = self.last.as_ref().filter(|(of, _)| of == scope)?;
         let is_good = token.expires_on.unix_timestamp() > Timestamp::now().as_second() + MARGIN_SECONDS;
         is_good.then(|| SecretBytes::concat(&[token.token.secret().as_bytes()]))
     }

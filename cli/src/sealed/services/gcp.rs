@@ -1,7 +1,7 @@
-//! Google Cloud KMS as the user: where it is, and with which credentials it is called.
+//! Google Cloud KMS and Secret Manager as the user: where they are, and with which credentials they are called.
 //!
 //! Source: `gcpkms/keysource.go` of sops 3.13.3 and AIP-4110 (application default credentials); Google's own library makes tokens of
-//! them. Requests are JSON over HTTPS, whatever `SOPS_GCP_KMS_CLIENT_TYPE` says. What that library says of an error is not passed on,
+//! them, and "gcloud config" for where Secret Manager is. Requests are JSON over HTTPS, whatever `SOPS_GCP_KMS_CLIENT_TYPE` says. What that library says of an error is not passed on,
 //! since it may quote an answer; which kind of error it is, is.
 
 use std::path::Path;
@@ -16,8 +16,8 @@ use google_cloud_auth::credentials::{
     AccessTokenCredentials, Builder, external_account, impersonated, service_account, user_account,
 };
 use waxwing_formats::{DataKey, SecretBytes};
-use waxwing_keys::service_name::GCP_KMS as SERVICE;
-use waxwing_keys::{GcpKey, GcpKms, NoConnections, Patience, Proxies, ServiceClient, ServiceError, Tokens};
+use waxwing_keys::service_name::{GCP_KMS, GCP_SECRETS};
+use waxwing_keys::{GcpKey, GcpKms, GcpSecrets, ServiceError, Tokens};
 use zeroize::Zeroizing;
 
 pub(super) const NO_CREDENTIALS: &str =
@@ -26,6 +26,8 @@ pub(super) const NO_CREDENTIALS: &str =
 const CREDENTIALS: &str = "GOOGLE_CREDENTIALS";
 const ACCESS_TOKEN: &str = "GOOGLE_OAUTH_ACCESS_TOKEN";
 const ENDPOINT: &str = "SOPS_GCP_KMS_ENDPOINT";
+/// gcloud's own variable for it (`api_endpoint_overrides/secretmanager`).
+const SECRETS_ENDPOINT: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER";
 const UNIVERSE: &str = "SOPS_GCP_KMS_UNIVERSE_DOMAIN";
 
 /// What tokens are good for; sops asks for the same.
@@ -48,14 +50,22 @@ pub(super) async fn unwrap(key: &GcpKey, enc: &str) -> Result<DataKey, ServiceEr
 }
 
 fn client() -> Result<GcpKms, ServiceError> {
-    let unreachable = |error: NoConnections| ServiceError::Unavailable { service: SERVICE, why: error.to_string() };
-    let client = ServiceClient::new(None, Proxies::OfTheEnvironment, Patience::default()).map_err(unreachable)?;
-    GcpKms::new(client, &endpoint()?, Arc::new(Credentials::at_hand()?))
+    GcpKms::new(super::connections(GCP_KMS)?, &endpoint()?, Arc::new(Credentials::at_hand(GCP_KMS)?))
+}
+
+/// Makes a client for secrets.
+pub(super) fn secrets() -> Result<GcpSecrets, ServiceError> {
+    let endpoint = said(SECRETS_ENDPOINT).unwrap_or_else(|| GcpSecrets::ENDPOINT.to_owned());
+    let tokens = Arc::new(Credentials::at_hand(GCP_SECRETS)?);
+    GcpSecrets::new(super::connections(GCP_SECRETS)?, &endpoint, tokens)
+}
+
+fn said(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
 /// Returns where the service is. As with sops, an endpoint may lack its scheme, and counts before a universe.
 fn endpoint() -> Result<String, ServiceError> {
-    let said = |variable| env::var(variable).ok().filter(|value| !value.is_empty());
     match (said(ENDPOINT), said(UNIVERSE)) {
         (Some(endpoint), _) if endpoint.contains("://") => Ok(endpoint),
         (Some(endpoint), _) => Ok(format!("https://{endpoint}")),
@@ -69,8 +79,13 @@ fn is_domain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
-/// Where tokens come from.
-enum Credentials {
+/// Where tokens for a service come from.
+struct Credentials {
+    service: &'static str,
+    place: Place,
+}
+
+enum Place {
     /// The user has one already.
     Token(SecretBytes),
     /// They are made of these, when they are wanted.
@@ -81,11 +96,18 @@ enum Credentials {
 
 impl Credentials {
     /// Finds them where sops looks, in its order.
-    fn at_hand() -> Result<Self, ServiceError> {
-        if let Some(said) = env::var(CREDENTIALS).ok().filter(|said| !said.is_empty()).map(Zeroizing::new) {
+    fn at_hand(service: &'static str) -> Result<Self, ServiceError> {
+        let none = |why| ServiceError::NoCredentials { service, why };
+        Place::at_hand().map(|place| Self { service, place }).map_err(none)
+    }
+}
+
+impl Place {
+    fn at_hand() -> Result<Self, String> {
+        if let Some(said) = said(CREDENTIALS).map(Zeroizing::new) {
             return of_text(&said).map(Self::Made);
         }
-        match env::var(ACCESS_TOKEN).ok().filter(|token| !token.is_empty()).map(Zeroizing::new) {
+        match said(ACCESS_TOKEN).map(Zeroizing::new) {
             Some(token) => Ok(Self::Token(SecretBytes::concat(&[token.as_bytes()]))),
             None => {
                 let found = Builder::default().with_scopes(SCOPES).build_access_token_credentials();
@@ -99,16 +121,17 @@ impl Credentials {
 #[async_trait]
 impl Tokens for Credentials {
     async fn token(&self, _scope: &str) -> Result<SecretBytes, ServiceError> {
-        let (credentials, timeout) = match self {
-            Self::Token(token) => return Ok(SecretBytes::concat(&[token.expose_secret()])),
-            Self::Made(credentials) => (credentials, TIMEOUT),
-            Self::Metadata(credentials) => (credentials, METADATA_TIMEOUT),
+        let service = self.service;
+        let (credentials, timeout) = match &self.place {
+            Place::Token(token) => return Ok(SecretBytes::concat(&[token.expose_secret()])),
+            Place::Made(credentials) => (credentials, TIMEOUT),
+            Place::Metadata(credentials) => (credentials, METADATA_TIMEOUT),
         };
-        let none = |why: &str| ServiceError::NoCredentials { service: SERVICE, why: why.to_owned() };
-        let away = |why: &str| ServiceError::Unavailable { service: SERVICE, why: why.to_owned() };
-        match (tokio::time::timeout(timeout, credentials.access_token()).await, self) {
+        let none = |why: &str| ServiceError::NoCredentials { service, why: why.to_owned() };
+        let away = |why: &str| ServiceError::Unavailable { service, why: why.to_owned() };
+        match (tokio::time::timeout(timeout, credentials.access_token()).await, &self.place) {
             (Ok(Ok(token)), _) => Ok(SecretBytes::new(token.token.into_bytes())),
-            (_, Self::Metadata(_)) => {
+            (_, Place::Metadata(_)) => {
                 Err(none("neither the environment nor gcloud has any, nor does a metadata server"))
             }
             (Err(_), _) => Err(away("nobody issued a token in time")),
@@ -127,8 +150,8 @@ fn has_file() -> bool {
 }
 
 /// Reads credentials from the file that the text names, or else from the text itself.
-fn of_text(said: &str) -> Result<AccessTokenCredentials, ServiceError> {
-    let none = |why: &str| ServiceError::NoCredentials { service: SERVICE, why: format!("{CREDENTIALS}: {why}") };
+fn of_text(said: &str) -> Result<AccessTokenCredentials, String> {
+    let none = |why: &str| format!("{CREDENTIALS}: {why}");
     let text = match Path::new(said).exists() {
         true => Zeroizing::new(fs::read(said).map_err(|_| none("the file can't be read"))?),
         false => Zeroizing::new(said.as_bytes().to_vec()),
@@ -151,12 +174,12 @@ fn of_text(said: &str) -> Result<AccessTokenCredentials, ServiceError> {
     made.map_err(|error| refused(CREDENTIALS, &error))
 }
 
-fn refused(place: &str, error: &BuildError) -> ServiceError {
+fn refused(place: &str, error: &BuildError) -> String {
     let what = match error {
         error if error.is_loading() => "the file can't be read",
         error if error.is_unknown_type() || error.is_not_supported() => "credentials of this type are not supported",
         error if error.is_missing_field() => "a field is missing",
         _ => "they are malformed",
     };
-    ServiceError::NoCredentials { service: SERVICE, why: format!("{place}: {what}") }
+    format!("{place}: {what}")
 }

@@ -1,4 +1,5 @@
-//! Calls key services as the user: with the credentials that sops 3.13.3 would find, at the addresses that the key names.
+//! Calls key services and stores of secrets as the user: with the credentials that sops 3.13.3 would find, at the addresses that the key
+//! names.
 //!
 //! Each service has a file that finds its credentials and makes its client, when the first key of it comes up: a file without such
 //! keys costs nothing of it. How a service is called stands in `waxwing-keys`.
@@ -13,11 +14,25 @@ use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
 use waxwing_formats::{DataKey, SecretBytes, WrappedKey};
-use waxwing_keys::service_name::{AWS_KMS, AWS_STS, AZURE_KEY_VAULT, GCP_KMS, VAULT};
-use waxwing_keys::{ServiceError, ServiceKey, VaultKv, VaultSecrets};
+use waxwing_keys::service_name::{
+    AWS_KMS, AWS_PARAMETERS, AWS_SECRETS, AWS_STS, AZURE_KEY_VAULT, GCP_KMS, GCP_SECRETS, VAULT,
+};
+use waxwing_keys::{
+    AwsSecrets, AzureSecrets, GcpSecrets, NoConnections, Patience, Proxies, ServiceClient, ServiceError, ServiceKey,
+    VaultKv, VaultSecrets,
+};
 
 /// What calls are waited for on; one, since clients keep their connections in it.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_all().build());
+
+/// The connections to clouds, one for all of them: to read the authorities of the system takes longer than a call.
+static CONNECTIONS: LazyLock<Result<ServiceClient, NoConnections>> =
+    LazyLock::new(|| ServiceClient::new(None, Proxies::OfTheEnvironment, Patience::default()));
+
+fn connections(service: &'static str) -> Result<ServiceClient, ServiceError> {
+    let unreachable = |error: &NoConnections| ServiceError::Unavailable { service, why: error.to_string() };
+    CONNECTIONS.as_ref().map(Clone::clone).map_err(unreachable)
+}
 
 /// Wraps a data key, or a share of one.
 pub(super) fn wrap(key: &ServiceKey, data_key: &DataKey) -> Result<WrappedKey, ServiceError> {
@@ -76,13 +91,36 @@ pub(crate) fn vault_secrets(address: &str, namespace: Option<&str>) -> Result<Va
     vault::secrets(address, namespace)
 }
 
+/// Logs in at AWS for secrets and parameters, in a region or in that of the user.
+pub(crate) async fn aws_secrets(region: Option<&str>) -> Result<AwsSecrets, ServiceError> {
+    aws::secrets(region).await
+}
+
+/// Makes a client for Google Secret Manager.
+pub(crate) fn gcp_secrets() -> Result<GcpSecrets, ServiceError> {
+    gcp::secrets()
+}
+
+/// Makes a client for the secrets of a vault of Azure.
+pub(crate) fn azure_secrets(vault_url: &str) -> Result<AzureSecrets, ServiceError> {
+    azure::secrets(vault_url)
+}
+
+/// Says where credentials for a service are looked for.
+pub(crate) fn credentials_hint(service: &str) -> Option<&'static str> {
+    match service {
+        VAULT => Some(vault::NO_CREDENTIALS),
+        AWS_KMS | AWS_STS | AWS_SECRETS | AWS_PARAMETERS => Some(aws::NO_CREDENTIALS),
+        GCP_KMS | GCP_SECRETS => Some(gcp::NO_CREDENTIALS),
+        AZURE_KEY_VAULT => Some(azure::NO_CREDENTIALS),
+        _ => None,
+    }
+}
+
 /// Returns what the user can do about an error, where there is something.
 pub(crate) fn hint(error: &ServiceError) -> Option<&'static str> {
     match error {
-        ServiceError::NoCredentials { service: VAULT, .. } => Some(vault::NO_CREDENTIALS),
-        ServiceError::NoCredentials { service: AWS_KMS | AWS_STS, .. } => Some(aws::NO_CREDENTIALS),
-        ServiceError::NoCredentials { service: GCP_KMS, .. } => Some(gcp::NO_CREDENTIALS),
-        ServiceError::NoCredentials { service: AZURE_KEY_VAULT, .. } => Some(azure::NO_CREDENTIALS),
+        ServiceError::NoCredentials { service, .. } => credentials_hint(service),
         ServiceError::Denied { .. } => Some("let whoever calls use the key, or call as somebody else"),
         ServiceError::NotFound { .. } => Some("check the name of the key, or make it"),
         ServiceError::Throttled { .. } | ServiceError::Unavailable { .. } => {

@@ -171,8 +171,8 @@ impl FromStr for Version {
 impl Reference {
     /// Returns which secret it leads to, without the value in it.
     pub fn stored(&self) -> Stored {
-        let Self { kind, store, path, version, .. } = self.clone();
-        Stored { kind, store, path, version }
+        let Self { kind, store, path, version, .. } = self;
+        Stored { kind: *kind, store: store.clone(), path: path.clone(), version: version.clone() }
     }
 
     /// Takes a text apart into what is a reference and what is not; together the pieces are the text. Whatever the text is, this

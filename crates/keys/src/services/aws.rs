@@ -185,7 +185,8 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     None
 }
 
-fn why(error: &CredentialsError) -> &'static str {
+/// Says why there are no credentials, without what whoever should give them says.
+pub(super) fn why(error: &CredentialsError) -> &'static str {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => "none were found",
         CredentialsError::ProviderTimedOut(_) => "what should give them does not answer in time",

@@ -8,13 +8,16 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use aws_types::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::aws::by_code;
+use super::aws::{by_code, why};
 use super::exchange::{Answer, Body, Request, ServiceClient, base, secret_header};
 use super::{AwsAccess, ServiceError, StoreError};
 
@@ -28,13 +31,25 @@ pub(super) struct AwsService {
     pub(super) name: &'static str,
     /// In front of what is asked for.
     pub(super) target: &'static str,
+    /// In the configuration of the SDKs, which may say where it is.
+    pub(super) id: &'static str,
+}
+
+/// Where services are.
+enum Place {
+    /// Where AWS has them.
+    Usual,
+    /// All at one address.
+    At(Url),
+    /// Where somebody's own configuration says.
+    Configured(Box<SdkConfig>),
 }
 
 /// Calls services in one region, with one login.
 pub(super) struct AwsCaller {
     client: ServiceClient,
     credentials: Credentials,
-    endpoint: Option<Url>,
+    place: Place,
     region: String,
 }
 
@@ -47,14 +62,24 @@ impl AwsCaller {
         region: &str,
         session: &str,
     ) -> Result<Self, ServiceError> {
-        let malformed = |what| ServiceError::Malformed { what };
-        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if region.is_empty() || !region.bytes().all(is_letter) {
-            return Err(malformed("the region"));
-        }
-        let at = endpoint.map(|endpoint| base(endpoint).ok_or(malformed("the endpoint of AWS"))).transpose()?;
-        let credentials = access.credentials(endpoint, region, session).await?;
-        Ok(Self { client, credentials, endpoint: at, region: region.to_owned() })
+        let region = checked(Some(region))?;
+        let malformed = ServiceError::Malformed { what: "the endpoint of AWS" };
+        let place = endpoint.map_or(Ok(Place::Usual), |at| base(at).map(Place::At).ok_or(malformed))?;
+        let credentials = access.credentials(endpoint, &region, session).await?;
+        Ok(Self { client, credentials, place, region })
+    }
+
+    /// Logs in as a configuration says, which is of somebody's own machine: by its credentials, in its region, at its endpoints.
+    pub(super) async fn configured(
+        client: ServiceClient,
+        service: &'static str,
+        config: SdkConfig,
+    ) -> Result<Self, ServiceError> {
+        let region = checked(config.region().map(AsRef::as_ref))?;
+        let none = |why: &str| ServiceError::NoCredentials { service, why: why.to_owned() };
+        let provider = config.credentials_provider().ok_or_else(|| none("none were found"))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| none(why(&error)))?;
+        Ok(Self { client, credentials, place: Place::Configured(Box::new(config)), region })
     }
 
     /// Asks for something; the answer is one of success.
@@ -80,7 +105,11 @@ impl AwsCaller {
             _ => "amazonaws.com",
         };
         let usual = || Url::parse(&format!("https://{}.{}.{domain}/", service.name, self.region)).ok();
-        self.endpoint.clone().or_else(usual)
+        match &self.place {
+            Place::Usual => usual(),
+            Place::At(url) => Some(url.clone()),
+            Place::Configured(config) => configured(config, service).map_or_else(usual, |at| base(&at)),
+        }
     }
 
     fn signed(&self, service: &AwsService, url: &Url, target: &str, body: &Body) -> Result<HeaderMap, StoreError> {
@@ -105,6 +134,20 @@ impl AwsCaller {
         }
         Ok(headers)
     }
+}
+
+/// Returns the region that somebody names; it becomes part of an address.
+fn checked(region: Option<&str>) -> Result<String, ServiceError> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let region = region.filter(|region| !region.is_empty() && region.bytes().all(is_letter));
+    region.map(str::to_owned).ok_or(ServiceError::Malformed { what: "the region of AWS" })
+}
+
+/// Returns where a configuration says that a service is, or that all are (the SDKs' "service-specific endpoints").
+fn configured(config: &SdkConfig, service: &AwsService) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id(service.id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let own = config.service_config().zip(key.build().ok()).and_then(|(own, key)| own.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
 /// Maps an error by its code, which may stand behind the name of a protocol.

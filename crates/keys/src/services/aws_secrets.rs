@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_types::SdkConfig;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
@@ -19,8 +20,9 @@ use super::secret_text::SecretText;
 use super::service_name::{AWS_PARAMETERS, AWS_SECRETS};
 use super::{AwsAccess, Newest, ServiceError, StoreError};
 
-const SECRETS: AwsService = AwsService { label: AWS_SECRETS, name: "secretsmanager", target: "secretsmanager" };
-const PARAMETERS: AwsService = AwsService { label: AWS_PARAMETERS, name: "ssm", target: "AmazonSSM" };
+const SECRETS: AwsService =
+    AwsService { label: AWS_SECRETS, name: "secretsmanager", target: "secretsmanager", id: "Secrets Manager" };
+const PARAMETERS: AwsService = AwsService { label: AWS_PARAMETERS, name: "ssm", target: "AmazonSSM", id: "SSM" };
 
 /// The most bytes that are read of an answer: twenty secrets of 64 KiB each have less, in which every third byte is escaped.
 const MAX_ANSWER: usize = 3 * 1024 * 1024;
@@ -106,7 +108,16 @@ impl AwsSecrets {
         AwsCaller::log_in(client, access, endpoint, region, session).await.map(Self)
     }
 
-    /// Returns which version a secret has, without reading it: the newest, or the one that a stage or label stands for.
+    /// Reads as whoever a configuration says, in its region and at its endpoints; it is of somebody's own machine.
+    ///
+    /// # Errors
+    /// Fails if it has no region or no credentials.
+    pub async fn configured(client: ServiceClient, config: SdkConfig) -> Result<Self, ServiceError> {
+        AwsCaller::configured(client.for_answers_up_to(MAX_ANSWER), AWS_SECRETS, config).await.map(Self)
+    }
+
+    /// Returns which version a secret has, without reading it: the newest, or the one that a stage, label or id stands for. An id without a
+    /// stage, which AWS keeps for a while, is not found so.
     ///
     /// # Errors
     /// Fails if there is none, or the service does not say.
@@ -166,7 +177,7 @@ impl AwsSecrets {
         Ok(found.into_iter().map(|(place, found)| (place, found.value)).collect())
     }
 
-    /// Asks which version has a stage. A secret that is to be deleted has one, and does not give it out.
+    /// Asks which version has a stage or id. A secret that is to be deleted has one, and does not give it out.
     async fn describe(&self, name: &str, stage: Option<&Version>) -> Result<Newest, StoreError> {
         let service = AWS_SECRETS;
         let answer = self.0.call(&SECRETS, "DescribeSecret", &json!({"SecretId": name}).to_string()).await?;
@@ -176,8 +187,8 @@ impl AwsSecrets {
             return Err(StoreError::Disabled { service });
         }
         let wanted = stage.map_or("AWSCURRENT", Version::as_str);
-        let has_stage = |stages: &Vec<String>| stages.iter().any(|stage| stage == wanted);
-        let found = described.version_ids_to_stages.into_iter().find(|(_, stages)| has_stage(stages));
+        let is_it = |id: &str, stages: &[String]| id == wanted || stages.iter().any(|stage| stage == wanted);
+        let found = described.version_ids_to_stages.into_iter().find(|(id, stages)| is_it(id, stages));
         let (id, _) = found.ok_or(StoreError::Missing { service }).map_err(|error| match stage {
             Some(_) => error.of_version(),
             None => error,

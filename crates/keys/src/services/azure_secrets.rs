@@ -41,7 +41,7 @@ impl AzureSecrets {
     /// # Errors
     /// As [`AzureSecrets::read`].
     pub async fn newest(&self, path: &SecretPath) -> Result<Newest, StoreError> {
-        let (version, _) = self.get(path, None).await?;
+        let (version, _) = self.read_with_version(path, None).await?;
         Ok(Newest::Told { version: Some(version), mark: String::new() })
     }
 
@@ -50,10 +50,18 @@ impl AzureSecrets {
     /// # Errors
     /// Fails if there is no such secret, no such version, it is disabled, or the vault does not give it.
     pub async fn read(&self, path: &SecretPath, version: Option<&Version>) -> Result<StoredSecret, StoreError> {
-        self.get(path, version).await.map(|(_, secret)| secret)
+        self.read_with_version(path, version).await.map(|(_, secret)| secret)
     }
 
-    async fn get(&self, path: &SecretPath, version: Option<&Version>) -> Result<(Version, StoredSecret), StoreError> {
+    /// Reads a secret, and returns with it which version that is.
+    ///
+    /// # Errors
+    /// As [`AzureSecrets::read`].
+    pub async fn read_with_version(
+        &self,
+        path: &SecretPath,
+        version: Option<&Version>,
+    ) -> Result<(Version, StoredSecret), StoreError> {
         let name = name_in(path)?;
         if version.is_some_and(|version| !AzureKey::is_version(version.as_str())) {
             return Err(StoreError::NoSuchVersion { service: SERVICE });

@@ -124,7 +124,9 @@ impl VaultSecrets {
         let (engine, answer) = self.read_at(path, None).await?;
         let version = match engine.has_versions {
             true => {
-                let Current { metadata: CurrentVersion { version: number, times } } = read(&answer)?;
+                let Current { metadata: CurrentVersion { version: number, created_time, deletion_time, destroyed } } =
+                    read(&answer)?;
+                let times = Times { created_time, deletion_time, destroyed };
                 StoredVersion::Numbered { number, times: times.times() }
             }
             false => StoredVersion::Unnumbered,
@@ -284,8 +286,11 @@ struct Current {
 #[derive(Deserialize)]
 struct CurrentVersion {
     version: u64,
-    #[serde(flatten)]
-    times: Times,
+    created_time: String,
+    #[serde(default)]
+    deletion_time: String,
+    #[serde(default)]
+    destroyed: bool,
 }
 
 #[derive(Deserialize)]
