@@ -11,6 +11,8 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
@@ -39,6 +41,10 @@ const TO_END: Duration = Duration::from_secs(5);
 /// How many tokens are ended at the same time.
 static ENDED_AT_ONCE: Semaphore = Semaphore::const_new(16);
 
+/// After which pauses it is tried again to end a token whose server is away.
+const AGAIN_AFTER: [Duration; 4] =
+    [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300)];
+
 /// How long a server may take to end a token, which ends by itself anyway.
 const PATIENCE: Patience = Patience { timeout: TO_END, tries: 1, pause: Duration::ZERO, longest_pause: Duration::ZERO };
 
@@ -47,9 +53,12 @@ pub struct Logins {
     tokens: Mutex<Holdings<(), Arc<Token>>>,
     logging_in: AtOnce<Holder, Arc<Token>>,
     secret_ids: Mutex<Holdings<[u8; 32], Arc<SecretBytes>>>,
-    taking_out: AtOnce<(Holder, [u8; 32]), Arc<SecretBytes>>,
+    taking_out: Mutex<HashMap<(Holder, [u8; 32]), TakingOut>>,
     ends: Arc<Ends>,
 }
+
+/// A secret id that is being taken out of its wrapping, for all that want it.
+type TakingOut = Shared<BoxFuture<'static, Result<Arc<SecretBytes>, ServiceError>>>;
 
 /// A token of a server, ended there when nobody has it any more. Not `Debug`.
 pub(super) struct Token {
@@ -108,7 +117,7 @@ impl Default for Logins {
             tokens: Mutex::new(Holdings::new(MOST)),
             logging_in: AtOnce::default(),
             secret_ids: Mutex::new(Holdings::new(MOST)),
-            taking_out: AtOnce::default(),
+            taking_out: Mutex::default(),
             ends: Arc::default(),
         }
     }
@@ -176,7 +185,8 @@ impl Logins {
     }
 
     /// Returns the secret id that was taken out of a wrapping, or has it taken out: this goes on to its end, also when nobody waits for it
-    /// any more, since it can be done only once. It is found by whoever shows the same wrapping through the same backend.
+    /// any more, since it can be done only once, and who asks meanwhile waits for the same. It is found by whoever shows the same wrapping
+    /// through the same backend.
     pub(super) async fn secret_id<T>(
         self: &Arc<Self>,
         holder: &Holder,
@@ -186,21 +196,39 @@ impl Logins {
     where
         T: Future<Output = Result<(SecretBytes, Option<Duration>), ServiceError>> + Send + 'static,
     {
-        let obtain = async {
+        let taken_out = {
+            let mut all = self.taking_out();
             if let Some(found) = self.secret_ids().find(holder, &wrapping, Instant::now()) {
                 return Ok(found.clone());
             }
-            let (logins, holder, taken_out) = (self.clone(), holder.clone(), take_out());
-            let kept = tokio::spawn(async move {
-                let (secret_id, lifetime) = taken_out.await?;
+            let begin = || self.begin_to_take_out((holder.clone(), wrapping), take_out());
+            all.entry((holder.clone(), wrapping)).or_insert_with(begin).clone()
+        };
+        taken_out.await
+    }
+
+    /// Has a secret id taken out in a task of its own, which keeps it. Who comes after a failure begins anew.
+    fn begin_to_take_out(
+        self: &Arc<Self>,
+        key: (Holder, [u8; 32]),
+        taken_out: impl Future<Output = Result<(SecretBytes, Option<Duration>), ServiceError>> + Send + 'static,
+    ) -> TakingOut {
+        let logins = self.clone();
+        let kept = tokio::spawn(async move {
+            let taken_out = taken_out.await;
+            // In one go, so that nobody finds it in neither.
+            let mut all = logins.taking_out();
+            let kept = taken_out.map(|(secret_id, lifetime)| {
                 let (secret_id, now) = (Arc::new(secret_id), Instant::now());
                 let until = now + lifetime.unwrap_or(LONGEST_SECRET_ID);
-                drop(logins.secret_ids().keep(&holder, wrapping, secret_id.clone(), until, now));
-                Ok(secret_id)
+                drop(logins.secret_ids().keep(&key.0, key.1, secret_id.clone(), until, now));
+                secret_id
             });
-            kept.await.unwrap_or(Err(ServiceError::Malformed { what: "the wrapping" }))
-        };
-        self.taking_out.once((holder.clone(), wrapping), obtain).await.0
+            all.remove(&key);
+            kept
+        });
+        let kept = async { kept.await.unwrap_or(Err(ServiceError::Malformed { what: "the wrapping" })) };
+        kept.boxed().shared()
     }
 
     /// Ends the tokens, and forgets the secret ids, of backends that are gone.
@@ -214,7 +242,8 @@ impl Logins {
         drop(self.tokens().expire(now));
         drop(self.secret_ids().expire(now));
         self.logging_in.forget_done();
-        self.taking_out.forget_done();
+        // It stays only where the task ended in a panic.
+        self.taking_out().retain(|_, taken_out| taken_out.peek().is_none());
     }
 
     /// Ends every token that is kept, and waits for that, but not for long.
@@ -231,6 +260,10 @@ impl Logins {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn taking_out(&self) -> MutexGuard<'_, HashMap<(Holder, [u8; 32]), TakingOut>> {
+        self.taking_out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn secret_ids(&self) -> MutexGuard<'_, Holdings<[u8; 32], Arc<SecretBytes>>> {
         self.secret_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -241,23 +274,34 @@ impl Logins {
 pub(super) struct Ends(Mutex<JoinSet<()>>);
 
 impl Ends {
-    /// Has a token ended in a task of its own, over a connection of its own. What comes of it nobody waits for.
+    /// Has a token ended in a task of its own, over a connection of its own, and a few times again where its server is away. What comes of
+    /// it nobody waits for.
     pub(super) fn begin(&self, server: Arc<Server>, token: SecretBytes) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut all = self.all();
         while all.try_join_next().is_some() {}
-        let ended = async move {
-            let _place = ENDED_AT_ONCE.acquire().await;
-            let ended = async { server.connect(PATIENCE)?.transit(Some(token))?.revoke_own_token().await };
-            if let Err(error) = ended.await {
-                tracing::debug!(%error, "a token was not ended; it ends by itself");
-            }
-        };
-        drop(all.spawn_on(ended, &runtime));
+        drop(all.spawn_on(ended(server, token), &runtime));
     }
 
     fn all(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ended(server: Arc<Server>, token: SecretBytes) {
+    let mut pauses = AGAIN_AFTER.iter();
+    loop {
+        let once = async {
+            let _place = ENDED_AT_ONCE.acquire().await;
+            let token = SecretBytes::concat(&[token.expose_secret()]);
+            server.connect(PATIENCE)?.transit(Some(token))?.revoke_own_token().await
+        };
+        let Err(error) = once.await else { return };
+        let is_away = matches!(error, ServiceError::Unavailable { .. } | ServiceError::Throttled { .. });
+        match pauses.next().filter(|_| is_away) {
+            Some(pause) => tokio::time::sleep(*pause).await,
+            None => return tracing::debug!(%error, "a token was not ended; it ends by itself"),
+        }
     }
 }
 
@@ -363,6 +407,33 @@ mod tests {
         assert_eq!(asked_by_eight(&logins, "shop", true).await, 0);
         assert_eq!(asked_by_eight(&logins, "bank", true).await, 1);
         assert_eq!(asked_by_eight(&logins, "limited", false).await, 8);
+    }
+
+    /// Takes a secret id out as soon as it may.
+    async fn taken_out(
+        times: Arc<AtomicU64>,
+        may: Arc<Semaphore>,
+    ) -> Result<(SecretBytes, Option<Duration>), ServiceError> {
+        times.fetch_add(1, Ordering::Relaxed);
+        let _place = may.acquire().await;
+        Ok((SecretBytes::new(b"hunter2".to_vec()), None))
+    }
+
+    #[tokio::test]
+    async fn a_secret_id_is_taken_out_of_its_wrapping_once_also_where_who_began_is_cut_off() {
+        let (logins, holder) = (Arc::new(Logins::default()), holder("shop"));
+        let (times, may) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
+        let take_out = || taken_out(times.clone(), may.clone());
+        let mut cut_off = Box::pin(logins.secret_id(&holder, [7; 32], take_out));
+        assert!(futures::poll!(cut_off.as_mut()).is_pending());
+        drop(cut_off);
+        let mut waiting = Box::pin(logins.secret_id(&holder, [7; 32], take_out));
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        may.add_permits(1);
+        assert_eq!(waiting.await.unwrap().expose_secret(), b"hunter2");
+        assert!(logins.secret_id(&holder, [7; 32], take_out).await.is_ok());
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+        assert!(logins.taking_out().is_empty());
     }
 
     #[tokio::test]
