@@ -147,7 +147,7 @@ impl Context {
         self.tries.forget(uid);
         self.waits.forget(uid);
         self.versions.forget(uid);
-        self.leases.leave(uid);
+        self.leases.forget(uid);
         self.wake(self.tries.end_waiting_for(uid));
         let name = ObjectRef::<Sync>::new(&mark.name).within(&mark.namespace);
         if self.syncs.get(&name).is_none_or(|known| known.metadata.uid.as_ref() == Some(uid)) {

@@ -46,14 +46,13 @@ pub(super) async fn run(job: &Job<'_>) -> Option<Duration> {
         return None;
     }
     let since = job.context.endings.begun(&job.id.uid);
-    let spec = &job.sync.spec;
-    let left = match spec.prune.enabled && !spec.suspend {
+    let left = match is_pruned(job) {
         true => prune(job).await,
         false => Ok(Vec::new()),
     };
     match left {
         Ok(left) if left.is_empty() => end(job).await,
-        Ok(left) if since.elapsed() > spec.timeout.get() => {
+        Ok(left) if since.elapsed() > job.sync.spec.timeout.get() => {
             let note = format!("Let go of what could not be pruned: {}", named(&left));
             report::event(job.context, job.sync, EventType::Warning, Reason::PruneFailed, &note).await;
             end(job).await
@@ -65,6 +64,10 @@ pub(super) async fn run(job: &Job<'_>) -> Option<Duration> {
             Some(wait(job, Trouble { message, ..trouble }).await)
         }
     }
+}
+
+fn is_pruned(job: &Job<'_>) -> bool {
+    job.sync.spec.prune.enabled && !job.sync.spec.suspend
 }
 
 /// Says what the end waits for; returns when to look again.
@@ -87,11 +90,9 @@ fn pause(job: &Job<'_>, soon: Option<Duration>) -> Duration {
 }
 
 async fn end(job: &Job<'_>) -> Option<Duration> {
+    job.context.leases.revoke_at_the_end(&job.id.uid, is_pruned(job));
     match let_go(job).await {
         Ok(()) => {
-            if job.sync.spec.prune.enabled && !job.sync.spec.suspend {
-                job.context.leases.revoke(&job.id.uid);
-            }
             job.context.forget(&job.id);
             None
         }

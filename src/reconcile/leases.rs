@@ -84,6 +84,7 @@ struct OfSync {
     held: BTreeMap<LeaseKey, Held>,
     /// What is to be made, by what is to tell it from the one before.
     wanted: BTreeMap<LeaseKey, String>,
+    is_revoked_at_the_end: bool,
 }
 
 struct Held {
@@ -165,8 +166,8 @@ impl Leases {
     /// Tells whether a Sync has nothing that was made, and is to get nothing.
     pub(super) fn is_without(&self, job: &Job<'_>) -> bool {
         let mut all = self.all();
-        let OfSync { held, wanted } = of_sync(&mut all, job, Instant::now());
-        held.is_empty() && wanted.is_empty()
+        let of_sync = of_sync(&mut all, job, Instant::now());
+        of_sync.held.is_empty() && of_sync.wanted.is_empty()
     }
 
     /// Says what is to be done about what an object has of the server at `place`.
@@ -231,16 +232,17 @@ impl Leases {
         }
     }
 
-    /// Revokes all that a Sync has.
-    pub(super) fn revoke(&self, sync: &str) {
-        let gone = self.all().syncs.remove(sync);
-        drop(gone);
+    /// Says whether what a Sync has is revoked once the Sync is gone, since its objects are, or ends by itself. To be said before the Sync can
+    /// go: whoever sees that forgets it.
+    pub(super) fn revoke_at_the_end(&self, sync: &str, is_revoked: bool) {
+        self.all().syncs.get_mut(sync).into_iter().for_each(|of_sync| of_sync.is_revoked_at_the_end = is_revoked);
     }
 
-    /// Forgets a Sync that is gone and whose objects may not be: what they have ends by itself.
-    pub(super) fn leave(&self, sync: &str) {
+    /// Forgets a Sync that is gone. What it has ends by itself unless it was to be revoked: its objects may still be there.
+    pub(super) fn forget(&self, sync: &str) {
         let gone = self.all().syncs.remove(sync);
         gone.iter()
+            .filter(|of_sync| !of_sync.is_revoked_at_the_end)
             .flat_map(|of_sync| of_sync.held.values())
             .filter_map(|held| held.lease.as_ref())
             .for_each(|lease| lease.leave());
@@ -335,7 +337,7 @@ impl Drop for Sending {
 fn of_sync<'a>(all: &'a mut All, job: &Job<'_>, now: Instant) -> &'a mut OfSync {
     all.syncs.entry(job.id.uid.clone()).or_insert_with(|| {
         let known = job.sync.status.iter().flat_map(|status| &status.leases);
-        OfSync { held: known.map(|status| Held::recalled(status, now)).collect(), wanted: BTreeMap::new() }
+        OfSync { held: known.map(|status| Held::recalled(status, now)).collect(), ..OfSync::default() }
     })
 }
 

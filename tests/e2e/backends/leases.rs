@@ -2,10 +2,11 @@
 //! ends, and revoked when nobody has it any more.
 
 use serde_json::{Value, json};
-use waxwing_harness::{Postgres, eventually};
+use waxwing_harness::{Controller, Fault, FaultProxy, Postgres, Rule, eventually};
 
 use super::references::{OWN, Store, secret};
 use crate::act::config_map;
+use crate::outages;
 use crate::stage::{PATIENCE, condition, start_controller};
 
 const POLICY: &str = r#"
@@ -222,9 +223,13 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     cluster.merge(&lease, &json!({"spec": spec})).unwrap();
     assert!(!scene.store.world.controller.wait_end(PATIENCE).unwrap().success());
     assert!(scene.database.lets_in(&led.name, &led.password), "a controller that leads no more ended what it gave");
-    scene.store.world.controller = start_controller(cluster, &flags).unwrap();
+    let proxy = FaultProxy::start(cluster).unwrap();
+    let mut behind = outages::options(&proxy);
+    behind.arguments.extend(flags.map(str::to_owned));
+    scene.store.world.controller = Controller::start(cluster, behind).unwrap();
 
-    // What is good for long goes at once when its Sync does.
+    // What is good for long goes at once when its Sync does, also where the controller learns that from others.
+    proxy.inject(Rule::new(Fault::LoseAnswer).verb("patch").on("/syncs/app").unless("/status"));
     scene.drift();
     let last = scene.another_user(&[&after, &led]);
 
