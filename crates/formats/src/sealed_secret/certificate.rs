@@ -4,11 +4,14 @@
 //! and nothing else is judged: no chain, no name, no key usage, no start date. Whoever can put another certificate
 //! in its place can read what is sealed with it; that is for the caller to prevent.
 
+use std::fmt;
+
+use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey};
 use jiff::Timestamp;
-use rsa::BigUint;
-use rsa::pkcs1::der::{Decode, asn1::UintRef};
-use rsa::traits::PublicKeyParts;
+use rsa::pkcs1;
 use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::{Decode, Encode};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::Time;
 
 use super::{Fingerprint, pem};
@@ -44,14 +47,26 @@ impl Certificate {
         Ok(Self {
             not_before: timestamp(validity.not_before)?,
             not_after: timestamp(validity.not_after)?,
-            public_key: PublicKey::from_pkcs1_der(info.subject_public_key.raw_bytes())?,
+            public_key: PublicKey::from_info(&info)?,
         })
     }
 }
 
 /// An RSA public key of 2048 to 8192 bits.
-#[derive(Clone, Debug)]
-pub struct PublicKey(rsa::RsaPublicKey);
+#[derive(Clone)]
+pub struct PublicKey {
+    key: PublicEncryptingKey,
+    /// A big-endian number without leading zeros.
+    modulus: Vec<u8>,
+    /// The same.
+    exponent: Vec<u8>,
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PublicKey").field(&self.fingerprint()).finish()
+    }
+}
 
 impl PublicKey {
     /// Reads the key to seal with from the first certificate of a PEM file.
@@ -66,30 +81,34 @@ impl PublicKey {
         Ok(certificate.public_key)
     }
 
-    fn from_pkcs1_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let parts = rsa::pkcs1::RsaPublicKey::from_der(der).map_err(CertificateError::Damaged)?;
-        let number = |part: UintRef<'_>| BigUint::from_bytes_be(part.as_bytes());
-        let modulus = number(parts.modulus);
-        if !(MIN_BITS..=MAX_BITS).contains(&modulus.bits()) {
-            return Err(CertificateError::KeySize { bits: modulus.bits() });
+    fn from_info(info: &SubjectPublicKeyInfoOwned) -> Result<Self, CertificateError> {
+        let parts =
+            pkcs1::RsaPublicKey::from_der(info.subject_public_key.raw_bytes()).map_err(CertificateError::Damaged)?;
+        let (modulus, exponent) = (parts.modulus.as_bytes().to_vec(), parts.public_exponent.as_bytes().to_vec());
+        let bits = modulus.len() * 8 - modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+        if !(MIN_BITS..=MAX_BITS).contains(&bits) {
+            return Err(CertificateError::KeySize { bits });
         }
-        rsa::RsaPublicKey::new_with_max_size(modulus, number(parts.public_exponent), MAX_BITS)
-            .map(Self)
-            .map_err(|_| CertificateError::BadKey)
+        let der = info.to_der().map_err(CertificateError::Damaged)?;
+        let key = PublicEncryptingKey::from_der(&der).map_err(|_| CertificateError::BadKey)?;
+        Ok(Self { key, modulus, exponent })
     }
 
     /// Returns the name of the key.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of_rsa(&self.0.n().to_bytes_be(), &self.0.e().to_bytes_be())
+        Fingerprint::of_rsa(&self.modulus, &self.exponent)
     }
 
     /// Returns the modulus as a big-endian number without leading zeros.
-    pub(super) fn modulus(&self) -> Vec<u8> {
-        self.0.n().to_bytes_be()
+    pub(super) fn modulus(&self) -> &[u8] {
+        &self.modulus
     }
 
-    pub(super) fn rsa(&self) -> &rsa::RsaPublicKey {
-        &self.0
+    /// Encrypts a session key under a label (RFC 8017 section 7.1, with SHA-256 for everything).
+    pub(super) fn wrap(&self, session_key: &[u8; 32], label: &[u8]) -> Option<Vec<u8>> {
+        let mut block = vec![0; self.modulus.len()];
+        let key = OaepPublicEncryptingKey::new(self.key.clone()).ok()?;
+        key.encrypt(&OAEP_SHA256_MGF1SHA256, session_key, &mut block, Some(label)).ok().map(|made| made.to_vec())
     }
 }
 

@@ -51,7 +51,7 @@ impl SealedItem {
         missing.is_some_and(|missing| {
             // Go drops leading zeros, of which there are never many.
             let padded = std::iter::repeat_n(&0, missing).chain(&self.rsa);
-            missing <= MAX_DROPPED_ZEROS && padded.lt(&modulus)
+            missing <= MAX_DROPPED_ZEROS && padded.lt(modulus)
         })
     }
 

@@ -8,9 +8,7 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rand_core::CryptoRngCore;
-use rsa::Oaep;
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::item::MAX_PLAINTEXT;
@@ -52,7 +50,7 @@ pub fn seal(
 /// Seals one value under a label from [`Scope::label`] and returns the base64 text for `spec.encryptedData`.
 ///
 /// # Errors
-/// Fails when the value has more than 1 MiB, when the label is not text, or when random numbers can't be drawn.
+/// Fails when the value has more than 1 MiB, or when random numbers can't be drawn.
 pub fn seal_item(
     key: &PublicKey,
     label: &[u8],
@@ -64,9 +62,7 @@ pub fn seal_item(
     }
     let mut session_key = Zeroizing::new([0; 32]);
     rng.try_fill_bytes(session_key.as_mut_slice()).map_err(SealError::Randomness)?;
-    let label = std::str::from_utf8(label).map_err(|_| SealError::Label)?;
-    let padding = Oaep::new_with_label::<Sha256, _>(label);
-    let block = key.rsa().encrypt(rng, padding, session_key.as_slice()).map_err(SealError::Rsa)?;
+    let block = key.wrap(&session_key, label).ok_or(SealError::Rsa)?;
 
     // A key has at most 8192 bits, so a block has at most 1024 bytes.
     let block_len = (block.len() as u16).to_be_bytes();
@@ -87,15 +83,12 @@ pub enum SealError {
         /// The scope that was asked for.
         scope: Scope,
     },
-    /// The label is not UTF-8.
-    #[error("the label is not text")]
-    Label,
     /// The random number generator failed.
     #[error("failed to draw random numbers")]
     Randomness(#[source] rand_core::Error),
     /// The RSA operation failed.
     #[error("failed to encrypt with the certificate's key")]
-    Rsa(#[source] rsa::Error),
+    Rsa,
     /// The value could not be encrypted.
     #[error("failed to encrypt the value")]
     Cipher,
@@ -124,7 +117,7 @@ impl SealError {
             }
             Self::TooLong { .. } => Some("split it into several Secrets"),
             Self::Item { source, .. } => source.hint(),
-            Self::Label | Self::Randomness(_) | Self::Rsa(_) | Self::Cipher => None,
+            Self::Randomness(_) | Self::Rsa | Self::Cipher => None,
         }
     }
 }
