@@ -45,7 +45,7 @@ pub use foreign::foreign_stores;
 pub use hold::LastGood;
 pub use job::{Accounts, Job};
 pub use leases::Leases;
-pub(crate) use queue::{Times, give_turns, received};
+pub(crate) use queue::{Place, Times, give_turns_with_places, received};
 pub use retry::Retries;
 pub use rivals::Rivals;
 pub use steps::{HealthCache, RenderCache};

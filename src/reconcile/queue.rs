@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::select;
@@ -12,7 +13,7 @@ use futures::{Stream, StreamExt};
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,10 +28,12 @@ pub(crate) struct Times<'a> {
     pub(crate) stop: &'a CancellationToken,
 }
 
-/// Gives turns to those that ask, until it is told to stop and those that were given are over. A turn returns when to come back
-/// for the next one, or nothing to wait until somebody asks.
-///
-/// Nobody has two turns at once; who is asked for meanwhile has another one after.
+/// One of the places of those that have a turn at the same time. Who gives it back before his turn is over lets the next one begin.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Gives turns to those that ask as [`give_turns_with_places`] does; each keeps its place until it is over.
 pub(crate) async fn give_turns<K, F>(
     asked: impl Stream<Item = ObjectRef<K>>,
     times: Times<'_>,
@@ -39,21 +42,43 @@ pub(crate) async fn give_turns<K, F>(
     K: Resource<DynamicType = ()> + 'static,
     F: Future<Output = Option<Duration>> + Send + 'static,
 {
+    let with_place = |who, place| {
+        let turn = turn(who);
+        async {
+            let _place: Place = place;
+            turn.await
+        }
+    };
+    give_turns_with_places(asked, times, with_place).await;
+}
+
+/// Gives turns to those that ask, until it is told to stop and those that were given are over. A turn returns when to come back
+/// for the next one, or nothing to wait until somebody asks.
+///
+/// Nobody has two turns at once; who is asked for meanwhile has another one after.
+pub(crate) async fn give_turns_with_places<K, F>(
+    asked: impl Stream<Item = ObjectRef<K>>,
+    times: Times<'_>,
+    turn: impl Fn(ObjectRef<K>, Place) -> F,
+) where
+    K: Resource<DynamicType = ()> + 'static,
+    F: Future<Output = Option<Duration>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(times.at_once));
     let (later, again) = mpsc::unbounded_channel();
     let asked = asked.map(|who| ScheduleRequest { message: who, run_at: Instant::now() });
     let mut due = pin!(scheduler(select(asked, received(again))));
     let (mut queue, mut turns, mut is_open) = (Queue::default(), JoinSet::new(), false);
     loop {
-        while is_open
-            && turns.len() < times.at_once
-            && let Some(who) = queue.next()
-        {
-            let turn = turn(who.clone());
-            turns.spawn(async { (who, turn.await) });
-        }
         tokio::select! {
             () = times.stop.cancelled() => break,
             () = times.open.cancelled(), if !is_open => is_open = true,
+            Ok(permit) = places.clone().acquire_owned(), if is_open && !times.stop.is_cancelled() && queue.has_any() => {
+                if let Some(who) = queue.next() {
+                    let turn = turn(who.clone(), Place { _permit: permit });
+                    turns.spawn(async { (who, turn.await) });
+                }
+            }
             Some(who) = due.next() => queue.ask(who),
             Some(over) = turns.join_next() => {
                 let (who, pause) = result(over);
@@ -112,6 +137,11 @@ impl<K: Resource<DynamicType = ()> + 'static> Queue<K> {
             }
             waiting.push_back(who);
         }
+    }
+
+    /// Tells whether anybody waits.
+    fn has_any(&self) -> bool {
+        !self.namespaces.is_empty()
     }
 
     /// Returns whose turn begins now, if anybody waits.
@@ -233,6 +263,37 @@ mod tests {
         };
         tokio::join!(give_turns(asked, times, turn), steps);
         assert!(ended.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn who_gives_back_his_place_lets_the_next_begin_and_has_no_other_turn_before_his_is_over() {
+        let (open, stop) = (CancellationToken::new(), CancellationToken::new());
+        open.cancel();
+        let (begun, mut beginnings) = mpsc::unbounded_channel();
+        let turn = |who: ObjectRef<ConfigMap>, place: Place| {
+            begun.send(who.name).unwrap();
+            let stop = stop.clone();
+            async move {
+                drop(place);
+                stop.cancelled().await;
+                None
+            }
+        };
+        let times = Times { at_once: 1, open, stop: &stop };
+        let all = ["a/one", "a/two", "a/one", "a/three", "a/one"].map(named);
+        let steps = async {
+            let mut begun = Vec::new();
+            while begun.len() < 3 {
+                begun.extend(beginnings.recv().await);
+            }
+            stop.cancel();
+            begun.sort();
+            begun
+        };
+        let asked = stream::iter(all).chain(stream::pending());
+        let ((), begun) = tokio::join!(give_turns_with_places(asked, times, turn), steps);
+        assert_eq!(begun, ["one", "three", "two"]);
+        assert!(beginnings.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ mod produce;
 mod resealing;
 mod secrets;
 mod status;
+mod telling;
 mod turn;
 
 use std::collections::HashSet;
@@ -35,15 +36,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiServer, Reach};
 use crate::metrics::{Metrics, Name};
-use crate::reconcile::{Retries, Times, Watched, give_turns, received};
+use crate::reconcile::{Retries, Times, Watched, give_turns_with_places, received};
 use crate::sealing::Keys;
 use carrier::Carrier;
 use memory::Memory;
 pub use object::SealedSecret;
 pub use resealing::{Asked, ItemRefusal, ItemReport, Named, ResealError, Unresealed, rotate, verify};
 use secrets::{Secrets, Touched};
+use telling::Telling;
 
-/// How many SealedSecrets are worked on at the same time.
+/// How many Secrets are made at the same time.
 const AT_ONCE: usize = 16;
 /// How many of them are opened at the same time: as many as there are processors, since more would only wait in threads of their own.
 static OPENED_AT_ONCE: LazyLock<Semaphore> =
@@ -65,6 +67,7 @@ pub struct Objects {
     cache: Store<SealedSecret>,
     secrets: Secrets,
     memory: Memory,
+    telling: Telling,
     retries: Retries,
 }
 
@@ -97,6 +100,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) {
         cache: watched.cache(),
         secrets: Secrets::new(touched),
         memory: Memory::default(),
+        telling: Telling::default(),
         retries: Retries::default(),
     });
     let (listed, open, filled) = (CancellationToken::new(), CancellationToken::new(), watched.filled());
@@ -115,7 +119,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) {
     let changed = watched.changed();
     let asked = select(watched.asking(), select(of_secrets, of_keys));
     tokio::select! {
-        () = give_turns(asked, times, |name| turn::turn(objects.clone(), name)) => {}
+        () = give_turns_with_places(asked, times, |name, place| turn::turn(objects.clone(), name, place)) => {}
         () = objects.secrets.follow(&objects.client, &reach, listed.clone()) => {}
         () = forget(&objects, &changed) => {}
         () = opening => {}

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use serde_json::Value;
 
 use super::error::Trouble;
 use super::events;
@@ -22,6 +23,7 @@ use super::produce::Production;
 use super::status::Told;
 use super::{OPENED_AT_ONCE, Objects, status};
 use crate::cluster::{self, CallError, FIELD_MANAGER, is_newer};
+use crate::reconcile::Place;
 
 /// The longest pause between two tries of what passes unseen.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
@@ -36,12 +38,16 @@ enum Outcome {
 }
 
 /// Gives a SealedSecret its turn, and returns after how long it wants the next one, none where it is asked for when there is a
-/// reason.
-pub(super) async fn turn(objects: Arc<Objects>, name: ObjectRef<SealedSecret>) -> Option<Duration> {
+/// reason. Its place is the next one's as soon as there is nothing left to do but to tell what came of it.
+pub(super) async fn turn(objects: Arc<Objects>, name: ObjectRef<SealedSecret>, place: Place) -> Option<Duration> {
     let object = objects.cache.get(&name).filter(|object| object.metadata.deletion_timestamp.is_none())?;
+    // In boxes, since many may wait to be told at the same time.
+    let making = objects.telling.making();
+    let came_to = Box::pin(make_so(&objects, &object)).await;
+    drop((making, place));
+    note(&objects, &object, came_to.as_ref());
+    let unwritten = tell(&objects, &object, came_to.as_ref()).await;
     let uid = object.uid().unwrap_or_default();
-    let came_to = make_so(&objects, &object).await;
-    let unwritten = report(&objects, &object, came_to.as_ref()).await;
     if let (Err(Trouble::Contested { left, .. }), None) = (&came_to, unwritten) {
         objects.retries.forget(&uid);
         return Some(*left);
@@ -227,10 +233,8 @@ fn version(of: &ObjectMeta) -> String {
     of.resource_version.clone().unwrap_or_default()
 }
 
-/// Writes down what came of it where people and programs look. Returns after how long at least the status is to be written again,
-/// none when it stands.
-async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outcome, &Trouble>) -> Option<Duration> {
-    let message = came_to.err().map(ToString::to_string);
+/// Remembers and counts what came of it.
+fn note(objects: &Objects, object: &SealedSecret, came_to: Result<&Outcome, &Trouble>) {
     let namespace = object.namespace().unwrap_or_default();
     match came_to {
         Ok(Outcome::Unchanged) => objects.memory.note_good(object),
@@ -240,26 +244,50 @@ async fn report(objects: &Objects, object: &SealedSecret, came_to: Result<&Outco
             objects.memory.note_failed(object, trouble.is_about_keys());
         }
     }
-    let event = async {
-        let status = object.status();
-        let told = synced_condition(&status).and_then(|synced| synced.get("message")?.as_str());
-        match came_to {
-            Ok(Outcome::Written) => events::unsealed(objects, object).await,
-            Err(trouble) if told != message.as_deref() => events::failed(objects, object, trouble).await,
-            Ok(Outcome::Unchanged) | Err(_) => {}
-        }
-    };
-    let was_written = came_to == Ok(&Outcome::Written);
-    objects.metrics.sealed_objects.observe(&namespace, &object.name_any(), object.instance(), message.is_none());
-    let trouble = message.as_deref().map(|message| Told { message, was_done: was_done(objects, object, None) });
-    let resource = status::resource(object, trouble, was_written, Timestamp::now());
-    let told = async { Some(cluster::write_status(&objects.client, &object.path(), resource.as_ref()?).await) };
-    match tokio::join!(event, told).1? {
-        Ok(_) => None,
-        Err(error) => {
-            tracing::warn!(object = %ObjectRef::from_obj(object), %error, "failed to write the status");
-            objects.metrics.sealed_objects.failed("status", &namespace);
-            Some(error.passes().unwrap_or_default())
-        }
+    objects.metrics.sealed_objects.observe(&namespace, &object.name_any(), object.instance(), came_to.is_ok());
+}
+
+/// Writes down what came of it where people and programs look, when it is time for that. Returns after how long at least the status is
+/// to be written again, none when it stands.
+async fn tell(objects: &Objects, object: &SealedSecret, came_to: Result<&Outcome, &Trouble>) -> Option<Duration> {
+    resource(objects, object, came_to)?;
+    let _place = objects.telling.place().await;
+    // By now there may be another one of its name.
+    let current = objects.cache.get(&ObjectRef::from_obj(object))?;
+    if current.uid() != object.uid() {
+        return None;
     }
+    let both = async { tokio::join!(write_status(objects, object, came_to), publish(objects, object, came_to)).0 };
+    let error = Box::pin(both).await.err()?;
+    tracing::warn!(object = %ObjectRef::from_obj(object), %error, "failed to write the status");
+    objects.metrics.sealed_objects.failed("status", &object.namespace().unwrap_or_default());
+    Some(error.passes().unwrap_or_default())
+}
+
+async fn write_status(
+    objects: &Objects,
+    object: &SealedSecret,
+    came_to: Result<&Outcome, &Trouble>,
+) -> Result<(), CallError> {
+    match resource(objects, object, came_to) {
+        Some(resource) => cluster::write_status(&objects.client, &object.path(), &resource).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn publish(objects: &Objects, object: &SealedSecret, came_to: Result<&Outcome, &Trouble>) {
+    let status = object.status();
+    let told = synced_condition(&status).and_then(|synced| synced.get("message")?.as_str());
+    match came_to {
+        Ok(Outcome::Written) => events::unsealed(objects, object).await,
+        Err(trouble) if told != Some(&trouble.to_string()) => events::failed(objects, object, trouble).await,
+        Ok(Outcome::Unchanged) | Err(_) => {}
+    }
+}
+
+/// Returns the resource with the status that says what came of it, none where it says so already.
+fn resource(objects: &Objects, object: &SealedSecret, came_to: Result<&Outcome, &Trouble>) -> Option<Value> {
+    let message = came_to.err().map(ToString::to_string);
+    let trouble = message.as_deref().map(|message| Told { message, was_done: was_done(objects, object, None) });
+    status::resource(object, trouble, came_to == Ok(&Outcome::Written), Timestamp::now())
 }

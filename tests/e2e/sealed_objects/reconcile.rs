@@ -1,9 +1,14 @@
 //! What a SealedSecret makes, and keeps so.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use waxwing_harness::{Cluster, Controller, ControllerOptions, SealedSecretsController, eventually};
+use waxwing_harness::{
+    Cluster, Controller, ControllerOptions, Fault, FaultProxy, Rule, SealedSecretsController, eventually,
+};
 
 use super::scene::{KEYS, Scene, add_key, base64, cleared, fixture, key_operations, start};
+use crate::outages;
 use crate::stage::{Alone, PATIENCE};
 
 #[test]
@@ -314,6 +319,42 @@ fn while_the_api_server_is_away_nothing_is_lost_and_afterwards_all_is_done() {
     scene.values("before", &[("a", "1")]);
     drop(controller);
     cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace]).unwrap();
+}
+
+/// So many of them are made, or told, at the same time.
+const AT_ONCE: usize = 16;
+
+#[test]
+fn no_secret_waits_for_what_is_told_of_others_and_in_the_end_all_are_told() {
+    let alone = Alone::new();
+    let (cluster, proxy) = (alone.cluster(), FaultProxy::start(alone.cluster()).unwrap());
+    let controller = start_behind(&proxy, cluster);
+    let scene = Scene::on(cluster, "told", &controller.get("/v1/cert.pem").unwrap().1);
+    proxy.inject(Rule::new(Fault::Delay(Duration::from_secs(30))).verb("patch").on("/status"));
+    let names: Vec<_> = (0..40).map(|number| format!("many-{number}")).collect();
+    let sealed = names.iter().map(|name| scene.sealed(name, &json!({"stringData": {"a": "1"}}), &[]));
+    scene.apply(&json!({"apiVersion": "v1", "kind": "List", "items": sealed.collect::<Vec<_>>()}));
+    for name in &names {
+        scene.values(name, &[("a", "1")]);
+    }
+    let requests = proxy.requests();
+    let told = requests.iter().filter(|request| request.verb == "patch" && request.target.contains("/status"));
+    assert!(told.count() <= AT_ONCE);
+    proxy.lift();
+    for name in &names {
+        scene.told(name, "True", str::is_empty);
+        scene.event(name, "Normal Unsealed");
+    }
+    drop(controller);
+    cluster.kubectl(&["delete", "namespace", "--wait=false", &scene.namespace]).unwrap();
+}
+
+/// Starts a controller that reconciles SealedSecrets and reaches the API server through a proxy.
+fn start_behind(proxy: &FaultProxy, cluster: &Cluster) -> Controller {
+    let mut options = outages::options(proxy);
+    options.arguments.extend(["--namespace", KEYS, "--sealed-secrets"].map(str::to_owned));
+    SealedSecretsController::install(cluster).unwrap();
+    Controller::start(cluster, options).unwrap()
 }
 
 #[test]
