@@ -163,6 +163,18 @@ fn references_become_what_the_store_has_wherever_a_secret_may_have_it_and_nothin
     // Each secret and version once: what is new is read at once, and the answer says which version it is.
     assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 5));
     store.was_recorded();
+    // So is another version that has the same values.
+    let before = store.records("Secret/NS/values").len();
+    store.write("trap", &json!({"value": trap}));
+    let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": "for the audit log"}}});
+    stage.cluster.merge(&stage.path("sync/app").unwrap(), &request).unwrap();
+    let again = || match store.records("Secret/NS/values").get(before..) {
+        Some([record]) if record.to_string().contains(r#""version":"2""#) => Ok(record.clone()),
+        others => Err(format!("{others:?}")),
+    };
+    let record = eventually(PATIENCE, "the other version is recorded", again).unwrap();
+    let of_trap = record["values"].as_array().unwrap().iter().find(|value| value["key"] == "/data/trap").unwrap();
+    assert_eq!(of_trap["from"][0]["version"], "2");
     store.told_nothing(&[
         "hunter-one",
         "hunter-old",
