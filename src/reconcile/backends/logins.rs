@@ -15,7 +15,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use waxwing_formats::SecretBytes;
 use waxwing_keys::{Holder, Holdings, Patience, ServiceError, VaultLogin};
@@ -38,6 +38,9 @@ const LONGEST_SECRET_ID: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60)
 /// How long the ends of tokens are waited for when the controller ends.
 const TO_END: Duration = Duration::from_secs(5);
 
+/// What is said of a login whose task ended before it did.
+const NO_LOGIN: ServiceError = ServiceError::Malformed { what: "the login" };
+
 /// How many tokens are ended at the same time.
 static ENDED_AT_ONCE: Semaphore = Semaphore::const_new(16);
 
@@ -52,8 +55,9 @@ const PATIENCE: Patience = Patience { timeout: TO_END, tries: 1, pause: Duration
 pub struct Logins {
     tokens: Mutex<Holdings<(), Arc<Token>>>,
     logging_in: AtOnce<Holder, Arc<Token>>,
-    secret_ids: Mutex<Holdings<[u8; 32], Arc<SecretBytes>>>,
-    taking_out: Mutex<HashMap<(Holder, [u8; 32]), TakingOut>>,
+    /// By the wrapping that they were taken out of, which stands in the version of the holder.
+    secret_ids: Mutex<Holdings<(), Arc<SecretBytes>>>,
+    taking_out: Mutex<HashMap<Holder, TakingOut>>,
     ends: Arc<Ends>,
 }
 
@@ -174,6 +178,24 @@ impl Logins {
         token
     }
 
+    /// Has a request for a login go on to its end, also when nobody waits for it any more: the server may have made a token by then, and
+    /// one that nobody takes is ended.
+    pub(super) async fn log_in(
+        &self,
+        server: &Server,
+        asked: impl Future<Output = Result<VaultLogin, ServiceError>> + Send + 'static,
+    ) -> Result<VaultLogin, ServiceError> {
+        let (server, ends) = (Arc::new(server.for_strangers()), self.ends.clone());
+        let (done, waiting) = oneshot::channel();
+        self.ends.spawn(async move {
+            let untaken = asked.await.map(|login| Untaken { login: Some(login), server, ends });
+            // What comes back is dropped, since nobody waits.
+            drop(done.send(untaken));
+        });
+        let untaken = waiting.await.unwrap_or(Err(NO_LOGIN))?;
+        untaken.taken().ok_or(NO_LOGIN)
+    }
+
     /// Takes a login that is nobody else's, for one lease.
     pub(super) fn carrier(&self, server: &Server, login: VaultLogin) -> Carrier {
         Carrier::new(login, server, self.ends.clone())
@@ -185,12 +207,11 @@ impl Logins {
     }
 
     /// Returns the secret id that was taken out of a wrapping, or has it taken out: this goes on to its end, also when nobody waits for it
-    /// any more, since it can be done only once, and who asks meanwhile waits for the same. It is found by whoever shows the same wrapping
-    /// through the same backend.
+    /// any more, since it can be done only once, and who asks meanwhile waits for the same. `holder` says in its version which wrapping
+    /// that is; what was taken out of an earlier one goes.
     pub(super) async fn secret_id<T>(
         self: &Arc<Self>,
         holder: &Holder,
-        wrapping: [u8; 32],
         take_out: impl Fn() -> T,
     ) -> Result<Arc<SecretBytes>, ServiceError>
     where
@@ -198,11 +219,11 @@ impl Logins {
     {
         let taken_out = {
             let mut all = self.taking_out();
-            if let Some(found) = self.secret_ids().find(holder, &wrapping, Instant::now()) {
+            if let Some(found) = self.secret_ids().find(holder, &(), Instant::now()) {
                 return Ok(found.clone());
             }
-            let begin = || self.begin_to_take_out((holder.clone(), wrapping), take_out());
-            all.entry((holder.clone(), wrapping)).or_insert_with(begin).clone()
+            let begin = || self.begin_to_take_out(holder.clone(), take_out());
+            all.entry(holder.clone()).or_insert_with(begin).clone()
         };
         taken_out.await
     }
@@ -210,7 +231,7 @@ impl Logins {
     /// Has a secret id taken out in a task of its own, which keeps it. Who comes after a failure begins anew.
     fn begin_to_take_out(
         self: &Arc<Self>,
-        key: (Holder, [u8; 32]),
+        holder: Holder,
         taken_out: impl Future<Output = Result<(SecretBytes, Option<Duration>), ServiceError>> + Send + 'static,
     ) -> TakingOut {
         let logins = self.clone();
@@ -221,10 +242,10 @@ impl Logins {
             let kept = taken_out.map(|(secret_id, lifetime)| {
                 let (secret_id, now) = (Arc::new(secret_id), Instant::now());
                 let until = now + lifetime.unwrap_or(LONGEST_SECRET_ID);
-                drop(logins.secret_ids().keep(&key.0, key.1, secret_id.clone(), until, now));
+                drop(logins.secret_ids().keep(&holder, (), secret_id.clone(), until, now));
                 secret_id
             });
-            all.remove(&key);
+            all.remove(&holder);
             kept
         });
         let kept = async { kept.await.unwrap_or(Err(ServiceError::Malformed { what: "the wrapping" })) };
@@ -246,11 +267,18 @@ impl Logins {
         self.taking_out().retain(|_, taken_out| taken_out.peek().is_none());
     }
 
-    /// Ends every token that is kept, and waits for that, but not for long.
+    /// Ends every token that is kept, or still comes of a request that is under way, and waits for that, but not for long.
     pub async fn end(&self) {
-        drop(self.tokens().forget(|_, _| true));
-        let mut ends = mem::take(&mut *self.ends.all());
-        let all = async { while ends.join_next().await.is_some() {} };
+        let all = async {
+            loop {
+                drop(self.tokens().forget(|_, _| true));
+                let mut under_way = mem::take(&mut *self.ends.all());
+                if under_way.is_empty() {
+                    return;
+                }
+                while under_way.join_next().await.is_some() {}
+            }
+        };
         if tokio::time::timeout(TO_END, all).await.is_err() {
             tracing::debug!("some tokens were not ended; they end by themselves");
         }
@@ -260,16 +288,37 @@ impl Logins {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn taking_out(&self) -> MutexGuard<'_, HashMap<(Holder, [u8; 32]), TakingOut>> {
+    fn taking_out(&self) -> MutexGuard<'_, HashMap<Holder, TakingOut>> {
         self.taking_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn secret_ids(&self) -> MutexGuard<'_, Holdings<[u8; 32], Arc<SecretBytes>>> {
+    fn secret_ids(&self) -> MutexGuard<'_, Holdings<(), Arc<SecretBytes>>> {
         self.secret_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The ends of tokens that are under way.
+/// A login that nobody has taken yet; what nobody takes is ended. Not `Debug`.
+struct Untaken {
+    login: Option<VaultLogin>,
+    server: Arc<Server>,
+    ends: Arc<Ends>,
+}
+
+impl Untaken {
+    fn taken(mut self) -> Option<VaultLogin> {
+        self.login.take()
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        if let Some(VaultLogin { token, is_revocable: true, .. }) = self.login.take() {
+            self.ends.begin(self.server.clone(), token);
+        }
+    }
+}
+
+/// The ends of tokens that are under way, and the logins.
 #[derive(Default)]
 pub(super) struct Ends(Mutex<JoinSet<()>>);
 
@@ -277,10 +326,14 @@ impl Ends {
     /// Has a token ended in a task of its own, over a connection of its own, and a few times again where its server is away. What comes of
     /// it nobody waits for.
     pub(super) fn begin(&self, server: Arc<Server>, token: SecretBytes) {
+        self.spawn(ended(server, token));
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut all = self.all();
         while all.try_join_next().is_some() {}
-        drop(all.spawn_on(ended(server, token), &runtime));
+        drop(all.spawn_on(work, &runtime));
     }
 
     fn all(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -349,25 +402,27 @@ impl<K: Eq + Hash, T: Clone> AtOnce<K, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::api::{VaultAuth, VaultBackend};
 
     fn server() -> Arc<Server> {
+        server_at("http://127.0.0.1:9")
+    }
+
+    fn server_at(address: &str) -> Arc<Server> {
         let auth = VaultAuth { kubernetes: None, jwt: None, app_role: None, cert: None, token_ref: None };
-        let spec = VaultBackend {
-            address: "http://127.0.0.1:9".to_owned(),
-            namespace: None,
-            ca_bundle: None,
-            auth,
-            dynamic: Vec::new(),
-        };
+        let spec =
+            VaultBackend { address: address.to_owned(), namespace: None, ca_bundle: None, auth, dynamic: Vec::new() };
         Arc::new(Server::new(&spec, None))
     }
 
     fn holder(account: &str) -> Holder {
-        Holder { account: account.to_owned(), backend: "b".to_owned(), version: "1".to_owned() }
+        let [tenant, account, backend, version] = [account, account, "b", "1"].map(str::to_owned);
+        Holder { tenant, account, backend, version }
     }
 
     fn login(lifetime: Option<u64>, is_for_many_uses: bool) -> VaultLogin {
@@ -424,16 +479,52 @@ mod tests {
         let (logins, holder) = (Arc::new(Logins::default()), holder("shop"));
         let (times, may) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
         let take_out = || taken_out(times.clone(), may.clone());
-        let mut cut_off = Box::pin(logins.secret_id(&holder, [7; 32], take_out));
+        let mut cut_off = Box::pin(logins.secret_id(&holder, take_out));
         assert!(futures::poll!(cut_off.as_mut()).is_pending());
         drop(cut_off);
-        let mut waiting = Box::pin(logins.secret_id(&holder, [7; 32], take_out));
+        let mut waiting = Box::pin(logins.secret_id(&holder, take_out));
         assert!(futures::poll!(waiting.as_mut()).is_pending());
         may.add_permits(1);
         assert_eq!(waiting.await.unwrap().expose_secret(), b"hunter2");
-        assert!(logins.secret_id(&holder, [7; 32], take_out).await.is_ok());
+        assert!(logins.secret_id(&holder, take_out).await.is_ok());
         assert_eq!(times.load(Ordering::Relaxed), 1);
         assert!(logins.taking_out().is_empty());
+    }
+
+    /// Answers requests that need no answer, and tells the first line of each.
+    fn told_by_a_server() -> (Arc<Server>, std::sync::mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = server_at(&format!("http://{}", listener.local_addr().unwrap()));
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+                tell.send(line.trim_end().to_owned()).unwrap();
+            }
+        });
+        (server, told)
+    }
+
+    #[tokio::test]
+    async fn a_token_that_comes_of_a_login_whose_turn_was_cut_off_is_ended_too() {
+        let (logins, (server, told)) = (Logins::default(), told_by_a_server());
+        let may = Arc::new(Semaphore::new(0));
+        let asked = |may: Arc<Semaphore>, is_revocable| async move {
+            let _place = may.acquire().await;
+            Ok(VaultLogin { is_revocable, ..login(Some(600), true) })
+        };
+        for is_revocable in [true, false] {
+            let mut cut_off = Box::pin(logins.log_in(&server, asked(may.clone(), is_revocable)));
+            assert!(futures::poll!(cut_off.as_mut()).is_pending());
+        }
+        may.add_permits(2);
+        let taken = logins.log_in(&server, asked(may.clone(), true)).await;
+        logins.end().await;
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), ["POST /v1/auth/token/revoke-self HTTP/1.1"]);
+        assert_eq!(taken.unwrap().token.expose_secret(), b"hunter2");
     }
 
     #[tokio::test]
