@@ -18,12 +18,7 @@ pub(super) async fn with_other_references(job: &Job<'_>, rest: &Rendered, told: 
     }
     match look(job, rest).boxed().await {
         Ok(()) => told,
-        Err(other) if other.failures.is_empty() => {
-            let message = format!("{}; other references were not looked at: {}", told.message, other.message);
-            Trouble { message, ..told }
-        }
-        // It stays until somebody changes what is refused, however soon a store may be back.
-        Err(other) => Trouble::of_failures([told.failures, other.failures].concat(), told.stalled),
+        Err(other) => told.and(other),
     }
 }
 
