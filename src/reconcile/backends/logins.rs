@@ -7,20 +7,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
-use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::OnceCell;
 use waxwing_formats::SecretBytes;
-use waxwing_keys::{Holder, Holdings, Patience, ServiceError, VaultLogin};
+use waxwing_keys::{Holder, Holdings, ServiceError, VaultLogin};
 
 use super::carrier::Carrier;
+use super::ends::{Ends, TO_END};
 use super::vault_server::Server;
 
 /// The most tokens that are kept, and the most secret ids.
@@ -34,22 +32,6 @@ const MARGIN: Duration = Duration::from_secs(30);
 
 /// How long a secret id is kept that never ends.
 const LONGEST_SECRET_ID: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-
-/// How long the ends of tokens are waited for when the controller ends.
-const TO_END: Duration = Duration::from_secs(5);
-
-/// What is said of a login whose task ended before it did.
-const NO_LOGIN: ServiceError = ServiceError::Malformed { what: "the login" };
-
-/// How many tokens are ended at the same time.
-static ENDED_AT_ONCE: Semaphore = Semaphore::const_new(16);
-
-/// After which pauses it is tried again to end a token whose server is away.
-const AGAIN_AFTER: [Duration; 4] =
-    [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300)];
-
-/// How long a server may take to end a token, which ends by itself anyway.
-const PATIENCE: Patience = Patience { timeout: TO_END, tries: 1, pause: Duration::ZERO, longest_pause: Duration::ZERO };
 
 /// The tokens and secret ids that are kept. Not `Debug`.
 pub struct Logins {
@@ -178,22 +160,13 @@ impl Logins {
         token
     }
 
-    /// Has a request for a login go on to its end, also when nobody waits for it any more: the server may have made a token by then, and
-    /// one that nobody takes is ended.
+    /// Has a request for a login go on to its end, as [`Ends::log_in`] says.
     pub(super) async fn log_in(
         &self,
         server: &Server,
         asked: impl Future<Output = Result<VaultLogin, ServiceError>> + Send + 'static,
     ) -> Result<VaultLogin, ServiceError> {
-        let (server, ends) = (Arc::new(server.for_strangers()), self.ends.clone());
-        let (done, waiting) = oneshot::channel();
-        self.ends.spawn(async move {
-            let untaken = asked.await.map(|login| Untaken { login: Some(login), server, ends });
-            // What comes back is dropped, since nobody waits.
-            drop(done.send(untaken));
-        });
-        let untaken = waiting.await.unwrap_or(Err(NO_LOGIN))?;
-        untaken.taken().ok_or(NO_LOGIN)
+        self.ends.log_in(server, asked).await
     }
 
     /// Takes a login that is nobody else's, for one lease.
@@ -272,7 +245,7 @@ impl Logins {
         let all = async {
             loop {
                 drop(self.tokens().forget(|_, _| true));
-                let mut under_way = mem::take(&mut *self.ends.all());
+                let mut under_way = self.ends.take();
                 if under_way.is_empty() {
                     return;
                 }
@@ -294,67 +267,6 @@ impl Logins {
 
     fn secret_ids(&self) -> MutexGuard<'_, Holdings<(), Arc<SecretBytes>>> {
         self.secret_ids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A login that nobody has taken yet; what nobody takes is ended. Not `Debug`.
-struct Untaken {
-    login: Option<VaultLogin>,
-    server: Arc<Server>,
-    ends: Arc<Ends>,
-}
-
-impl Untaken {
-    fn taken(mut self) -> Option<VaultLogin> {
-        self.login.take()
-    }
-}
-
-impl Drop for Untaken {
-    fn drop(&mut self) {
-        if let Some(VaultLogin { token, is_revocable: true, .. }) = self.login.take() {
-            self.ends.begin(self.server.clone(), token);
-        }
-    }
-}
-
-/// The ends of tokens that are under way, and the logins.
-#[derive(Default)]
-pub(super) struct Ends(Mutex<JoinSet<()>>);
-
-impl Ends {
-    /// Has a token ended in a task of its own, over a connection of its own, and a few times again where its server is away. What comes of
-    /// it nobody waits for.
-    pub(super) fn begin(&self, server: Arc<Server>, token: SecretBytes) {
-        self.spawn(ended(server, token));
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let mut all = self.all();
-        while all.try_join_next().is_some() {}
-        drop(all.spawn_on(work, &runtime));
-    }
-
-    fn all(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn ended(server: Arc<Server>, token: SecretBytes) {
-    let mut pauses = AGAIN_AFTER.iter();
-    loop {
-        let once = async {
-            let _place = ENDED_AT_ONCE.acquire().await;
-            let token = SecretBytes::concat(&[token.expose_secret()]);
-            server.connect(PATIENCE)?.transit(Some(token))?.revoke_own_token().await
-        };
-        let Err(error) = once.await else { return };
-        let is_away = matches!(error, ServiceError::Unavailable { .. } | ServiceError::Throttled { .. });
-        match pauses.next().filter(|_| is_away) {
-            Some(pause) => tokio::time::sleep(*pause).await,
-            None => return tracing::debug!(%error, "a token was not ended; it ends by itself"),
-        }
     }
 }
 
@@ -405,6 +317,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::api::{VaultAuth, VaultBackend};
