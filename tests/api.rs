@@ -97,6 +97,7 @@ fn schemas_carry_rules_with_a_message_each() {
         (SecretBackend::crd(), "spec.allow", 1),
         (SecretBackend::crd(), "spec.refreshInterval", 2),
         (SecretBackend::crd(), "spec.vault", 2),
+        (SecretBackend::crd(), "spec.vault.namespace", 1),
         (SecretBackend::crd(), "spec.vault.auth", 1),
         (ClusterSecretBackend::crd(), "spec", 3),
         (ClusterSecretBackend::crd(), "spec.allow", 3),

@@ -392,6 +392,11 @@ fn secrets_of_the_cluster_are_read_as_whoever_the_kubeconfig_says() -> Result<()
         "a: ref+store://cluster/keys-stores/db#/password\nb: ref+store://cluster/keys-stores/db#/none\n\
         c: ref+store://cluster/keys-stores/none#/a\nd: ref+store://cluster/keys-stores/db?version=1#/password\ne: ref+store://cluster/db\n",
     );
+    // What stands in Git in the clear is not taken for what the cluster has.
+    folder.write(
+        "none.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: none, namespace: keys-stores}\nstringData: {a: hunter-file}\n",
+    );
     let variable = "PASSWORD=ref+store://cluster/keys-stores/db#/password";
     let words = ["run", "--kubeconfig", kubeconfig.to_str().unwrap(), "-e", variable, "--", "/bin/sh", "-c"];
     let ran = run(folder.call(&words).arg("echo $PASSWORD"));
@@ -399,7 +404,9 @@ fn secrets_of_the_cluster_are_read_as_whoever_the_kubeconfig_says() -> Result<()
     let elsewhere = fs::read_to_string(&kubeconfig).unwrap().replace(&place.cluster.url(), "https://127.0.0.1:1");
     folder.write("elsewhere", elsewhere);
     let check = |kubeconfig: &Path| {
-        let call = folder.call(&["refs", "check", "--online", "s.yaml", "backend.yaml"]).env("KUBECONFIG", kubeconfig);
+        let call = folder
+            .call(&["refs", "check", "--online", "s.yaml", "none.yaml", "backend.yaml"])
+            .env("KUBECONFIG", kubeconfig);
         let ran = run(call);
         assert!(!ran.stdout.contains("hunter") && !ran.stderr.contains("hunter"), "{ran:?}");
         format!("exit code {:?}\n{}{}", ran.code, ran.stdout, ran.stderr)

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use support::{Ran, run};
-use waxwing_harness::{Authority, Call, Failure, GitRepo, OpenBao};
+use waxwing_harness::{Authority, Call, Failure, GitRepo, OpenBao, Tools};
 
 /// Prints all variables that a command got.
 const SHOW: [&str; 3] = ["/bin/sh", "-c", "for name in $NAMES; do eval \"echo $name=\\$$name\"; done"];
@@ -134,6 +134,64 @@ fn a_command_gets_what_references_lead_to_in_its_environment_with_its_own_exit_c
     let tls = ["run", "-e", "VALS=ref+openbao://secret/shop/db#/password", "--", "/bin/sh", "-c", "echo $VALS"];
     let ran = run(world.call(&tls).env("VAULT_ADDR", world.bao.tls_address()).env("VAULT_CACERT", &authority));
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "hunter-one\n"), "{}", ran.stderr);
+    Ok(())
+}
+
+/// Says what a program of OpenBao and ours make of some variables: a word, or that they got nothing.
+fn both(world: &World, variables: &[(&str, &str)]) -> [String; 2] {
+    let got = |call: Call| {
+        let ran = run(variables.iter().fold(call, |call, (name, value)| call.env(name, value)));
+        if ran.code == Some(0) { ran.stdout.trim().to_owned() } else { "nothing".to_owned() }
+    };
+    let program = Tools::locate().and_then(|tools| tools.path("bao")).expect("bao is installed");
+    let theirs = Call::new(&program, &world.repo.tree()).env("BAO_MAX_RETRIES", "0");
+    let theirs = theirs.args(["kv", "get", "-field=password", "secret/shop/db"]);
+    let reference = "P=ref+openbao://secret/shop/db#/password";
+    let ours = world.call(&["run", "-e", reference, "--", "/bin/sh", "-c", "echo $P"]);
+    [got(theirs), got(ours)]
+}
+
+#[test]
+fn the_settings_of_a_user_of_openbao_go_before_those_of_vault_as_for_bao_itself() -> Result<(), Failure> {
+    let world = World::new()?;
+    let (plain, tls, token) = (world.bao.address(), world.bao.tls_address(), world.bao.root_token().to_owned());
+    let authority = world.repo.tree().join("ca.pem").display().to_string();
+    std::fs::write(&authority, world.authority.pem()).expect("it is written");
+    let (own, of_vault) = ([("BAO_ADDR", plain.as_str()), ("BAO_TOKEN", &token)], ("VAULT_TOKEN", token.as_str()));
+    for (variables, wanted) in [
+        (&own[..], "hunter-one"),
+        (&[own[0], of_vault], "hunter-one"),
+        (&[own[0], own[1], ("VAULT_ADDR", "http://127.0.0.1:1"), ("VAULT_TOKEN", "nobody")], "hunter-one"),
+        (&[("VAULT_ADDR", &plain), of_vault, ("BAO_TOKEN", "nobody")], "nothing"),
+        (&[("VAULT_ADDR", &plain), of_vault, ("BAO_TOKEN", "")], "nothing"),
+        (&[("VAULT_ADDR", &plain), of_vault, ("BAO_ADDR", "http://127.0.0.1:1")], "nothing"),
+        (&[own[0], own[1], ("BAO_NAMESPACE", "team"), ("VAULT_NAMESPACE", "none")], "hunter-team"),
+        (&[own[0], own[1], ("VAULT_NAMESPACE", "team")], "hunter-team"),
+        (&[own[0], own[1], ("VAULT_NAMESPACE", "team"), ("BAO_NAMESPACE", "")], "hunter-one"),
+        (&[("BAO_ADDR", &tls), own[1], ("BAO_CACERT", &authority), ("VAULT_CACERT", "/none.pem")], "hunter-one"),
+        (&[("BAO_ADDR", &tls), own[1], ("BAO_CACERT", "/none.pem"), ("VAULT_CACERT", &authority)], "nothing"),
+    ] {
+        assert_eq!(both(&world, variables), [wanted, wanted], "{variables:?}");
+    }
+    let with = |call: Call, variables: &[(&str, &str)]| {
+        run(variables.iter().fold(call, |call, (name, value)| call.env(name, value)))
+    };
+    let check = |variables: &[(&str, &str)]| {
+        world.repo.write("db.yaml", "a: ref+store://vault/secret/data/shop/db#/password\n").expect("it is written");
+        with(world.call(&["refs", "check", "--online", "db.yaml", "backends"]), variables)
+    };
+    let there = check(&own);
+    assert_eq!((there.code, there.stdout.contains("version 2 is in the store")), (Some(0), true), "{there:?}");
+    // The token goes to no server but the one that counts, however right another one would be.
+    let elsewhere = check(&[("VAULT_ADDR", &plain), of_vault, ("BAO_ADDR", "http://127.0.0.1:1")]);
+    assert_eq!(elsewhere.code, Some(1));
+    assert!(elsewhere.stdout.contains("BAO_ADDR to another server"), "{}", elsewhere.stdout);
+    let skipped = check(&[own[0], own[1], ("BAO_SKIP_VERIFY", "true")]);
+    assert!(skipped.stdout.contains("BAO_SKIP_VERIFY would let anyone take the token"), "{}", skipped.stdout);
+    // For the keys of SOPS files it stays as sops has it.
+    let words = ["sops", "encrypt", "--hc-vault-transit", &format!("{plain}/v1/transit/keys/a"), "db.yaml"];
+    let sops = with(world.call(&words), &own);
+    assert!(sops.stderr.contains("set VAULT_TOKEN"), "{}", sops.stderr);
     Ok(())
 }
 

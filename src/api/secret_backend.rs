@@ -164,9 +164,12 @@ pub struct VaultBackend {
     #[schemars(length(min = 9, max = 2048), regex(pattern = r"^https?://[^\s/?#@]+$"))]
     pub address: String,
 
-    /// The namespace on the server. Default: the root namespace. Example: `team-a`.
+    /// The namespace on the server, which is sent in a header. Default: the root namespace. Example: `team-a`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[!-~]*$')").message("a namespace on the server is of printable ASCII without spaces")
+    )]
     pub namespace: Option<String>,
 
     /// The certificates (PEM) that the server is trusted by, instead of the system's. Default: those of the system.

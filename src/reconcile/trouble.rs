@@ -56,6 +56,16 @@ impl Trouble {
         };
         Self { reason, message, failures, stalled, soon: None }
     }
+
+    /// Tells other trouble of the same revision with this, which stays until somebody changes something, however soon the other may be gone.
+    #[must_use]
+    pub(super) fn and(self, other: Self) -> Self {
+        if other.failures.is_empty() {
+            let message = format!("{}; the other references were not looked at: {}", self.message, other.message);
+            return Self { message, ..self };
+        }
+        Self::of_failures([self.failures, other.failures].concat(), self.stalled)
+    }
 }
 
 /// Names the object before the message, unless the message does.

@@ -214,5 +214,25 @@ pub fn render(
     salt: &Salt,
     scope_of: &dyn Fn(&GroupKind) -> Option<Scope>,
 ) -> Result<Rendered, Vec<RenderError>> {
-    output::render(files, options, salt, scope_of)
+    match output::render(files, options, salt, scope_of)? {
+        (rendered, errors) if errors.is_empty() => Ok(rendered),
+        (_, errors) => Err(errors),
+    }
+}
+
+/// Makes what can be made where [`read`] or [`render`] refuses something, and says all that it left out; nothing where more is wrong than
+/// what `is_left_out` says. It is to be looked at, so that all is told at once, and never to be applied.
+pub fn render_rest(
+    (files, path, foreign): (&dyn Files, &RepoPath, &ForeignStores),
+    options: &RenderOptions,
+    salt: &Salt,
+    scope_of: &dyn Fn(&GroupKind) -> Option<Scope>,
+    is_left_out: &dyn Fn(&Fault) -> bool,
+) -> Option<(Rendered, Vec<RenderError>)> {
+    let mut reader = Reader::new(files, salt, foreign);
+    let folder = reader.folder(path);
+    let mut left_out: Vec<RenderError> = reader.errors.extract_if(.., |error| is_left_out(&error.fault)).collect();
+    let (rendered, errors) = output::render(reader.finish(folder).ok()?, options, salt, scope_of).ok()?;
+    left_out.extend(errors);
+    left_out.iter().all(|error| is_left_out(&error.fault)).then_some((rendered, left_out))
 }

@@ -20,13 +20,14 @@ use super::staging::Staging;
 use super::{RenderOptions, Rendered, SourceFiles, kustomize};
 use crate::source::RepoPath;
 
-/// Makes manifests of source files.
+/// Makes manifests of source files, and says what is wrong with those that it could not make, or not whole. Fails where there is nothing to
+/// make any of.
 pub(super) fn render(
     mut files: SourceFiles,
     options: &RenderOptions,
     salt: &Salt,
     scope_of: &dyn Fn(&GroupKind) -> Option<Scope>,
-) -> Result<Rendered, Vec<RenderError>> {
+) -> Result<(Rendered, Vec<RenderError>), Vec<RenderError>> {
     let (closure_key, renderer) = (files.closure_key(options), files.renderer());
     let built = built(&mut files, options)?;
     let mut documents = files.documents;
@@ -49,12 +50,9 @@ pub(super) fn render(
     };
     documents.into_iter().for_each(|document| output.document(document));
     output.mark();
-    if !output.errors.is_empty() {
-        return Err(output.errors);
-    }
-    let Output { manifests, handles, sealed, templates, expansions, plaintext, .. } = output;
+    let Output { manifests, handles, sealed, templates, expansions, plaintext, errors, .. } = output;
     let (references, sops) = (references::needed(&manifests, &handles, &expansions), files.sops);
-    Ok(Rendered {
+    let rendered = Rendered {
         manifests,
         handles,
         sealed,
@@ -65,7 +63,8 @@ pub(super) fn render(
         plaintext,
         closure_key,
         renderer,
-    })
+    };
+    Ok((rendered, errors))
 }
 
 /// Builds the kustomizations, once more where the first build tells which values are public.

@@ -28,7 +28,7 @@ use all_cores::Worth;
 pub use error::{OpenError, Place};
 pub use key_file::{KeyFile, KeyFileError};
 pub use references::{
-    Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores, check_places, refusals, secrets_needed, without_values,
+    Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores, misplaced, refusals, secrets_needed, without_values,
 };
 pub use sops_files::{Begun, ServiceAnswers, ServiceRefusal};
 pub use stack::with_stack_wiped;

@@ -121,17 +121,16 @@ pub fn secrets_needed<'a>(rendered: &'a Rendered, objects: impl Iterator<Item = 
     references.map(|placed| placed.reference.stored()).collect()
 }
 
-/// Says which references stand where no value may end, before anyone is asked for it.
-///
-/// # Errors
-///
-/// Returns one refusal for each of them.
-pub fn check_places(rendered: &Rendered, bind_into: &[GroupKind]) -> Result<(), Vec<OpenError>> {
+/// Returns the objects in which references stand where no value may end, with one refusal for each; nobody is to be asked for them.
+pub fn misplaced(rendered: &Rendered, bind_into: &[GroupKind]) -> BTreeMap<ObjectId, Vec<OpenError>> {
     let with_references =
         rendered.manifests().iter().filter(|manifest| rendered.references().contains_key(&manifest.id));
-    let refused = with_references.filter_map(|manifest| bindings::check(manifest, bind_into).err()).flatten();
-    let errors: Vec<OpenError> = refused.map(|error| OpenError::Binding(Box::new(error))).collect();
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
+    let refused = with_references.filter_map(|manifest| {
+        let errors = bindings::check(manifest, bind_into).err()?;
+        let errors = errors.into_iter().map(|error| OpenError::Binding(Box::new(error))).collect();
+        Some((manifest.id.clone(), errors))
+    });
+    refused.collect()
 }
 
 /// Returns every reference of some objects that has no answer, in its place.

@@ -239,6 +239,12 @@ fn the_api_server_refuses_what_is_wrong_and_says_why() -> Result<(), Failure> {
             "exactly one of kubernetes, jwt, appRole, cert and tokenRef must be set",
         ),
         (
+            backend(
+                "{vault: {address: 'https://v:8200', namespace: 'team-ä', auth: {tokenRef: {name: a}}}, allow: {paths: [a]}}",
+            ),
+            "a namespace on the server is of printable ASCII without spaces",
+        ),
+        (
             by_login("{jwt: {role: a, audience: b}, cert: {secretRef: {name: a}}}"),
             "exactly one of kubernetes, jwt, appRole, cert and tokenRef must be set",
         ),

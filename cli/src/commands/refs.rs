@@ -44,7 +44,7 @@ struct ListArgs {
 /// of them (spec.secrets.foreignReferences). Neither a cluster nor a store is asked, so whether the secret exists is not told.
 ///
 /// With --online the stores are asked whether the secrets are there, with your own credentials, which are found as `seal run` finds them: only
-/// the server of Vault in VAULT_ADDR, AWS, Google Cloud, vaults in Azure's own domains, and the cluster of the kubeconfig. Where a store tells
+/// the server of Vault in VAULT_ADDR or BAO_ADDR, AWS, Google Cloud, vaults in Azure's own domains, and the cluster of the kubeconfig. Where a store tells
 /// versions without values (key/value engines with versions, AWS) nothing else is asked for, and whether a single value is in the secret is not
 /// told; elsewhere the secret is read, and never shown.
 ///

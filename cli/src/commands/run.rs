@@ -24,9 +24,9 @@ use crate::references::{Variables, stores_in};
 ///
 /// The SecretBackend that a reference names is looked for in the files of --backends, and asked with your own credentials, as the command line of
 /// each service finds them: for Vault and OpenBao VAULT_ADDR, VAULT_TOKEN or what `vault login` and `bao login` leave, VAULT_NAMESPACE and
-/// VAULT_CACERT; for AWS, Google Cloud and Azure what `seal sops` takes for their keys; for Secrets of the cluster the kubeconfig. No file decides where
-/// they go: a server of Vault must be the one in VAULT_ADDR, a vault of Azure one in Azure's own domains. What the backend allows to Syncs does not
-/// count here. References of vals to vault and openbao go to VAULT_ADDR, to awssecrets and awsssm to AWS in your region, to gcpsecrets to Google.
+/// VAULT_CACERT, each of them only where there is no BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE or BAO_CACERT; for AWS, Google Cloud and Azure what `seal sops` takes for their keys; for Secrets of the cluster the kubeconfig. No file decides where
+/// they go: a server of Vault must be the one in VAULT_ADDR or BAO_ADDR, a vault of Azure one in Azure's own domains. What the backend allows to Syncs does not
+/// count here. References of vals to vault and openbao go to that server, to awssecrets and awsssm to AWS in your region, to gcpsecrets to Google.
 ///
 /// The exit code is that of the command; 127 where it is not found, 126 where it can't be run, and 1 where a variable can't be had.
 #[derive(Args)]

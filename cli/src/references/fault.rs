@@ -4,8 +4,11 @@ use waxwing_formats::reference::{ForeignError, Provider};
 use waxwing_keys::StoreError;
 use waxwing_keys::service_name::{AWS_PARAMETERS, AWS_SECRETS, AZURE_KEY_VAULT, GCP_SECRETS, KUBERNETES, VAULT};
 
-use super::stores::ADDRESS;
 use crate::sealed::credentials_hint;
+
+/// What helps where Secrets of the cluster can't be had.
+const NO_CLUSTER: &str = "check --kubeconfig and --context, and that `kubectl get --raw /readyz` works: the Secret is read from the cluster, and none \
+     that stands in a file";
 
 /// Why a reference leads to nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -20,11 +23,11 @@ pub(crate) enum StoreFault {
     #[error("{kind} {name} leads to a service that is not known here")]
     Elsewhere { kind: &'static str, name: String },
     /// The user names no server.
-    #[error("{ADDRESS} names no server")]
+    #[error("neither BAO_ADDR nor VAULT_ADDR names a server")]
     NoAddress,
     /// The user names another server than the backend.
-    #[error("{kind} {name} leads to {address}, and {ADDRESS} to another server")]
-    OtherServer { kind: &'static str, name: String, address: String },
+    #[error("{kind} {name} leads to {address}, and {variable} to another server")]
+    OtherServer { kind: &'static str, name: String, address: String, variable: String },
     /// The backend leads to a server that is none of Azure's.
     #[error("{kind} {name} leads to {address}, which is no vault of Azure")]
     NoVault { kind: &'static str, name: String, address: String },
@@ -87,12 +90,17 @@ impl StoreFault {
             Self::NoBackend { .. } => "correct the name, or name the file or folder of the backend too",
             Self::Ambiguous { .. } => "name only the file or folder with the backend that is meant",
             Self::Elsewhere { .. } => "correct the backend, or use a newer seal",
-            Self::NoAddress => "set VAULT_ADDR, and VAULT_TOKEN or log in with `vault login` or `bao login`",
+            Self::NoAddress => {
+                "set VAULT_ADDR and VAULT_TOKEN, or BAO_ADDR and BAO_TOKEN; in place of the token, `vault login` or `bao login`"
+            }
+            Self::OtherServer { variable, .. } if variable.starts_with("BAO_") => {
+                "if that server is the right one, set BAO_ADDR to it: no file decides where your token goes"
+            }
             Self::OtherServer { .. } => {
                 "if that server is the right one, set VAULT_ADDR to it: no file decides where your token goes"
             }
             Self::NoVault { .. } => "name the vault's own address: no file decides where your token goes",
-            Self::NoCluster { .. } => "check --kubeconfig and --context, and that `kubectl get --raw /readyz` works",
+            Self::NoCluster { .. } => NO_CLUSTER,
             Self::Foreign(error) => error.hint(),
             Self::OtherTool { .. } => "write ref+store://STORE/PATH#/KEY",
             Self::Store(error) => store_hint(error),
@@ -112,8 +120,14 @@ fn is_away(error: &StoreError) -> bool {
 
 fn store_hint(error: &StoreError) -> &'static str {
     match error {
+        StoreError::NoCredentials { service: VAULT, .. } => {
+            "set VAULT_TOKEN or BAO_TOKEN, or log in with `vault login` or `bao login`"
+        }
         StoreError::NoCredentials { service, .. } => credentials_hint(service).unwrap_or("log in"),
         StoreError::Denied { service, .. } => denied_hint(service),
+        StoreError::Missing { service: KUBERNETES, .. } => {
+            "correct the path, or apply the Secret to the cluster: none that stands in a file is read"
+        }
         StoreError::Missing { .. } => "correct the path, or write the secret",
         StoreError::NoSuchVersion { .. } => "correct the version, or leave it out for the newest",
         StoreError::Deleted { .. } => "undelete the version, or write a new one",
@@ -123,15 +137,16 @@ fn store_hint(error: &StoreError) -> &'static str {
         StoreError::NotMade { .. } | StoreError::NoRole { .. } => "correct the path",
         StoreError::TooLarge { .. } => "keep less in one secret",
         StoreError::Throttled { service: VAULT, .. } | StoreError::Unavailable { service: VAULT, .. } => {
-            "check VAULT_ADDR, or try again later"
+            "check BAO_ADDR or VAULT_ADDR, or try again later"
         }
+        StoreError::Unavailable { service: KUBERNETES, .. } => NO_CLUSTER,
         StoreError::Throttled { .. } | StoreError::Unavailable { .. } => {
             "check that it can be reached from here, also through HTTPS_PROXY, or try again later"
         }
         StoreError::Answer { service: VAULT } => "see that what answers there is Vault or OpenBao",
         StoreError::Answer { .. } => "see that nobody else answers in its place",
         StoreError::Malformed { .. } => {
-            "correct VAULT_ADDR and VAULT_CACERT, AWS_REGION and AWS_ENDPOINT_URL, or what the backend says"
+            "correct VAULT_ADDR and VAULT_CACERT (or BAO_ADDR and BAO_CACERT), AWS_REGION and AWS_ENDPOINT_URL, or what the backend says"
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Secrets of stores as the user: to which store a reference leads, by the backends in files, and what it has, by the user's own credentials.
 //!
-//! What a file says never decides where credentials go. A server of Vault that it names has to be the one that the user named (`VAULT_ADDR`), a
-//! vault of Azure one below Azure's own domains; AWS and Google Cloud are where they always are, or where the user says, and the cluster is that of
+//! What a file says never decides where credentials go. A server of Vault that it names has to be the one that the user named (`BAO_ADDR` or
+//! `VAULT_ADDR`), a vault of Azure one below Azure's own domains; AWS and Google Cloud are where they always are, or where the user says, and the cluster is that of
 //! the user's kubeconfig. What a backend allows to Syncs is not looked at, since the user asks as nobody but the user. Not here: how a store is
 //! asked (`asking`).
-
-use std::env;
 
 use reqwest::Url;
 use serde_json::Value;
@@ -18,9 +16,7 @@ use waxwing_keys::{Origin, StoreError};
 use super::asking::{Asking, Looked};
 use super::fault::StoreFault;
 use crate::cluster::ContextArgs;
-
-/// The variable that names the server of Vault.
-pub(super) const ADDRESS: &str = "VAULT_ADDR";
+use crate::sealed::vault_address;
 
 /// The names of what references of vals lead to: where the user is logged in.
 const VAULT_OF_THE_USER: &str = "vault.of.the.environment";
@@ -112,16 +108,17 @@ impl Leads {
     }
 
     /// Says why the user's credentials do not go there.
-    fn refused(&self, own: Option<&str>, kind: &'static str, name: &str) -> Option<StoreFault> {
+    fn refused(&self, own: &UserServer, kind: &'static str, name: &str) -> Option<StoreFault> {
         let name = name.to_owned();
         let shown = |address: &str| match address.parse::<Origin>() {
             Ok(origin) => origin.to_string(),
             Err(_) => "what is no address".to_owned(),
         };
-        match (self, own) {
+        match (self, &own.address) {
             (Self::Vault { .. }, None) => Some(StoreFault::NoAddress),
-            (Self::Vault { address, .. }, Some(own)) if !is_same(address, own) => {
-                Some(StoreFault::OtherServer { kind, name, address: shown(address) })
+            (Self::Vault { address, .. }, Some(of_user)) if !is_same(address, of_user) => {
+                let variable = own.variable.clone();
+                Some(StoreFault::OtherServer { kind, name, address: shown(address), variable })
             }
             (Self::Azure { vault }, _) if !is_vault(vault) => {
                 Some(StoreFault::NoVault { kind, name, address: shown(vault) })
@@ -138,9 +135,22 @@ fn is_vault(address: &str) -> bool {
     url.is_some_and(|url| url.domain().is_some_and(|host| VAULT_DOMAINS.iter().any(|domain| is_in(host, domain))))
 }
 
+/// The server of Vault or OpenBao that the user named, and where.
+struct UserServer {
+    variable: String,
+    address: Option<String>,
+}
+
+impl UserServer {
+    fn of_environment() -> Self {
+        let (variable, address) = vault_address();
+        Self { variable, address }
+    }
+}
+
 /// The stores that files name, as the user reaches them. Not `Debug`.
 pub(crate) struct UserStores {
-    address: Option<String>,
+    server: UserServer,
     context: ContextArgs,
     all: Vec<Reached>,
     foreign: ForeignStores,
@@ -168,18 +178,18 @@ impl Reached {
 impl UserStores {
     /// Takes the backends of files, and for references of vals what the user is logged in to.
     pub(super) fn new(stores: Vec<Store>, context: ContextArgs) -> Self {
-        let address = env::var(ADDRESS).ok().filter(|address| !address.is_empty());
-        let vault = Leads::Vault { address: address.clone().unwrap_or_default(), namespace: None };
+        let server = UserServer::of_environment();
+        let vault = Leads::Vault { address: server.address.clone().unwrap_or_default(), namespace: None };
         let own =
             [(VAULT_OF_THE_USER, vault), (AWS_OF_THE_USER, Leads::Aws { region: None }), (GCP_OF_THE_USER, Leads::Gcp)];
         let own = own.into_iter().map(|(name, leads)| {
             let (kind, dynamic) = (StoreKind::Namespaced, Vec::new());
             Store { kind, name: name.to_owned(), leads: Some(leads), dynamic }
         });
-        let all = stores.into_iter().chain(own).map(|store| Reached::new(store, address.as_deref())).collect();
+        let all = stores.into_iter().chain(own).map(|store| Reached::new(store, server.address.as_deref())).collect();
         let named = PROVIDERS.into_iter().filter_map(|(form, name)| Some((Form::Vals(form), name.parse().ok()?)));
         let with = |foreign: ForeignStores, (form, name): (Form, StoreName)| foreign.with(form, None, name);
-        Self { address, context, all, foreign: named.fold(ForeignStores::default(), with) }
+        Self { server, context, all, foreign: named.fold(ForeignStores::default(), with) }
     }
 
     /// Returns the reference that one of vals is; its store is what the user is logged in to.
@@ -243,7 +253,7 @@ impl UserStores {
                 refused.get_or_insert(StoreFault::Elsewhere { kind, name: name.to_owned() });
                 continue;
             };
-            match (leads.refused(self.address.as_deref(), kind, name), found) {
+            match (leads.refused(&self.server, kind, name), found) {
                 (Some(fault), _) => refused = refused.or(Some(fault)),
                 (None, None) => found = Some((asking, leads)),
                 (None, Some((_, first))) if first == leads => {}

@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 
 const PROGRAM: &str = "SOPS_GPG_EXEC";
 /// Secrets of the user that are none of gpg's business; a gpg-agent that it starts would keep them for as long as it runs.
-const NOT_FOR_GPG: [&str; 7] = [
+const NOT_FOR_GPG: [&str; 8] = [
     "SOPS_AGE_KEY",
+    "BAO_TOKEN",
     "VAULT_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",

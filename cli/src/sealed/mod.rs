@@ -43,7 +43,8 @@ pub(crate) use identities::{Identities, UNSUPPORTED};
 pub(crate) use key_services::KeyServices;
 pub(crate) use recipients::{Context, Groups, MasterKey, MasterKeyError, Names, context, distinct};
 pub(crate) use services::{
-    Secrets, aws_secrets, azure_secrets, block_on, credentials_hint, gcp_secrets, hint as service_hint, vault_secrets,
+    Secrets, aws_secrets, azure_secrets, block_on, credentials_hint, gcp_secrets, hint as service_hint, vault_address,
+    vault_secrets,
 };
 
 /// A file that was opened.

@@ -56,6 +56,7 @@ impl Backend {
         let pace = reader.tenant.job.context.paces.of(&uid, generation, &spec.limits);
         let (service, secret) = Service::read(reader, &spec).await?;
         let holder = Holder {
+            tenant: reader.tenant.job.namespace().to_owned(),
             account: reader.tenant.job.account.to_string(),
             backend: uid,
             // Not its resourceVersion, which its status changes too.

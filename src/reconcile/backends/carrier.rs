@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use waxwing_formats::SecretBytes;
 use waxwing_keys::VaultLogin;
 
-use super::logins::Ends;
+use super::ends::Ends;
 use super::vault_server::Server;
 
 /// A token with the lease that was asked for with it. Both are ended when this goes, unless they are left to end by themselves. Not `Debug`.

@@ -7,20 +7,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
-use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::OnceCell;
 use waxwing_formats::SecretBytes;
-use waxwing_keys::{Holder, Holdings, Patience, ServiceError, VaultLogin};
+use waxwing_keys::{Holder, Holdings, ServiceError, VaultLogin};
 
 use super::carrier::Carrier;
+use super::ends::{Ends, TO_END};
 use super::vault_server::Server;
 
 /// The most tokens that are kept, and the most secret ids.
@@ -35,25 +33,13 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// How long a secret id is kept that never ends.
 const LONGEST_SECRET_ID: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// How long the ends of tokens are waited for when the controller ends.
-const TO_END: Duration = Duration::from_secs(5);
-
-/// How many tokens are ended at the same time.
-static ENDED_AT_ONCE: Semaphore = Semaphore::const_new(16);
-
-/// After which pauses it is tried again to end a token whose server is away.
-const AGAIN_AFTER: [Duration; 4] =
-    [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300)];
-
-/// How long a server may take to end a token, which ends by itself anyway.
-const PATIENCE: Patience = Patience { timeout: TO_END, tries: 1, pause: Duration::ZERO, longest_pause: Duration::ZERO };
-
 /// The tokens and secret ids that are kept. Not `Debug`.
 pub struct Logins {
     tokens: Mutex<Holdings<(), Arc<Token>>>,
     logging_in: AtOnce<Holder, Arc<Token>>,
-    secret_ids: Mutex<Holdings<[u8; 32], Arc<SecretBytes>>>,
-    taking_out: Mutex<HashMap<(Holder, [u8; 32]), TakingOut>>,
+    /// By the wrapping that they were taken out of, which stands in the version of the holder.
+    secret_ids: Mutex<Holdings<(), Arc<SecretBytes>>>,
+    taking_out: Mutex<HashMap<Holder, TakingOut>>,
     ends: Arc<Ends>,
 }
 
@@ -174,6 +160,15 @@ impl Logins {
         token
     }
 
+    /// Has a request for a login go on to its end, as [`Ends::log_in`] says.
+    pub(super) async fn log_in(
+        &self,
+        server: &Server,
+        asked: impl Future<Output = Result<VaultLogin, ServiceError>> + Send + 'static,
+    ) -> Result<VaultLogin, ServiceError> {
+        self.ends.log_in(server, asked).await
+    }
+
     /// Takes a login that is nobody else's, for one lease.
     pub(super) fn carrier(&self, server: &Server, login: VaultLogin) -> Carrier {
         Carrier::new(login, server, self.ends.clone())
@@ -185,12 +180,11 @@ impl Logins {
     }
 
     /// Returns the secret id that was taken out of a wrapping, or has it taken out: this goes on to its end, also when nobody waits for it
-    /// any more, since it can be done only once, and who asks meanwhile waits for the same. It is found by whoever shows the same wrapping
-    /// through the same backend.
+    /// any more, since it can be done only once, and who asks meanwhile waits for the same. `holder` says in its version which wrapping
+    /// that is; what was taken out of an earlier one goes.
     pub(super) async fn secret_id<T>(
         self: &Arc<Self>,
         holder: &Holder,
-        wrapping: [u8; 32],
         take_out: impl Fn() -> T,
     ) -> Result<Arc<SecretBytes>, ServiceError>
     where
@@ -198,11 +192,11 @@ impl Logins {
     {
         let taken_out = {
             let mut all = self.taking_out();
-            if let Some(found) = self.secret_ids().find(holder, &wrapping, Instant::now()) {
+            if let Some(found) = self.secret_ids().find(holder, &(), Instant::now()) {
                 return Ok(found.clone());
             }
-            let begin = || self.begin_to_take_out((holder.clone(), wrapping), take_out());
-            all.entry((holder.clone(), wrapping)).or_insert_with(begin).clone()
+            let begin = || self.begin_to_take_out(holder.clone(), take_out());
+            all.entry(holder.clone()).or_insert_with(begin).clone()
         };
         taken_out.await
     }
@@ -210,7 +204,7 @@ impl Logins {
     /// Has a secret id taken out in a task of its own, which keeps it. Who comes after a failure begins anew.
     fn begin_to_take_out(
         self: &Arc<Self>,
-        key: (Holder, [u8; 32]),
+        holder: Holder,
         taken_out: impl Future<Output = Result<(SecretBytes, Option<Duration>), ServiceError>> + Send + 'static,
     ) -> TakingOut {
         let logins = self.clone();
@@ -221,10 +215,10 @@ impl Logins {
             let kept = taken_out.map(|(secret_id, lifetime)| {
                 let (secret_id, now) = (Arc::new(secret_id), Instant::now());
                 let until = now + lifetime.unwrap_or(LONGEST_SECRET_ID);
-                drop(logins.secret_ids().keep(&key.0, key.1, secret_id.clone(), until, now));
+                drop(logins.secret_ids().keep(&holder, (), secret_id.clone(), until, now));
                 secret_id
             });
-            all.remove(&key);
+            all.remove(&holder);
             kept
         });
         let kept = async { kept.await.unwrap_or(Err(ServiceError::Malformed { what: "the wrapping" })) };
@@ -246,11 +240,18 @@ impl Logins {
         self.taking_out().retain(|_, taken_out| taken_out.peek().is_none());
     }
 
-    /// Ends every token that is kept, and waits for that, but not for long.
+    /// Ends every token that is kept, or still comes of a request that is under way, and waits for that, but not for long.
     pub async fn end(&self) {
-        drop(self.tokens().forget(|_, _| true));
-        let mut ends = mem::take(&mut *self.ends.all());
-        let all = async { while ends.join_next().await.is_some() {} };
+        let all = async {
+            loop {
+                drop(self.tokens().forget(|_, _| true));
+                let mut under_way = self.ends.take();
+                if under_way.is_empty() {
+                    return;
+                }
+                while under_way.join_next().await.is_some() {}
+            }
+        };
         if tokio::time::timeout(TO_END, all).await.is_err() {
             tracing::debug!("some tokens were not ended; they end by themselves");
         }
@@ -260,48 +261,12 @@ impl Logins {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn taking_out(&self) -> MutexGuard<'_, HashMap<(Holder, [u8; 32]), TakingOut>> {
+    fn taking_out(&self) -> MutexGuard<'_, HashMap<Holder, TakingOut>> {
         self.taking_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn secret_ids(&self) -> MutexGuard<'_, Holdings<[u8; 32], Arc<SecretBytes>>> {
+    fn secret_ids(&self) -> MutexGuard<'_, Holdings<(), Arc<SecretBytes>>> {
         self.secret_ids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The ends of tokens that are under way.
-#[derive(Default)]
-pub(super) struct Ends(Mutex<JoinSet<()>>);
-
-impl Ends {
-    /// Has a token ended in a task of its own, over a connection of its own, and a few times again where its server is away. What comes of
-    /// it nobody waits for.
-    pub(super) fn begin(&self, server: Arc<Server>, token: SecretBytes) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let mut all = self.all();
-        while all.try_join_next().is_some() {}
-        drop(all.spawn_on(ended(server, token), &runtime));
-    }
-
-    fn all(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn ended(server: Arc<Server>, token: SecretBytes) {
-    let mut pauses = AGAIN_AFTER.iter();
-    loop {
-        let once = async {
-            let _place = ENDED_AT_ONCE.acquire().await;
-            let token = SecretBytes::concat(&[token.expose_secret()]);
-            server.connect(PATIENCE)?.transit(Some(token))?.revoke_own_token().await
-        };
-        let Err(error) = once.await else { return };
-        let is_away = matches!(error, ServiceError::Unavailable { .. } | ServiceError::Throttled { .. });
-        match pauses.next().filter(|_| is_away) {
-            Some(pause) => tokio::time::sleep(*pause).await,
-            None => return tracing::debug!(%error, "a token was not ended; it ends by itself"),
-        }
     }
 }
 
@@ -349,25 +314,29 @@ impl<K: Eq + Hash, T: Clone> AtOnce<K, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::api::{VaultAuth, VaultBackend};
 
     fn server() -> Arc<Server> {
+        server_at("http://127.0.0.1:9")
+    }
+
+    fn server_at(address: &str) -> Arc<Server> {
         let auth = VaultAuth { kubernetes: None, jwt: None, app_role: None, cert: None, token_ref: None };
-        let spec = VaultBackend {
-            address: "http://127.0.0.1:9".to_owned(),
-            namespace: None,
-            ca_bundle: None,
-            auth,
-            dynamic: Vec::new(),
-        };
+        let spec =
+            VaultBackend { address: address.to_owned(), namespace: None, ca_bundle: None, auth, dynamic: Vec::new() };
         Arc::new(Server::new(&spec, None))
     }
 
     fn holder(account: &str) -> Holder {
-        Holder { account: account.to_owned(), backend: "b".to_owned(), version: "1".to_owned() }
+        let [tenant, account, backend, version] = [account, account, "b", "1"].map(str::to_owned);
+        Holder { tenant, account, backend, version }
     }
 
     fn login(lifetime: Option<u64>, is_for_many_uses: bool) -> VaultLogin {
@@ -424,16 +393,52 @@ mod tests {
         let (logins, holder) = (Arc::new(Logins::default()), holder("shop"));
         let (times, may) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
         let take_out = || taken_out(times.clone(), may.clone());
-        let mut cut_off = Box::pin(logins.secret_id(&holder, [7; 32], take_out));
+        let mut cut_off = Box::pin(logins.secret_id(&holder, take_out));
         assert!(futures::poll!(cut_off.as_mut()).is_pending());
         drop(cut_off);
-        let mut waiting = Box::pin(logins.secret_id(&holder, [7; 32], take_out));
+        let mut waiting = Box::pin(logins.secret_id(&holder, take_out));
         assert!(futures::poll!(waiting.as_mut()).is_pending());
         may.add_permits(1);
         assert_eq!(waiting.await.unwrap().expose_secret(), b"hunter2");
-        assert!(logins.secret_id(&holder, [7; 32], take_out).await.is_ok());
+        assert!(logins.secret_id(&holder, take_out).await.is_ok());
         assert_eq!(times.load(Ordering::Relaxed), 1);
         assert!(logins.taking_out().is_empty());
+    }
+
+    /// Answers requests that need no answer, and tells the first line of each.
+    fn told_by_a_server() -> (Arc<Server>, std::sync::mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = server_at(&format!("http://{}", listener.local_addr().unwrap()));
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+                tell.send(line.trim_end().to_owned()).unwrap();
+            }
+        });
+        (server, told)
+    }
+
+    #[tokio::test]
+    async fn a_token_that_comes_of_a_login_whose_turn_was_cut_off_is_ended_too() {
+        let (logins, (server, told)) = (Logins::default(), told_by_a_server());
+        let may = Arc::new(Semaphore::new(0));
+        let asked = |may: Arc<Semaphore>, is_revocable| async move {
+            let _place = may.acquire().await;
+            Ok(VaultLogin { is_revocable, ..login(Some(600), true) })
+        };
+        for is_revocable in [true, false] {
+            let mut cut_off = Box::pin(logins.log_in(&server, asked(may.clone(), is_revocable)));
+            assert!(futures::poll!(cut_off.as_mut()).is_pending());
+        }
+        may.add_permits(2);
+        let taken = logins.log_in(&server, asked(may.clone(), true)).await;
+        logins.end().await;
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), ["POST /v1/auth/token/revoke-self HTTP/1.1"]);
+        assert_eq!(taken.unwrap().token.expose_secret(), b"hunter2");
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod azure;
 mod backend;
 mod carrier;
 mod check;
+mod ends;
 mod gcp;
 mod hint;
 mod kubernetes;

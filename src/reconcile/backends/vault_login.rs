@@ -22,7 +22,7 @@ pub(super) enum Login {
     /// By a token of its ServiceAccount.
     Signed { mount: String, role: String, audience: String },
     /// By an AppRole, whose secret id may come wrapped.
-    AppRole { spec: AppRoleAuth, secret_id: SecretBytes, version: String },
+    AppRole { spec: AppRoleAuth, secret_id: SecretBytes },
     /// By the certificate that connections are made with.
     Certificate { mount: String, role: Option<String> },
 }
@@ -45,8 +45,7 @@ impl Login {
             }
             (None, None, Some(spec), None, None) => {
                 let (secret_id, version) = entry(reader, &spec.secret_ref, "secretId").await?;
-                let login = Self::AppRole { spec: spec.clone(), secret_id, version: version.clone() };
-                Ok(Read { login, identity: None, version })
+                Ok(Read { login: Self::AppRole { spec: spec.clone(), secret_id }, identity: None, version })
             }
             (None, None, None, Some(spec), None) => Self::certified(reader, spec).await,
             (None, None, None, None, Some(secret)) => {
@@ -87,31 +86,36 @@ impl Login {
         holder: &Holder,
     ) -> Result<VaultLogin, ServiceError> {
         let who = |who: String| move |error| turned_away(error, &who);
-        let stranger = || server.connect(PATIENCE)?.transit(None);
+        let (logins, stranger) = (&tenant.job.context.logins, server.connect(PATIENCE)?.transit(None)?);
         match self {
             // It was never logged in with, so nobody comes here with one.
             Self::Token(_) => Err(ServiceError::Malformed { what: AUTH }),
             Self::Signed { mount, role, audience } => {
-                let jwt = tenant.token(audience, VAULT).await?;
-                let login = stranger()?.log_in(mount, &VaultProof::Signed { role, jwt: &jwt }).await;
-                login.map_err(who(format!("ServiceAccount {}", tenant.job.account)))
+                let (jwt, role, mount) = (tenant.token(audience, VAULT).await?, role.clone(), mount.clone());
+                let asked =
+                    async move { stranger.log_in(&mount, &VaultProof::Signed { role: &role, jwt: &jwt }).await };
+                logins.log_in(server, asked).await.map_err(who(format!("ServiceAccount {}", tenant.job.account)))
             }
-            Self::AppRole { spec, secret_id, version } => {
-                let AppRoleAuth { mount, role_id, .. } = spec;
-                let taken_out;
+            Self::AppRole { spec, secret_id } => {
+                let AppRoleAuth { mount, role_id, .. } = spec.clone();
                 let secret_id = match spec.wrapped {
-                    false => secret_id,
-                    true => {
-                        taken_out = take_out(tenant, server, holder, (mount, secret_id, version)).await?;
-                        &taken_out
-                    }
+                    false => SecretBytes::concat(&[secret_id.expose_secret()]),
+                    true => take_out(tenant, server, holder, (&mount, secret_id)).await?,
                 };
-                let login = stranger()?.log_in(mount, &VaultProof::AppRole { role_id, secret_id }).await;
-                login.map_err(who(format!("the secret id of Secret {}", spec.secret_ref.name)))
+                let asked = async move {
+                    let proof = VaultProof::AppRole { role_id: &role_id, secret_id: &secret_id };
+                    stranger.log_in(&mount, &proof).await
+                };
+                logins
+                    .log_in(server, asked)
+                    .await
+                    .map_err(who(format!("the secret id of Secret {}", spec.secret_ref.name)))
             }
             Self::Certificate { mount, role } => {
-                let login = stranger()?.log_in(mount, &VaultProof::Certificate { role: role.as_deref() }).await;
-                login.map_err(who("the certificate".to_owned()))
+                let (mount, role) = (mount.clone(), role.clone());
+                let asked =
+                    async move { stranger.log_in(&mount, &VaultProof::Certificate { role: role.as_deref() }).await };
+                logins.log_in(server, asked).await.map_err(who("the certificate".to_owned()))
             }
         }
     }
@@ -147,28 +151,33 @@ async fn entry(reader: &Reader<'_>, secret: &LocalRef, name: &str) -> Result<(Se
 }
 
 /// Returns what was wrapped in a token, which is good for one look.
+///
+/// What was taken out is found again by the token that it was wrapped in and the place that the token is of: the server, the namespace on it
+/// and the mount. It does not belong to a generation of the backend, or to a version of the Secret: the same token can't be taken out a
+/// second time, so that a backend with other `allow` or another `roleId`, or a Secret with another label, would need a new wrapping for
+/// nothing. Where the place is another one it is not reused, since a secret id of one server must not be sent to another; there the token
+/// is looked at anew, and refused.
 async fn take_out(
     tenant: &Tenant<'_>,
     server: &Arc<Server>,
     holder: &Holder,
-    (mount, wrapping, version): (&str, &SecretBytes, &str),
+    (mount, wrapping): (&str, &SecretBytes),
 ) -> Result<SecretBytes, ServiceError> {
     let copy = || SecretBytes::concat(&[wrapping.expose_secret()]);
     let client: Result<VaultTransit, ServiceError> = server.connect(PATIENCE)?.transit(Some(copy()));
     let client = Arc::new(client?);
     // Whoever can read the Secret could take it out himself, so it is theirs together.
     let holder = Holder {
+        tenant: tenant.job.namespace().to_owned(),
         account: tenant.job.namespace().to_owned(),
         backend: holder.backend.clone(),
-        version: version.to_owned(),
+        version: wrapped_at(&server.place(), mount, wrapping),
     };
-    let shown = digest(&SHA256, wrapping.expose_secret());
-    let shown = shown.as_ref().try_into().map_err(|_| ServiceError::Malformed { what: "the wrapping" })?;
     let once = || {
         let (client, mount, wrapping) = (client.clone(), mount.to_owned(), copy());
         async move { client.unwrap_secret_id(&mount, &wrapping).await }
     };
-    let taken_out = tenant.job.context.logins.secret_id(&holder, shown, once).await;
+    let taken_out = tenant.job.context.logins.secret_id(&holder, once).await;
     let taken_out = taken_out.map_err(|error| match error {
         ServiceError::Denied { service, code } => {
             let why = format!("the wrapping of the secret id is over, or was taken out already ({code})");
@@ -183,11 +192,39 @@ async fn take_out(
     Ok(SecretBytes::concat(&[taken_out.expose_secret()]))
 }
 
+/// Returns what tells a wrapping from any other, without showing it.
+fn wrapped_at(place: &str, mount: &str, wrapping: &SecretBytes) -> String {
+    let digest = digest(&SHA256, wrapping.expose_secret());
+    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{place} auth/{mount} {digest}")
+}
+
 fn turned_away(error: ServiceError, who: &str) -> ServiceError {
     match error {
         ServiceError::Denied { service, code } => {
             ServiceError::NoCredentials { service, why: format!("it does not let {who} in ({code})") }
         }
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_out_of_a_wrapping_is_found_by_the_same_token_at_the_same_place_alone() {
+        let at = |place, mount, token: &[u8]| wrapped_at(place, mount, &SecretBytes::new(token.to_vec()));
+        let own = at("https://a:8200 ", "approle", b"hunter2");
+        assert_eq!(own, at("https://a:8200 ", "approle", b"hunter2"));
+        assert!(!own.contains("hunter2"));
+        for other in [
+            at("https://b:8200 ", "approle", b"hunter2"),
+            at("https://a:8200 team", "approle", b"hunter2"),
+            at("https://a:8200 ", "approle-2", b"hunter2"),
+            at("https://a:8200 ", "approle", b"hunter3"),
+        ] {
+            assert_ne!(own, other);
+        }
     }
 }

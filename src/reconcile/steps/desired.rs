@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use waxwing_formats::reference::ForeignStores;
 use waxwing_plan::{GroupKind, Manifest};
 
+use super::other_references::with_other_references;
 use crate::api::{Failure, GitSource, Plaintext, Reason, Sync};
 use crate::cluster::Kinds;
 use crate::reconcile::{Job, Progress, Trouble, foreign_stores};
@@ -92,6 +93,40 @@ pub(in crate::reconcile) enum Sources<'a> {
     Known(Arc<Rendered>),
 }
 
+/// Why there is no render.
+enum NotMade {
+    /// Files, or objects made of them, are refused.
+    Refused(Vec<RenderError>),
+    /// Anything else.
+    Trouble(Trouble),
+}
+
+impl<E> From<E> for NotMade
+where
+    Trouble: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+impl NotMade {
+    /// Tells it to the user. Where nothing but references is refused, what is wrong with the others is told with it.
+    async fn told(self, job: &Job<'_>, fetched: &Fetched) -> Trouble {
+        let errors = match self {
+            Self::Trouble(trouble) => return trouble,
+            Self::Refused(errors) => errors,
+        };
+        match errors.iter().all(|error| is_of_reference(&error.fault)) {
+            true => match rest(job, fetched).await {
+                Some((rest, errors)) => with_other_references(job, &rest, trouble(&errors)).await,
+                None => trouble(&errors),
+            },
+            false => trouble(&errors),
+        }
+    }
+}
+
 /// Takes the revision that the Sync's source has.
 pub(in crate::reconcile) fn fetch(job: &Job<'_>, progress: &mut Progress) -> Result<Fetched, Trouble> {
     let name = &job.sync.spec.source_ref.name;
@@ -114,22 +149,41 @@ pub(in crate::reconcile) async fn read<'a>(job: &Job<'_>, fetched: &'a Fetched) 
     let kinds = job.context.kinds.get().await?;
     match job.context.rendered.get(job.sync, fetched, &kinds) {
         Some(rendered) if !has_unknown_kind(&rendered, &kinds) => Ok(Sources::Known(rendered)),
-        _ => Ok(Sources::New(Box::new(files(job, fetched)?), fetched)),
+        _ => match files(job, fetched) {
+            Ok(read) => Ok(Sources::New(Box::new(read), fetched)),
+            Err(error) => Err(error.told(job, fetched).await),
+        },
     }
 }
 
-fn files(job: &Job<'_>, fetched: &Fetched) -> Result<Read, Trouble> {
-    let folder = RepoPath::parse(&job.sync.spec.path).map_err(|error| {
+fn folder(job: &Job<'_>) -> Result<RepoPath, Trouble> {
+    RepoPath::parse(&job.sync.spec.path).map_err(|error| {
         let hint = "correct spec.path: a folder of the repository, relative to its root";
         Trouble::lasting(Reason::PathEscapes, error, hint)
-    })?;
+    })
+}
+
+fn files(job: &Job<'_>, fetched: &Fetched) -> Result<Read, NotMade> {
+    let folder = folder(job)?;
     let foreign = foreign_stores(&job.sync.spec.secrets);
     let read = || {
         let confined = Confined::new(&fetched.tree, &folder);
         let files = render::read(&confined, &folder, &job.context.salt, &foreign)?;
         Ok(Read { files, confined: confined.is_so() })
     };
-    tokio::task::block_in_place(read).map_err(|errors: Vec<RenderError>| trouble(&errors))
+    tokio::task::block_in_place(read).map_err(NotMade::Refused)
+}
+
+/// Renders what is not refused of a revision of which some references are, to ask stores about the others, and returns all that are; nothing
+/// where clear text keeps it from being applied anyway.
+async fn rest(job: &Job<'_>, fetched: &Fetched) -> Option<(Rendered, Vec<RenderError>)> {
+    let (kinds, folder) = (job.context.kinds.get().await.ok()?, folder(job).ok()?);
+    let foreign = foreign_stores(&job.sync.spec.secrets);
+    let scope = |kind: &GroupKind| scope(&kinds, kind);
+    let (files, options) = ((&fetched.tree as _, &folder, &foreign), options(job));
+    let make = || render::render_rest(files, &options, &job.context.salt, &scope, &is_of_reference);
+    let rest = tokio::task::block_in_place(make)?;
+    judge(rest.0.plaintext(), policy(job)).is_ok().then_some(rest)
 }
 
 /// Renders, and holds the result against the Sync's policy for secrets in clear text.
@@ -140,22 +194,36 @@ pub(in crate::reconcile) async fn render(
 ) -> Result<Arc<Rendered>, Trouble> {
     let rendered = match sources {
         Sources::Known(rendered) => remembered(job, rendered),
-        Sources::New(files, fetched) => make(job, *files, fetched).await?,
+        Sources::New(files, fetched) => match make(job, *files, fetched).await {
+            Ok(rendered) => rendered,
+            Err(error) => return Err(error.told(job, fetched).await),
+        },
     };
     progress.revision().inspect(|(revision, _)| job.note_tried(revision));
-    let policy = match job.sync.spec.secrets.plaintext {
-        Plaintext::Deny => PlaintextPolicy::Deny,
-        Plaintext::Warn => PlaintextPolicy::Warn,
-        Plaintext::Allow => PlaintextPolicy::Allow,
-    };
-    let warned = judge(rendered.plaintext(), policy).map_err(|errors| trouble(&errors))?;
+    let warned = judge(rendered.plaintext(), policy(job)).map_err(|errors| trouble(&errors))?;
     progress.warn_of_plaintext(warned);
     Ok(rendered)
 }
 
+fn policy(job: &Job<'_>) -> PlaintextPolicy {
+    match job.sync.spec.secrets.plaintext {
+        Plaintext::Deny => PlaintextPolicy::Deny,
+        Plaintext::Warn => PlaintextPolicy::Warn,
+        Plaintext::Allow => PlaintextPolicy::Allow,
+    }
+}
+
+fn options(job: &Job<'_>) -> RenderOptions {
+    RenderOptions {
+        default_namespace: job.namespace().to_owned(),
+        kustomize: job.context.kustomize.clone(),
+        timeout: job.sync.spec.timeout.get(),
+    }
+}
+
 /// Renders with the kinds that are known; where those are not enough, it reads the kinds again and renders once more, since
 /// whether a kind has namespaces decides the identity of its objects.
-async fn make(job: &Job<'_>, sources: Read, fetched: &Fetched) -> Result<Arc<Rendered>, Trouble> {
+async fn make(job: &Job<'_>, sources: Read, fetched: &Fetched) -> Result<Arc<Rendered>, NotMade> {
     let kinds = job.context.kinds.get().await?;
     let rendered = make_with(job, sources, fetched, &kinds)?;
     if !has_unknown_kind(&rendered, &kinds) {
@@ -173,12 +241,8 @@ fn make_with(
     Read { files, confined }: Read,
     fetched: &Fetched,
     kinds: &Arc<Kinds>,
-) -> Result<Arc<Rendered>, Trouble> {
-    let options = RenderOptions {
-        default_namespace: job.namespace().to_owned(),
-        kustomize: job.context.kustomize.clone(),
-        timeout: job.sync.spec.timeout.get(),
-    };
+) -> Result<Arc<Rendered>, NotMade> {
+    let options = options(job);
     let sync = ObjectRef::from_obj(job.sync);
     let rendered = match job.context.rendered.same_closure(&sync, &files.closure_key(&options), kinds) {
         Some(rendered) => remembered(job, rendered),
@@ -188,7 +252,7 @@ fn make_with(
             let render = || render::render(files, &options, &job.context.salt, &scope);
             let rendered = tokio::task::block_in_place(render);
             job.context.metrics.render(renderer, rendered.is_ok(), begun.elapsed());
-            Arc::new(rendered.map_err(|errors| trouble(&errors))?)
+            Arc::new(rendered.map_err(NotMade::Refused)?)
         }
     };
     let (commit, path) = (fetched.revision.commit, job.sync.spec.path.clone());
@@ -242,6 +306,11 @@ fn message(error: &RenderError) -> String {
         Some(hint) => format!("{message}; hint: {hint}"),
         None => message,
     }
+}
+
+/// Tells whether it is a reference that is refused, so that all else is as it would be without it.
+fn is_of_reference(fault: &Fault) -> bool {
+    reason(fault) == Reason::ReferenceRefused
 }
 
 fn reason(fault: &Fault) -> Reason {

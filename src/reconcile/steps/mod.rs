@@ -5,6 +5,7 @@ mod desired;
 mod healthy;
 mod leased;
 mod open;
+mod other_references;
 mod planned;
 mod probe;
 pub(super) mod record;

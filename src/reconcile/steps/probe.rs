@@ -60,14 +60,23 @@ pub(in crate::reconcile) async fn probe<'a>(
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Probed<'a>, Trouble> {
-    let wanted = leased::pairs(rendered, with_versions(rendered, seen));
+    let mut wanted = leased::pairs(rendered, with_versions(rendered, seen));
     job.context.leases.ask_anew(job);
     if wanted.is_empty() {
         job.context.versions.keep(job, &Intervals::of(rendered), BTreeMap::new());
         return Ok(Probed::before(Arc::default()));
     }
+    let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
+    let misplaced = unsealing::misplaced(rendered, &bind_into);
+    wanted.retain(|(id, _)| !misplaced.contains_key(id));
     // In a box, since clients of clouds are nested deeper than the compiler looks.
     let asked = ask(job, rendered, seen, wanted).boxed().await;
+    let misplaced: Vec<_> = misplaced.into_values().flatten().collect();
+    let asked = match asked {
+        asked if misplaced.is_empty() => asked,
+        Ok(_) => Err(trouble(&misplaced)),
+        Err(other) => Err(trouble(&misplaced).and(other)),
+    };
     if let Err(trouble) = &asked {
         progress.unsealed(Some(trouble));
     }
@@ -95,8 +104,6 @@ async fn ask<'a>(
     seen: &Seen,
     wanted: BTreeSet<Pair>,
 ) -> Result<Probed<'a>, Trouble> {
-    let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
-    unsealing::check_places(rendered, &bind_into).map_err(|errors| trouble(&errors))?;
     let mut made = leased::fresh(job, &wanted, is_requested(job));
     let mut wanted = wanted;
     if !made.is_empty() {

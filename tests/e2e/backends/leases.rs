@@ -31,8 +31,8 @@ struct User {
 }
 
 impl Scene {
-    fn new() -> Self {
-        let (database, store) = (Postgres::start().unwrap(), Store::new("leases", &format!("{OWN}{POLICY}")));
+    fn new(name: &str) -> Self {
+        let (database, store) = (Postgres::start().unwrap(), Store::new(name, &format!("{OWN}{POLICY}")));
         let (url, admin, password) = database.connection();
         let bao = &store.bao;
         bao.ask(None, "sys/mounts/database", &json!({"type": "database"})).unwrap();
@@ -70,7 +70,11 @@ impl Scene {
 
     /// Returns the user that the Secret has.
     fn user(&self) -> Option<User> {
-        let entry = |key| self.store.stage.secret_value("db", key);
+        self.user_of("db")
+    }
+
+    fn user_of(&self, secret: &str) -> Option<User> {
+        let entry = |key| self.store.stage.secret_value(secret, key);
         Some(User { name: entry("username")?, password: entry("password")? })
     }
 
@@ -117,7 +121,7 @@ impl Scene {
 
 #[test]
 fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before_it_ends_and_revoked_with_the_sync() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::new("leases");
     let Scene { store, database } = &scene;
     let stage = &store.stage;
     let address = store.bao.address();
@@ -243,4 +247,97 @@ fn what_a_store_makes_is_shared_by_the_keys_of_an_object_renewed_replaced_before
     // What an earlier controller gave ends by itself.
     scene.no_users_but(&led, "what was made is revoked with the Sync");
     scene.store.told_nothing(&[&kept.password, &after.password, &last.password]);
+}
+
+/// A Secret with a user of the database.
+fn with_user(name: &str) -> String {
+    secret(
+        name,
+        "stringData:\n  username: ref+store://vault/database/creds/NS#/username\n  password: ref+store://vault/database/creds/NS#/password",
+    )
+}
+
+impl Scene {
+    /// Has the tenant log in by an AppRole, and the store make what is read there, certificates for 18 seconds.
+    fn log_in_by_app_role(&self) {
+        let Store { bao, .. } = &self.store;
+        bao.ask(None, "sys/auth/approle", &json!({"type": "approle"})).unwrap();
+        bao.ask(None, "auth/approle/role/shop", &json!({"token_policies": ["shop"], "token_ttl": "1h"})).unwrap();
+        let id = |answer: Value, name: &str| answer["data"][name].as_str().unwrap().to_owned();
+        let role_id = id(bao.read("auth/approle/role/shop/role-id").unwrap(), "role_id");
+        let secret_id = id(bao.ask(None, "auth/approle/role/shop/secret-id", &json!({})).unwrap(), "secret_id");
+        let literal = format!("--from-literal=secretId={secret_id}");
+        self.store.stage.kubectl(&["create", "secret", "generic", "approle", &literal]).unwrap();
+        let auth = format!("{{appRole: {{roleId: {role_id}, secretRef: {{name: approle}}}}}}");
+        let dynamic = "[{path: 'database/creds/*'}, {path: 'pki/issue/{namespace}', parameters: {common_name: 'db.shop.example', ttl: 18s}}]";
+        let paths = "'database/creds/{namespace}', 'pki/issue/{namespace}'";
+        let address = bao.address();
+        self.store.backend(
+            "vault",
+            &format!(
+                "{{vault: {{address: '{address}', auth: {auth}, dynamic: {dynamic}}}, allow: {{paths: [{paths}]}}}}"
+            ),
+        );
+    }
+}
+
+#[test]
+fn each_object_has_a_lease_of_its_own_that_ends_when_it_is_pruned_and_outlives_a_server_that_is_away() {
+    let scene = Scene::new("leases-each");
+    let Scene { store, database } = &scene;
+    let stage = &store.stage;
+    scene.lease_for("1h", "2h");
+    scene.log_in_by_app_role();
+    let tls = secret(
+        "tls",
+        "type: kubernetes.io/tls\nstringData:\n  tls.crt: ref+store://vault/pki/issue/NS#/certificate\n  tls.key: ref+store://vault/pki/issue/NS#/private_key",
+    );
+    let files = [("app/db.yaml", with_user("db")), ("app/other.yaml", with_user("other")), ("app/tls.yaml", tls)];
+    let files = files.map(|(path, text)| (path, store.at(&text)));
+    let commit = stage.commit(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
+    stage.sync("./app", "  backends: [{name: vault}]");
+    stage.applied(&commit);
+    let certificate = || stage.secret_value("tls", "tls.crt").unwrap();
+    let first = certificate();
+    let leases = stage.get("sync/app").unwrap()["status"]["leases"].clone();
+    let of_tls = leases.as_array().unwrap().iter().find(|lease| lease["path"] == store.at("pki/issue/NS"));
+    let ends = of_tls.unwrap()["expiresAt"].as_str().unwrap()[..19].to_owned();
+    let (user, other) = (scene.another_user(&[]), scene.user_of("other").unwrap());
+    assert!(user != other && database.lets_in(&other.name, &other.password), "each object has a user of its own");
+
+    // The one that is pruned takes its lease along, and no other.
+    let commit = stage.remove(&["app/other.yaml"]);
+    stage.applied(&commit);
+    scene.no_users_but(&user, "what was made for the one that is pruned is revoked");
+    assert!(!stage.has("secret/other") && database.lets_in(&user.name, &user.password));
+    assert_eq!(scene.leases().len(), 1);
+
+    // A certificate has no lease, and is replaced before it ends all the same.
+    let another = || match certificate() {
+        now if now == first => Err("it is still the first"),
+        now => Ok(now),
+    };
+    let second = eventually(PATIENCE, "another certificate arrives", another).unwrap();
+    assert!(second.starts_with("-----BEGIN CERTIFICATE-----"), "{second}");
+    let records = store.records("Secret/NS/tls");
+    let replaced = records[1]["timestamp"].as_str().unwrap();
+    assert!(replaced[..19] < *ends, "it was replaced at {replaced}, and the first one ended at {ends}");
+    assert_eq!(scene.user().as_ref(), Some(&user), "what is good for longer stays");
+
+    // While the server is away, what was made stays, and is renewed or replaced once it is back.
+    scene.lease_for("6s", "1h");
+    scene.drift();
+    let short = scene.another_user(&[&user]);
+    store.bao.seal().unwrap();
+    let away = stage.sync_is("StoreUnavailable", |sync| condition(sync, "Ready")["reason"] == "StoreUnavailable");
+    assert!(away["status"]["leases"].as_array().unwrap().len() == 2, "{away}");
+    assert_eq!(scene.user().as_ref(), Some(&short));
+    assert!(stage.has("secret/tls"));
+    store.bao.unseal().unwrap();
+    let is_well = || match (scene.user(), condition(&stage.get("sync/app").unwrap(), "Ready")) {
+        (Some(user), ready) if ready["status"] == "True" && database.lets_in(&user.name, &user.password) => Ok(()),
+        (_, ready) => Err(ready.to_string()),
+    };
+    eventually(PATIENCE, "all is well again", is_well).unwrap();
+    store.told_nothing(&[&user.password, &other.password, &short.password, "BEGIN RSA PRIVATE KEY", "client_token"]);
 }

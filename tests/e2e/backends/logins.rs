@@ -273,6 +273,12 @@ fn each_way_to_log_in_gets_in_and_one_that_does_not_says_what_to_do() {
         let request = json!({"metadata": {"annotations": {"waxwing.dev/requestedAt": word}}});
         store.stage.cluster.merge(&store.stage.path("sync/app").unwrap(), &request).unwrap();
     };
+    // Neither does another version of the Secret, or of the backend, ask for another wrapping, which would be the same one.
+    store.stage.kubectl(&["label", "secret", "wrapped", "touched=yes"]).unwrap();
+    store
+        .stage
+        .kubectl(&["patch", "secretbackend", "wrapped", "--type=merge", "-p", r#"{"spec":{"refreshInterval":"7m"}}"#])
+        .unwrap();
     store.write("db", &json!({"password": "hunter-two"}));
     asks(&store, "one");
     store.value_is("db", "wrapped", "hunter-two");
@@ -291,7 +297,9 @@ fn each_way_to_log_in_gets_in_and_one_that_does_not_says_what_to_do() {
         if all.iter().all(|name| told.contains(&format!("SecretBackend {name}: "))) { Ok(told) } else { Err(told) }
     });
     kept(&store, "client", &[("tls.crt", "nothing"), ("tls.key", &key_pem)]);
-    kept(&store, "wrapped", &[("secretId", &wrapping)]);
+    let spent = store.bao.ask_wrapped(SECRET_ID, &json!({})).unwrap();
+    store.bao.ask(None, "sys/wrapping/unwrap", &json!({"token": spent})).unwrap();
+    kept(&store, "wrapped", &[("secretId", &spent)]);
     let damaged = eventually(PATIENCE, "they fail in another way", || {
         let told = store.fails("ReferenceDenied");
         if told.contains("taken out already") && told.contains("the certificate or the private key") {

@@ -164,6 +164,16 @@ impl OpenBao {
         self.ask(None, "sys/seal", &json!({})).map(drop)
     }
 
+    /// Unseals the server, which has what it had.
+    ///
+    /// # Errors
+    /// [`Failure::Answer`] when the server refuses; fails also when its log says no key.
+    pub fn unseal(&self) -> Result<(), Failure> {
+        let log = std::fs::read_to_string(self.process.log()).unwrap_or_default();
+        let key = log.lines().find_map(|line| line.strip_prefix("Unseal Key: ")).unwrap_or_default();
+        self.ask(None, "sys/unseal", &json!({"key": key.trim()})).map(drop)
+    }
+
     /// Ends the server.
     pub fn stop(&mut self) {
         self.process.kill();

@@ -86,6 +86,12 @@ impl Secrets {
     }
 }
 
+/// Returns the variable that names the user's server of Vault or OpenBao, for what references lead to, and the address in it.
+pub(crate) fn vault_address() -> (String, Option<String>) {
+    let environment = vault::Environment::OpenBao;
+    (environment.name("ADDR"), environment.text("ADDR"))
+}
+
 /// Makes a client for the secrets of a server of Vault or OpenBao, in a namespace or in that of the environment.
 pub(crate) fn vault_secrets(address: &str, namespace: Option<&str>) -> Result<VaultSecrets, ServiceError> {
     vault::secrets(address, namespace)

@@ -1,7 +1,8 @@
 //! Transit engines of Vault and OpenBao as the user: the token and the settings that their own command lines read.
 //!
 //! Source: `vaultClient` in `hcvault/keysource.go` of sops 3.13.3 and the variables of Vault's client library. Stricter: an entry of
-//! `SOPS_HC_VAULT_ALLOWLIST` is an address as a whole, certificates are always checked, and no redirect is followed.
+//! `SOPS_HC_VAULT_ALLOWLIST` is an address as a whole, certificates are always checked, and no redirect is followed. Keys are found as sops
+//! finds them; for what references lead to, OpenBao's variables count too ([`Environment`]).
 
 use std::env;
 use std::ffi::OsString;
@@ -22,7 +23,37 @@ use zeroize::Zeroizing;
 pub(super) const NO_CREDENTIALS: &str = "set VAULT_TOKEN, or log in with `vault login` or `bao login`";
 
 const ALLOW_LIST: &str = "SOPS_HC_VAULT_ALLOWLIST";
-const SKIP_VERIFY: &str = "VAULT_SKIP_VERIFY";
+
+/// By whose rules the user's settings are found in the environment.
+#[derive(Clone, Copy)]
+pub(crate) enum Environment {
+    /// Those of sops, and of Vault's own client: `VAULT_ADDR` and its like.
+    Vault,
+    /// Those of OpenBao's client: `BAO_ADDR` and its like, also where they are empty, and those of Vault in the place of each that is not
+    /// there (`ReadBaoVariable` in `api/env.go` of OpenBao 2).
+    OpenBao,
+}
+
+impl Environment {
+    /// Returns the variable that has a setting, such as `VAULT_ADDR` for `ADDR`.
+    pub(crate) fn name(self, setting: &str) -> String {
+        let own = format!("BAO_{setting}");
+        match self {
+            Self::OpenBao if env::var_os(&own).is_some() => own,
+            Self::OpenBao | Self::Vault => format!("VAULT_{setting}"),
+        }
+    }
+
+    /// Returns a setting, if the user has it.
+    fn value(self, setting: &str) -> Option<OsString> {
+        env::var_os(self.name(setting)).filter(|value| !value.is_empty())
+    }
+
+    /// Returns a setting that is a text.
+    pub(crate) fn text(self, setting: &str) -> Option<String> {
+        self.value(setting)?.into_string().ok()
+    }
+}
 
 pub(super) async fn wrap(key: &VaultKey, data_key: &DataKey) -> Result<String, ServiceError> {
     client(key)?.wrap(key, data_key).await
@@ -34,28 +65,31 @@ pub(super) async fn unwrap(key: &VaultKey, enc: &str) -> Result<DataKey, Service
 
 /// Makes a client for the server of a key, if it may be called.
 fn client(key: &VaultKey) -> Result<VaultTransit, ServiceError> {
-    VaultTransit::new(connections()?, &key.address, &access(&key.address)?)
+    let environment = Environment::Vault;
+    VaultTransit::new(connections(environment)?, &key.address, &access(environment, &key.address)?)
 }
 
 /// Makes a client for secrets of a server, if it may be called.
 pub(super) fn kv(address: &str) -> Result<VaultKv, ServiceError> {
-    VaultKv::new(connections()?, address, &access(address)?)
+    let environment = Environment::Vault;
+    VaultKv::new(connections(environment)?, address, &access(environment, address)?)
 }
 
 /// Makes a client for secrets that references lead to.
 pub(super) fn secrets(address: &str, namespace: Option<&str>) -> Result<VaultSecrets, ServiceError> {
-    let mut access = access(address)?;
+    let environment = Environment::OpenBao;
+    let mut access = access(environment, address)?;
     if let Some(namespace) = namespace {
         access.namespace = Some(namespace.to_owned());
     }
-    VaultSecrets::new(connections()?, address, &access)
+    VaultSecrets::new(connections(environment)?, address, &access)
 }
 
 /// Returns the connections that were made before, if they trust the same authorities: to read those of the system takes longer than
 /// a call.
-fn connections() -> Result<ServiceClient, ServiceError> {
+fn connections(environment: Environment) -> Result<ServiceClient, ServiceError> {
     static MADE: Mutex<Option<(Option<Vec<u8>>, ServiceClient)>> = Mutex::new(None);
-    let authorities = authorities()?;
+    let authorities = authorities(environment)?;
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, client)) = made.as_ref().filter(|(trusted, _)| *trusted == authorities) {
         return Ok(client.clone());
@@ -68,17 +102,15 @@ fn connections() -> Result<ServiceClient, ServiceError> {
 }
 
 /// Finds as whom a server is called, if it may be.
-fn access(address: &str) -> Result<VaultAccess, ServiceError> {
+fn access(environment: Environment, address: &str) -> Result<VaultAccess, ServiceError> {
     let allowed = env::var(ALLOW_LIST).unwrap_or_default();
     check(address, &allowed)?;
-    if env::var_os(SKIP_VERIFY).is_some_and(|value| is_true(&value.to_string_lossy())) {
-        let why = format!("{SKIP_VERIFY} would let anyone take the token; name the server's authority in VAULT_CACERT");
+    if environment.value("SKIP_VERIFY").is_some_and(|value| is_true(&value.to_string_lossy())) {
+        let (skip, authority) = (environment.name("SKIP_VERIFY"), environment.name("CACERT"));
+        let why = format!("{skip} would let anyone take the token; name the server's authority in {authority}");
         return Err(ServiceError::NotAllowed { service: SERVICE, why });
     }
-    Ok(VaultAccess {
-        token: token()?,
-        namespace: env::var("VAULT_NAMESPACE").ok().filter(|namespace| !namespace.is_empty()),
-    })
+    Ok(VaultAccess { token: token(environment)?, namespace: environment.text("NAMESPACE") })
 }
 
 /// Looks an address up among those that the user allows; `all` and nothing allow all, `none` none.
@@ -114,9 +146,8 @@ fn is_true(text: &str) -> bool {
 }
 
 /// Returns the token of the environment, or the one that a login left; neither is an error, since an agent needs none.
-fn token() -> Result<Option<SecretBytes>, ServiceError> {
-    let of_environment = env::var_os("VAULT_TOKEN").map(OsString::into_vec).map(Zeroizing::new);
-    if let Some(token) = of_environment.filter(|token| !token.is_empty()) {
+fn token(environment: Environment) -> Result<Option<SecretBytes>, ServiceError> {
+    if let Some(token) = environment.value("TOKEN").map(OsString::into_vec).map(Zeroizing::new) {
         return Ok(Some(SecretBytes::concat(&[&token])));
     }
     let Some(file) = env::var_os("HOME").map(|home| Path::new(&home).join(".vault-token")) else { return Ok(None) };
@@ -131,15 +162,14 @@ fn token() -> Result<Option<SecretBytes>, ServiceError> {
 }
 
 /// Returns the authorities that the user names, in the place of the system's; nothing if none are named.
-fn authorities() -> Result<Option<Vec<u8>>, ServiceError> {
-    let named = |variable| env::var_os(variable).filter(|value| !value.is_empty());
-    if let Some(file) = named("VAULT_CACERT") {
+fn authorities(environment: Environment) -> Result<Option<Vec<u8>>, ServiceError> {
+    if let Some(file) = environment.value("CACERT") {
         return read(Path::new(&file)).map(Some);
     }
-    if let Some(pem) = named("VAULT_CACERT_BYTES") {
+    if let Some(pem) = environment.value("CACERT_BYTES") {
         return Ok(Some(pem.into_vec()));
     }
-    let Some(folder) = named("VAULT_CAPATH") else { return Ok(None) };
+    let Some(folder) = environment.value("CAPATH") else { return Ok(None) };
     let mut pem = Vec::new();
     for file in files(PathBuf::from(folder))? {
         pem.extend(read(&file)?);

@@ -32,7 +32,7 @@ impl DataKeyCache {
     }
 
     /// Keeps a copy of a data key. What `holder` had through earlier versions of the same backend goes, and where there are too many
-    /// keys, the oldest of whoever has the most.
+    /// keys, the oldest of the tenant that has the most.
     pub fn keep(&self, holder: &Holder, wrapped: &WrappedKey, key: &DataKey, now: Instant) {
         let Some(digest) = digest(wrapped).filter(|_| !self.lifetime.is_zero()) else { return };
         drop(self.held().keep(holder, digest, copy(key), now + self.lifetime, now));
@@ -92,7 +92,8 @@ mod tests {
     use super::*;
 
     fn holder(account: &str, version: &str) -> Holder {
-        Holder { account: account.to_owned(), backend: "b".to_owned(), version: version.to_owned() }
+        let [account, version] = [account, version].map(str::to_owned);
+        Holder { tenant: account.clone(), account, backend: "b".to_owned(), version }
     }
 
     fn wrapped(context: &[(&str, &str)], enc: &str) -> WrappedKey {
