@@ -59,7 +59,7 @@ impl Services {
         call.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").text().unwrap()
     }
 
-    fn by_vault(&self, name: &str, value: &str) -> String {
+    pub(super) fn by_vault(&self, name: &str, value: &str) -> String {
         self.sealed(name, value, &["--hc-vault-transit", &self.vault_key(&self.stage.namespace)])
     }
 
@@ -67,7 +67,7 @@ impl Services {
         format!("{}/v1/transit/keys/{name}", self.bao.address())
     }
 
-    fn vault_backend(&self, keys: &str) {
+    pub(super) fn vault_backend(&self, keys: &str) {
         let address = self.bao.address();
         let auth = "{kubernetes: {role: shop, audience: vault}}";
         self.backend("vault", &format!("{{vault: {{address: '{address}', auth: {auth}}}, allow: {{keys: [{keys}]}}}}"));
