@@ -7,26 +7,37 @@ use super::services::Services;
 const FILES: usize = 40;
 
 #[test]
-fn one_request_opens_many_files_and_a_damaged_data_key_keeps_back_its_own_file_alone() {
+fn one_request_for_each_key_opens_many_files_and_a_damaged_data_key_fails_for_its_own_file_alone() {
     let services = Services::new("batches");
     let stage = &services.stage;
     let address = services.bao.address();
     let server = format!("{{address: '{address}', auth: {{tokenRef: {{name: token}}}}}}");
-    services.backend("vault", &format!("{{vault: {server}, allow: {{keys: ['transit/keys/{{namespace}}']}}}}"));
-    let_in(&services, 1);
+    services.backend("vault", &format!("{{vault: {server}, allow: {{keys: ['transit/keys/*']}}}}"));
+    let rule = |key: &str| format!("path \"transit/decrypt/{key}\" {{ capabilities = [\"update\"] }}\n");
+    let policy = json!({"policy": rule(&stage.namespace) + &rule("bank")});
+    services.bao.ask(None, "sys/policies/acl/shop", &policy).unwrap();
+    let_in(&services, 2);
     let value = |number: usize| format!("hunter-{number}-9d41c7e2");
     let name = |number: usize| format!("database-{number}");
     let files: Vec<(String, String)> = (0..FILES)
         .map(|number| (format!("app/{number}.yaml"), services.by_vault(&name(number), &value(number))))
         .collect();
-    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let foreign =
+        services.sealed("foreign", "hunter-far-90bd42aa", &["--hc-vault-transit", &services.vault_key("bank")]);
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+        .chain([("app/foreign.yaml", foreign.as_str())])
+        .collect();
     let commit = stage.commit(&files);
     stage.sync("./app", "  backends: [{name: vault}]");
     stage.applied(&commit);
     for number in 0..FILES {
         assert_eq!(stage.secret_value(&name(number), "password"), Some(value(number)));
     }
-    assert_eq!(services.asked("Vault", "unwrapped"), 1);
+    assert_eq!(stage.secret_value("foreign", "password").as_deref(), Some("hunter-far-90bd42aa"));
+    // One for each of the two keys.
+    assert_eq!(services.asked("Vault", "unwrapped"), 2);
 
     let_in(&services, 0);
     let good = [services.by_vault("one", "hunter-one-9d41c7e2"), services.by_vault("two", "hunter-two-51be08f3")];

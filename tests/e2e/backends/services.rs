@@ -50,7 +50,7 @@ impl Services {
     }
 
     /// Encrypts a Secret with the real sops for keys of services alone.
-    fn sealed(&self, name: &str, value: &str, keys: &[&str]) -> String {
+    pub(super) fn sealed(&self, name: &str, value: &str, keys: &[&str]) -> String {
         let plain = PASSWORD.replace("NAME", name).replace("VALUE", value);
         let mut arguments = vec!["encrypt", "--filename-override", "secret.yaml", "--encrypted-regex", "^stringData$"];
         arguments.extend(keys);
@@ -63,7 +63,7 @@ impl Services {
         self.sealed(name, value, &["--hc-vault-transit", &self.vault_key(&self.stage.namespace)])
     }
 
-    fn vault_key(&self, name: &str) -> String {
+    pub(super) fn vault_key(&self, name: &str) -> String {
         format!("{}/v1/transit/keys/{name}", self.bao.address())
     }
 
