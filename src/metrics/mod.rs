@@ -173,7 +173,7 @@ impl Metrics {
         let values = own.count("unsealed_values", "Sealed values that were opened and put into the body of a request");
         let unseal_duration = own.time("unseal_duration", "How long opening took in a sync that opened something");
         let services =
-            own.count("key_service_requests", "Data keys that key services were asked for, and what came of it");
+            own.count("key_service_requests", "Requests to key services for data keys, and what came of them");
         let service_duration = own.time("key_service_request_duration", "How long a key service took, with logging in");
         let stores =
             own.count("store_requests", "Versions and secrets that stores were asked for, and what came of it");
@@ -318,7 +318,7 @@ impl Metrics {
         observe(&self.unseal_duration, ("scheme", scheme), took);
     }
 
-    /// Counts a data key that a key service was asked for; `outcome` is `unwrapped` or the word of a
+    /// Counts a request to a key service for one or more data keys; `outcome` is `unwrapped` or the word of a
     /// [`ServiceError`](waxwing_keys::ServiceError).
     pub fn asked_service(&self, service: &'static str, outcome: &'static str, took: Duration) {
         self.services.get_or_create(&[("service", service), ("outcome", outcome)]).inc();

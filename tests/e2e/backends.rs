@@ -1,6 +1,7 @@
 //! Proves that key services open SOPS files only through backends that allow it, as the tenant, and that nothing is lost while they
 //! are away. What all of these tests need is here; the services themselves are in the files below.
 
+mod batches;
 mod cloud_references;
 mod clouds;
 mod clusters;

@@ -221,6 +221,121 @@ async fn what_is_sent_is_what_vault_documents_and_nothing_of_an_answer_is_told()
     assert!(matches!(error, ServiceError::Throttled { retry_after, .. } if retry_after == seven), "{error}");
 }
 
+/// Data keys that are told apart by their first byte, and their ciphertexts.
+async fn wrapped(access: &VaultAccess, key: &VaultKey, count: u8) -> Vec<String> {
+    let client = transit(access, key).unwrap();
+    let mut encs = Vec::new();
+    for number in 0..count {
+        let data_key = DataKey::new(SecretBytes::new([&[number][..], &DATA_KEY[1..]].concat()));
+        encs.push(client.wrap(key, &data_key).await.unwrap());
+    }
+    encs
+}
+
+async fn unwrap_several<T: AsRef<str>>(
+    access: &VaultAccess,
+    key: &VaultKey,
+    encs: &[T],
+) -> Result<Vec<Result<Vec<u8>, ServiceError>>, ServiceError> {
+    let encs: Vec<&str> = encs.iter().map(AsRef::as_ref).collect();
+    let results = transit(access, key)?.unwrap_several(key, &encs).await?;
+    Ok(results.into_iter().map(|one| one.map(|key| key.expose_secret().to_vec())).collect())
+}
+
+#[tokio::test]
+async fn one_request_unwraps_several_in_their_order_and_those_that_fail_spoil_no_other() {
+    let policy = r#"path "transit/encrypt/*" { capabilities = ["update"] }
+        path "transit/decrypt/mine" { capabilities = ["update"] }"#;
+    let access = access(&BAO.make_token(None, policy).unwrap());
+    let mine = key(&BAO.address(), "transit", "mine");
+    let most = u8::try_from(VaultTransit::MOST_AT_ONCE).unwrap();
+    let encs = wrapped(&access, &mine, most).await;
+    let opened = unwrap_several(&access, &mine, &encs).await.unwrap();
+    let numbers: Vec<u8> = opened.into_iter().map(|one| one.unwrap()[0]).collect();
+    assert_eq!(numbers, (0..most).collect::<Vec<_>>());
+
+    let foreign = wrapped(&access, &key(&BAO.address(), "transit", "other"), 1).await.remove(0);
+    let damaged = format!("{}AAAA", &encs[4][..encs[4].len() - 4]);
+    let several = [&encs[3], &foreign, &encs[1], &damaged, "hunter2", "", &encs[2].replace("v1", "v9"), &encs[0]];
+    let told = unwrap_several(&access, &mine, &several).await.unwrap();
+    let told: Vec<String> =
+        told.into_iter().map(|one| one.map_or_else(|error| error.to_string(), |key| key[0].to_string())).collect();
+    let no = "Vault does not unwrap it (400)";
+    assert_eq!(told, ["3", no, "1", no, no, no, no, "0"]);
+    let all_bad = unwrap_several(&access, &mine, &[foreign.as_str(), &damaged]).await.unwrap();
+    assert!(all_bad.iter().all(|one| matches!(one, Err(ServiceError::Refused { .. }))), "{all_bad:?}");
+}
+
+#[tokio::test]
+async fn several_that_are_refused_as_a_whole_have_one_reason_and_too_many_are_not_asked_for() {
+    let root = access(BAO.root_token());
+    let mine = key(&BAO.address(), "transit", "mine");
+    let encs = wrapped(&root, &mine, 2).await;
+    let by_policy = |policy: &str| access(&BAO.make_token(None, policy).unwrap());
+    let denied = by_policy(r#"path "transit/encrypt/mine" { capabilities = ["update"] }"#);
+    let one_alone = by_policy(
+        r#"path "transit/decrypt/mine" { capabilities = ["update"] allowed_parameters = { "ciphertext" = [] } }"#,
+    );
+    let nobody = VaultAccess { token: None, ..access("") };
+    for (access, key, wanted) in [
+        (&denied, mine.clone(), "Vault does not allow it (403)"),
+        (&one_alone, mine.clone(), "Vault does not allow it (403)"),
+        (&nobody, mine.clone(), "there are no credentials for Vault: it wants a token (403)"),
+        (&root, key(&BAO.address(), "transit", "missing"), "Vault does not unwrap it (400)"),
+        (&root, key(&BAO.address(), "missing", "mine"), "Vault has no such key (404)"),
+    ] {
+        assert_eq!(unwrap_several(access, &key, &encs).await.unwrap_err().to_string(), wanted);
+    }
+    assert_eq!(unwrap(&one_alone, &mine, &encs[1]).await.unwrap()[0], 1);
+
+    let server = Canned::serve(&[&answer("200 OK", r#"{"data":{"batch_results":[]}}"#)]);
+    let elsewhere = key(&server.address(), "transit", "k");
+    assert_eq!(unwrap_several::<&str>(&root, &elsewhere, &[]).await, Ok(Vec::new()));
+    let long = "x".repeat(VaultTransit::LONGEST_AT_ONCE);
+    for too_much in [vec!["x"; VaultTransit::MOST_AT_ONCE + 1], vec![&long, "x"]] {
+        let error = unwrap_several(&root, &elsewhere, &too_much).await.unwrap_err();
+        assert!(matches!(error, ServiceError::Malformed { .. }), "{error}");
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn of_what_several_are_answered_by_nothing_but_the_keys_is_kept() {
+    let secret = STANDARD.encode(DATA_KEY);
+    let one = format!(r#"{{"plaintext":"{secret}","reference":""}}"#);
+    let mut report = String::new();
+    for (status, results) in [
+        ("200 OK", format!("[{one},{one}]")),
+        ("200 OK", format!(r#"[{one},{{"error":"hunter2 {secret}"}}]"#)),
+        ("200 OK", format!(r#"[{{"plaintext":"{secret}","error":"hunter2"}},{{"plaintext":"{secret}","error":""}}]"#)),
+        ("200 OK", r#"[{"plaintext":"hunter2!"},{}]"#.to_owned()),
+        ("200 OK", format!("[{one}]")),
+        ("200 OK", format!("[{one},{one},{one}]")),
+        ("200 OK", "null".to_owned()),
+        ("400 Bad Request", format!(r#"[{one},{{"plaintext":"","error":"hunter2 {secret}"}}]"#)),
+        ("400 Bad Request", format!("[{one}]")),
+        ("400 Bad Request", "null".to_owned()),
+        ("403 Forbidden", format!("[{one},{one}]")),
+        ("500 Internal Server Error", format!("[{one},{one}]")),
+    ] {
+        let server = Canned::serve(&[&answer(status, &format!(r#"{{"data":{{"batch_results":{results}}}}}"#))]);
+        let key = key(&server.address(), "transit", "k");
+        let outcome = unwrap_several(&access("hunter2-token"), &key, &["vault:v1:a", "vault:v1:b"]).await;
+        let told = |error: ServiceError| {
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+            error.to_string()
+        };
+        let one = |one: Result<Vec<u8>, _>| one.map_or_else(told, |key| format!("{} bytes", key.len()));
+        let all = |all: Vec<_>| all.into_iter().map(one).collect::<Vec<_>>().join(", ");
+        let outcome = outcome.map_or_else(|error| format!("as a whole: {}", told(error)), all);
+        report.push_str(&format!("{status} {}: {outcome}\n", results.replace(&secret, "KEY")));
+        let asked = server.asked().remove(0);
+        let body = r#"{"batch_input":[{"ciphertext":"vault:v1:a"},{"ciphertext":"vault:v1:b"}]}"#;
+        assert!(asked.starts_with("POST /v1/transit/decrypt/k ") && asked.ends_with(body), "{asked}");
+    }
+    insta::assert_snapshot!(report);
+}
+
 #[tokio::test]
 async fn an_answer_that_is_no_ciphertext_is_not_written_into_a_file() {
     for body in

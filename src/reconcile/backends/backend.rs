@@ -216,6 +216,21 @@ impl Backend {
             _ => Err(ServiceError::Malformed { what: "the key, which is of another service," }),
         }
     }
+
+    /// Unwraps several data keys of one key of a transit engine by one request, and returns what came of each.
+    pub(super) async fn unwrap_several(
+        &self,
+        tenant: &Tenant<'_>,
+        key: &ServiceKey,
+        encs: &[&str],
+    ) -> Result<Vec<Result<DataKey, ServiceError>>, ServiceError> {
+        match (&self.service, key) {
+            (Service::Vault(server), ServiceKey::Vault(key)) => {
+                server.unwrap_several(tenant, &self.holder, key, encs).await
+            }
+            _ => Err(ServiceError::Malformed { what: "the key, which is of another service," }),
+        }
+    }
 }
 
 impl Service {

@@ -85,6 +85,23 @@ impl Vault {
         }
     }
 
+    /// Unwraps several data keys of one key by one request, and returns what came of each.
+    pub(super) async fn unwrap_several(
+        &self,
+        tenant: &Tenant<'_>,
+        holder: &Holder,
+        key: &VaultKey,
+        encs: &[&str],
+    ) -> Result<Vec<Result<DataKey, ServiceError>>, ServiceError> {
+        let server = self.logged_in(tenant, holder).await?;
+        let answer = server.transit.unwrap_several(key, encs).await;
+        let is_denied = answer.as_ref().is_err_and(ServiceError::is_denied);
+        match self.logged_in_anew(tenant, holder, &server, is_denied).await {
+            None => answer,
+            Some(server) => server?.transit.unwrap_several(key, encs).await,
+        }
+    }
+
     /// Returns the newest version of a secret.
     pub(super) async fn newest(
         &self,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use waxwing_formats::sops::UnlockError;
 use waxwing_keys::Keyring;
 use waxwing_plan::{Change, Manifest, Plan};
@@ -25,9 +25,6 @@ use crate::unsealing::{
 
 /// Up to so many objects without secrets are put into requests where the sync runs: to make room for that takes longer.
 const SHORT: usize = 100;
-
-/// How many key services are asked at the same time for one Sync.
-const ASKED_AT_ONCE: usize = 8;
 
 /// What was opened, as requests in stages. Not `Debug`.
 pub(in crate::reconcile) struct Unsealed {
@@ -131,11 +128,7 @@ async fn asked<'a>(
     }
     let backends = Backends::read(job, session(job)?).await?;
     while !unanswered.is_empty() {
-        let answers = futures::stream::iter(unanswered).map(async |wrapped| {
-            let answer = backends.answer(&wrapped).await;
-            (wrapped, answer)
-        });
-        keys.services.extend(answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await);
+        keys.services.extend(backends.data_keys(unanswered).await);
         unanswered = next(&keys);
     }
     let outage = backends.outage();

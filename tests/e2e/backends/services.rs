@@ -50,7 +50,7 @@ impl Services {
     }
 
     /// Encrypts a Secret with the real sops for keys of services alone.
-    fn sealed(&self, name: &str, value: &str, keys: &[&str]) -> String {
+    pub(super) fn sealed(&self, name: &str, value: &str, keys: &[&str]) -> String {
         let plain = PASSWORD.replace("NAME", name).replace("VALUE", value);
         let mut arguments = vec!["encrypt", "--filename-override", "secret.yaml", "--encrypted-regex", "^stringData$"];
         arguments.extend(keys);
@@ -59,15 +59,15 @@ impl Services {
         call.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").text().unwrap()
     }
 
-    fn by_vault(&self, name: &str, value: &str) -> String {
+    pub(super) fn by_vault(&self, name: &str, value: &str) -> String {
         self.sealed(name, value, &["--hc-vault-transit", &self.vault_key(&self.stage.namespace)])
     }
 
-    fn vault_key(&self, name: &str) -> String {
+    pub(super) fn vault_key(&self, name: &str) -> String {
         format!("{}/v1/transit/keys/{name}", self.bao.address())
     }
 
-    fn vault_backend(&self, keys: &str) {
+    pub(super) fn vault_backend(&self, keys: &str) {
         let address = self.bao.address();
         let auth = "{kubernetes: {role: shop, audience: vault}}";
         self.backend("vault", &format!("{{vault: {{address: '{address}', auth: {auth}}}, allow: {{keys: [{keys}]}}}}"));

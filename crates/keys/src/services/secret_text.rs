@@ -13,6 +13,11 @@ use zeroize::{Zeroize, Zeroizing};
 pub(super) struct SecretText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl SecretText<'_> {
+    /// Tells whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the text itself, for one that is no base64.
     pub(super) fn to_secret(&self) -> SecretBytes {
         SecretBytes::concat(&[self.0.as_bytes()])

@@ -5,6 +5,7 @@
 //! Source: <https://openbao.org/api-docs/secret/transit/> (`encrypt`, `decrypt`), and `hcvault/keysource.go` of sops 3.13.3: the
 //! plaintext is the data key in standard base64, the ciphertext is kept as it is.
 
+mod batch;
 mod kv;
 mod leases;
 mod login;
