@@ -88,11 +88,11 @@ impl Backends<'_> {
         let encs: Vec<&str> = wanted.iter().map(|wanted| wanted.enc.as_str()).collect();
         // A request that did not get every key is one that failed.
         let outcome = |all: &Vec<Unwrapped>| all.iter().find_map(|one| one.as_ref().err()).map(ServiceError::word);
-        let ask = backend.unwrap_several(&self.tenant, key, &encs);
+        let ask = Box::pin(backend.unwrap_several(&self.tenant, key, &encs));
         match self.ask_service(backend, key, ask, outcome).await {
             Ok(answers) => answers,
             Err(ServiceError::Refused { .. } | ServiceError::Answer { .. } | ServiceError::Denied { .. }) => {
-                self.one_by_one(wanted).await
+                Box::pin(self.one_by_one(wanted)).await
             }
             Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
         }
@@ -113,7 +113,8 @@ impl Backends<'_> {
 
     async fn one(&self, wanted: &Wanted<'_>) -> Unwrapped {
         let Wanted { key, enc, backend: (_, backend), .. } = wanted;
-        self.ask_service(backend, key, backend.unwrap(&self.tenant, key, enc), |_| None).await
+        let ask = Box::pin(backend.unwrap(&self.tenant, key, enc));
+        self.ask_service(backend, key, ask, |_| None).await
     }
 
     /// Keeps a data key, or puts into words why there is none.

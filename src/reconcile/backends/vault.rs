@@ -156,7 +156,7 @@ impl Vault {
         if let Some(known) = &*current {
             return known.clone();
         }
-        let server = self.log_in(tenant, holder).await;
+        let server = Box::pin(self.log_in(tenant, holder)).await;
         *current = Some(server.clone());
         server
     }
@@ -181,7 +181,7 @@ impl Vault {
         }
         let token = used.token.as_ref().filter(|token| token.is_over() || !token.is_newer_than(self.began))?;
         tenant.job.context.logins.lose(token);
-        let server = self.log_in(tenant, holder).await;
+        let server = Box::pin(self.log_in(tenant, holder)).await;
         *current = Some(server.clone());
         Some(server)
     }

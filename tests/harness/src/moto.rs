@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::ask::ask;
 use crate::call::isolate;
-use crate::cluster::free_port;
+use crate::cluster::{free_port, start_with_free_ports};
 use crate::failure::Failure;
 use crate::process::Process;
 use crate::run_dir::RunDir;
@@ -31,6 +31,10 @@ impl Moto {
     /// # Errors
     /// [`Failure::Start`] with the end of its log when it does not come up.
     pub fn start() -> Result<Self, Failure> {
+        start_with_free_ports(Self::try_start)
+    }
+
+    fn try_start() -> Result<Self, Failure> {
         let program = Tools::locate()?.path("moto_server")?;
         let dir = RunDir::new("moto")?;
         let port = free_port()?;

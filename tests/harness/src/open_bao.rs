@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::ask::ask;
 use crate::call::isolate;
 use crate::certificates::Authority;
-use crate::cluster::free_port;
+use crate::cluster::{free_port, start_with_free_ports};
 use crate::failure::Failure;
 use crate::process::Process;
 use crate::run_dir::RunDir;
@@ -40,6 +40,11 @@ impl OpenBao {
     /// # Errors
     /// [`Failure::Start`] with the end of its log when it does not come up.
     pub fn start_certified_by(authority: &Authority) -> Result<Self, Failure> {
+        // It takes the port after each of the two as well, for other servers of its kind.
+        start_with_free_ports(|| Self::try_start(authority))
+    }
+
+    fn try_start(authority: &Authority) -> Result<Self, Failure> {
         let program = Tools::locate()?.path("bao")?;
         let dir = RunDir::new("openbao")?;
         let identity = authority.server(&["127.0.0.1"])?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::call::{Call, isolate};
-use crate::cluster::free_port;
+use crate::cluster::{free_port, start_with_free_ports};
 use crate::failure::Failure;
 use crate::process::Process;
 use crate::run_dir::RunDir;
@@ -32,6 +32,10 @@ impl Postgres {
     /// # Errors
     /// [`Failure::Start`] with the end of its log when it does not come up.
     pub fn start() -> Result<Self, Failure> {
+        start_with_free_ports(Self::try_start)
+    }
+
+    fn try_start() -> Result<Self, Failure> {
         let dir = RunDir::new("postgres")?;
         let (data, password) = (dir.folder("data")?, dir.write("password", ADMIN.1)?);
         for path in [&data, &password].into_iter().filter(|_| is_root()) {

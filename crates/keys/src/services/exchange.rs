@@ -148,7 +148,8 @@ impl ServiceClient {
     pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Answer, ServiceError> {
         let mut tries = 1;
         loop {
-            let answer = self.ask_once(request).await?;
+            // In a box, since it is at the bottom of everything that asks a service, and all of that is as large as it.
+            let answer = Box::pin(self.ask_once(request)).await?;
             let Some(pause) = self.patience.pause_after(tries, &answer) else { return Ok(answer) };
             tokio::time::sleep(pause).await;
             tries += 1;

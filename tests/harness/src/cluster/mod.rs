@@ -27,7 +27,7 @@ use crate::tools::Tools;
 use crate::waiting::eventually;
 
 use kubeconfig::Credential;
-pub(crate) use ports::free_port;
+pub(crate) use ports::{free_port, start_with_free_ports};
 pub use requests::HARNESS;
 use requests::Requests;
 
@@ -36,9 +36,6 @@ pub const NODE: &str = "test-node";
 
 /// How long each part may take to become ready. On an idle machine all of it takes three seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// How often a start is tried, since another process may take the port that was just found free.
-const ATTEMPTS: usize = 3;
 
 /// A pod that nobody makes: the API server only tells what it would do with it.
 const TRIAL_POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "trial", "namespace": "default"},
@@ -89,14 +86,7 @@ impl Cluster {
     /// [`Failure::MissingTool`] when a program is not installed, [`Failure::Start`] with the end of its log when one
     /// does not come up.
     pub fn start(options: ClusterOptions) -> Result<Self, Failure> {
-        let mut attempt = Self::try_start(options);
-        for _ in 1..ATTEMPTS {
-            if !matches!(&attempt, Err(Failure::Start { log, .. }) if log.contains("address already in use")) {
-                break;
-            }
-            attempt = Self::try_start(options);
-        }
-        attempt
+        start_with_free_ports(|| Self::try_start(options))
     }
 
     /// Returns the cluster that all tests of this process share, which has every part; the first call starts it.

@@ -11,7 +11,26 @@ use crate::failure::Failure;
 const FIRST: u16 = 10_000;
 const COUNT: u16 = 22_000;
 
-/// Returns a port that nobody listens on. Somebody may before the caller does; so a start is worth another try.
+/// How often something is started whose ports others take.
+const ATTEMPTS: usize = 3;
+
+/// Starts something that listens on free ports, and again where somebody else took one before it did.
+///
+/// # Errors
+/// As `start` does.
+pub(crate) fn start_with_free_ports<T>(start: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let is_taken = |log: &str| log.to_lowercase().contains("address already in use");
+    let mut attempt = start();
+    for _ in 1..ATTEMPTS {
+        if !matches!(&attempt, Err(Failure::Start { log, .. }) if is_taken(log)) {
+            break;
+        }
+        attempt = start();
+    }
+    attempt
+}
+
+/// Returns a port that nobody listens on. Somebody may before the caller does: [`start_with_free_ports`] tries again then.
 pub(crate) fn free_port() -> Result<u16, Failure> {
     let start = random();
     (0..COUNT)
