@@ -117,6 +117,7 @@ fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged
     assert_eq!((store.asked_store("version"), store.asked_store("read")), (0, 1));
 
     // A server that is asked too often gets a rest from all, and what it kept from being put back is put back when it is over.
+    store.bao.ask(None, "sys/quotas/config", &json!({"enable_rate_limit_response_headers": true})).unwrap();
     let at_most = |rate: u64| {
         let storm = json!({"path": "secret/", "rate": rate, "interval": "1h"});
         store.bao.ask(None, "sys/quotas/rate-limit/storm", &storm).unwrap();
@@ -126,6 +127,7 @@ fn while_a_store_is_away_what_runs_keeps_running_drift_is_reverted_and_unchanged
     let told = store.fails("StoreUnavailable");
     assert!(told.contains("#/password at app/db.yaml") && told.contains("what runs keeps running"), "{told}");
     assert_eq!(store.asked_store("throttled"), 3, "{told}");
+    // It says for how long: until the hour is over.
     store.drift();
     store.is_reverted("a");
     assert_eq!((store.stage.secret_value("db", "password").as_deref(), store.asked_store("throttled")), (Some("x"), 3));
