@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-/// How many are told at the same time.
-const AT_ONCE: usize = 16;
+/// How many are told at the same time: each takes two connections.
+const AT_ONCE: usize = 4;
 /// How long telling waits at the most for Secrets that are being made.
 const LONGEST: Duration = Duration::from_secs(10);
 
