@@ -413,10 +413,11 @@ mod tests {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let mut line = String::new();
-                BufReader::new(&stream).read_line(&mut line).unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+                // Told first: who asked may look for it as soon as there is an answer.
+                tell.send(lines.next().unwrap()).unwrap();
+                while lines.next().is_some_and(|line| !line.is_empty()) {}
                 stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
-                tell.send(line.trim_end().to_owned()).unwrap();
             }
         });
         (server, told)
