@@ -115,6 +115,7 @@ impl Times {
 struct Synced {
     probed: Duration,
     whole: Duration,
+    steps: String,
     cost: Cost,
     peak_mib: f64,
     asked: Asked,
@@ -122,6 +123,7 @@ struct Synced {
 
 impl Synced {
     fn print(&self) {
+        line("  of its steps, in the last round", &self.steps);
         line("  the controller's CPU", seconds(self.cost.cpu));
         line("  its memory at the peak", format!("{} MiB", digits(self.peak_mib)));
         line("  asked for versions, and for values", format!("{} and {}", self.asked.versions, self.asked.values));
@@ -171,7 +173,11 @@ impl World {
         let whole = stage.fleet.ready(1, &commit)?.duration_since(start);
         let cost = stage.cost(controller, &mark)?;
         let peak_mib = usage::peak_mib(controller.process().id());
-        Ok(Synced { probed: probed(controller)?, whole, cost, peak_mib, asked: Asked::of(controller)? })
+        let steps = steps(controller)?;
+        let probed = steps.iter().find(|(step, _)| step == "probe").map(|(_, took)| *took);
+        let probed = probed.ok_or_else(|| other("the controller does not say how long it read"))?;
+        let steps: Vec<String> = steps.iter().map(|(step, took)| format!("{step} {}", seconds(*took))).collect();
+        Ok(Synced { probed, whole, steps: steps.join(", "), cost, peak_mib, asked: Asked::of(controller)? })
     }
 
     fn best_tasks(&self, scale: Scale) -> Result<usize, Error> {
@@ -185,12 +191,15 @@ impl World {
     }
 }
 
-/// Returns how long the controller took in all to ask and read, from its first call to the last answer.
-fn probed(controller: &Controller) -> Result<Duration, Error> {
+/// Returns how long each step took in all, but for those that took next to nothing, in the order of their names.
+fn steps(controller: &Controller) -> Result<Vec<(String, Duration)>, Error> {
+    const SHORTEST: f64 = 0.02;
     let (_, metrics) = controller.get("/metrics")?;
-    let start = "waxwing_step_duration_seconds_sum{step=\"probe\"} ";
-    let seconds = metrics.lines().find_map(|line| line.strip_prefix(start)?.parse().ok());
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| other("the controller does not say how long it read"))
+    let sums = metrics.lines().filter_map(|line| line.strip_prefix("waxwing_step_duration_seconds_sum{step=\""));
+    let steps =
+        sums.filter_map(|rest| rest.split_once("\"} ")).filter_map(|(step, sum)| Some((step, sum.parse().ok()?)));
+    let steps = steps.filter(|(_, sum)| *sum > SHORTEST);
+    Ok(steps.map(|(step, sum)| (step.to_owned(), Duration::from_secs_f64(sum))).collect())
 }
 
 /// Returns the request for a Secret with values such as the references lead to.

@@ -1,21 +1,72 @@
-//! The audit log: one line for each object that was applied with secret values, with where each of them came from.
+//! The audit log: one line for each object that was opened to be applied with secret values, with where each of them came from and what
+//! came of it.
 //!
 //! A contract with whoever reads it, described in docs/metrics.md: fields are added, but none changes its meaning. There is no
 //! value in it, and none at hand: a record is made of places and names. `runtime` writes it as one JSON object a line, whatever
 //! the form and level of the log.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_plan::ObjectId;
 
 use super::job::Job;
-use crate::cluster::{Landed, Provenance, Request};
+use crate::cluster::{Landed, Provenance, Request, Requests};
 
 /// The tracing target of the audit log. Its events have one field, `record`: the line.
 pub const TARGET: &str = "waxwing::audit";
 
-/// The message of every line.
-const MESSAGE: &str = "applied an object with secret values";
+/// Requests with opened values, each of which is recorded once: when it has been applied, or when all of them go and it was not. Not `Debug`.
+pub(in crate::reconcile) struct Recorded {
+    requests: Requests,
+    who: Who,
+    recorded: Mutex<HashSet<ObjectId>>,
+}
+
+/// Who applies, and what.
+struct Who {
+    sync: String,
+    service_account: String,
+    revision: String,
+}
+
+impl Recorded {
+    /// Takes what was opened for a sync.
+    pub(in crate::reconcile) fn new(job: &Job<'_>, revision: &str, requests: Requests) -> Self {
+        let sync = format!("{}/{}", job.id.mark.namespace, job.id.mark.name);
+        let who = Who { sync, service_account: job.account.to_string(), revision: revision.to_owned() };
+        Self { requests, who, recorded: Mutex::default() }
+    }
+
+    /// Returns what was opened.
+    pub(in crate::reconcile) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Records an object that was applied, if it has secret values.
+    pub(in crate::reconcile) fn landed(&self, request: &Request, landed: &Landed) {
+        self.record(request, Some(landed));
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id.clone());
+    }
+
+    fn record(&self, request: &Request, landed: Option<&Landed>) {
+        if request.provenance().next().is_none() {
+            return;
+        }
+        let line = line(&self.who, &request.id, landed, request.provenance(), Timestamp::now());
+        tracing::info!(target: TARGET, record = line);
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        let recorded = std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner));
+        let others = self.requests.iter().filter(|request| !recorded.contains(&request.id));
+        others.for_each(|request| self.record(request, None));
+    }
+}
 
 /// One line.
 #[derive(Serialize)]
@@ -24,8 +75,8 @@ struct Record<'a> {
     level: &'static str,
     target: &'static str,
     message: &'static str,
-    sync: String,
-    service_account: String,
+    sync: &'a str,
+    service_account: &'a str,
     object: String,
     uid: &'a str,
     result: &'static str,
@@ -57,34 +108,27 @@ struct Source<'a> {
     version: &'a str,
 }
 
-/// Records an object that was applied, if it has secret values.
-pub(super) fn record(job: &Job<'_>, revision: &str, request: &Request, landed: &Landed) {
-    if request.provenance().next().is_none() {
-        return;
-    }
-    let who = (format!("{}/{}", job.id.mark.namespace, job.id.mark.name), job.account.to_string());
-    let line = line(who, revision, &request.id, landed, request.provenance(), Timestamp::now());
-    tracing::info!(target: TARGET, record = line);
-}
-
 fn line<'a>(
-    (sync, service_account): (String, String),
-    revision: &str,
+    Who { sync, service_account, revision }: &Who,
     object: &ObjectId,
-    landed: &Landed,
+    landed: Option<&Landed>,
     values: impl Iterator<Item = (&'a str, &'a [Provenance])>,
     now: Timestamp,
 ) -> String {
+    let (message, result) = match landed {
+        Some(landed) => ("applied an object with secret values", landed.verb.as_str()),
+        None => ("opened an object with secret values", "unconfirmed"),
+    };
     let record = Record {
         timestamp: now.to_string(),
         level: "INFO",
         target: TARGET,
-        message: MESSAGE,
+        message,
         sync,
         service_account,
         object: object.to_string(),
-        uid: &landed.mark.uid,
-        result: landed.verb.as_str(),
+        uid: landed.map(|landed| landed.mark.uid.as_str()).unwrap_or_default(),
+        result,
         revision,
         values: values.map(|(key, from)| Value { key, from: from.iter().map(source).collect() }).collect(),
     };
@@ -137,8 +181,12 @@ mod tests {
         };
         let from = [Provenance { mark, recipient: text("age age1j3rx7"), stored: None }];
         let values = [("/data/password", from.as_slice())].into_iter();
-        let who = (text("shop/app"), text("shop/deployer"));
+        let (sync, service_account) = (text("shop/app"), text("shop/deployer"));
+        let who = Who { sync, service_account, revision: text("main@sha1:a60a8c89") };
         let now = "2026-01-02T03:04:05Z".parse().unwrap();
-        assert_eq!(line(who, "main@sha1:a60a8c89", &object, &landed, values, now), LINE);
+        assert_eq!(line(&who, &object, Some(&landed), values.clone(), now), LINE);
+        let unapplied =
+            LINE.replace("applied an", "opened an").replace("7f1c", "").replace("configured", "unconfirmed");
+        assert_eq!(line(&who, &object, None, values, now), unconfirmed);
     }
 }

@@ -48,13 +48,18 @@ where
 {
     /// Watches all objects of a kind within `reach`.
     pub fn new(client: &Client, reach: &Reach) -> Self {
-        Self::asking_when(client, reach, asks_for_work)
+        Self::of(events(client, reach), asks_for_work, keep_nothing)
     }
 
     /// Watches all objects of a kind within `reach`; one asks for work when what `asks` makes of it, and of whether it was listed as it
-    /// had been before, changes.
-    pub fn asking_when(client: &Client, reach: &Reach, asks: fn(&K, bool) -> Option<u64>) -> Self {
-        Self::of(events(client, reach), asks)
+    /// had been before, changes. A new version of one may `keep` from the one before what is the same in both, so that it is in memory once.
+    pub fn asking_when(
+        client: &Client,
+        reach: &Reach,
+        asks: fn(&K, bool) -> Option<u64>,
+        keep: fn(&mut K, &K),
+    ) -> Self {
+        Self::of(events(client, reach), asks, keep)
     }
 }
 
@@ -70,7 +75,7 @@ where
 {
     /// Watches all objects of a kind that is in no namespace.
     pub fn of_cluster(client: &Client) -> Self {
-        Self::of(watching(Api::all(client.clone()), watcher::Config::default()).boxed(), asks_for_work)
+        Self::of(watching(Api::all(client.clone()), watcher::Config::default()).boxed(), asks_for_work, keep_nothing)
     }
 }
 
@@ -78,8 +83,17 @@ impl<K> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
 {
-    fn of(events: Events<K>, asks: fn(&K, bool) -> Option<u64>) -> Self {
+    fn of(events: Events<K>, asks: fn(&K, bool) -> Option<u64>, keep: fn(&mut K, &K)) -> Self {
         let (cache, writer) = store();
+        let last = cache.clone();
+        let events = events.map_ok(move |mut event| {
+            if let Event::Apply(object) | Event::InitApply(object) = &mut event
+                && let Some(last) = last.get(&ObjectRef::from_obj(object))
+            {
+                keep(object, &last);
+            }
+            event
+        });
         let (filled, listings) = (CancellationToken::new(), Arc::new(Listings::default()));
         let changed = Arc::new(Notify::new());
         let (noted, gone, asked) = (filled.clone(), changed.clone(), changed.clone());
@@ -152,6 +166,9 @@ impl<K: Resource<DynamicType = ()> + Clone> Rewound<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(object))
     }
 }
+
+/// What a version keeps from the one before where all of it is small.
+fn keep_nothing<K>(_: &mut K, _: &K) {}
 
 /// Changes when there is something to do: a new spec, a request, a deletion, or a status that is an old one again. Our own writes
 /// of status don't.

@@ -90,7 +90,8 @@ pub struct Parts {
 /// Reconciles SealedSecrets until `stop` is cancelled, and then until what runs has ended.
 pub async fn run(parts: Parts, stop: CancellationToken) {
     let Parts { client, server, reach, keys, metrics, leading } = parts;
-    let watched = Watched::<SealedSecret>::asking_when(&client, &reach, SealedSecret::asks_for_work);
+    let (asks, keep) = (SealedSecret::asks_for_work, SealedSecret::keep);
+    let watched = Watched::<SealedSecret>::asking_when(&client, &reach, asks, keep);
     let (touched, touches) = mpsc::unbounded_channel();
     let objects = Arc::new(Objects {
         carrier: Carrier::new(server),

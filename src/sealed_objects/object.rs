@@ -2,7 +2,7 @@
 //! anything into it.
 //!
 //! All of them are kept while the controller runs, so spec and status are kept as text, a fifth of what their values take, and of
-//! `managedFields` only who wrote and when.
+//! `managedFields` only who wrote and when. Copies, and versions that follow each other, share what is the same.
 //!
 //! The kind is that of `helm/sealed-secrets/crds` of sealed-secrets 0.40. What a spec means is `waxwing_formats::sealed_secret`.
 
@@ -34,7 +34,7 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 pub struct SealedSecret {
     /// Name, namespace, annotations but for copies of the whole, and who wrote it when.
     #[serde(default, deserialize_with = "without_fields")]
-    pub metadata: ObjectMeta,
+    pub metadata: Arc<ObjectMeta>,
     /// What it says, well-formed or not.
     #[serde(default)]
     spec: Text,
@@ -44,7 +44,7 @@ pub struct SealedSecret {
 }
 
 /// A value as its JSON text, which its copies share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Text(Arc<str>);
 
 impl Text {
@@ -67,13 +67,13 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 /// Reads metadata without what nobody looks at: which fields the writers have, and copies of the object.
-fn without_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+fn without_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<ObjectMeta>, D::Error> {
     let mut metadata = ObjectMeta::deserialize(deserializer)?;
     drop_copies(&mut metadata);
     for entry in metadata.managed_fields.iter_mut().flatten() {
         (entry.api_version, entry.fields_type, entry.operation, entry.fields_v1) = (None, None, None, None);
     }
-    Ok(metadata)
+    Ok(Arc::new(metadata))
 }
 
 impl kube::Resource for SealedSecret {
@@ -101,11 +101,21 @@ impl kube::Resource for SealedSecret {
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+        Arc::make_mut(&mut self.metadata)
     }
 }
 
 impl SealedSecret {
+    /// Keeps the texts of an earlier version where they say the same.
+    pub(super) fn keep(&mut self, earlier: &Self) {
+        if self.spec == earlier.spec {
+            self.spec = earlier.spec.clone();
+        }
+        if self.status == earlier.status {
+            self.status = earlier.status.clone();
+        }
+    }
+
     /// Returns what it says.
     pub(super) fn spec(&self) -> Value {
         self.spec.value()

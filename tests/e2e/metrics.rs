@@ -49,6 +49,34 @@ fn what_is_served_is_what_the_page_says() {
     tells(&stage, "ready", &[]);
 }
 
+#[test]
+fn what_was_opened_for_a_revision_that_is_refused_is_in_the_audit_log_as_unconfirmed() {
+    let stage = Stage::new("audit-refused");
+    let sealed = stage.sops("x.yaml", &secret("database"), &["--encrypted-regex", "^stringData$"]);
+    let settings =
+        |value: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata: {value}\n");
+    let refused = stage.commit(&[("app/database.yaml", &sealed), ("app/settings.yaml", &settings("{a: [1]}"))]);
+    stage.sync("./app", "");
+    let told_of = |commit: &str, result: &str| {
+        let is_so = || {
+            let lines = audited(&stage);
+            let found = lines.iter().find(|line| line["result"] == result).cloned();
+            found.ok_or_else(|| format!("{lines:?}"))
+        };
+        let line = eventually(PATIENCE, &format!("a line that says {result}"), is_so).unwrap();
+        assert_eq!(line["object"], format!("Secret/{}/database", stage.namespace));
+        assert_eq!(line["revision"], format!("main@sha1:{commit}"));
+        line
+    };
+    let line = told_of(&refused, "unconfirmed");
+    assert_eq!((&line["message"], &line["uid"]), (&"opened an object with secret values".into(), &"".into()));
+    assert_eq!(line["values"][0]["from"][0]["key_path"], "/stringData/password");
+    assert!(audited(&stage).iter().all(|line| line["result"] == "unconfirmed"));
+    let mended = stage.commit(&[("app/settings.yaml", &settings("{a: b}"))]);
+    stage.applied(&mended);
+    assert_eq!(told_of(&mended, "created")["message"], "applied an object with secret values");
+}
+
 /// Waits until the stage's Sync has these values of a metric.
 fn tells(stage: &Stage, metric: &str, expected: &[&str]) {
     let is_so = || match told(stage, metric) {
@@ -110,11 +138,16 @@ fn labels(text: &str, name: &str) -> BTreeSet<String> {
     names.map(|(name, _)| name.to_owned()).filter(|name| name != "le").collect()
 }
 
+/// Returns the lines of the audit log about the stage's Sync.
+fn audited(stage: &Stage) -> Vec<Value> {
+    let sync = format!("{}/app", stage.namespace);
+    let log = controller().log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["target"] == "waxwing::audit" && line["sync"] == sync).collect()
+}
+
 fn audit_log_is_as_documented(stage: &Stage, commit: &str) {
-    let lines: Vec<Value> = controller().log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let of_sync =
-        |line: &&Value| line["target"] == "waxwing::audit" && line["sync"] == format!("{}/app", stage.namespace);
-    let lines: Vec<&Value> = lines.iter().filter(of_sync).collect();
+    let lines = audited(stage);
     let mut objects: Vec<&str> = lines.iter().map(|line| line["object"].as_str().unwrap()).collect();
     objects.sort_unstable();
     let secret = |name: &str| format!("Secret/{}/{name}", stage.namespace);

@@ -12,7 +12,7 @@ use super::open::Unsealed;
 use crate::api::{Failure, Reason};
 use crate::cluster::{self, Deleted, Judged, Landed, Privacy, Request, Requests, Session, Verb};
 use crate::reconcile::trouble::{of_apply, passes};
-use crate::reconcile::{Job, Progress, Trouble, audit};
+use crate::reconcile::{Job, Progress, Trouble};
 
 /// What came of the apply step.
 pub(in crate::reconcile) struct Applied {
@@ -44,12 +44,13 @@ pub(in crate::reconcile) async fn dry_run<'a>(
     unsealed: Unsealed,
     progress: &mut Progress,
 ) -> Result<DryRun<'a>, Trouble> {
-    if unsealed.requests.is_empty() {
+    let requests = unsealed.recorded.requests();
+    if requests.is_empty() {
         return Ok(DryRun { unsealed, passed: None });
     }
     job.check_account(progress.revision().map_or("", |(revision, _)| revision)).await?;
-    let session = session_for(job, &unsealed.requests)?;
-    match session.dry_run(&unsealed.requests).await {
+    let session = session_for(job, requests)?;
+    match session.dry_run(requests).await {
         Ok(judged) => Ok(DryRun { unsealed, passed: Some((session, judged)) }),
         Err(failures) => {
             look_closely(job, &failures);
@@ -73,13 +74,12 @@ pub(in crate::reconcile) async fn apply(
     dry_run: DryRun<'_>,
     progress: &mut Progress,
 ) -> Applied {
-    let Unsealed { requests, issued, verified } = dry_run.unsealed;
+    let Unsealed { recorded, issued, verified } = dry_run.unsealed;
     let sending = job.context.leases.send(job, issued);
     let applied = match dry_run.passed {
         Some((session, judged)) => {
-            let revision = progress.revision().map(|(revision, _)| revision.to_owned()).unwrap_or_default();
-            let note = |request: &Request, landed: &Landed| audit::record(job, &revision, request, landed);
-            session.apply(&requests, judged, &note).await
+            let note = |request: &Request, landed: &Landed| recorded.landed(request, landed);
+            session.apply(recorded.requests(), judged, &note).await
         }
         None => cluster::Applied::default(),
     };

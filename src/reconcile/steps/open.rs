@@ -14,6 +14,7 @@ use super::probe::{self, Probed};
 use crate::api::{Failure, Reason};
 use crate::cluster::inventory::Stored;
 use crate::cluster::{self, Request, Requests, secrets};
+use crate::reconcile::audit::Recorded;
 use crate::reconcile::backends::Backends;
 use crate::reconcile::leases::Issued;
 use crate::reconcile::trouble::of_secret;
@@ -28,7 +29,7 @@ const SHORT: usize = 100;
 
 /// What was opened, as requests in stages. Not `Debug`.
 pub(in crate::reconcile) struct Unsealed {
-    pub(in crate::reconcile) requests: Requests,
+    pub(in crate::reconcile) recorded: Recorded,
     /// What stores made for it; it is ended when this goes.
     pub(in crate::reconcile) issued: Vec<Issued>,
     pub(in crate::reconcile) verified: BTreeSet<String>,
@@ -75,8 +76,9 @@ pub(in crate::reconcile) async fn unseal(
     let opened = opened?;
     let metrics = &job.context.metrics;
     opened.effort.iter().for_each(|effort| metrics.unsealed(effort.scheme, effort.values as u64, effort.took));
-    let requests = in_stages(plan, opened.requests, seen);
-    Ok(Unsealed { requests, issued, verified: opened.verified })
+    let revision = progress.revision().map_or("", |(revision, _)| revision);
+    let recorded = Recorded::new(job, revision, in_stages(plan, opened.requests, seen));
+    Ok(Unsealed { recorded, issued, verified: opened.verified })
 }
 
 /// Puts requests into the stages of their steps. There is one request for each step that is sent, in the same order.

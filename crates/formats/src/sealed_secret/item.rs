@@ -4,10 +4,9 @@
 //! `C = RSA-OAEP(SHA-256, MGF1-SHA-256, label, K)` (`HybridEncrypt` in `pkg/crypto/crypto.go`). The zero nonce is
 //! safe only because the session key `K` is drawn anew for each value. The name of the item is not bound.
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
+use super::session::{self, TAG_LEN};
 use super::{PublicKey, lenient_base64};
 use crate::{DataKey, KeyRequest, RequestId, SecretBytes, WrappedKey};
 
@@ -67,12 +66,10 @@ impl SealedItem {
     /// Fails when the key is not 32 bytes long or the value doesn't authenticate under it.
     pub fn open(&self, key: &DataKey) -> Result<SecretBytes, ItemError> {
         let key = key.expose_secret();
-        let cipher = Aes256Gcm::new_from_slice(key).map_err(|_| ItemError::WrongKeyLength { len: key.len() })?;
+        let key: &[u8; 32] = key.try_into().map_err(|_| ItemError::WrongKeyLength { len: key.len() })?;
         let (ciphertext, tag) = self.sealed.split_last_chunk::<TAG_LEN>().ok_or(ItemError::NotAuthentic)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        cipher
-            .decrypt_inout_detached(&Nonce::default(), b"", buffer.as_mut_slice().into(), tag.into())
-            .map_err(|_| ItemError::NotAuthentic)?;
+        session::open(key, &mut buffer, tag).map_err(|_| ItemError::NotAuthentic)?;
         Ok(SecretBytes::new(std::mem::take(&mut buffer)))
     }
 }
@@ -122,7 +119,6 @@ impl ItemError {
     }
 }
 
-const TAG_LEN: usize = 16;
 /// More zero bytes at the front of a block do not happen by chance.
 const MAX_DROPPED_ZEROS: usize = 15;
 /// The block of an RSA-8192 key.

@@ -21,6 +21,7 @@ pub mod pem;
 mod plain_secret;
 mod scope;
 mod seal;
+mod session;
 mod template;
 
 pub use certificate::{Certificate, CertificateError, PublicKey};

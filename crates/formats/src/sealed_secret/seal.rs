@@ -3,8 +3,6 @@
 //! As `NewSealedSecret` in `pkg/apis/sealedsecrets/v1alpha1/sealedsecret_expansion.go` and `HybridEncrypt` in
 //! `pkg/crypto/crypto.go`. Sealing the same value twice never gives the same text.
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rand_core::CryptoRngCore;
@@ -13,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::item::MAX_PLAINTEXT;
 use super::plain_secret::annotations_of;
+use super::session::{self, TAG_LEN};
 use super::{API_VERSION, KIND, PlainSecret, PublicKey, Scope};
 use crate::{KeyPath, SecretBytes};
 
@@ -125,9 +124,7 @@ impl SealError {
 /// Encrypts all but the last 16 bytes and writes the tag over those.
 fn encrypt_in_place(buffer: &mut [u8], session_key: &[u8; 32]) -> Result<(), SealError> {
     let (text, tag) = buffer.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::Cipher)?;
-    let cipher = Aes256Gcm::new_from_slice(session_key).map_err(|_| SealError::Cipher)?;
-    let made = cipher.encrypt_inout_detached(&Nonce::default(), b"", text.into()).map_err(|_| SealError::Cipher)?;
-    *tag = made.into();
+    *tag = session::seal(session_key, text).map_err(|_| SealError::Cipher)?;
     Ok(())
 }
 
@@ -167,5 +164,3 @@ fn insert_identity(metadata: &mut Map<String, Value>, secret: &PlainSecret) {
     metadata.insert("name".to_owned(), Value::from(secret.name()));
     metadata.extend(secret.namespace().map(|namespace| ("namespace".to_owned(), Value::from(namespace))));
 }
-
-const TAG_LEN: usize = 16;
