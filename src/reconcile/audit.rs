@@ -185,7 +185,7 @@ mod tests {
         let who = Who { sync, service_account, revision: text("main@sha1:a60a8c89") };
         let now = "2026-01-02T03:04:05Z".parse().unwrap();
         assert_eq!(line(&who, &object, Some(&landed), values.clone(), now), LINE);
-        let unapplied =
+        let unconfirmed =
             LINE.replace("applied an", "opened an").replace("7f1c", "").replace("configured", "unconfirmed");
         assert_eq!(line(&who, &object, None, values, now), unconfirmed);
     }

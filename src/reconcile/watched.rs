@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::stream::{self, BoxStream, select_all};
 use futures::{Stream, StreamExt, TryStreamExt};
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
-use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::reflector::{ObjectRef, ObjectRefExtra, Store, store};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -119,7 +119,13 @@ where
 
     /// Returns those that ask for work. A watch that fails is begun again by itself.
     pub(crate) fn asking(self) -> impl Stream<Item = ObjectRef<K>> + Send {
-        self.changes.filter_map(async |object| Some(ObjectRef::from_obj(&object.ok()?)))
+        let name = |object: &K| {
+            let mut name = ObjectRef::from_obj(object);
+            // Of each that waits there are several, and nobody looks at this.
+            name.extra = ObjectRefExtra::default();
+            name
+        };
+        self.changes.filter_map(move |object| std::future::ready(object.ok().as_ref().map(name)))
     }
 
     /// Returns the cache.

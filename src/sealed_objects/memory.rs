@@ -110,7 +110,8 @@ impl Memory {
     /// Looks at what is known of an object; of another one of its name nothing is.
     fn of<R>(&self, object: &SealedSecret, look: impl FnOnce(&mut Known) -> R) -> R {
         let mut all = self.all();
-        let known = all.entry(ObjectRef::from_obj(object)).or_default();
+        let name = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
+        let known = all.entry(name).or_default();
         let uid = object.uid().unwrap_or_default();
         if known.uid != uid {
             *known = Known { uid, ..Known::default() };

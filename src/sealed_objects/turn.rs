@@ -41,6 +41,7 @@ enum Outcome {
 /// reason. Its place is the next one's as soon as there is nothing left to do but to tell what came of it.
 pub(super) async fn turn(objects: Arc<Objects>, name: ObjectRef<SealedSecret>, place: Place) -> Option<Duration> {
     let object = objects.cache.get(&name).filter(|object| object.metadata.deletion_timestamp.is_none())?;
+    drop(name);
     // In boxes, since many may wait to be told at the same time.
     let making = objects.telling.making();
     let came_to = Box::pin(make_so(&objects, &object)).await;
