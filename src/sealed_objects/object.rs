@@ -70,8 +70,12 @@ impl<'de> Deserialize<'de> for Text {
 fn without_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<ObjectMeta>, D::Error> {
     let mut metadata = ObjectMeta::deserialize(deserializer)?;
     drop_copies(&mut metadata);
-    for entry in metadata.managed_fields.iter_mut().flatten() {
-        (entry.api_version, entry.fields_type, entry.operation, entry.fields_v1) = (None, None, None, None);
+    if let Some(entries) = &mut metadata.managed_fields {
+        for entry in &mut *entries {
+            (entry.api_version, entry.fields_type, entry.operation, entry.fields_v1) = (None, None, None, None);
+        }
+        // Room for four was made, and mostly there are one or two.
+        entries.shrink_to_fit();
     }
     Ok(Arc::new(metadata))
 }
