@@ -47,14 +47,13 @@ impl Recorded {
 
     /// Records an object that was applied, if it has secret values.
     pub(in crate::reconcile) fn landed(&self, request: &Request, landed: &Landed) {
-        self.record(request, Some(landed));
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id.clone());
+        if has_values(request) {
+            self.record(request, Some(landed));
+            self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id.clone());
+        }
     }
 
     fn record(&self, request: &Request, landed: Option<&Landed>) {
-        if request.provenance().next().is_none() {
-            return;
-        }
         let line = line(&self.who, &request.id, landed, request.provenance(), Timestamp::now());
         tracing::info!(target: TARGET, record = line);
     }
@@ -63,9 +62,13 @@ impl Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         let recorded = std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner));
-        let others = self.requests.iter().filter(|request| !recorded.contains(&request.id));
+        let others = self.requests.iter().filter(|request| has_values(request) && !recorded.contains(&request.id));
         others.for_each(|request| self.record(request, None));
     }
+}
+
+fn has_values(request: &Request) -> bool {
+    request.provenance().next().is_some()
 }
 
 /// One line.

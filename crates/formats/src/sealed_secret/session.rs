@@ -1,7 +1,7 @@
 //! The symmetric half of a sealed value: AES-256-GCM under a session key that is drawn for this value alone.
 //!
 //! The nonce is zero and nothing is bound (`HybridEncrypt` in `pkg/crypto/crypto.go`). Of the library that does the RSA half, since
-//! another would first find out anew what the processor can do, which takes a virtual machine longer than to seal.
+//! another would first find out anew what the processor can do, which takes longer in a virtual machine than all the rest of AES.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
