@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this program is for")]
 #![expect(clippy::indexing_slicing, reason = "only JSON is indexed, where what is missing reads as null")]
 
+mod aws_references;
 mod bare;
 mod command_line;
 mod drift;
@@ -42,7 +43,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_all
 type Bench = fn(Scale) -> Result<(), Error>;
 
 /// Each benchmark with its name.
-const BENCHES: [(&str, Bench); 12] = [
+const BENCHES: [(&str, Bench); 13] = [
     ("syncs", syncs::run),
     ("objects", objects::run),
     ("sealed", sealed::run),
@@ -50,6 +51,7 @@ const BENCHES: [(&str, Bench); 12] = [
     ("sops", sops::run),
     ("services", services::run),
     ("references", references::run),
+    ("aws-references", aws_references::run),
     ("command-line", command_line::run),
     ("drift", drift::run),
     ("repository", repository::run),

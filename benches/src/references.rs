@@ -21,6 +21,8 @@ use crate::scale::Scale;
 use crate::stage::{Cost, NAMESPACES, Stage, sync_spec};
 use crate::usage;
 
+/// The name of the store in metrics.
+const STORE: &str = "Vault";
 /// How many references each Secret has.
 const REFERENCES: usize = 10;
 /// How many requests nothing but reading has on the way at once; the fastest counts.
@@ -33,6 +35,8 @@ const ROUNDS: usize = 3;
 const SLOWER: f64 = 1.3;
 /// For all of them.
 const SECONDS: f64 = 10.0;
+/// Shorter steps are not listed.
+const SHORTEST: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(scale: Scale) -> Result<(), Error> {
     let count = scale.of(1000);
@@ -176,8 +180,9 @@ impl World {
         let steps = steps(controller)?;
         let probed = steps.iter().find(|(step, _)| step == "probe").map(|(_, took)| *took);
         let probed = probed.ok_or_else(|| other("the controller does not say how long it read"))?;
-        let steps: Vec<String> = steps.iter().map(|(step, took)| format!("{step} {}", seconds(*took))).collect();
-        Ok(Synced { probed, whole, steps: steps.join(", "), cost, peak_mib, asked: Asked::of(controller)? })
+        let long = steps.iter().filter(|(_, took)| *took > SHORTEST);
+        let steps: Vec<String> = long.map(|(step, took)| format!("{step} {}", seconds(*took))).collect();
+        Ok(Synced { probed, whole, steps: steps.join(", "), cost, peak_mib, asked: Asked::of(controller, STORE)? })
     }
 
     fn best_tasks(&self, scale: Scale) -> Result<usize, Error> {
@@ -191,15 +196,17 @@ impl World {
     }
 }
 
-/// Returns how long each step took in all, but for those that took next to nothing, in the order of their names.
+/// Returns how long each step took in all, the longest first.
 fn steps(controller: &Controller) -> Result<Vec<(String, Duration)>, Error> {
-    const SHORTEST: f64 = 0.02;
     let (_, metrics) = controller.get("/metrics")?;
     let sums = metrics.lines().filter_map(|line| line.strip_prefix("waxwing_step_duration_seconds_sum{step=\""));
-    let steps =
-        sums.filter_map(|rest| rest.split_once("\"} ")).filter_map(|(step, sum)| Some((step, sum.parse().ok()?)));
-    let steps = steps.filter(|(_, sum)| *sum > SHORTEST);
-    Ok(steps.map(|(step, sum)| (step.to_owned(), Duration::from_secs_f64(sum))).collect())
+    let steps = sums.filter_map(|rest| {
+        let (step, sum) = rest.split_once("\"} ")?;
+        Some((step.to_owned(), Duration::from_secs_f64(sum.parse().ok()?)))
+    });
+    let mut steps: Vec<_> = steps.collect();
+    steps.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
+    Ok(steps)
 }
 
 /// Returns the request for a Secret with values such as the references lead to.
@@ -293,39 +300,45 @@ impl World {
     fn unchanged(&mut self) -> Result<(), Error> {
         let Self { stage, controller, names, .. } = self;
         stage.rest(controller);
-        let before = Asked::of(controller)?.all();
+        let before = Asked::of(controller, STORE)?.all();
         stage.repo.write("README", "nothing that a Sync reads")?;
         let commit = stage.push(NAMESPACES[0])?;
         stage.fleet.ready(1, &commit)?;
-        at_most("a sync with nothing changed: asked for", (Asked::of(controller)?.all() - before) as f64, 0.0, "");
+        at_most(
+            "a sync with nothing changed: asked for",
+            (Asked::of(controller, STORE)?.all() - before) as f64,
+            0.0,
+            "",
+        );
         stage.rest(controller);
         controller.restart()?;
         controller.wait_ready()?;
         stage.rest(controller);
-        let asked = Asked::of(controller)?;
+        let asked = Asked::of(controller, STORE)?;
         at_most("a restart with nothing changed: asked for versions", asked.versions as f64, names.len() as f64, "");
         at_most("  for values", asked.values as f64, 0.0, "");
         Ok(())
     }
 }
 
-/// What the controller has asked the store for since it was started.
-struct Asked {
-    versions: u64,
-    values: u64,
+/// How many requests the controller has sent to a store since it was started.
+pub(crate) struct Asked {
+    pub(crate) versions: u64,
+    pub(crate) values: u64,
 }
 
 impl Asked {
-    fn of(controller: &Controller) -> Result<Self, Error> {
+    /// Reads it from the metrics, in which the store has that name.
+    pub(crate) fn of(controller: &Controller, store: &str) -> Result<Self, Error> {
         let (_, metrics) = controller.get("/metrics")?;
         let count = |outcome: &str| {
-            let start = format!("waxwing_store_requests_total{{store=\"Vault\",outcome=\"{outcome}\"}} ");
+            let start = format!("waxwing_store_requests_total{{store=\"{store}\",outcome=\"{outcome}\"}} ");
             metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap_or_default()
         };
         Ok(Self { versions: count("version"), values: count("read") })
     }
 
-    fn all(&self) -> u64 {
+    pub(crate) fn all(&self) -> u64 {
         self.versions + self.values
     }
 }

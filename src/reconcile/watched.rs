@@ -48,7 +48,7 @@ where
 {
     /// Watches all objects of a kind within `reach`.
     pub fn new(client: &Client, reach: &Reach) -> Self {
-        Self::of(events(client, reach), asks_for_work, keep_nothing)
+        Self::of(events(client, reach), asks_for_work, None)
     }
 
     /// Watches all objects of a kind within `reach`; one asks for work when what `asks` makes of it, and of whether it was listed as it
@@ -59,7 +59,7 @@ where
         asks: fn(&K, bool) -> Option<u64>,
         keep: fn(&mut K, &K),
     ) -> Self {
-        Self::of(events(client, reach), asks, keep)
+        Self::of(events(client, reach), asks, Some(keep))
     }
 }
 
@@ -75,7 +75,7 @@ where
 {
     /// Watches all objects of a kind that is in no namespace.
     pub fn of_cluster(client: &Client) -> Self {
-        Self::of(watching(Api::all(client.clone()), watcher::Config::default()).boxed(), asks_for_work, keep_nothing)
+        Self::of(watching(Api::all(client.clone()), watcher::Config::default()).boxed(), asks_for_work, None)
     }
 }
 
@@ -83,11 +83,11 @@ impl<K> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
 {
-    fn of(events: Events<K>, asks: fn(&K, bool) -> Option<u64>, keep: fn(&mut K, &K)) -> Self {
+    fn of(events: Events<K>, asks: fn(&K, bool) -> Option<u64>, keep: Option<fn(&mut K, &K)>) -> Self {
         let (cache, writer) = store();
         let last = cache.clone();
         let events = events.map_ok(move |mut event| {
-            if let Event::Apply(object) | Event::InitApply(object) = &mut event
+            if let (Some(keep), Event::Apply(object) | Event::InitApply(object)) = (keep, &mut event)
                 && let Some(last) = last.get(&ObjectRef::from_obj(object))
             {
                 keep(object, &last);
@@ -172,9 +172,6 @@ impl<K: Resource<DynamicType = ()> + Clone> Rewound<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(object))
     }
 }
-
-/// What a version keeps from the one before where all of it is small.
-fn keep_nothing<K>(_: &mut K, _: &K) {}
 
 /// Changes when there is something to do: a new spec, a request, a deletion, or a status that is an old one again. Our own writes
 /// of status don't.

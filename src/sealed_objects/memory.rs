@@ -11,6 +11,7 @@ use waxwing_formats::sealed_secret::{Fingerprint, Scope};
 use waxwing_plan::Digest;
 
 use super::object::SealedSecret;
+use super::secrets::name;
 
 /// After so many times within [`CONTEST`] what others write over is left for a while.
 const MOST_REVERTS: usize = 10;
@@ -110,8 +111,7 @@ impl Memory {
     /// Looks at what is known of an object; of another one of its name nothing is.
     fn of<R>(&self, object: &SealedSecret, look: impl FnOnce(&mut Known) -> R) -> R {
         let mut all = self.all();
-        let name = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
-        let known = all.entry(name).or_default();
+        let known = all.entry(name(&object.metadata)).or_default();
         let uid = object.uid().unwrap_or_default();
         if known.uid != uid {
             *known = Known { uid, ..Known::default() };

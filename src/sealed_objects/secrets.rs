@@ -155,9 +155,10 @@ impl Secrets {
     }
 }
 
-fn name(secret: &ObjectMeta) -> ObjectRef<SealedSecret> {
-    let name = ObjectRef::new(secret.name.as_deref().unwrap_or_default());
-    name.within(secret.namespace.as_deref().unwrap_or_default())
+/// Returns the name that a SealedSecret and its Secret have in common.
+pub(super) fn name(of: &ObjectMeta) -> ObjectRef<SealedSecret> {
+    let name = ObjectRef::new(of.name.as_deref().unwrap_or_default());
+    name.within(of.namespace.as_deref().unwrap_or_default())
 }
 
 fn written(secret: &ObjectMeta) -> Arc<str> {
