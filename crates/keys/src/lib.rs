@@ -32,6 +32,6 @@ pub use services::{
     GcpSecrets, Holder, Holdings, KeyPattern, KeyPatternError, LeaseId, Lifetime, MadeSecret, Newest, NoConnections,
     Origin, ParseOriginError, Patience, Proxies, ServiceClient, ServiceError, ServiceKey, ServiceKeyError, StoreError,
     StoredVersion, Tokens, VaultAccess, VaultKey, VaultKv, VaultLeases, VaultLogin, VaultProof, VaultSecrets,
-    VaultTransit, service_name,
+    VaultTransit, VersionedSecret, service_name,
 };
 pub use unsealing_key::UnsealingKey;

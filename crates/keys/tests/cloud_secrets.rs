@@ -20,7 +20,7 @@ use waxwing_formats::reference::{Pointer, SecretPath, StoredSecret, Version};
 use waxwing_harness::{CloudMood, FakeGcpKms, FakeKeyVault, Moto};
 use waxwing_keys::{
     AwsAccess, AwsPath, AwsSecrets, AzureSecrets, GcpSecrets, Newest, Patience, Proxies, ServiceClient, ServiceError,
-    StoreError, Tokens,
+    StoreError, Tokens, VersionedSecret,
 };
 
 const REGION: &str = "eu-central-1";
@@ -64,6 +64,11 @@ fn told(newest: Newest) -> (Version, String) {
         Newest::Told { version, mark } => (version.unwrap(), mark),
         Newest::Read { version, secret } => (version.unwrap(), text(&secret)),
     }
+}
+
+/// Takes apart which version a secret is that was read: the version, and what tells it from another.
+fn versioned(read: &VersionedSecret) -> (Version, String) {
+    (read.version.clone().unwrap(), read.mark.clone().unwrap())
 }
 
 async fn aws_as(access: &AwsAccess, endpoint: &str) -> AwsSecrets {
@@ -118,7 +123,11 @@ async fn secrets_of_aws_have_versions_by_id_and_by_stage_and_come_one_by_one_or_
     let [key, none] = ["shop/key", "shop/none"].map(|name| path(&format!("secretsmanager/{name}")));
     let many = store.read_of(&[(&db, Some(&new)), (&none, None), (&key, None)]).await.unwrap();
     assert_eq!(many.keys().copied().collect::<Vec<_>>(), [0, 2]);
-    assert!(text(&many[&0]).contains("hunter-one"));
+    assert!(text(&many[&0].secret).contains("hunter-one"));
+    let read_alone = store.read_with_version(&db, None).await.unwrap();
+    for read in [&many[&0], &store.read_of(&[(&db, None)]).await.unwrap()[&0], &read_alone] {
+        assert_eq!(versioned(read), told(store.newest(&db, None).await.unwrap()), "it is found so and so");
+    }
     assert!(store.read_of(&[(&db, Some(&old))]).await.unwrap().is_empty(), "another version than was planned");
 
     let service = "AWS Secrets Manager";
@@ -176,9 +185,13 @@ async fn parameters_of_aws_are_opened_and_asked_for_ten_at_once() {
     let (two, one) = (version("2"), version("1"));
     let many = store.read_of(&[(&db, Some(&two)), (&plain, Some(&one)), (&none, None)]).await.unwrap();
     assert_eq!(
-        many.into_iter().map(|(place, secret)| (place, text(&secret))).collect::<Vec<_>>(),
+        many.iter().map(|(place, read)| (*place, text(&read.secret))).collect::<Vec<_>>(),
         [(0, "hunter-one".to_owned()), (1, "hunter-plain".to_owned())]
     );
+    let read_alone = store.read_with_version(&db, None).await.unwrap();
+    for read in [&many[&0], &store.read_of(&[(&db, None)]).await.unwrap()[&0], &read_alone] {
+        assert_eq!(versioned(read), (newest.clone(), mark.clone()), "it is found so and so");
+    }
     let service = "AWS Parameter Store";
     assert_eq!(store.read(&none, None).await.err(), Some(StoreError::Missing { service }));
     assert_eq!(store.read(&db, Some(&version("7"))).await.err(), Some(StoreError::NoSuchVersion { service }));

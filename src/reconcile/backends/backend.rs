@@ -124,11 +124,6 @@ impl Backend {
         })
     }
 
-    /// Tells whether it gives a secret together with which version of it that is.
-    pub(super) fn tells_both(&self) -> bool {
-        matches!(self.service, Service::Vault(_))
-    }
-
     /// Returns how many secrets one request asks for: of their versions, and of themselves.
     pub(super) fn at_once(&self, stored: &Stored) -> (usize, usize) {
         match (&self.service, &stored.version) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use waxwing_formats::reference::{SecretPath, StoredSecret, Version};
-use waxwing_keys::{AwsSecrets, AzureSecrets, GcpSecrets, Holder, Newest, StoreError, StoredVersion};
+use waxwing_keys::{AwsSecrets, AzureSecrets, GcpSecrets, Holder, Newest, StoreError, StoredVersion, VersionedSecret};
 
 use super::Tenant;
 use super::kubernetes::ClusterSecrets;
@@ -61,16 +61,28 @@ impl Store<'_> {
         Ok((secret, version.map(|version| version.as_str().to_owned()).unwrap_or_default()))
     }
 
-    /// Reads the newest version of a secret, and returns with it which one that is; nothing of a store where that is two questions.
-    pub(super) async fn read_newest(&self, path: &SecretPath) -> Result<Option<Current>, StoreError> {
-        let Self::Vault { server, tenant, holder } = self else { return Ok(None) };
-        let (version, secret) = server.read_newest(tenant, holder, path).await?;
-        Ok(Some(match version {
-            StoredVersion::Numbered { number, times } => {
-                Current { version: Some(numbered(number)?), mark: Some(times), secret }
+    /// Reads the newest version of a secret, and returns with it which one that is.
+    pub(super) async fn read_newest(&self, path: &SecretPath) -> Result<VersionedSecret, StoreError> {
+        let (version, mark, secret) = match self {
+            Self::Vault { server, tenant, holder } => match server.read_newest(tenant, holder, path).await? {
+                (StoredVersion::Numbered { number, times }, secret) => (Some(numbered(number)?), Some(times), secret),
+                (StoredVersion::Unnumbered, secret) => (None, None, secret),
+            },
+            Self::Aws(aws) => return aws.read_with_version(path, None).await,
+            Self::Gcp(gcp) => {
+                let (version, secret) = gcp.read_with_version(path, None).await?;
+                (Some(version), None, secret)
             }
-            StoredVersion::Unnumbered => Current { version: None, mark: None, secret },
-        }))
+            Self::Azure(vault) => {
+                let (version, secret) = vault.read_with_version(path, None).await?;
+                (Some(version), Some(String::new()), secret)
+            }
+            Self::Kubernetes(secrets) => {
+                let (secret, mark) = secrets.read(path).await?;
+                (None, Some(mark), secret)
+            }
+        };
+        Ok(VersionedSecret { version, mark, secret })
     }
 
     /// Returns the newest versions of several secrets, by their place in the list; what is not among them has to be asked for by itself.
@@ -81,25 +93,16 @@ impl Store<'_> {
         }
     }
 
-    /// Reads several secrets, by their place in the list; what is not among them has to be read by itself.
+    /// Reads several secrets with their versions, by their place in the list; what is not among them has to be read by itself.
     pub(super) async fn read_of(
         &self,
         wanted: &[(&SecretPath, Option<&Version>)],
-    ) -> Result<BTreeMap<usize, StoredSecret>, StoreError> {
+    ) -> Result<BTreeMap<usize, VersionedSecret>, StoreError> {
         match self {
             Self::Aws(aws) => aws.read_of(wanted).await,
             _ => Ok(BTreeMap::new()),
         }
     }
-}
-
-/// A secret with which version of it that is. Not `Debug`.
-pub(super) struct Current {
-    /// What it is read by; none of a store that keeps no versions.
-    pub(super) version: Option<Version>,
-    /// What tells the version from another of the same name; where there is none, only the secret does.
-    pub(super) mark: Option<String>,
-    pub(super) secret: StoredSecret,
 }
 
 fn numbered(number: u64) -> Result<Version, StoreError> {

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use waxwing_formats::reference::{StoreKind, Stored, StoredSecret, Version};
 use waxwing_formats::{Handle, HandleInput, KeyPath, SecretBytes};
-use waxwing_keys::{Newest, StoreError};
+use waxwing_keys::{Newest, StoreError, VersionedSecret};
 
 use super::backend::Backend;
 use super::reader::{full_label, label, word};
-use super::store::Current;
 use super::{AT_ONCE_AGAIN, Backends, FIELD, LATE, store_hint};
 use crate::api::BackendKind;
 use crate::unsealing::{Answered, RefusalKind, StoreRefusal};
@@ -125,16 +124,24 @@ impl Backends<'_> {
         secret.digested(|object| self.stamp(stored, object)).map_err(|_| self.unusable(backend, stored))
     }
 
-    /// Tells whether a secret and which version it has are one question, or the version is none.
-    pub(in crate::reconcile) fn tells_both(&self, stored: &Stored) -> bool {
-        self.store(stored).is_ok_and(Backend::tells_both)
+    /// Reads some secrets, which [`Backends::together`] put together, and returns with each which version it has.
+    pub(in crate::reconcile) async fn read_with_versions(
+        &self,
+        wanted: Vec<Stored>,
+    ) -> Vec<(Stored, Result<(Found, Answered), StoreRefusal>)> {
+        let mut several = self.read_several(&wanted, |_| None).await;
+        let mut answers = Vec::with_capacity(wanted.len());
+        for (place, stored) in wanted.into_iter().enumerate() {
+            let answer = match (several.remove(&place), self.store(&stored)) {
+                (Some(read), Ok(backend)) => self.answered_with_version(backend, &stored, read),
+                _ => self.read_with_version(&stored).await,
+            };
+            answers.push((stored, answer));
+        }
+        answers
     }
 
-    /// Reads a secret, and returns with it which version it has, where [`Backends::tells_both`].
-    pub(in crate::reconcile) async fn read_with_version(
-        &self,
-        stored: &Stored,
-    ) -> Result<(Found, Answered), StoreRefusal> {
+    async fn read_with_version(&self, stored: &Stored) -> Result<(Found, Answered), StoreRefusal> {
         if stored.version.is_some() {
             let found = self.version(stored).await?;
             let answered = self.read_secret(stored, found.version.as_ref()).await?;
@@ -143,11 +150,18 @@ impl Backends<'_> {
         let backend = self.store(stored)?;
         let read = async { backend.store(&self.tenant).await?.read_newest(&stored.path).await };
         let read = self.ask_store(backend, backend.keeper(&stored.path), "read", read).await;
-        let Some(Current { version, mark, secret }) = self.told(backend, read)? else {
-            return Err(self.unusable(backend, stored));
-        };
+        self.answered_with_version(backend, stored, self.told(backend, read)?)
+    }
+
+    fn answered_with_version(
+        &self,
+        backend: &Backend,
+        stored: &Stored,
+        VersionedSecret { version, mark, secret }: VersionedSecret,
+    ) -> Result<(Found, Answered), StoreRefusal> {
+        // Where nothing is read by a version, what tells it from another is its name.
+        let name = version.as_ref().map(Version::as_str).or(mark.as_deref()).unwrap_or_default().to_owned();
         let mark = mark.map_or_else(|| self.digest(backend, stored, &secret), Ok)?;
-        let name = version.as_ref().map(|version| version.as_str().to_owned()).unwrap_or_default();
         Ok((found(backend, version, &mark), self.answered(backend, secret, name)))
     }
 
@@ -158,20 +172,11 @@ impl Backends<'_> {
         version_of: impl Fn(&Stored) -> Option<Version>,
     ) -> Vec<(Stored, Result<Answered, StoreRefusal>)> {
         let versions: Vec<Option<Version>> = wanted.iter().map(version_of).collect();
-        let mut several = match (wanted.first().map(|stored| self.store(stored)), wanted.len()) {
-            (Some(Ok(backend)), 2..) => {
-                let all: Vec<_> =
-                    wanted.iter().map(|stored| &stored.path).zip(versions.iter().map(Option::as_ref)).collect();
-                let keeper = all.first().map_or("", |(path, _)| backend.keeper(path));
-                let read = async { backend.store(&self.tenant).await?.read_of(&all).await };
-                self.ask_store(backend, keeper, "read", read).await.unwrap_or_default()
-            }
-            _ => BTreeMap::new(),
-        };
+        let mut several = self.read_several(&wanted, |place| versions.get(place).and_then(Option::as_ref)).await;
         let mut answers = Vec::with_capacity(wanted.len());
         for (place, (stored, version)) in wanted.into_iter().zip(&versions).enumerate() {
             let answer = match (several.remove(&place), self.store(&stored)) {
-                (Some(secret), Ok(backend)) => {
+                (Some(VersionedSecret { secret, .. }), Ok(backend)) => {
                     let version = version.as_ref().map(|version| version.as_str().to_owned());
                     Ok(self.answered(backend, secret, version.unwrap_or_default()))
                 }
@@ -180,6 +185,21 @@ impl Backends<'_> {
             answers.push((stored, answer));
         }
         answers
+    }
+
+    /// Reads what one request gives of several secrets, by their places; all else has to be read by itself.
+    async fn read_several<'v>(
+        &self,
+        wanted: &[Stored],
+        version: impl Fn(usize) -> Option<&'v Version>,
+    ) -> BTreeMap<usize, VersionedSecret> {
+        let (Some(Ok(backend)), 2..) = (wanted.first().map(|stored| self.store(stored)), wanted.len()) else {
+            return BTreeMap::new();
+        };
+        let all: Vec<_> = wanted.iter().enumerate().map(|(place, stored)| (&stored.path, version(place))).collect();
+        let keeper = all.first().map_or("", |(path, _)| backend.keeper(path));
+        let read = async { backend.store(&self.tenant).await?.read_of(&all).await };
+        self.ask_store(backend, keeper, "read", read).await.unwrap_or_default()
     }
 
     /// Reads a secret, of this version.

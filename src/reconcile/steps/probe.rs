@@ -1,7 +1,8 @@
 //! References into stores: asks which versions there are before a plan is made, and reads what the plan sends.
 //!
 //! A version is asked for when it was not, or when the time that its backend or a reference gives it is over; a value is read only for what
-//! is sent, once for each secret, and ends with the sync. Of an object that is not there yet it is read at once, where a store gives both. Every reference that fails is told at once. The asking itself is in `backends`.
+//! is sent, once for each secret, and ends with the sync. For an object that is not there yet it is read at once, with its version. Every
+//! reference that fails is told at once. The asking itself is in `backends`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,8 +128,7 @@ async fn ask<'a>(
     let backends = Backends::read(job, session(job)?).await?;
     let (of_objects, due): (Vec<Stored>, Vec<Stored>) = due.into_iter().partition(|stored| backends.makes(stored));
     let of_objects: BTreeSet<Stored> = of_objects.into_iter().collect();
-    let (both, due): (Vec<_>, Vec<_>) =
-        due.into_iter().partition(|stored| backends.tells_both(stored) && sent.contains(stored));
+    let (both, due): (Vec<_>, Vec<_>) = due.into_iter().partition(|stored| sent.contains(stored));
     let due: Vec<Stored> = due.into_iter().filter(|stored| !found.contains_key(stored)).collect();
     let mut refused = BTreeMap::new();
     let read = read_with_versions(&backends, both, &mut found, &mut refused).await;
@@ -167,11 +167,9 @@ async fn read_with_versions(
 ) -> BTreeMap<Stored, Answered> {
     // Gathered as they come, which is nearly their order, and put into it at once.
     let (mut versions, mut read, mut size) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()), 0);
-    let asked = futures::stream::iter(wanted).map(async |stored| {
-        let answer = backends.read_with_version(&stored).await;
-        (stored, answer)
-    });
-    let mut answers = std::pin::pin!(asked.buffer_unordered(ASKED_AT_ONCE));
+    let asked = futures::stream::iter(backends.together(wanted, About::Secrets));
+    let asked = asked.map(async |together| backends.read_with_versions(together).await).buffer_unordered(ASKED_AT_ONCE);
+    let mut answers = std::pin::pin!(asked.flat_map(futures::stream::iter));
     while let Some((stored, answer)) = answers.next().await {
         match answer {
             Ok((version, answered)) => {

@@ -18,7 +18,7 @@ use super::aws_caller::{AwsCaller, AwsService};
 use super::exchange::ServiceClient;
 use super::secret_text::SecretText;
 use super::service_name::{AWS_PARAMETERS, AWS_SECRETS};
-use super::{AwsAccess, Newest, ServiceError, StoreError};
+use super::{AwsAccess, Newest, ServiceError, StoreError, VersionedSecret};
 
 const SECRETS: AwsService =
     AwsService { label: AWS_SECRETS, name: "secretsmanager", target: "secretsmanager", id: "Secrets Manager" };
@@ -124,10 +124,7 @@ impl AwsSecrets {
     pub async fn newest(&self, path: &SecretPath, version: Option<&Version>) -> Result<Newest, StoreError> {
         match AwsPath::of(path)? {
             AwsPath::Secret(name) => self.describe(&name, version).await,
-            AwsPath::Parameter(name) => {
-                let found = self.parameter(&name, version, false).await?;
-                Ok(found.newest)
-            }
+            AwsPath::Parameter(name) => self.parameter(&name, version, false).await.map(Parameter::newest),
         }
     }
 
@@ -136,12 +133,21 @@ impl AwsSecrets {
     /// # Errors
     /// Fails if there is no such secret, no such version, or the service does not give it.
     pub async fn read(&self, path: &SecretPath, version: Option<&Version>) -> Result<StoredSecret, StoreError> {
+        self.read_with_version(path, version).await.map(|found| found.secret)
+    }
+
+    /// Reads a secret, and returns with it which version that is.
+    ///
+    /// # Errors
+    /// As [`AwsSecrets::read`].
+    pub async fn read_with_version(
+        &self,
+        path: &SecretPath,
+        version: Option<&Version>,
+    ) -> Result<VersionedSecret, StoreError> {
         match AwsPath::of(path)? {
             AwsPath::Secret(name) => self.secret(&name, version).await,
-            AwsPath::Parameter(name) => {
-                let found = self.parameter(&name, version, true).await?;
-                Ok(found.value)
-            }
+            AwsPath::Parameter(name) => self.parameter(&name, version, true).await.map(Parameter::opened),
         }
     }
 
@@ -153,18 +159,18 @@ impl AwsSecrets {
         let names = names(paths, |path| if let AwsPath::Parameter(name) = path { Some(name) } else { None });
         let names: Vec<_> = names.into_iter().map(|(place, name)| (place, name, None)).collect();
         let found = self.parameters(&names, false).await?;
-        Ok(found.into_iter().map(|(place, found)| (place, found.newest)).collect())
+        Ok(found.into_iter().map(|(place, found)| (place, found.newest())).collect())
     }
 
-    /// Reads several secrets, or several parameters, of these versions, by their place in the list; what is not among them has to be read
-    /// by itself: that the newest version is another one now, for instance.
+    /// Reads several secrets, or several parameters, of these versions or the newest, by their place in the list, each with which version it
+    /// is; what is not among them has to be read by itself: that the newest version is another one now, for instance.
     ///
     /// # Errors
     /// Fails as a whole if the service gives no answer.
     pub async fn read_of(
         &self,
         wanted: &[(&SecretPath, Option<&Version>)],
-    ) -> Result<BTreeMap<usize, StoredSecret>, StoreError> {
+    ) -> Result<BTreeMap<usize, VersionedSecret>, StoreError> {
         let paths: Vec<&SecretPath> = wanted.iter().map(|(path, _)| *path).collect();
         let version = |place: usize| wanted.get(place).and_then(|(_, version)| *version);
         let secrets = names(&paths, |path| if let AwsPath::Secret(name) = path { Some(name) } else { None });
@@ -174,7 +180,7 @@ impl AwsSecrets {
         }
         let parameters: Vec<_> = parameters.into_iter().map(|(place, name)| (place, name, version(place))).collect();
         let found = self.parameters(&parameters, true).await?;
-        Ok(found.into_iter().map(|(place, found)| (place, found.value)).collect())
+        Ok(found.into_iter().map(|(place, found)| (place, found.opened())).collect())
     }
 
     /// Asks which version has a stage or id. A secret that is to be deleted has one, and does not give it out.
@@ -194,10 +200,10 @@ impl AwsSecrets {
             None => error,
         })?;
         let version = id.parse().map_err(|_| StoreError::Answer { service })?;
-        Ok(Newest::Told { version: Some(version), mark: mark(described.created_date) })
+        Ok(Newest::Told { version: Some(version), mark: String::new() })
     }
 
-    async fn secret(&self, name: &str, version: Option<&Version>) -> Result<StoredSecret, StoreError> {
+    async fn secret(&self, name: &str, version: Option<&Version>) -> Result<VersionedSecret, StoreError> {
         let asked = match version {
             None => json!({"SecretId": name}),
             Some(version) if version.as_str().len() < 32 => {
@@ -209,14 +215,14 @@ impl AwsSecrets {
         let answer = answer.map_err(|error| if version.is_some() { error.of_version() } else { error })?;
         let value: Value<'_> = serde_json::from_slice(answer.body.expose_secret())
             .map_err(|_| StoreError::Answer { service: AWS_SECRETS })?;
-        value.secret()
+        value.versioned()
     }
 
     async fn secrets<'v>(
         &self,
         names: &[(usize, String)],
         version: impl Fn(usize) -> Option<&'v Version>,
-    ) -> Result<BTreeMap<usize, StoredSecret>, StoreError> {
+    ) -> Result<BTreeMap<usize, VersionedSecret>, StoreError> {
         let ids: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
         let asked = json!({"SecretIdList": ids}).to_string();
         let answer = self.0.call(&SECRETS, "BatchGetSecretValue", &asked).await?;
@@ -228,7 +234,7 @@ impl AwsSecrets {
             // What is the newest by now need not be what was planned.
             let is_wanted = |place: &usize| version(*place).is_none_or(|version| version.as_str() == value.version_id);
             if let Some(place) = place.filter(is_wanted) {
-                found.insert(place, value.secret()?);
+                found.insert(place, value.versioned()?);
             }
         }
         Ok(found)
@@ -271,17 +277,11 @@ fn names(paths: &[&SecretPath], of: impl Fn(AwsPath) -> Option<String>) -> Vec<(
     named.flatten().collect()
 }
 
-/// Writes down when something was made, in seconds.
-fn mark(time: Option<f64>) -> String {
-    time.map(|seconds| seconds.to_string()).unwrap_or_default()
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Described {
     #[serde(default)]
     version_ids_to_stages: BTreeMap<String, Vec<String>>,
-    created_date: Option<f64>,
     deleted_date: Option<f64>,
 }
 
@@ -304,17 +304,23 @@ struct Value<'a> {
 }
 
 impl Value<'_> {
-    fn secret(&self) -> Result<StoredSecret, StoreError> {
+    fn versioned(&self) -> Result<VersionedSecret, StoreError> {
         let unreadable = || StoreError::Answer { service: AWS_SECRETS };
         let secret = match (&self.secret_string, &self.secret_binary) {
             (Some(text), _) => text.to_secret(),
             (None, Some(binary)) => binary.decode(&STANDARD).ok_or_else(unreadable)?,
             (None, None) => return Err(unreadable()),
         };
-        match secret.len() > MAX_SECRET {
-            true => Err(StoreError::TooLarge { service: AWS_SECRETS }),
-            false => Ok(StoredSecret::of_bytes(secret)),
+        if secret.len() > MAX_SECRET {
+            return Err(StoreError::TooLarge { service: AWS_SECRETS });
         }
+        // An id is used once, so that nothing else tells two versions apart.
+        let version = self.version_id.parse().map_err(|_| unreadable())?;
+        Ok(VersionedSecret {
+            version: Some(version),
+            mark: Some(String::new()),
+            secret: StoredSecret::of_bytes(secret),
+        })
     }
 }
 
@@ -337,14 +343,25 @@ struct Found<'a> {
 
 /// A parameter, of which the value is a ciphertext where it was not opened.
 struct Parameter {
-    newest: Newest,
+    version: Option<Version>,
+    mark: String,
     value: StoredSecret,
+}
+
+impl Parameter {
+    fn newest(self) -> Newest {
+        Newest::Told { version: self.version, mark: self.mark }
+    }
+
+    fn opened(self) -> VersionedSecret {
+        VersionedSecret { version: self.version, mark: Some(self.mark), secret: self.value }
+    }
 }
 
 impl Found<'_> {
     fn parameter(&self) -> Option<Parameter> {
         let version = Some(self.version.to_string().parse().ok()?);
-        let newest = Newest::Told { version, mark: mark(self.last_modified_date) };
-        Some(Parameter { newest, value: StoredSecret::of_bytes(self.value.to_secret()) })
+        let mark = self.last_modified_date.map(|seconds| seconds.to_string()).unwrap_or_default();
+        Some(Parameter { version, mark, value: StoredSecret::of_bytes(self.value.to_secret()) })
     }
 }

@@ -56,7 +56,7 @@ impl GcpSecrets {
     /// # Errors
     /// As [`GcpSecrets::read`].
     pub async fn newest(&self, path: &SecretPath, version: Option<&Version>) -> Result<Newest, StoreError> {
-        let (version, secret) = self.access(path, version).await?;
+        let (version, secret) = self.read_with_version(path, version).await?;
         Ok(Newest::Read { version: Some(version), secret })
     }
 
@@ -65,10 +65,14 @@ impl GcpSecrets {
     /// # Errors
     /// Fails if there is no such secret, no such version, it is disabled, or the service does not give it.
     pub async fn read(&self, path: &SecretPath, version: Option<&Version>) -> Result<StoredSecret, StoreError> {
-        self.access(path, version).await.map(|(_, secret)| secret)
+        self.read_with_version(path, version).await.map(|(_, secret)| secret)
     }
 
-    async fn access(
+    /// Reads a secret, and returns with it which version that is.
+    ///
+    /// # Errors
+    /// As [`GcpSecrets::read`].
+    pub async fn read_with_version(
         &self,
         path: &SecretPath,
         version: Option<&Version>,

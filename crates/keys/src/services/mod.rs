@@ -53,7 +53,7 @@ pub use gcp::GcpKms;
 pub use gcp_login::{GcpAccess, GcpAccountKey, GcpAccountKeyError, GcpLogin};
 pub use gcp_secrets::GcpSecrets;
 pub use holdings::{Holder, Holdings};
-pub use newest::Newest;
+pub use newest::{Newest, VersionedSecret};
 pub use origin::{Origin, ParseOriginError};
 pub use store_error::StoreError;
 pub use vault::{

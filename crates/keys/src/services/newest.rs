@@ -20,3 +20,14 @@ pub enum Newest {
         secret: StoredSecret,
     },
 }
+
+/// A secret with which version of it that is, as one question tells both.
+#[derive(Debug)]
+pub struct VersionedSecret {
+    /// What it is read by; none of a store that keeps no versions.
+    pub version: Option<Version>,
+    /// What tells the version from another of the same name, as in [`Newest::Told`]; where there is none, only the secret does.
+    pub mark: Option<String>,
+    /// The secret.
+    pub secret: StoredSecret,
+}
