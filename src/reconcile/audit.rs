@@ -1,5 +1,5 @@
-//! The audit log: one line for each object that was opened to be applied with secret values, with where each of them came from and what
-//! came of it.
+//! The audit log: one line for each object that was opened to be applied with secret values, or for which stores gave some, with where each
+//! of them came from and what came of it.
 //!
 //! A contract with whoever reads it, described in docs/metrics.md: fields are added, but none changes its meaning. There is no
 //! value in it, and none at hand: a record is made of places and names. `runtime` writes it as one JSON object a line, whatever
@@ -12,8 +12,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use waxwing_plan::ObjectId;
 
+use waxwing_formats::reference::Reference;
+
 use super::job::Job;
 use crate::cluster::{Landed, Provenance, Request, Requests};
+use crate::render::PlacedReference;
+use crate::unsealing::{Answered, provenance};
 
 /// The tracing target of the audit log. Its events have one field, `record`: the line.
 pub const TARGET: &str = "waxwing::audit";
@@ -26,18 +30,61 @@ pub(in crate::reconcile) struct Recorded {
 }
 
 /// Who applies, and what.
-struct Who {
+pub(in crate::reconcile) struct Who {
     sync: String,
     service_account: String,
     revision: String,
 }
 
+impl Who {
+    /// Names a sync of this revision.
+    pub(in crate::reconcile) fn new(job: &Job<'_>, revision: &str) -> Self {
+        let sync = format!("{}/{}", job.id.mark.namespace, job.id.mark.name);
+        Self { sync, service_account: job.account.to_string(), revision: revision.to_owned() }
+    }
+
+    /// Records what stores gave for an object that was not opened then, if they gave anything.
+    pub(in crate::reconcile) fn did_not_open<'a>(
+        &self,
+        object: &ObjectId,
+        references: &[PlacedReference],
+        answered: impl Fn(&ObjectId, &Reference) -> Option<&'a Answered>,
+    ) {
+        let given = |PlacedReference { reference, mark, .. }: &PlacedReference| {
+            Some([provenance(mark.clone(), reference, answered(object, reference)?)])
+        };
+        let values: Vec<[Provenance; 1]> = references.iter().filter_map(given).collect();
+        if !values.is_empty() {
+            let values = values.iter().map(|from| (from[0].mark.key_path.as_str(), from.as_slice()));
+            self.write(object, &Outcome::Unopened, values);
+        }
+    }
+
+    fn write<'a>(
+        &self,
+        object: &ObjectId,
+        outcome: &Outcome<'_>,
+        values: impl Iterator<Item = (&'a str, &'a [Provenance])>,
+    ) {
+        let line = line(self, object, outcome, values, Timestamp::now());
+        tracing::info!(target: TARGET, record = line);
+    }
+}
+
+/// What came of an object.
+enum Outcome<'a> {
+    /// It was applied.
+    Landed(&'a Landed),
+    /// Nothing says that it was applied.
+    Unconfirmed,
+    /// Its values were read, and it was not even opened.
+    Unopened,
+}
+
 impl Recorded {
     /// Takes what was opened for a sync.
     pub(in crate::reconcile) fn new(job: &Job<'_>, revision: &str, requests: Requests) -> Self {
-        let sync = format!("{}/{}", job.id.mark.namespace, job.id.mark.name);
-        let who = Who { sync, service_account: job.account.to_string(), revision: revision.to_owned() };
-        Self { requests, who, recorded: Mutex::default() }
+        Self { requests, who: Who::new(job, revision), recorded: Mutex::default() }
     }
 
     /// Returns what was opened.
@@ -48,14 +95,9 @@ impl Recorded {
     /// Records an object that was applied, if it has secret values.
     pub(in crate::reconcile) fn landed(&self, request: &Request, landed: &Landed) {
         if has_values(request) {
-            self.record(request, Some(landed));
+            self.who.write(&request.id, &Outcome::Landed(landed), request.provenance());
             self.recorded.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id.clone());
         }
-    }
-
-    fn record(&self, request: &Request, landed: Option<&Landed>) {
-        let line = line(&self.who, &request.id, landed, request.provenance(), Timestamp::now());
-        tracing::info!(target: TARGET, record = line);
     }
 }
 
@@ -63,7 +105,7 @@ impl Drop for Recorded {
     fn drop(&mut self) {
         let recorded = std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner));
         let others = self.requests.iter().filter(|request| has_values(request) && !recorded.contains(&request.id));
-        others.for_each(|request| self.record(request, None));
+        others.for_each(|request| self.who.write(&request.id, &Outcome::Unconfirmed, request.provenance()));
     }
 }
 
@@ -114,13 +156,16 @@ struct Source<'a> {
 fn line<'a>(
     Who { sync, service_account, revision }: &Who,
     object: &ObjectId,
-    landed: Option<&Landed>,
+    outcome: &Outcome<'_>,
     values: impl Iterator<Item = (&'a str, &'a [Provenance])>,
     now: Timestamp,
 ) -> String {
-    let (message, result) = match landed {
-        Some(landed) => ("applied an object with secret values", landed.verb.as_str()),
-        None => ("opened an object with secret values", "unconfirmed"),
+    let (message, result, uid) = match outcome {
+        Outcome::Landed(Landed { verb, mark, .. }) => {
+            ("applied an object with secret values", verb.as_str(), mark.uid.as_str())
+        }
+        Outcome::Unconfirmed => ("opened an object with secret values", "unconfirmed", ""),
+        Outcome::Unopened => ("read secret values for an object", "unopened", ""),
     };
     let record = Record {
         timestamp: now.to_string(),
@@ -130,7 +175,7 @@ fn line<'a>(
         sync,
         service_account,
         object: object.to_string(),
-        uid: landed.map(|landed| landed.mark.uid.as_str()).unwrap_or_default(),
+        uid,
         result,
         revision,
         values: values.map(|(key, from)| Value { key, from: from.iter().map(source).collect() }).collect(),
@@ -187,9 +232,13 @@ mod tests {
         let (sync, service_account) = (text("shop/app"), text("shop/deployer"));
         let who = Who { sync, service_account, revision: text("main@sha1:a60a8c89") };
         let now = "2026-01-02T03:04:05Z".parse().unwrap();
-        assert_eq!(line(&who, &object, Some(&landed), values.clone(), now), LINE);
+        assert_eq!(line(&who, &object, &Outcome::Landed(&landed), values.clone(), now), LINE);
         let unconfirmed =
             LINE.replace("applied an", "opened an").replace("7f1c", "").replace("configured", "unconfirmed");
-        assert_eq!(line(&who, &object, None, values, now), unconfirmed);
+        assert_eq!(line(&who, &object, &Outcome::Unconfirmed, values.clone(), now), unconfirmed);
+        let unopened = unconfirmed
+            .replace("opened an object with secret values", "read secret values for an object")
+            .replace("unconfirmed", "unopened");
+        assert_eq!(line(&who, &object, &Outcome::Unopened, values, now), unopened);
     }
 }

@@ -106,11 +106,11 @@ async fn revert(
     if drift.to_send().next().is_none() {
         return Ok(());
     }
-    let probed = Probed::before(versions);
-    let (drift, opened) = match unseal(job, &drift, rendered, &probed, &known, &live, held).await {
+    let mut probed = Probed::before(job, rendered, versions, held);
+    let (drift, opened) = match unseal(job, &drift, rendered, &mut probed, &known, &live, held).await {
         Err(trouble) if is_of_store(&trouble) => {
             let rest = drift.without(&rendered.references().keys().collect());
-            let opened = unseal(job, &rest, rendered, &probed, &known, &live, held).await?;
+            let opened = unseal(job, &rest, rendered, &mut probed, &known, &live, held).await?;
             (rest, opened)
         }
         opened => (drift, opened?),

@@ -74,10 +74,10 @@ pub async fn walk(job: &Job<'_>, progress: &mut Progress) -> Result<(), Trouble>
 
     let known = job.step(Step::Load, record::load(job)).await?;
     let live = job.step(Step::Live, live(job, &rendered, &known, progress)).await?;
-    let probed = job.step(Step::Probe, probe(job, &rendered, &live, progress)).await?;
+    let mut probed = job.step(Step::Probe, probe(job, &rendered, &live, progress)).await?;
     let plan = job.step(Step::Plan, plan(job, &rendered, &probed, &known, &live, progress)).await?;
 
-    let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &probed, &known, &live, progress)).await?;
+    let opened = job.step(Step::Unseal, unseal(job, &plan, &rendered, &mut probed, &known, &live, progress)).await?;
     let passed = job.step(Step::DryRun, dry_run(job, opened, progress)).await?;
     let known = job.step(Step::BeforeApply, record::before_apply(job, &plan, known)).await?;
     let applied = job.step(Step::Apply, async { Ok(apply(job, &plan, passed, progress).await) }).await?;

@@ -96,7 +96,7 @@ impl Values<'_> {
         let Some(body) = body.as_object_mut() else { return Ok(Vec::new()) };
         let data = body.entry("data").or_insert_with(|| Value::Object(Map::new()));
         let bindings = entries.into_iter().map(|(key, value)| {
-            let provenance = vec![stored(mark.clone(), &reference, answered)];
+            let provenance = vec![provenance(mark.clone(), &reference, answered)];
             if let Some(data) = data.as_object_mut() {
                 data.insert(key.clone(), Value::String(String::new()));
             }
@@ -247,7 +247,7 @@ impl Values<'_> {
         if let Origin::Reference { reference, .. } = origin
             && let Some(Ok(answered)) = self.stores.answer(&at.manifest.id, reference)
         {
-            return Ok(stored(origin.mark(), reference, answered));
+            return Ok(provenance(origin.mark(), reference, answered));
         }
         let recipient = match (origin, sops_file(origin)) {
             (_, Some(file)) => self.files.get(file).map(|file| file.provenance().join(", ")).unwrap_or_default(),
@@ -301,7 +301,7 @@ impl Site<'_> {
 }
 
 /// Says where a value of a store came from.
-fn stored(mark: SecretMark, reference: &Reference, answered: &Answered) -> Provenance {
+pub fn provenance(mark: SecretMark, reference: &Reference, answered: &Answered) -> Provenance {
     let Answered { version, backend, .. } = answered;
     let stored = StoredSource { reference: reference.to_string(), version: version.clone() };
     Provenance { mark, recipient: backend.clone(), stored: Some(stored) }

@@ -25,6 +25,7 @@ use crate::cluster::{Request, ServiceAccount};
 use crate::render::{Rendered, SopsFile, bindings};
 
 use all_cores::Worth;
+pub use bind::provenance;
 pub use error::{OpenError, Place};
 pub use key_file::{KeyFile, KeyFileError};
 pub use references::{

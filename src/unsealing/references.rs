@@ -47,7 +47,7 @@ impl Stores {
     }
 
     /// Returns what an object's reference leads to, or why it leads nowhere.
-    pub(super) fn answer(&self, object: &ObjectId, reference: &Reference) -> Option<&Result<Answered, StoreRefusal>> {
+    pub fn answer(&self, object: &ObjectId, reference: &Reference) -> Option<&Result<Answered, StoreRefusal>> {
         let stored = reference.stored();
         self.answers.get(&stored).or_else(|| self.made.get(&(object.clone(), stored)))
     }

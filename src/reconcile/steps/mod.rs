@@ -2,6 +2,7 @@
 
 mod change;
 mod desired;
+mod gathered;
 mod healthy;
 mod leased;
 mod open;

@@ -40,7 +40,7 @@ pub(in crate::reconcile) async fn unseal(
     job: &Job<'_>,
     plan: &Plan,
     rendered: &Rendered,
-    probed: &Probed<'_>,
+    probed: &mut Probed<'_>,
     known: &Stored,
     seen: &Seen,
     progress: &mut Progress,
@@ -73,6 +73,9 @@ pub(in crate::reconcile) async fn unseal(
     let opened = if is_long { tokio::task::block_in_place(open) } else { open() };
     let opened = opened.map_err(|errors| while_away(trouble(&errors), away));
     progress.unsealed(opened.as_ref().err());
+    if opened.is_err() {
+        probed.unopened(sent.iter().map(|manifest| &manifest.id), &keys.stores);
+    }
     let opened = opened?;
     let metrics = &job.context.metrics;
     opened.effort.iter().for_each(|effort| metrics.unsealed(effort.scheme, effort.values as u64, effort.took));
@@ -143,7 +146,7 @@ async fn stored<'a>(
     keys: SyncKeys<'a>,
     rendered: &Rendered,
     sent: &[&Manifest],
-    probed: &Probed<'_>,
+    probed: &mut Probed<'_>,
 ) -> Result<(SyncKeys<'a>, Vec<Issued>, Option<Duration>), Trouble> {
     let probe::Read { stores, issued, away } = probe::read(job, rendered, sent, probed).boxed().await?;
     Ok((SyncKeys { stores, ..keys }, issued, away))

@@ -5,7 +5,7 @@
 //! reference that fails is told at once. The asking itself is in `backends`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
@@ -14,16 +14,18 @@ use waxwing_formats::reference::{Reference, Stored};
 use waxwing_plan::{Manifest, ObjectId, Steering};
 
 use super::change::session;
+use super::gathered::Gathered;
 use super::leased;
 use super::open::trouble;
 use super::planned::Seen;
 use crate::api::REQUESTED_AT;
+use crate::reconcile::audit::Who;
 use crate::reconcile::backends::{About, Backends, Found};
 use crate::reconcile::leases::Issued;
 use crate::reconcile::versions::{Intervals, Pair, Versions};
 use crate::reconcile::{Job, Progress, Trouble};
 use crate::render::Rendered;
-use crate::unsealing::{self, Answered, MOST_OF_A_SYNC, RefusalKind, StoreRefusal, Stores};
+use crate::unsealing::{self, RefusalKind, StoreRefusal, Stores};
 
 /// How many requests for secrets are made at the same time for one Sync: as many as a backend is asked at once by all, unless it says otherwise.
 pub(super) const ASKED_AT_ONCE: usize = 32;
@@ -32,32 +34,36 @@ pub(super) const ASKED_AT_ONCE: usize = 32;
 pub(in crate::reconcile) struct Probed<'a> {
     pub(in crate::reconcile) versions: Arc<Versions>,
     backends: Option<Backends<'a>>,
-    /// What was read to learn its version.
-    read: Mutex<BTreeMap<Stored, Answered>>,
+    /// What was read: to learn its version, and later for what is sent.
+    gathered: Gathered<'a>,
 }
 
-impl Probed<'_> {
+impl<'a> Probed<'a> {
     /// Takes versions that were found before.
-    pub(in crate::reconcile) fn before(versions: Arc<Versions>) -> Self {
-        Self { versions, backends: None, read: Mutex::default() }
+    pub(in crate::reconcile) fn before(
+        job: &Job<'_>,
+        rendered: &'a Rendered,
+        versions: Arc<Versions>,
+        progress: &Progress,
+    ) -> Self {
+        Self { versions, backends: None, gathered: Gathered::new(who(job, progress), rendered) }
     }
 
-    /// Returns what was read already of some secrets, once.
-    fn take(&self, needed: &BTreeSet<Stored>) -> BTreeMap<Stored, Answered> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of a new revision all is needed, and looking up ten thousand paths takes longer than comparing them in their order.
-        if read.len() == needed.len() && read.keys().eq(needed) {
-            return std::mem::take(&mut *read);
-        }
-        needed.iter().filter_map(|stored| read.remove_entry(stored)).collect()
+    /// Records that what stores gave for some objects was not opened.
+    pub(super) fn unopened<'b>(&self, objects: impl Iterator<Item = &'b ObjectId>, stores: &Stores) {
+        self.gathered.unopened(objects, stores);
     }
+}
+
+fn who(job: &Job<'_>, progress: &Progress) -> Who {
+    Who::new(job, progress.revision().map_or("", |(revision, _)| revision))
 }
 
 /// Asks which versions the secrets have that the render refers to; of those that were asked about of late, nobody is asked, and neither is
 /// for objects that are left alone.
 pub(in crate::reconcile) async fn probe<'a>(
     job: &'a Job<'a>,
-    rendered: &Rendered,
+    rendered: &'a Rendered,
     seen: &Seen,
     progress: &mut Progress,
 ) -> Result<Probed<'a>, Trouble> {
@@ -65,13 +71,13 @@ pub(in crate::reconcile) async fn probe<'a>(
     job.context.leases.ask_anew(job);
     if wanted.is_empty() {
         job.context.versions.keep(job, &Intervals::of(rendered), BTreeMap::new());
-        return Ok(Probed::before(Arc::default()));
+        return Ok(Probed::before(job, rendered, Arc::default(), progress));
     }
     let bind_into: Vec<_> = job.sync.spec.secrets.bind_into.iter().map(|kind| kind.get().clone()).collect();
     let misplaced = unsealing::misplaced(rendered, &bind_into);
     wanted.retain(|(id, _)| !misplaced.contains_key(id));
     // In a box, since clients of clouds are nested deeper than the compiler looks.
-    let asked = ask(job, rendered, seen, wanted).boxed().await;
+    let asked = ask(job, rendered, seen, wanted, progress).boxed().await;
     let misplaced: Vec<_> = misplaced.into_values().flatten().collect();
     let asked = match asked {
         asked if misplaced.is_empty() => asked,
@@ -101,9 +107,10 @@ fn with_versions<'a>(rendered: &'a Rendered, seen: &Seen) -> impl Iterator<Item 
 
 async fn ask<'a>(
     job: &'a Job<'a>,
-    rendered: &Rendered,
+    rendered: &'a Rendered,
     seen: &Seen,
     wanted: BTreeSet<Pair>,
+    progress: &Progress,
 ) -> Result<Probed<'a>, Trouble> {
     let mut made = leased::fresh(job, &wanted, is_requested(job));
     let mut wanted = wanted;
@@ -117,13 +124,14 @@ async fn ask<'a>(
     };
     let mut due: BTreeSet<Stored> = wanted.iter().map(|(_, stored)| stored.clone()).collect();
     found.retain(|stored, _| due.contains(stored));
-    let (sent, all) = (of_absent(rendered, seen), due.len());
+    let (sent, all) = (unsealing::secrets_needed(rendered, absent(rendered, seen)), due.len());
     if !found.is_empty() {
         due.retain(|stored| sent.contains(stored) || !found.contains_key(stored));
     }
     job.context.metrics.was_kept("version", all - due.len());
     if due.is_empty() {
-        return Ok(Probed::before(Arc::new(Versions::new(rendered, found, made))));
+        let versions = Arc::new(Versions::new(rendered, found, made));
+        return Ok(Probed::before(job, rendered, versions, progress));
     }
     let backends = Backends::read(job, session(job)?).await?;
     let (of_objects, due): (Vec<Stored>, Vec<Stored>) = due.into_iter().partition(|stored| backends.makes(stored));
@@ -131,7 +139,9 @@ async fn ask<'a>(
     let (both, due): (Vec<_>, Vec<_>) = due.into_iter().partition(|stored| sent.contains(stored));
     let due: Vec<Stored> = due.into_iter().filter(|stored| !found.contains_key(stored)).collect();
     let mut refused = BTreeMap::new();
-    let read = read_with_versions(&backends, both, &mut found, &mut refused).await;
+    let mut gathered = Gathered::new(who(job, progress), rendered);
+    gathered.is_for(absent(rendered, seen));
+    found.append(&mut read_with_versions(&backends, both, &mut gathered, &mut refused).await);
     let asked = futures::stream::iter(backends.together(due, About::Versions));
     let answers = asked.map(async |together| backends.versions(together).await);
     for (stored, answer) in answers.buffer_unordered(ASKED_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten() {
@@ -147,26 +157,25 @@ async fn ask<'a>(
     refused.extend(not_renewed);
     let versions = Arc::new(Versions::new(rendered, found, made));
     match refused.is_empty() {
-        true => Ok(Probed { versions, backends: Some(backends), read: Mutex::new(read) }),
-        false => Err(unresolved(rendered, &refused, &read, &backends)),
+        true => Ok(Probed { versions, backends: Some(backends), gathered }),
+        false => Err(unresolved(rendered, &refused, &gathered, &backends)),
     }
 }
 
-/// Returns the secrets of objects that are not there, so that they will be sent.
-fn of_absent(rendered: &Rendered, seen: &Seen) -> BTreeSet<Stored> {
-    let is_absent = |id: &&ObjectId| seen.live.get(*id).is_none_or(Option::is_none);
-    unsealing::secrets_needed(rendered, rendered.references().keys().filter(is_absent))
+/// Returns the objects with references that are not there, so that they will be sent.
+fn absent<'a>(rendered: &'a Rendered, seen: &Seen) -> impl Iterator<Item = &'a ObjectId> {
+    rendered.references().keys().filter(|id| seen.live.get(*id).is_none_or(Option::is_none))
 }
 
-/// Reads secrets with their versions; returns as many as one sync may have.
+/// Reads secrets with their versions, which it returns; gathers as many as one sync may have.
 async fn read_with_versions(
     backends: &Backends<'_>,
     wanted: Vec<Stored>,
-    found: &mut BTreeMap<Stored, Found>,
+    gathered: &mut Gathered<'_>,
     refused: &mut BTreeMap<Stored, StoreRefusal>,
-) -> BTreeMap<Stored, Answered> {
+) -> BTreeMap<Stored, Found> {
     // Gathered as they come, which is nearly their order, and put into it at once.
-    let (mut versions, mut read, mut size) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()), 0);
+    let mut versions = Vec::with_capacity(wanted.len());
     let asked = futures::stream::iter(backends.together(wanted, About::Secrets));
     let asked = asked.map(async |together| backends.read_with_versions(together).await).buffer_unordered(ASKED_AT_ONCE);
     let mut answers = std::pin::pin!(asked.flat_map(futures::stream::iter));
@@ -174,16 +183,13 @@ async fn read_with_versions(
         match answer {
             Ok((version, answered)) => {
                 versions.push((stored.clone(), version));
-                size += answered.secret.len();
-                if size <= MOST_OF_A_SYNC {
-                    read.push((stored, answered));
-                }
+                // Of what is too much it is told when it is needed.
+                gathered.add(stored, answered).ok();
             }
             Err(refusal) => drop(refused.insert(stored, refusal)),
         }
     }
-    found.append(&mut versions.into_iter().collect());
-    read.into_iter().collect()
+    versions.into_iter().collect()
 }
 
 /// Tells whether somebody asked for a reconcile, which is to see what is new everywhere.
@@ -196,12 +202,14 @@ fn is_requested(job: &Job<'_>) -> bool {
 fn unresolved(
     rendered: &Rendered,
     refused: &BTreeMap<Stored, StoreRefusal>,
-    read: &BTreeMap<Stored, Answered>,
+    gathered: &Gathered<'_>,
     backends: &Backends<'_>,
 ) -> Trouble {
+    let read = gathered.by_name();
     let refusal_of = |_: &ObjectId, reference: &Reference| refused.get(&reference.stored()).cloned();
     let mut errors = unsealing::refusals(rendered, rendered.references().keys(), refusal_of);
-    errors.extend(unsealing::without_values(rendered, rendered.references().keys(), |stored| read.get(stored)));
+    errors
+        .extend(unsealing::without_values(rendered, rendered.references().keys(), |stored| read.get(stored).copied()));
     Trouble { soon: backends.outage(), ..trouble(&errors) }
 }
 
@@ -211,49 +219,45 @@ pub(super) async fn read(
     job: &Job<'_>,
     rendered: &Rendered,
     sent: &[&Manifest],
-    probed: &Probed<'_>,
+    probed: &mut Probed<'_>,
 ) -> Result<Read, Trouble> {
-    let (made, needed) = needed(rendered, sent, &probed.versions);
+    let Probed { versions, backends, gathered } = probed;
+    let (made, needed) = needed(rendered, sent, versions);
     if needed.is_empty() && made.is_empty() {
         return Ok(Read::default());
     }
     let begun = Instant::now();
-    let read = probed.take(&needed);
-    let needed = needed.into_iter().filter(|stored| !read.contains_key(stored));
+    gathered.is_for(sent.iter().map(|manifest| &manifest.id));
     let own;
-    let backends = match &probed.backends {
+    let backends = match backends {
         Some(backends) => backends,
         None => {
             own = Backends::read(job, session(job)?).await?;
             &own
         }
     };
-    let version_of = |stored: &Stored| probed.versions.get(stored).and_then(|Found { version, .. }| version.clone());
-    let asked = futures::stream::iter(backends.together(needed, About::Secrets));
+    let version_of = |stored: &Stored| versions.get(stored).and_then(|Found { version, .. }| version.clone());
+    let asked = futures::stream::iter(backends.together(gathered.missing(&needed), About::Secrets));
     let answers = asked.map(async |together| backends.read_secrets(together, version_of).await);
-    let answers = answers.buffer_unordered(ASKED_AT_ONCE).flat_map(futures::stream::iter);
-    let mut size: usize = read.values().map(|answered| answered.secret.len()).sum();
-    let within = |(stored, answer): (Stored, Result<Answered, StoreRefusal>)| {
-        size += answer.as_ref().map_or(0, |answered| answered.secret.len());
-        let answer = answer.and_then(|answered| match size > MOST_OF_A_SYNC {
-            true => Err(StoreRefusal::too_much()),
-            false => Ok(answered),
-        });
-        (stored, answer)
-    };
-    let mut answers: BTreeMap<_, _> = answers.map(within).collect().await;
-    answers.append(&mut read.into_iter().map(|(stored, answered)| (stored, Ok(answered))).collect());
-    let is_gone = |refusal: &StoreRefusal| refusal.kind == RefusalKind::NotFound;
-    if answers.values().any(|answer| answer.as_ref().is_err_and(is_gone)) {
+    let mut answers = std::pin::pin!(answers.buffer_unordered(ASKED_AT_ONCE).flat_map(futures::stream::iter));
+    let mut refused = BTreeMap::new();
+    while let Some((stored, answer)) = answers.next().await {
+        if let Err(refusal) = answer.and_then(|answered| gathered.add(stored.clone(), answered)) {
+            refused.insert(stored, refusal);
+        }
+    }
+    if refused.values().any(|refusal| refusal.kind == RefusalKind::NotFound) {
         // The version that was the newest may be none any more: the next try asks for it anew.
         job.context.versions.forget(&job.id.uid);
     }
     // What is of no use would be made for nothing.
-    let made = match answers.values().all(Result::is_ok) {
-        true => Some(leased::issue(backends, &probed.versions, made, MOST_OF_A_SYNC.saturating_sub(size)).await),
+    let made = match refused.is_empty() {
+        true => Some(leased::issue(backends, versions, made, gathered.room()).await),
         false => None,
     };
     let (made, issued) = made.map(|made| (made.answers, made.issued)).unzip();
+    let read = gathered.take(&needed).into_iter().map(|(stored, answered)| (stored, Ok(answered)));
+    let answers = read.chain(refused.into_iter().map(|(stored, refusal)| (stored, Err(refusal)))).collect();
     let stores = Stores::new(answers, begun.elapsed()).with_made(made);
     Ok(Read { stores, issued: issued.unwrap_or_default(), away: backends.outage() })
 }

@@ -404,6 +404,21 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
     });
     let second = second.unwrap();
     insta::assert_snapshot!(format!("{first}\n\n{second}"));
+    // What was read all the same, for a Secret that was not even opened, is in the audit log.
+    let lines = store.records("Secret/NS/bad");
+    let values: Vec<&Value> = lines.iter().flat_map(|line| line["values"].as_array().unwrap()).collect();
+    assert!(!values.is_empty() && lines.iter().all(|line| line["result"] == "unopened"), "{lines:?}");
+    assert_eq!(store.records("Secret/NS/good").len(), 1, "nothing was read for what is there");
+    for value in values {
+        let [key, from] = [&value["key"], &value["from"][0]];
+        let of_it = store.at(match key.as_str().unwrap() {
+            "/stringData/key" => "ref+store://vault/secret/data/NS/db#/user",
+            "/stringData/base64" => "ref+store://vault/secret/data/NS/db?decode=base64#/password",
+            _ => panic!("{value} was never read"),
+        });
+        assert_eq!((&from["reference"], &from["version"]), (&of_it.into(), &"1".into()));
+        assert_eq!(from["recipient"], store.at("SecretBackend NS/vault"));
+    }
     assert_eq!(stage.get("configmap/settings").unwrap()["data"]["key"], "a", "half of a refused revision was applied");
     assert!(!stage.has("configmap/bound") && !stage.has("secret/bad"));
     assert_eq!(stage.secret_value("good", "password").as_deref(), Some("hunter-one"));
@@ -440,14 +455,14 @@ fn all_references_that_fail_are_told_at_once_with_their_reasons_and_nothing_is_h
     assert!(all.iter().all(|one| told.contains(one)), "{told}");
     stage.remove(&["app/other.yaml", "app/misplaced.yaml"]);
 
-    // Where no value may end, nobody is asked for one.
-    let asked = store.asked_store("version");
+    // Where no value may end, nobody is asked for one; nothing else that is asked for now is missing.
+    let missing = store.asked_store("not-found");
     stage.commit(&[
         ("app/bad.yaml", ""),
         ("app/bound.yaml", &store.at("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bound}\ndata: {a: 'ref+store://vault/secret/data/NS/new#/a'}\n")),
     ]);
     let told = store.fails("BindingRefused");
     assert!(told.contains("spec.secrets.bindInto"), "{told}");
-    assert_eq!(store.asked_store("version"), asked);
+    assert_eq!(store.asked_store("not-found"), missing);
     store.told_nothing(&["hunter-one", "hunter-denied"]);
 }
