@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::object::HasStatus;
 use kube::runtime::reflector::{Lookup, ObjectRef};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
@@ -16,7 +17,9 @@ use tokio::sync::mpsc;
 
 use super::backends::check;
 use super::context::Context;
+use super::controllers::WatchedBackends;
 use super::report::{self, Verdict};
+use super::statuses::Statuses;
 use super::trouble::Trouble;
 use crate::api::{
     BackendKind, BackendStatus, ClusterSecretBackend, LOGINS_LIMIT, LoginStatus, Reason, SecretBackend,
@@ -34,6 +37,8 @@ pub struct BackendStandings {
     logins: Mutex<HashMap<String, BTreeMap<String, Login>>>,
     /// What came of looking at each backend last, by its uid.
     looked: Mutex<HashMap<String, Looked>>,
+    own_statuses: Statuses<SecretBackend>,
+    of_cluster_statuses: Statuses<ClusterSecretBackend>,
     own: mpsc::UnboundedSender<ObjectRef<SecretBackend>>,
     of_cluster: mpsc::UnboundedSender<ObjectRef<ClusterSecretBackend>>,
 }
@@ -65,11 +70,19 @@ pub(super) struct WhichBackend<'a> {
 }
 
 impl BackendStandings {
-    /// Starts with nothing known; returns with it where it is heard that there is something to say.
-    pub fn new() -> (Self, BackendNews) {
+    /// Starts with nothing known of what `backends` watch; returns with it where it is heard that there is something to say.
+    pub fn new(backends: &WatchedBackends) -> (Self, BackendNews) {
         let ((own, of_own), (of_cluster, of_others)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let news = BackendNews { own: of_own, of_cluster: of_others };
-        (Self { logins: Mutex::default(), looked: Mutex::default(), own, of_cluster }, news)
+        let standings = Self {
+            logins: Mutex::default(),
+            looked: Mutex::default(),
+            own_statuses: Statuses::new(backends.own.listings()),
+            of_cluster_statuses: Statuses::new(backends.of_cluster.listings()),
+            own,
+            of_cluster,
+        };
+        (standings, news)
     }
 
     /// Notes whether a ServiceAccount was let in, and until when its token is good.
@@ -100,6 +113,8 @@ impl BackendStandings {
     pub(super) fn forget(&self, gone: &HashSet<String>) {
         self.all().retain(|uid, _| !gone.contains(uid));
         self.looked().retain(|uid, _| !gone.contains(uid));
+        self.own_statuses.retain(|uid| !gone.contains(uid));
+        self.of_cluster_statuses.retain(|uid| !gone.contains(uid));
     }
 
     fn listed(&self, uid: &str) -> Vec<LoginStatus> {
@@ -141,13 +156,13 @@ impl Login {
 
 /// A kind of backend.
 pub(super) trait Backend:
-    Resource<DynamicType = ()> + ResourceExt + Lookup<DynamicType = ()> + Clone + Serialize
+    Resource<DynamicType = ()> + HasStatus<Status = BackendStatus> + Lookup<DynamicType = ()> + Clone + Serialize
 {
     /// Returns what a Sync may use of it.
     fn spec(&self) -> SecretBackendSpec;
 
-    /// Returns what was last said of it.
-    fn status(&self) -> Option<&BackendStatus>;
+    /// Returns what was last said of those of this kind.
+    fn statuses(standings: &BackendStandings) -> &Statuses<Self>;
 
     /// Tells whether one ServiceAccount that is not let in means that something is wrong with the backend.
     const IS_OF_ONE_TENANT: bool;
@@ -158,8 +173,8 @@ impl Backend for SecretBackend {
         self.spec.clone()
     }
 
-    fn status(&self) -> Option<&BackendStatus> {
-        self.status.as_ref()
+    fn statuses(standings: &BackendStandings) -> &Statuses<Self> {
+        &standings.own_statuses
     }
 
     const IS_OF_ONE_TENANT: bool = true;
@@ -170,8 +185,8 @@ impl Backend for ClusterSecretBackend {
         self.spec.clone().into()
     }
 
-    fn status(&self) -> Option<&BackendStatus> {
-        self.status.as_ref()
+    fn statuses(standings: &BackendStandings) -> &Statuses<Self> {
+        &standings.of_cluster_statuses
     }
 
     const IS_OF_ONE_TENANT: bool = false;
@@ -194,18 +209,19 @@ pub(super) async fn reconcile<B: Backend>(backend: Option<Arc<B>>, context: Arc<
     let logins = context.backends.listed(uid);
     let verdict = verdict(&spec, checked, &logins, B::IS_OF_ONE_TENANT);
     let now = Timestamp::now();
-    let before = backend.status().cloned().unwrap_or_default();
+    let statuses = B::statuses(&context.backends);
+    let before = statuses.latest(&backend);
     let mut status = BackendStatus { observed_generation: generation, logins, ..before.clone() };
     report::set_verdict(&mut status.conditions, &verdict, generation, now);
     if status != before {
         status.checked_at = Some(Time(report::whole_seconds(now)));
         match B::IS_OF_ONE_TENANT {
-            true => report::publish(&context, &*backend, Some(before.conditions.as_slice()), &verdict).await,
+            true => report::publish(&context, &*backend, &before.conditions, &verdict).await,
             // An event about what is in no namespace would be one of the namespace `default`.
             false => tracing::info!(backend = backend.name_any(), reason = %verdict.reason, "{}", verdict.message),
         }
         // Where it doesn't stand, it is written when the backend is looked at again.
-        drop(report::write_status(&context, &*backend, &status).await);
+        drop(statuses.write(&context, &backend, status).await);
     }
     match verdict.ready {
         Status::True => Some(spec.refresh_interval.get().max(SHORTEST)),

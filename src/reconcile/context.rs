@@ -23,8 +23,9 @@ use super::job::Accounts;
 use super::leases::Leases;
 use super::retry::Retries;
 use super::rivals::Rivals;
+use super::statuses::Statuses;
 use super::steps::{HealthCache, RenderCache};
-use super::sync_status::Statuses;
+use super::sync_status::Untold;
 use super::tries::Tries;
 use super::versions::VersionMemory;
 use super::waits::Waits;
@@ -60,7 +61,11 @@ pub struct Context {
     /// How long Syncs have been waiting.
     pub waits: Waits,
     /// What was last said of each Sync.
-    pub statuses: Statuses,
+    pub statuses: Statuses<Sync>,
+    /// What Syncs did of which nothing was said yet.
+    pub untold: Untold,
+    /// What was last said of each GitSource.
+    pub source_statuses: Statuses<GitSource>,
     /// How the objects were when they were last read.
     pub health: HealthCache,
     /// Fetched repositories.
@@ -142,6 +147,7 @@ impl Context {
         self.contests.forget(uid);
         self.health.forget(uid);
         self.statuses.forget(uid);
+        self.untold.forget(uid);
         self.retries.forget(uid);
         self.last_good.forget(uid);
         self.tries.forget(uid);

@@ -1,7 +1,7 @@
 //! Forgets what is left behind: by GitSources that are gone or have another address by now, in memory and in the store; and by
 //! Syncs that are gone without having ended themselves, in memory and in the cluster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ async fn mirrors(context: &Context) {
     context.sources_filled.cancelled().await;
     loop {
         context.revisions.forget_gone(&context.sources);
+        let there: HashSet<_> = context.sources.state().iter().filter_map(|source| source.uid()).collect();
+        context.source_statuses.retain(|uid| there.contains(uid));
         measure::keep_those_there(context);
         let changed = context.sources_changed.notified();
         if context.store.retain(|| named(context)).await {

@@ -78,11 +78,11 @@ pub(super) fn set_verdict(conditions: &mut Vec<Condition>, verdict: &Verdict, ge
 }
 
 /// Publishes an event when Ready says something else than before.
-pub(super) async fn publish<K>(context: &Context, object: &K, before: Option<&[Condition]>, verdict: &Verdict)
+pub(super) async fn publish<K>(context: &Context, object: &K, before: &[Condition], verdict: &Verdict)
 where
     K: Resource<DynamicType = ()>,
 {
-    let old = before.and_then(|conditions| condition(conditions, ConditionType::Ready));
+    let old = condition(before, ConditionType::Ready);
     let same = old.is_some_and(|old| old.reason == verdict.reason.as_str() && old.message == verdict.message);
     if same || verdict.ready == Status::Unknown {
         return;

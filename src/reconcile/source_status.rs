@@ -17,7 +17,8 @@ pub(super) async fn write(
     result: Result<&Fetched, &Trouble>,
     usable: bool,
 ) -> bool {
-    let mut status = source.status.clone().unwrap_or_default();
+    let old = context.source_statuses.latest(source);
+    let mut status = old.clone();
     let now = Timestamp::now();
     status.observed_generation = source.metadata.generation;
     status.last_handled_requested_at =
@@ -28,8 +29,8 @@ pub(super) async fn write(
     };
     report::set_verdict(&mut status.conditions, &verdict, source.metadata.generation, now);
     measure::source_is(source, context, &verdict, status.stale_since.as_ref());
-    report::publish(context, source, source.status.as_ref().map(|old| old.conditions.as_slice()), &verdict).await;
-    source.status.as_ref() == Some(&status) || report::write_status(context, source, &status).await.is_ok()
+    report::publish(context, source, &old.conditions, &verdict).await;
+    old == status || context.source_statuses.write(context, source, status).await.is_ok()
 }
 
 fn fetched_verdict(status: &mut GitSourceStatus, fetched: &Fetched, now: Timestamp) -> Verdict {

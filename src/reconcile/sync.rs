@@ -70,14 +70,14 @@ async fn run(sync: &Sync, context: &Context, turn: &Turn<'_>) -> Option<Duration
     if is_source_pending(&job).await {
         return None; // it tells us when it was tried
     }
-    let mut progress = context.statuses.resume(&job.id.uid);
+    let mut progress = context.untold.resume(&job.id.uid);
     let trouble = match add_finalizer(&job).await {
         Ok(()) => limited(&job, &mut progress).await.err(),
         Err(trouble) => Some(trouble),
     };
     if progress.is_too_fresh_to_tell(trouble.as_ref()) {
         turn.synced(&progress, Some(Reason::Progressing));
-        context.statuses.hold(&job.id.uid, progress);
+        context.untold.hold(&job.id.uid, progress);
         return Some(WHILE_FRESH);
     }
     let reason = sync_status::write(sync, context, &progress, trouble.as_ref()).await;

@@ -1,7 +1,7 @@
 //! What a sync reached, and how that stands in the status of its Sync.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -23,7 +23,7 @@ use crate::api::{
     ConditionType, Counts, FAILURES_LIMIT, Failure, NewCondition, REQUESTED_AT, Reason, Status, Sync, SyncStatus,
     condition, remove_condition, set_condition,
 };
-use crate::cluster::{self, Listings, Verb, is_newer};
+use crate::cluster::{self, Verb};
 use crate::render::PlaintextSecret;
 
 /// The most bytes of an event's note that the message may take where changes are listed after it.
@@ -250,66 +250,28 @@ fn to_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The status of each Sync as it was last written, for when the watch has not caught up with that yet: a Sync that is woken at
-/// once would otherwise go on from what it said before.
-pub struct Statuses {
-    written: Mutex<HashMap<String, Written>>,
-    /// What walks did of which nothing was said yet.
-    untold: Mutex<HashMap<String, Progress>>,
-    listings: Arc<Listings>,
-}
+/// What walks did of which nothing was said yet.
+#[derive(Default)]
+pub struct Untold(Mutex<HashMap<String, Progress>>);
 
-/// A status as it was written.
-struct Written {
-    status: SyncStatus,
-    /// The resourceVersion of the Sync with it.
-    version: String,
-    /// When it was written, as [`Listings::now`] counts.
-    then: u64,
-}
-
-impl Statuses {
-    /// Starts with nothing written; `listings` are those of the Syncs.
-    pub fn new(listings: Arc<Listings>) -> Self {
-        Self { written: Mutex::default(), untold: Mutex::default(), listings }
-    }
-
+impl Untold {
     /// Keeps what a walk did, so that the next one of this Sync tells it.
     pub(super) fn hold(&self, sync: &str, progress: Progress) {
-        self.untold().insert(sync.to_owned(), progress);
+        self.all().insert(sync.to_owned(), progress);
     }
 
     /// Returns what to begin the next walk of a Sync with.
     pub(super) fn resume(&self, sync: &str) -> Progress {
-        self.untold().remove(sync).map(Progress::after).unwrap_or_default()
-    }
-
-    /// What was listed since counts, whatever its resourceVersion: an API server that was restored from a backup has older ones.
-    fn latest(&self, sync: &Sync) -> SyncStatus {
-        let seen = sync.resource_version().unwrap_or_default();
-        match self.all().get(&sync.uid().unwrap_or_default()) {
-            Some(kept) if is_newer(&kept.version, &seen) && !self.listings.include(kept.then) => kept.status.clone(),
-            _ => sync.status.clone().unwrap_or_default(),
-        }
-    }
-
-    fn keep(&self, sync: &Sync, version: String, status: SyncStatus) {
-        let kept = Written { status, version, then: self.listings.now() };
-        self.all().insert(sync.uid().unwrap_or_default(), kept);
+        self.all().remove(sync).map(Progress::after).unwrap_or_default()
     }
 
     /// Forgets a Sync that is gone.
     pub(super) fn forget(&self, sync: &str) {
         self.all().remove(sync);
-        self.untold().remove(sync);
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Written>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn untold(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
-        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -339,11 +301,8 @@ pub(super) fn write<'a>(
     measure::sync_is(sync, context, &verdict);
     let written = async move {
         publish(sync, context, progress, &old.conditions, &verdict).await;
-        if old != status {
-            match report::write_status(context, sync, &status).await {
-                Ok(version) => context.statuses.keep(sync, version, status),
-                Err(_) => return Some(Reason::ApiUnavailable),
-            }
+        if old != status && context.statuses.write(context, sync, status).await.is_err() {
+            return Some(Reason::ApiUnavailable);
         }
         (verdict.ready != Status::True).then_some(verdict.reason)
     };
@@ -488,7 +447,7 @@ async fn publish(sync: &Sync, context: &Context, progress: &Progress, before: &[
     }
     match progress.change_note(&verdict.message) {
         None if is_acknowledgement(progress, before, verdict) => {}
-        None => report::publish(context, sync, Some(before), verdict).await,
+        None => report::publish(context, sync, before, verdict).await,
         Some(note) => {
             let failed = verdict.ready == Status::False;
             let kind = if failed { EventType::Warning } else { EventType::Normal };

@@ -21,8 +21,8 @@ use crate::cluster::{ApiServer, Fence, Inventories, KindsCache, Marks, Reach};
 use crate::metrics::Metrics;
 use crate::reconcile::{
     self, Accounts, Alarms, BackendStandings, Contests, Context, Endings, HealthCache, Heard, KeyServices, LastGood,
-    Leases, Logins, Paces, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, VersionMemory, Waits, Watched,
-    WatchedBackends,
+    Leases, Logins, Paces, RenderCache, Retries, Revisions, Rivals, Statuses, Tries, Untold, VersionMemory, Waits,
+    Watched, WatchedBackends,
 };
 use crate::render::find_program;
 use crate::sealed_objects;
@@ -206,7 +206,7 @@ impl Parts {
         let syncs = Watched::<Sync>::new(&client, &reach);
         let backends = WatchedBackends { own: Watched::new(&client, &reach), of_cluster: Watched::of_cluster(&client) };
         let (news, of_sources) = mpsc::unbounded_channel();
-        let (standings, of_backends) = BackendStandings::new();
+        let (standings, of_backends) = BackendStandings::new(&backends);
         let (touches, of_objects) = mpsc::unbounded_channel();
         let (wake, woken) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
@@ -219,6 +219,8 @@ impl Parts {
             alarms: Alarms::new(wake),
             contests: Contests::default(),
             statuses: Statuses::new(syncs.listings()),
+            untold: Untold::default(),
+            source_statuses: Statuses::new(sources.listings()),
             health: HealthCache::default(),
             store: Store::open(Settings::new(&args.state_dir)).map_err(StartError::Store)?,
             allowed: Allowed { file: args.allow_file_sources, http: args.allow_http_sources },

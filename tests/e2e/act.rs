@@ -106,7 +106,12 @@ impl Stage {
 
     /// Returns the events about the Sync, as `type reason note`, oldest first.
     pub(crate) fn events(&self) -> Vec<String> {
-        let about = "involvedObject.kind%3DSync%2CinvolvedObject.name%3Dapp";
+        self.events_about("Sync", "app")
+    }
+
+    /// Returns the events about an object, oldest first, as `TYPE REASON MESSAGE`.
+    pub(crate) fn events_about(&self, kind: &str, name: &str) -> Vec<String> {
+        let about = format!("involvedObject.kind%3D{kind}%2CinvolvedObject.name%3D{name}");
         let path = format!("/api/v1/namespaces/{}/events?fieldSelector={about}", self.namespace);
         let mut events = self.cluster.get(&path).unwrap()["items"].as_array().unwrap().clone();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use waxwing_harness::{Access, GitOperation, GitRepo, GitServer, eventually};
 
-use crate::stage::{PATIENCE, Stage, cluster, condition, controller};
+use crate::stage::{PATIENCE, Stage, condition, controller};
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {greeting: good}\n";
 const PASSWORD: &str = "correct-horse-battery";
@@ -15,7 +15,7 @@ impl Stage {
         let ca = server.ca_pem().lines().map(|line| format!("    {line}\n")).collect::<String>();
         let namespace = &self.namespace;
         let data: String = data.lines().map(|line| format!("  {line}\n")).collect();
-        cluster()
+        self.cluster
             .apply_yaml(&format!(
                 "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\nstringData:\n  ca.crt: |\n{ca}{data}"
             ))
@@ -51,7 +51,11 @@ fn serve(stage: &Stage, access: Access) -> (GitServer, String) {
 
 /// Makes a tenant that follows its repository on an open server; returns the commit too that has been applied.
 pub(crate) fn followed(name: &str) -> (Stage, GitServer, String, String) {
-    let stage = Stage::new(name);
+    followed_by(Stage::new(name))
+}
+
+/// Lets a tenant follow its repository on an open server; returns the commit too that has been applied.
+pub(crate) fn followed_by(stage: Stage) -> (Stage, GitServer, String, String) {
     let (server, url) = serve(&stage, Access::Open);
     let first = stage.commit(&[("app/config.yaml", CONFIG)]);
     stage.credentials("ca", &server, "");

@@ -6,6 +6,7 @@ use http::StatusCode;
 use waxwing_harness::{Fault, Rule, eventually};
 
 use super::{commit_maps, tries, value, world_alone};
+use crate::git::followed_by;
 use crate::stage::{PATIENCE, Stage, condition};
 
 /// The most watches that the controller has here: Syncs, GitSources, sealing keys, and the kinds that are in use.
@@ -49,6 +50,31 @@ fn what_happens_while_watches_are_broken_is_seen_afterwards() {
     }
     let sync = stage.applied(&commit);
     assert_eq!(condition(&sync, "Drifted")["status"], "False");
+}
+
+#[test]
+fn a_source_that_fails_while_its_watch_is_broken_has_failed_since_the_first_time_and_says_so_once() {
+    let world = world_alone();
+    let (stage, server, _, first) = followed_by(Stage::on(world.cluster, "watches-source"));
+    world.proxy.inject(Rule::new(Fault::Answer(StatusCode::SERVICE_UNAVAILABLE)).verb("watch"));
+    world.proxy.break_watches();
+    server.fail_with(StatusCode::SERVICE_UNAVAILABLE);
+    let failed = stage.source_says("fleet", "False", "stale since");
+    server.forget_requests();
+    let tries = || match server.requests().len() {
+        0..4 => Err("not yet"),
+        _ => Ok(()),
+    };
+    eventually(PATIENCE, "tried again some times, seconds after the first", tries).unwrap();
+    let still = stage.get("gitsource/fleet").unwrap();
+    assert_eq!(still["status"]["staleSince"], failed["status"]["staleSince"]);
+    let told = stage.events_about("GitSource", "fleet");
+    assert_eq!(told.iter().filter(|event| event.starts_with("Warning FetchFailed")).count(), 1, "{told:#?}");
+
+    server.serve();
+    let back = stage.source_says("fleet", "True", &first);
+    assert!(back["status"]["staleSince"].is_null());
+    world.proxy.lift();
 }
 
 /// More shards than a page of a list has, of Syncs that are not there.
