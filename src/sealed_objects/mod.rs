@@ -15,6 +15,7 @@ mod memory;
 mod object;
 mod open;
 mod ownership;
+mod packed;
 mod produce;
 mod resealing;
 mod secrets;

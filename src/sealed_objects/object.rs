@@ -1,8 +1,8 @@
 //! SealedSecret as a resource of the cluster: its metadata, and spec and status as they are, since whoever may write one may write
 //! anything into it.
 //!
-//! All of them are kept while the controller runs, so spec and status are kept as text, a fifth of what their values take, and of
-//! `managedFields` only who wrote and when. Copies, and versions that follow each other, share what is the same.
+//! All of them are kept while the controller runs, so spec and status are kept as text, a fifth of what their values take, the items
+//! of the spec as bytes, and of `managedFields` only who wrote and when. Copies, and versions that follow each other, share what is the same.
 //!
 //! The kind is that of `helm/sealed-secrets/crds` of sealed-secrets 0.40. What a spec means is `waxwing_formats::sealed_secret`.
 
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use waxwing_formats::sealed_secret::{API_VERSION, KIND, ManifestError, Scope};
 
 use super::form::Form;
+use super::packed::PackedSpec;
 use crate::cluster::drop_copies;
 
 /// The one condition of a SealedSecret.
@@ -37,7 +38,7 @@ pub struct SealedSecret {
     pub metadata: Arc<ObjectMeta>,
     /// What it says, well-formed or not.
     #[serde(default)]
-    spec: Text,
+    spec: PackedSpec,
     /// What was last said about it.
     #[serde(default)]
     status: Text,
