@@ -144,12 +144,11 @@ impl Look<'_> {
     /// Opens everything and writes it, over `live` where a Secret stands.
     async fn write(&self, live: Option<(&ObjectMeta, Hold)>, is_revert: bool) -> Result<Outcome, Trouble> {
         let Self { objects, object, production } = self;
-        // Before anything is opened, since nobody could have what comes of it.
-        objects.carrier.check()?;
+        // Before anything is opened: without it nobody could have what comes of that, and those that wait for each other share it.
+        let carrier = objects.carrier.get()?;
         let mut contents = opened(objects, object, production).await?;
         let key = contents.key.take();
         let request = production.request(contents, live)?;
-        let carrier = objects.carrier.get()?;
         let written = match live {
             None => cluster::create_secret(&carrier, production.form.namespace(), &request).await,
             // What this spec made was written over: what others put beside it is theirs until the next one.
